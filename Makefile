@@ -1,0 +1,27 @@
+# make demo: the whole pipeline on the built-in synthetic pair, on CPU.  make test: every test that needs no GPU.
+PYTHON ?= python3.11
+VENV   := .venv
+STAMP  := $(VENV)/.installed
+EXTRAS ?= cpu,test
+
+.PHONY: demo test lint setup clean
+
+demo: $(STAMP)
+	$(VENV)/bin/kinrec demo
+
+test: lint
+	$(VENV)/bin/python -m pytest
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,1 @@
+"""How a job runs: configuration, process group, artifacts, checkpoints, tracking, command."""

@@ -1,0 +1,122 @@
+"""The process group: the only file that names a back end or reads RANK.
+
+Everything else takes a `World` and calls `sum`, `gather`, `share`. Reduce sums and counts, never averages:
+then one rank and N give the same numbers.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class World:
+    """The ranks of this job as seen from one of them."""
+
+    rank: int
+    size: int
+    local_rank: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """True on rank 0, the one that writes."""
+        return self.rank == 0
+
+    def share(self, n: int) -> range:
+        """This rank's contiguous part of `range(n)`; the parts of all ranks cover it once, in rank order."""
+        return range(self.rank * n // self.size, (self.rank + 1) * n // self.size)
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A new tensor of the same shape: the sum over ranks."""
+        total = tensor.detach().clone().to(self.device)
+        if self.size > 1:
+            dist.all_reduce(total)
+        return total
+
+    def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """Every rank's tensor [n_r, ...] in rank order, on all ranks; the first dimensions may differ."""
+        local = tensor.detach().contiguous().to(self.device)
+        if self.size == 1:
+            return [local]
+        lengths = [int(n) for n in self.gather_objects(local.shape[0])]
+        padded = local.new_zeros((max(lengths), *local.shape[1:]))
+        padded[: local.shape[0]] = local
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        return [part[:n] for part, n in zip(parts, lengths, strict=True)]
+
+    def gather_objects(self, value: Any) -> list[Any]:  # Any: whatever pickles; only our own ranks talk here
+        """Every rank's (small) Python value in rank order, on all ranks."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def broadcast_object(self, value: Any) -> Any:  # Any: as above
+        """Rank 0's (small) Python value, on all ranks."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def barrier(self) -> None:
+        """Wait for every rank."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def init_world(*, timeout_minutes: int = 60) -> Iterator[World]:
+    """Join the job that torchrun or accelerate started, or be the only process.
+
+    NCCL where there are GPUs, gloo elsewhere. A process group that exists already is used and left open.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    device = _pick_device(local_rank)
+    owns_group = size > 1 and not dist.is_initialized()
+    if owns_group:
+        dist.init_process_group(
+            backend=backend_of(device),
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(minutes=timeout_minutes),
+            device_id=device if device.type == "cuda" else None,
+        )
+    if dist.is_initialized():
+        rank, size = dist.get_rank(), dist.get_world_size()
+    world = World(rank=rank, size=size, local_rank=local_rank, device=device)
+    if world.is_main:
+        log.info("world size %d, device %s, back end %s", size, device, backend_of(device) if size > 1 else "none")
+    try:
+        yield world
+        world.barrier()
+    finally:
+        if owns_group and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def backend_of(device: torch.device) -> str:
+    """The collective library for tensors on `device`."""
+    return "nccl" if device.type == "cuda" else "gloo"
+
+
+def _pick_device(local_rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,142 @@
+"""What every stage's `main` is made of: parse its job, open the stage, say errors in one line."""
+
+import argparse
+import functools
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from launch.artifacts import write_text
+from launch.config import default_run_dir, find_recipe, load_recipe
+from launch.errors import InputError, one_line
+from launch.manifests import begin, finish, make_intent, read_manifest, why_altered
+from launch.stages import Stage, stage_named
+
+if TYPE_CHECKING:
+    from launch.distributed import World
+
+C = TypeVar("C")
+ERROR_FILE = "KINREC_ERROR_FILE"
+USER_ERROR_STATUS = 2
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job(Generic[C]):
+    """One start of one stage."""
+
+    stage: Stage
+    config: C
+    seed: int
+    run_dir: Path
+    recipe_name: str
+    external: list[Path] = field(default_factory=list)
+    """Files and folders outside the run that the stage read; the stage's body adds to it."""
+
+
+def parse_job(config_type: type[C], stage: str, argv: list[str] | None = None) -> Job[C]:
+    """Read `--config RECIPE [--run_dir DIR] [--section.key=value ...]` for `stage`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {stage_named(stage).module}", allow_abbrev=False)
+    parser.add_argument("--config", required=True, help="a recipe: a .yaml file or the name of a shipped one")
+    parser.add_argument("--run_dir", type=Path, help="the run's folder; default runs/NAME")
+    known, overrides = parser.parse_known_args(argv)
+    recipe = load_recipe(find_recipe(known.config), overrides)
+    config = recipe.sections[stage_named(stage).section]
+    assert isinstance(config, config_type)
+    return Job(
+        stage=stage_named(stage),
+        config=config,
+        seed=recipe.seed,
+        run_dir=known.run_dir or default_run_dir(recipe),
+        recipe_name=recipe.name,
+    )
+
+
+@contextmanager
+def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
+    """Check what the stage reads, clear or keep what an earlier start left, write the manifest at the end."""
+    started = time.monotonic()
+    intent = make_intent(job.run_dir, job.stage, config=job.config, seed=job.seed)
+    problem: str | None = None
+    if world is None or world.is_main:
+        problem = _why_unreadable(job)
+        if problem is None and begin(job.run_dir, job.stage, intent):
+            log.info("resuming %s", job.stage.name)
+    if world is not None:
+        problem = world.broadcast_object(problem)
+    if problem is not None:
+        raise InputError(problem)
+    yield
+    if world is not None:
+        world.barrier()
+    if world is None or world.is_main:
+        facts = {"seconds": round(time.monotonic() - started, 3), "world_size": 1 if world is None else world.size}
+        finish(job.run_dir, job.stage, intent, external=job.external, facts=facts)
+        log.info("%s finished in %.1f s", job.stage.name, facts["seconds"])
+
+
+def entry_point(main: Callable[..., None]) -> Callable[..., None]:
+    """Set up logging; end a user's mistake with one line and status 2, a fault of ours with its traceback."""
+
+    @functools.wraps(main)
+    def wrapped(argv: list[str] | None = None) -> None:
+        configure_logging()
+        try:
+            main(argv)
+        except Exception as error:
+            line = one_line(error)
+            if line is None:
+                raise
+            report_error(line)
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                # A rank that waits in a collective must not keep this one from ending: leave without clean-up.
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(USER_ERROR_STATUS)
+            raise SystemExit(USER_ERROR_STATUS) from error
+
+    return wrapped
+
+
+def report_error(line: str) -> None:
+    """Show a user's mistake, and leave it where the command that started us looks for it."""
+    sys.stderr.write(f"kinrec: error: {line}\n")
+    path = os.environ.get(ERROR_FILE)
+    if path:
+        try:
+            write_text(Path(path), line)
+        except OSError:  # the disk is full: that is what the line says, and stderr has it
+            log.debug("could not write %s", path)
+
+
+def configure_logging() -> None:
+    """One line a record on stderr, with the rank when there are several."""
+    rank = f" [rank {os.environ['RANK']}]" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format=f"%(asctime)s{rank} %(name)s: %(message)s", datefmt="%H:%M:%S", force=True)
+    for noisy in ("httpx", "urllib3", "bm25s", "fsspec", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # torch 2.13 deprecates collectives that DeepSpeed still calls: thousands of equal lines.
+    warnings.filterwarnings("ignore", message=".*torch.distributed.*deprecated.*", category=FutureWarning)
+
+
+def _why_unreadable(job: Job[Any]) -> str | None:
+    for name in job.stage.reads:
+        manifest = read_manifest(job.run_dir, stage_named(name))
+        if manifest is None:
+            return f"{job.run_dir}: {job.stage.name} reads what {name} writes; run `kinrec {name}` first"
+        altered = why_altered(job.run_dir, manifest)
+        if altered is not None:
+            return f"{job.run_dir}: {name} is stale: {altered}; run `kinrec {name}` again"
+        for upstream in stage_named(name).reads:
+            above = read_manifest(job.run_dir, stage_named(upstream))
+            if above is None or above["fingerprint"] != manifest["inputs"][upstream]:
+                return f"{job.run_dir}: {name} is stale: {upstream} has changed since; run `kinrec {name}` again"
+    return None

@@ -1,0 +1,1 @@
+"""Category pairs: read Amazon dumps, filter, split, describe, synthesise."""

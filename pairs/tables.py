@@ -1,0 +1,175 @@
+"""Read a prepared pair: the catalogue and the samples, as arrays.
+
+Joins are by sample id and item id, never by row number; `Samples.row_of` turns ids into rows.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from launch.artifacts import read_json
+from launch.errors import InputError
+
+Ints = npt.NDArray[np.int64]
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Items:
+    """The catalogue: row i is item i; domain X first, then Y."""
+
+    domain: npt.NDArray[np.int8]  # [I]
+    source_ids: list[str]
+    titles: list[str]
+    attributes: list[str]
+    """Space-separated lower-case words, "" if none."""
+    train_count: Ints  # [I]
+
+    @property
+    def num_items(self) -> int:
+        """Items of both domains."""
+        return len(self.domain)
+
+    @cached_property
+    def num_x(self) -> int:
+        """Items of domain X."""
+        return int((self.domain == 0).sum())
+
+    @property
+    def pad(self) -> int:
+        """The id that stands for no item."""
+        return self.num_items
+
+    def ids(self, domain: int) -> range:
+        """The global ids of one domain's items."""
+        return range(self.num_x) if domain == 0 else range(self.num_x, self.num_items)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A category pair without its samples."""
+
+    name: str
+    domain_names: tuple[str, str]
+    items: Items
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One split's samples as columns; histories are one flat array with offsets."""
+
+    sample: Ints  # [N]
+    user: Ints  # [N]
+    domain: Ints  # [N], the target's
+    target: Ints  # [N]
+    history: Ints  # [sum of lengths], oldest first
+    offsets: Ints  # [N + 1]
+    history_time: Ints | None  # [sum of lengths], seconds
+    target_time: Ints | None  # [N], seconds
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    @property
+    def lengths(self) -> Ints:
+        """History lengths [N]."""
+        return np.diff(self.offsets)
+
+    def history_of(self, row: int) -> Ints:
+        """The whole history of one row, oldest first."""
+        return self.history[self.offsets[row] : self.offsets[row + 1]]
+
+    def recent(self, max_history: int, pad: int) -> Ints:
+        """The most recent `max_history` items of every row [N, max_history], left-padded with `pad`."""
+        back = np.arange(max_history, 0, -1)  # distance from the end, 1 is the most recent
+        kept = back[None, :] <= self.lengths[:, None]
+        positions = np.where(kept, self.offsets[1:, None] - back[None, :], 0)
+        if len(self.history) == 0:
+            return np.full((len(self), max_history), pad, dtype=np.int64)
+        return np.where(kept, self.history[positions], pad)
+
+    def take(self, rows: Ints) -> "Samples":
+        """Only `rows`, in that order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(self.offsets[rows], lengths)
+        return Samples(
+            sample=self.sample[rows],
+            user=self.user[rows],
+            domain=self.domain[rows],
+            target=self.target[rows],
+            history=self.history[flat],
+            offsets=offsets,
+            history_time=None if self.history_time is None else self.history_time[flat],
+            target_time=None if self.target_time is None else self.target_time[rows],
+        )
+
+    def row_of(self, sample: Ints) -> Ints:
+        """The rows of sample ids; every id must be in this split."""
+        order = np.argsort(self.sample, kind="stable")
+        places = np.searchsorted(self.sample, sample, sorter=order)
+        rows = order[np.minimum(places, len(order) - 1)]
+        assert np.array_equal(self.sample[rows], sample), "a sample id is not in this split"
+        return rows.astype(np.int64)
+
+
+def load_pair(run_dir: Path) -> Pair:
+    """The catalogue and names of the pair in `run_dir/pair`."""
+    folder = run_dir / "pair"
+    table = _read(folder / "items.parquet")
+    card = read_json(folder / "card.json")
+    names = card["domains"]
+    items = Items(
+        domain=table["domain"].to_numpy().astype(np.int8),
+        source_ids=table["source_id"].to_pylist(),
+        titles=table["title"].to_pylist(),
+        attributes=table["attributes"].to_pylist(),
+        train_count=table["train_count"].to_numpy().astype(np.int64),
+    )
+    assert np.array_equal(table["item"].to_numpy(), np.arange(items.num_items)), "items.parquet is not in id order"
+    return Pair(name=card["pair"], domain_names=(names[0], names[1]), items=items)
+
+
+def load_samples(run_dir: Path, split: Split) -> Samples:
+    """One split's samples."""
+    table = _read(run_dir / "pair" / f"{split}.parquet").combine_chunks()
+    history, offsets = _flat(table["history"])
+    times = table["history_time"]
+    has_times = len(table) > 0 and times.null_count == 0 and not pa.types.is_null(times.type)
+    target_time = table["target_time"]
+    return Samples(
+        sample=_ints(table["sample"]),
+        user=_ints(table["user"]),
+        domain=_ints(table["domain"]),
+        target=_ints(table["target"]),
+        history=history,
+        offsets=offsets,
+        history_time=_flat(times)[0] if has_times else None,
+        target_time=_ints(target_time) if has_times and target_time.null_count == 0 else None,
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `kinrec prepare` first")
+    return pq.read_table(path, memory_map=True)
+
+
+def _ints(column: pa.ChunkedArray) -> Ints:
+    return np.ascontiguousarray(column.to_numpy(), dtype=np.int64)
+
+
+def _flat(column: pa.ChunkedArray) -> tuple[Ints, Ints]:
+    lists = column.combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):
+        lists = lists.chunk(0) if lists.num_chunks else pa.array([], type=column.type)
+    offsets = np.asarray(lists.offsets, dtype=np.int64)
+    values = np.asarray(lists.values, dtype=np.int64)
+    return values[offsets[0] : offsets[-1]], offsets - offsets[0]
