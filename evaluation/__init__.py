@@ -1,0 +1,1 @@
+"""Judge ranked lists: metrics, intervals, baselines, fusion, refinement, report."""

@@ -1,0 +1,162 @@
+"""Ranked lists of items by sample: choose the best of a row of scores, write and read them as Parquet.
+
+Columns: `sample`, `items` (best first), `scores`, and what the writer adds (the LLM: `texts`, `grounded`, `in_domain`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from launch.artifacts import atomic_file
+from launch.errors import InputError
+
+NO_ITEM = -1
+"""Fills the end of a list that is shorter than the table is wide."""
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """The best items of N samples, best first; K is the longest list's length."""
+
+    sample: NDArray[np.int64]
+    """[N] sample ids."""
+    items: NDArray[np.int64]
+    """[N, K] item ids, `NO_ITEM` after a list's end."""
+    scores: NDArray[np.float32]
+    """[N, K] scores, falling along a row, -inf after a list's end."""
+
+    def __post_init__(self) -> None:
+        assert self.items.shape == self.scores.shape, (self.items.shape, self.scores.shape)
+        assert self.sample.shape == self.items.shape[:1], (self.sample.shape, self.items.shape)
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    @property
+    def depth(self) -> int:
+        """The width K of the table."""
+        return int(self.items.shape[1])
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """[N] how many items each list holds."""
+        return np.asarray(np.count_nonzero(self.items != NO_ITEM, axis=1), dtype=np.int64)
+
+    def take(self, rows: NDArray[np.int64]) -> "RankedLists":
+        """The lists of some rows, in the order asked for."""
+        return RankedLists(self.sample[rows], self.items[rows], self.scores[rows])
+
+    def of_samples(self, sample_N: NDArray[np.int64], *, source: str = "lists") -> "RankedLists":
+        """The lists of these samples, joined by sample id; one that is missing is an error that names `source`."""
+        order = np.argsort(self.sample, kind="stable")
+        if len(order) == 0:
+            found_N = np.zeros(len(sample_N), dtype=bool)
+        else:
+            place_N = np.minimum(np.searchsorted(self.sample[order], sample_N), len(order) - 1)
+            found_N = self.sample[order][place_N] == sample_N
+        if not found_N.all():
+            missing = int(sample_N[~found_N][0])
+            raise InputError(
+                f"{source}: no list for sample {missing} ({int((~found_N).sum())} of {len(sample_N)} missing); "
+                "run the stage that writes it again"
+            )
+        return self.take(order[place_N]) if len(sample_N) else self.take(np.zeros(0, dtype=np.int64))
+
+
+def top_k(
+    scores_BC: NDArray[np.floating[Any]], k: int, ids_C: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k best of each row, best first; equal scores go by the lower id, whatever the batch.
+
+    Args:
+        scores_BC: scores of C candidates for B rows; -inf excludes a candidate. No NaN.
+        ids_C: the candidates' item ids, ascending.
+
+    Returns: items [B, k] and scores [B, k], padded with `NO_ITEM` and -inf where fewer than k remain.
+    """
+    assert k > 0, k
+    assert scores_BC.shape[1] == len(ids_C), (scores_BC.shape, len(ids_C))
+    num_rows, num_candidates = scores_BC.shape
+    width = min(k, num_candidates)
+    items_BK = np.full((num_rows, k), NO_ITEM, dtype=np.int64)
+    best_BK = np.full((num_rows, k), -np.inf, dtype=np.float32)
+    if width == 0 or num_rows == 0:
+        return items_BK, best_BK
+    scores_BC = scores_BC.astype(np.float32, copy=False)
+    bar_B = np.partition(scores_BC, num_candidates - width, axis=1)[:, num_candidates - width, None]
+    keep_BC = scores_BC >= bar_B
+    tied = np.flatnonzero(keep_BC.sum(axis=1) > width)
+    if len(tied):  # more candidates at the bar than places: the lowest ids of them stay
+        above_TC = scores_BC[tied] > bar_B[tied]
+        level_TC = keep_BC[tied] & ~above_TC
+        places_T = width - above_TC.sum(axis=1, keepdims=True)
+        keep_BC[tied] = above_TC | (level_TC & (np.cumsum(level_TC, axis=1) <= places_T))
+    kept_BK = np.nonzero(keep_BC)[1].reshape(num_rows, width)
+    kept_scores_BK = np.take_along_axis(scores_BC, kept_BK, axis=1)
+    order_BK = np.argsort(-kept_scores_BK, axis=1, kind="stable")
+    best_BK[:, :width] = np.take_along_axis(kept_scores_BK, order_BK, axis=1)
+    items_BK[:, :width] = ids_C[np.take_along_axis(kept_BK, order_BK, axis=1)]
+    items_BK[best_BK == -np.inf] = NO_ITEM
+    return items_BK, best_BK
+
+
+def write_lists(path: Path, lists: RankedLists, extra_columns: Mapping[str, Any] | None = None) -> None:
+    """Write lists, ordered by sample, atomically.
+
+    Args:
+        extra_columns: more columns by name, one value a row (whatever `pyarrow.array` takes), in the order of `lists`.
+    """
+    order = np.argsort(lists.sample, kind="stable")
+    ordered = lists.take(order)
+    columns: dict[str, Any] = {  # Any: pyarrow has no types
+        "sample": pa.array(ordered.sample, pa.int64()),
+        "items": _ragged(ordered.items, ordered.lengths, pa.int64()),
+        "scores": _ragged(ordered.scores, ordered.lengths, pa.float32()),
+    }
+    for name, values in (extra_columns or {}).items():
+        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        assert len(column) == len(lists), (name, len(column), len(lists))
+        columns[name] = column.take(pa.array(order))
+    with atomic_file(path) as partial:
+        pq.write_table(pa.table(columns), partial, compression="zstd")
+
+
+def read_lists(path: Path) -> RankedLists:
+    """Read what `write_lists` wrote, without the extra columns."""
+    table = _read_table(path, ["sample", "items", "scores"])
+    items, scores = table.column("items").combine_chunks(), table.column("scores").combine_chunks()
+    lengths_N = np.asarray(items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
+    width = int(lengths_N.max(initial=0))
+    filled_NK = np.arange(width) < lengths_N[:, None]
+    items_NK = np.full(filled_NK.shape, NO_ITEM, dtype=np.int64)
+    scores_NK = np.full(filled_NK.shape, -np.inf, dtype=np.float32)
+    items_NK[filled_NK] = items.flatten().to_numpy(zero_copy_only=False)
+    scores_NK[filled_NK] = scores.flatten().to_numpy(zero_copy_only=False)
+    return RankedLists(table.column("sample").to_numpy(), items_NK, scores_NK)
+
+
+def read_column(path: Path, name: str) -> tuple[NDArray[np.int64], list[Any]]:
+    """The sample ids and one extra column as Python values, in the file's order."""
+    table = _read_table(path, ["sample", name])
+    return table.column("sample").to_numpy(), table.column(name).to_pylist()
+
+
+def _read_table(path: Path, columns: list[str]) -> Any:  # Any: pyarrow has no types
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage that writes these lists")
+    try:
+        return pq.read_table(path, columns=columns)
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: not a table of lists ({error}); run the stage that writes it again") from error
+
+
+def _ragged(values_NK: NDArray[Any], lengths_N: NDArray[np.int64], type_: Any) -> Any:  # Any: pyarrow has no types
+    filled_NK = np.arange(values_NK.shape[1]) < lengths_N[:, None]
+    offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values_NK[filled_NK], type_))
