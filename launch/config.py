@@ -29,6 +29,8 @@ class LaunchConfig:
     """Ranks of the torchrun and accelerate stages; null: one a GPU, or one without GPUs."""
     threads: int | None = None
     """CPU threads a rank (OMP_NUM_THREADS); null: cores divided by ranks."""
+    accelerate: str | None = None
+    """Accelerate file for the fine-tune: a name in ds_configs/ or a path; null: accelerate_gpu or accelerate_cpu."""
 
     def __post_init__(self) -> None:
         if self.processes is not None and self.processes < 1:

@@ -17,6 +17,7 @@ from launch.artifacts import write_text
 from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
 from launch.manifests import begin, finish, make_intent, read_manifest, why_altered
+from launch.orphans import die_with_parent
 from launch.stages import Stage, stage_named
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> None:
         configure_logging()
+        if ERROR_FILE in os.environ:  # started by the command, not by hand or in a test
+            die_with_parent()
         try:
             main(argv)
         except Exception as error:

@@ -26,6 +26,11 @@ class Stage:
     """Folders of state that only a resumed start reads; not part of what it wrote."""
 
 
+JUDGED = (
+    "popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion", "paper_refined", "kinrec",
+)  # fmt: skip
+"""Systems whose lists the evaluate stage makes; `graph` and `llm` come from their own stages."""
+
 STAGES: tuple[Stage, ...] = (
     Stage("prepare", "pairs.prepare", "pair", "pairs.config:PairConfig", "python", (), ("pair/**/*",)),
     Stage(
@@ -50,7 +55,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
-        ("prepare", "pretrain", "retrieve", "generate"), ("report/**/*", "lists/*.parquet"),
+        ("prepare", "pretrain", "retrieve", "generate"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
     ),
 )  # fmt: skip
 

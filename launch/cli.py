@@ -1,0 +1,111 @@
+"""The command `kinrec`: it parses words, starts processes, and imports nothing heavy.
+
+kinrec demo
+kinrec run art_office_cpu --pair.path=DIR
+kinrec status runs/demo
+"""
+
+import argparse
+import importlib.util
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from launch.errors import InputError, one_line
+from launch.stage import USER_ERROR_STATUS, configure_logging
+from launch.stages import STAGES, stage_named
+
+log = logging.getLogger(__name__)
+
+USAGE = """\
+kinrec COMMAND ...
+
+  demo                          the whole pipeline on the built-in synthetic pair, on CPU
+  run RECIPE                    all stages of a recipe here, resuming what has finished
+  {stages}
+                                one stage of a recipe
+  status RUN                    what has finished in a run folder, what is stale, the headline
+  recommend RUN --domain D --history "title" [--history "title" ...]
+                                ask a trained run
+  compare RUN RUN ...           the final lists of several runs side by side, with intervals
+
+demo, run and the stages take --run_dir=DIR and --section.key=value for any key of the recipe.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; the exit status is 2 for a user's mistake, 1 for a fault of ours."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    configure_logging()
+    try:
+        sys.exit(dispatch(words))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        line = one_line(error)
+        if line is None:
+            from launch.starter import StageError
+
+            if not isinstance(error, StageError):
+                raise
+            sys.stderr.write(f"kinrec: {error}\n")
+            sys.exit(1)
+        sys.stderr.write(f"kinrec: error: {line}\n")
+        sys.exit(USER_ERROR_STATUS)
+
+
+def dispatch(words: list[str]) -> int:
+    """Run the command that `words` ask for; its exit status."""
+    names = [stage.name for stage in STAGES]
+    if not words or words[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(USAGE.format(stages=" | ".join(names) + "  RECIPE"))
+        return 0
+    command, rest = words[0], words[1:]
+    if command == "demo":
+        return run(["demo", *rest])
+    if command == "run":
+        return run(rest)
+    if command in names:
+        return run(rest, stage=command)
+    if command == "status":
+        return status(rest)
+    if command == "recommend":
+        return start_module("training.recommend", rest)
+    if command == "compare":
+        return start_module("evaluation.compare", rest)
+    raise InputError(f"unknown command {command!r}; `kinrec --help` lists them")
+
+
+def run(words: list[str], stage: str | None = None) -> int:
+    """`kinrec run RECIPE`, or one stage of it."""
+    from launch.pipeline import open_recipe, run_stages
+    from launch.summary import render_summary
+
+    parser = argparse.ArgumentParser(prog=f"kinrec {stage or 'run'}", allow_abbrev=False, add_help=True)
+    parser.add_argument("recipe", help="the name of a shipped recipe, or a .yaml file")
+    parser.add_argument("--run_dir", type=Path, help="the run's folder; default runs/NAME")
+    known, overrides = parser.parse_known_args(words)
+    recipe, run_dir = open_recipe(known.recipe, overrides, known.run_dir)
+    run_stages(recipe, run_dir, stages=STAGES if stage is None else (stage_named(stage),))
+    if stage in {None, "evaluate"}:
+        sys.stdout.write(render_summary(run_dir))
+    return 0
+
+
+def status(words: list[str]) -> int:
+    """`kinrec status RUN`."""
+    from launch.summary import render_status
+
+    parser = argparse.ArgumentParser(prog="kinrec status")
+    parser.add_argument("run", type=Path, help="a run's folder")
+    sys.stdout.write(render_status(parser.parse_args(words).run))
+    return 0
+
+
+def start_module(module: str, words: list[str]) -> int:
+    """Run a module of a heavier package as a process of its own; its exit status."""
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        raise InputError(f"{module} is not installed; install the whole of KinRec")
+    return subprocess.run([sys.executable, "-m", module, *words], check=False).returncode
