@@ -55,7 +55,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
-        ("prepare", "pretrain", "retrieve", "generate"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
+        ("prepare", "pretrain", "retrieve", "generate"),
+        ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
     ),
 )  # fmt: skip
 

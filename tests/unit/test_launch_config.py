@@ -1,0 +1,56 @@
+"""Recipes: every key is known and typed, and a refusal names it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from launch.config import RECIPES, find_recipe, load_recipe
+from launch.errors import InputError
+
+
+def recipe(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_name_defaults_to_the_file(tmp_path: Path) -> None:
+    assert load_recipe(recipe(tmp_path, "seed: 3\n")).name == "mine"
+
+
+def test_override_wins_over_the_file(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "launch: {processes: 2}\n")
+    assert load_recipe(path, ["--launch.processes=5"]).launch.processes == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "named"),
+    [
+        ("grap: {}\n", [], "grap"),
+        ("graph: {epoch: 3}\n", [], "graph.epoch"),
+        ("launch: {processes: two}\n", [], "launch.processes"),
+        ("launch: {processes: 0}\n", [], "launch.processes"),
+        ("seed: 1\n", ["--launch.processes=two"], "launch.processes"),
+        ("seed: 1\n", ["--graph.nothing=1"], "graph.nothing"),
+        ("seed: 1\n", ["--nothing=1"], "nothing"),
+        ("seed: 1\n", ["nothing"], "nothing"),
+        ("- 1\n", [], "mapping"),
+        ("a: [\n", [], "YAML"),
+    ],
+)
+def test_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, overrides: list[str], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        load_recipe(recipe(tmp_path, text), overrides)
+
+
+def test_unknown_recipe_lists_the_shipped_ones() -> None:
+    with pytest.raises(InputError, match="demo"):
+        find_recipe("nothing")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipe_survives_writing_it_out(path: Path, tmp_path: Path) -> None:
+    first = load_recipe(path, ["--pair.path=somewhere"])
+    again = load_recipe(recipe(tmp_path, yaml.safe_dump(first.resolved())))
+    assert again.resolved() == first.resolved()

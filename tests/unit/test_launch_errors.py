@@ -1,0 +1,74 @@
+"""A user's mistake is one line and status 2; a fault of ours is a traceback; no file is left half-written."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from launch.artifacts import atomic_file, atomic_folder, remove_partials
+from launch.errors import InputError, one_line
+from launch.stage import entry_point
+
+
+def test_input_error_becomes_one_line() -> None:
+    assert one_line(InputError("a\n  b")) == "a b"
+
+
+def test_full_disk_is_the_users_to_mend() -> None:
+    assert "no space left" in str(one_line(OSError(errno.ENOSPC, "No space left on device", "x.parquet")))
+    assert "no space left" in str(one_line(RuntimeError("Io error: No space left on device (os error 28)")))
+
+
+def test_cause_is_found_below_a_library_error() -> None:
+    error = RuntimeError("could not write")
+    error.__cause__ = OSError(errno.EFBIG, "File too large")
+    assert "file-size limit" in str(one_line(error))
+
+
+def test_our_fault_has_no_line() -> None:
+    assert one_line(KeyError("x")) is None
+
+
+def test_entry_point_ends_with_status_two(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: list[str] | None = None) -> None:
+        raise InputError("pair.path: no such folder; give another")
+
+    with pytest.raises(SystemExit) as end:
+        entry_point(main)([])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "kinrec: error: pair.path: no such folder; give another"
+
+
+def test_entry_point_lets_our_faults_through() -> None:
+    def main(argv: list[str] | None = None) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        entry_point(main)([])
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError), atomic_file(path) as partial:
+        partial.write_text("new", encoding="utf-8")
+        raise RuntimeError
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    (path / "old").touch()
+    with atomic_folder(path) as partial:
+        (partial / "new").touch()
+    assert [file.name for file in path.iterdir()] == ["new"]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.12.partial").touch()
+    (tmp_path / ".b.13.partial").mkdir()
+    (tmp_path / "c").touch()
+    remove_partials(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
