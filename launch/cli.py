@@ -109,3 +109,7 @@ def start_module(module: str, words: list[str]) -> int:
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         raise InputError(f"{module} is not installed; install the whole of KinRec")
     return subprocess.run([sys.executable, "-m", module, *words], check=False).returncode
+
+
+if __name__ == "__main__":
+    main()
