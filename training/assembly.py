@@ -1,9 +1,10 @@
 """Cut prompts to their token budget and join their pieces, for a batch of samples at once.
 
 Lines compete for the budget in one order: own most recent items first, then the nearest kindred user's most recent
-items, then the next user's. The first line that does not fit ends the choice. The answer is never cut. The room for
-lines is the same with and without an answer (`answer_reserve` is always set aside), so that training prompts look
-like those at generation; only an answer longer than the reserve takes more room from its own prompt.
+items, then the next user's. The first line that does not fit ends the choice. The answer is never cut, and
+`answer_reserve` tokens are always set aside for it, so that training prompts look like those at generation.
+An answer longer than the reserve takes room from its own prompt in training, where `max_tokens` bounds the memory;
+elsewhere it stands beyond `max_tokens`, so that a prompt never depends on its answer.
 """
 
 from dataclasses import dataclass
@@ -41,9 +42,21 @@ class Prompts:
     neighbours_shown: Ints  # [B], kindred users of whom at least one item is shown
 
 
-def assemble(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_reserve: int) -> Prompts:
-    """The prompts of a batch, each at most `max_tokens` long, its answer included."""
-    keep_own, keep_neighbours = choose_lines(pieces, wanted, max_tokens=max_tokens, answer_reserve=answer_reserve)
+@dataclass(frozen=True)
+class Budget:
+    """How long prompts may be, in tokens."""
+
+    max_tokens: int
+    """Prompt and answer together."""
+    answer_reserve: int
+    """Always left for the answer."""
+    fit_answer: bool
+    """Whether an answer longer than the reserve shortens its prompt (training) or not."""
+
+
+def assemble(pieces: Pieces, wanted: Wanted, budget: Budget) -> Prompts:
+    """The prompts of a batch, with their answers where there are targets."""
+    keep_own, keep_neighbours = choose_lines(pieces, wanted, budget)
     segments_BS = _segments(pieces, wanted, keep_own, keep_neighbours)
     lengths = np.where(segments_BS == NO_PIECE, 0, pieces.lengths[segments_BS])
     total = lengths.sum(axis=1)
@@ -58,9 +71,9 @@ def assemble(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_reserve:
     )
 
 
-def choose_lines(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_reserve: int) -> tuple[Mask, Mask]:
+def choose_lines(pieces: Pieces, wanted: Wanted, budget: Budget) -> tuple[Mask, Mask]:
     """Which own items [B, H] and which neighbours' items [B, K, M] fit."""
-    room = _room(pieces, wanted, max_tokens=max_tokens, answer_reserve=answer_reserve)
+    room = _room(pieces, wanted, budget)
     B, K, M = wanted.neighbours.shape
     own_cost = _line_costs(pieces, wanted.own)[:, ::-1]  # the most recent item first
     their_cost = _line_costs(pieces, wanted.neighbours)[:, :, ::-1].copy()
@@ -72,28 +85,28 @@ def choose_lines(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_rese
     shut_out = (own_cost[:, :1] > 0) & ~keep[:, :1]
     if shut_out.any():
         row = int(np.flatnonzero(shut_out[:, 0])[0])
-        needed = max_tokens - int(room[row]) + int(own_cost[row, 0])
+        needed = budget.max_tokens - int(room[row]) + int(own_cost[row, 0])
         raise InputError(
-            f"prompts.max_tokens={max_tokens} is too small: sample {wanted.sample[row]} needs {needed} tokens for its "
-            "request, answer and most recent item"
+            f"prompts.max_tokens={budget.max_tokens} is too small: sample {wanted.sample[row]} needs {needed} tokens "
+            "for its request, answer and most recent item"
         )
     return keep[:, :H][:, ::-1], keep[:, H:].reshape(B, K, M)[:, :, ::-1]
 
 
-def _room(pieces: Pieces, wanted: Wanted, *, max_tokens: int, answer_reserve: int) -> Ints:
+def _room(pieces: Pieces, wanted: Wanted, budget: Budget) -> Ints:
     """Tokens [B] that lines may take."""
     lengths = pieces.lengths
     fixed = lengths[OPENING + wanted.domain] + lengths[OWN] + lengths[REQUEST + wanted.domain]
-    answer = np.full(len(wanted.sample), answer_reserve, dtype=np.int64)
-    if wanted.target is not None:
+    answer = np.full(len(wanted.sample), budget.answer_reserve, dtype=np.int64)
+    if budget.fit_answer and wanted.target is not None:
         answer = np.maximum(answer, lengths[pieces.answer + wanted.target])
-    return max_tokens - fixed - answer
+    return np.asarray(budget.max_tokens - fixed - answer, dtype=np.int64)
 
 
 def _line_costs(pieces: Pieces, items: Ints) -> Ints:
     """Tokens of the items' lines; 0 where there is no item."""
     lengths = np.append(pieces.lengths[pieces.line : pieces.line + pieces.num_items], 0)
-    return lengths[items]
+    return np.asarray(lengths[items], dtype=np.int64)
 
 
 def _segments(pieces: Pieces, wanted: Wanted, keep_own: Mask, keep_neighbours: Mask) -> Ints:
@@ -119,4 +132,4 @@ def _join(pieces: Pieces, segments: Ints) -> Tokens:
     lengths = pieces.lengths[segments]
     starts = np.cumsum(lengths) - lengths  # where each segment begins in the result
     source = np.repeat(pieces.offsets[segments] - starts, lengths) + np.arange(lengths.sum())
-    return pieces.tokens[source]
+    return np.asarray(pieces.tokens[source], dtype=np.int32)

@@ -113,7 +113,9 @@ def _without_quantisation(model: PreTrainedModel) -> PreTrainedModel:
     config = model.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    plain: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
+    plain: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]  # untyped there
+        config, dtype=model.dtype
+    )
     plain.load_state_dict(model.state_dict())
     plain.tie_weights()
     return plain

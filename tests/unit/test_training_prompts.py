@@ -1,0 +1,259 @@
+"""Prompts: within their budget, most recent items first, answers whole, the same bytes when made again."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from launch.artifacts import read_json, sha256_file
+from launch.errors import InputError
+from launch.tracking import Tracker
+from pairs.tables import load_pair, load_samples
+from tests.tiny_prompts import WORDS, write_tiny_run
+from training.assembly import Budget, Prompts, Wanted, assemble
+from training.base_model import load_tokenizer_folder
+from training.config import PromptsConfig
+from training.kindred import NOBODY, distinct_users
+from training.prompts import Ints, Pieces, answer_tokens, build_pieces, clean_title, line_texts, make_frame
+from training.scratch import train_tokenizer
+from training.tokenize_prompts import tokenize_prompts
+
+NAMES = ("Art", "Office")
+CONFIG = PromptsConfig(
+    scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3, max_item_tokens=16
+)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    write_tiny_run(folder)
+    tokenize_prompts(CONFIG, run_dir=folder, seed=1, tracker=Tracker(None, "tokenize"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(run_dir: Path) -> PreTrainedTokenizerBase:
+    return load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
+
+
+@pytest.fixture(scope="module")
+def pieces(run_dir: Path, tokenizer: PreTrainedTokenizerBase) -> Pieces:
+    items = load_pair(run_dir).items
+    return build_pieces(
+        tokenizer, titles=items.titles, domains=items.domain.tolist(), domain_names=NAMES, max_item_tokens=16
+    )
+
+
+def ids(*values: int) -> Ints:
+    return np.array(values, dtype=np.int64)
+
+
+def wanted(pieces: Pieces, *, own: list[int], neighbours: list[list[int]], target: int | None = 11) -> Wanted:
+    none = pieces.num_items
+    width = max((len(items) for items in neighbours), default=0)
+    padded = [[none] * (width - len(items)) + items for items in neighbours]
+    return Wanted(
+        sample=ids(7),
+        domain=ids(1),
+        own=np.array([own], dtype=np.int64),
+        neighbours=np.array([padded], dtype=np.int64).reshape(1, len(neighbours), width),
+        target=None if target is None else ids(target),
+    )
+
+
+def slow_prompt(pieces: Pieces, want: Wanted, max_tokens: int, reserve: int) -> tuple[list[int], list[int]]:
+    """The obvious form of `assemble` for one sample with an answer that counts: (prompt, answer)."""
+    domain = int(want.domain[0])
+    none = pieces.num_items
+
+    def line(item: int) -> list[int]:
+        return list(pieces.piece(pieces.line + item))
+
+    assert want.target is not None
+    answer = list(pieces.piece(pieces.answer + int(want.target[0])))
+    opening, own_header, request = (list(pieces.piece(p)) for p in (domain, 3, 4 + domain))
+    header = list(pieces.piece(2))
+    room = max_tokens - max(reserve, len(answer)) - len(opening) - len(own_header) - len(request)
+    own: list[int] = []
+    users: list[list[int]] = [[] for _ in want.neighbours[0]]
+    full = False
+    for item in reversed([int(i) for i in want.own[0] if i != none]):
+        full = full or len(line(item)) > room
+        if not full:
+            own = line(item) + own
+            room -= len(line(item))
+    for place, items in enumerate(want.neighbours[0]):
+        for item in reversed([int(i) for i in items if i != none]):
+            cost = len(line(item)) + (0 if users[place] else len(header))
+            full = full or cost > room
+            if not full:
+                users[place] = line(item) + users[place]
+                room -= cost
+    shown = [token for user in users if user for token in header + user]
+    return opening + shown + own_header + own + request, answer
+
+
+@pytest.mark.parametrize("max_tokens", [75, 90, 105, 120, 140, 200, 400])
+def test_assembly_equals_the_slow_one(pieces: Pieces, max_tokens: int) -> None:
+    want = wanted(pieces, own=[20, 3, 14, 5], neighbours=[[1, 12, 8], [17]])
+    prompts = assemble(pieces, want, Budget(max_tokens, answer_reserve=9, fit_answer=True))
+    prompt, answer = slow_prompt(pieces, want, max_tokens, 9)
+    assert prompts.tokens.tolist() == prompt + answer
+    assert prompts.prompt_length.tolist() == [len(prompt)]
+    assert len(prompts.tokens) <= max_tokens
+
+
+def test_a_prompt_is_its_whole_text_tokenised(
+    pieces: Pieces, tokenizer: PreTrainedTokenizerBase, run_dir: Path
+) -> None:
+    items = load_pair(run_dir).items
+    want = wanted(pieces, own=[3, 14], neighbours=[[1, 12], [17, 2]])
+    prompts = assemble(pieces, want, Budget(10_000, answer_reserve=9, fit_answer=True))
+    frame = make_frame(tokenizer, NAMES)
+    lines = line_texts(items.titles, items.domain.tolist(), NAMES)
+    text = (
+        frame.opening[1]
+        + "".join([frame.neighbour, lines[1], lines[12], frame.neighbour, lines[17], lines[2]])
+        + "".join([frame.own, lines[3], lines[14], frame.request[1], clean_title(items.titles[11])])
+    )
+    assert prompts.tokens.tolist() == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+
+
+def test_the_answer_is_never_cut(run_dir: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    items = load_pair(run_dir).items
+    answers = answer_tokens(tokenizer, items.titles)
+    for split in ("train", "valid"):
+        samples = load_samples(run_dir, "train" if split == "train" else "valid")
+        prompts = datasets.load_from_disk(str(run_dir / "prompts" / split))
+        assert len(prompts) == len(samples)
+        for row, target in zip(prompts, samples.target, strict=True):
+            assert row["input_ids"][row["prompt_length"] :] == answers[target]
+
+
+def test_train_prompts_stay_within_the_budget(run_dir: Path) -> None:
+    prompts = datasets.load_from_disk(str(run_dir / "prompts" / "train"))
+    lengths = [len(tokens) for tokens in prompts["input_ids"]]
+    assert max(lengths) <= CONFIG.max_tokens
+    assert max(lengths) > CONFIG.max_tokens - 40, "the test's budget should bind"
+
+
+def test_most_recent_items_are_kept_and_neighbours_go_first(pieces: Pieces) -> None:
+    want = wanted(pieces, own=[0, 1, 2, 3, 4], neighbours=[[5, 6]])
+    whole = assemble(pieces, want, Budget(10_000, answer_reserve=5, fit_answer=True))
+    shown: list[tuple[int, int]] = []
+    for cut in range(0, 60, 4):
+        prompts = assemble(pieces, want, Budget(len(whole.tokens) - cut, answer_reserve=5, fit_answer=True))
+        shown.append((int(prompts.own_shown[0]), int(prompts.neighbours_shown[0])))
+        assert contains(prompts, pieces.piece(pieces.line + 4)), "the most recent item stays"
+        if prompts.neighbours_shown[0]:
+            assert prompts.own_shown[0] == 5, "neighbours are shown only when all own items are"
+    assert shown[0] == (5, 1)
+    assert shown[-1][1] == 0
+    assert shown[-1][0] < 5
+
+
+def contains(prompts: Prompts, part: "np.ndarray[tuple[int], np.dtype[np.int32]]") -> bool:
+    return part.tobytes() in prompts.tokens.tobytes()
+
+
+def test_a_prompt_does_not_depend_on_its_answer_at_generation(pieces: Pieces) -> None:
+    longest = int(np.argmax(pieces.lengths[pieces.answer :]))
+    budget = Budget(110, answer_reserve=4, fit_answer=False)
+    with_answer = assemble(pieces, wanted(pieces, own=[0, 1, 2, 3], neighbours=[[5]], target=longest), budget)
+    without = assemble(pieces, wanted(pieces, own=[0, 1, 2, 3], neighbours=[[5]], target=None), budget)
+    assert with_answer.tokens[: with_answer.prompt_length[0]].tolist() == without.tokens.tolist()
+
+
+def test_a_budget_without_room_for_one_item_is_refused(pieces: Pieces) -> None:
+    want = wanted(pieces, own=[0, 1], neighbours=[])
+    with pytest.raises(InputError, match=r"prompts.max_tokens=40 is too small: sample 7 needs \d+ tokens") as refused:
+        assemble(pieces, want, Budget(40, answer_reserve=5, fit_answer=True))
+    needed = int(str(refused.value).split("needs ")[1].split()[0])
+    assert assemble(pieces, want, Budget(needed, answer_reserve=5, fit_answer=True)).own_shown.tolist() == [1]
+
+
+def test_long_lines_are_cut_and_still_end_their_line(tokenizer: PreTrainedTokenizerBase) -> None:
+    pieces = build_pieces(tokenizer, titles=["paper " * 50], domains=[0], domain_names=NAMES, max_item_tokens=10)
+    line = tokenizer.decode(pieces.piece(pieces.line).tolist())
+    assert len(pieces.piece(pieces.line)) == 10
+    assert line[-1] == "\n"
+    assert tokenizer.decode(pieces.piece(pieces.answer).tolist()[:-1]) == ("paper " * 50).strip()
+
+
+def test_a_title_cannot_bring_special_tokens_in(tokenizer: PreTrainedTokenizerBase) -> None:
+    end = tokenizer.eos_token
+    (answer,) = answer_tokens(tokenizer, [f"paper {end} brush"])
+    assert answer.count(tokenizer.eos_token_id) == 1
+    assert answer[-1] == tokenizer.eos_token_id
+
+
+def test_twins_of_a_neighbour_count_once() -> None:
+    users = ids(10, 10, 11, 11, 12)
+    rows = np.array([[0, 1, 2, 4], [3, 2, NOBODY, NOBODY]], dtype=np.int64)
+    found = distinct_users(rows, users=users, own=ids(99, 98), limit=2)
+    assert found.tolist() == [[0, 2], [3, NOBODY]]
+
+
+def test_a_user_as_his_own_neighbour_is_a_fault() -> None:
+    with pytest.raises(AssertionError, match="neighbour of himself"):
+        distinct_users(np.array([[0]], dtype=np.int64), users=ids(10), own=ids(10), limit=1)
+
+
+def test_a_chat_template_frames_the_message(tokenizer: PreTrainedTokenizerBase) -> None:
+    chat = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|end|>", pad_token="<|pad|>")
+    chat.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>{% endfor %}<assistant>"
+    frame = make_frame(chat, NAMES)
+    assert frame.opening[0].startswith("<user>Recommend a new Art item")
+    assert frame.request[1] == "Recommend a new Office item.</user><assistant>"
+    assert make_frame(tokenizer, NAMES).request[1].endswith("### Response:\n")
+
+
+def test_tokenising_twice_writes_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:
+    write_tiny_run(tmp_path / "again")
+    tokenize_prompts(CONFIG, run_dir=tmp_path / "again", seed=1, tracker=Tracker(None, "tokenize"))
+    assert digests(tmp_path / "again" / "prompts") == digests(run_dir / "prompts")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): sha256_file(file) for file in folder.rglob("*") if file.is_file()}
+
+
+def test_workers_write_the_same_prompts(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.tokenize_prompts.BATCH", 16)
+    write_tiny_run(tmp_path / "two")
+    tokenize_prompts(
+        replace(CONFIG, num_workers=2), run_dir=tmp_path / "two", seed=1, tracker=Tracker(None, "tokenize")
+    )
+    one, two = (datasets.load_from_disk(str(path / "prompts" / "train")) for path in (run_dir, tmp_path / "two"))
+    assert one[:] == two[:]
+
+
+def test_a_sample_budget_is_drawn_by_the_seed(tmp_path: Path) -> None:
+    drawn = []
+    for place, seed in enumerate((1, 1, 2)):
+        folder = tmp_path / str(place)
+        write_tiny_run(folder)
+        tokenize_prompts(
+            replace(CONFIG, max_train_samples=10), run_dir=folder, seed=seed, tracker=Tracker(None, "tokenize")
+        )
+        drawn.append(datasets.load_from_disk(str(folder / "prompts" / "train"))["sample"][:])
+        assert read_json(folder / "prompts" / "meta.json")["splits"]["train"]["samples"] == 10
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_the_scratch_tokenizer_is_deterministic_across_processes() -> None:
+    titles = [f"{first} {second}" for first in WORDS for second in WORDS]
+    here = train_tokenizer(titles, vocab_size=350).backend_tokenizer.to_str()
+    code = (
+        "from training.scratch import train_tokenizer; import sys\n"
+        f"sys.stdout.write(train_tokenizer({titles!r}, vocab_size=350).backend_tokenizer.to_str())"
+    )
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert there == here

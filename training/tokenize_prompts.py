@@ -1,0 +1,192 @@
+"""Write the prompts of all splits as token ids (Arrow), outside any process group.
+
+python -m training.tokenize_prompts --config launch/recipes/demo.yaml
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from transformers import PreTrainedTokenizerBase
+
+from launch.artifacts import PARTIAL, atomic_folder, write_json
+from launch.errors import InputError
+from launch.stage import entry_point, open_stage, parse_job
+from launch.tracking import Tracker, open_tracker
+from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
+from training.assembly import Budget, assemble
+from training.base_model import BaseModel, find_base, load_tokenizer
+from training.config import PromptsConfig
+from training.kindred import PromptSource, no_neighbours, read_neighbours
+from training.prompts import Ints, Pieces, build_pieces, clean_title, make_frame
+from training.scratch import train_tokenizer
+
+log = logging.getLogger(__name__)
+
+BATCH = 1024  # samples that are assembled at once
+ANSWER_PERCENTILE = 99
+SCHEMA = pa.schema(
+    [
+        ("sample", pa.int64()),
+        ("input_ids", pa.list_(pa.int32())),
+        ("prompt_length", pa.int32()),
+        ("own_shown", pa.int32()),
+        ("neighbours_shown", pa.int32()),
+    ]
+)
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> None:
+    job = parse_job(PromptsConfig, "tokenize", argv)
+    with open_stage(job), open_tracker(job) as tracker:
+        base = tokenize_prompts(job.config, run_dir=job.run_dir, seed=job.seed, tracker=tracker)
+        if base.path is not None:
+            job.external.append(base.path)
+
+
+def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker: Tracker) -> BaseModel:
+    """Write prompts/: a dataset for each split, the tokenizer, meta.json. Returns the base model that was found."""
+    base = find_base(config.base, trust_remote_code=config.trust_remote_code, allow_pickle=config.allow_pickle)
+    pair = load_pair(run_dir)
+    tokenizer = get_tokenizer(base, pair, scratch_vocab=config.scratch_vocab)
+    pieces = build_pieces(
+        tokenizer,
+        titles=pair.items.titles,
+        domains=pair.items.domain.tolist(),
+        domain_names=pair.domain_names,
+        max_item_tokens=config.max_item_tokens,
+    )
+    answers = pieces.lengths[pieces.answer :]
+    reserve = int(np.ceil(np.percentile(answers, ANSWER_PERCENTILE)))
+    folder = run_dir / "prompts"
+    with atomic_folder(folder / "tokenizer") as partial:
+        tokenizer.save_pretrained(partial)
+    train = load_samples(run_dir, "train")
+    written = {}
+    for split in SPLITS:
+        rows, source = _source(split, config, run_dir=run_dir, seed=seed, train=train, pad=pair.items.pad)
+        budget = Budget(config.max_tokens, answer_reserve=reserve, fit_answer=split == "train")
+        with TemporaryDirectory(dir=folder, prefix=f".{split}-", suffix=PARTIAL) as cache:
+            assembled = functools.partial(_assemble_batch, source=source, pieces=pieces, budget=budget)
+            dataset = _make_dataset(rows, assembled, workers=config.num_workers, name=split, cache=Path(cache))
+            with atomic_folder(folder / split) as partial:
+                dataset.select_columns(["sample", "input_ids", "prompt_length"]).save_to_disk(partial, num_shards=1)
+            written[split] = _describe(dataset, split)
+            tracker.text(f"tokenize/{split}", f"```\n{tokenizer.decode(dataset[0]['input_ids'])}\n```")
+    write_json(
+        folder / "meta.json",
+        {
+            "base": config.base,
+            "trust_remote_code": config.trust_remote_code,
+            "allow_pickle": config.allow_pickle,
+            "template": "chat" if tokenizer.chat_template else "alpaca",
+            "vocab_size": len(tokenizer),
+            "max_tokens": config.max_tokens,
+            "answer_tokens": reserve,
+            "longest_answer": int(answers.max()),
+            "splits": written,
+        },
+    )
+    return base
+
+
+def get_tokenizer(base: BaseModel, pair: Pair, *, scratch_vocab: int) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer; for `scratch`, one trained on the pair's titles."""
+    if base.kind != "scratch":
+        return load_tokenizer(base)
+    titles = [clean_title(title) for title in pair.items.titles]
+    frame = make_frame(None, pair.domain_names).texts
+    return train_tokenizer(titles, vocab_size=scratch_vocab, frame=frame)
+
+
+def _source(
+    split: Split, config: PromptsConfig, *, run_dir: Path, seed: int, train: Samples, pad: int
+) -> tuple[Ints, PromptSource]:
+    """The rows of a split that get a prompt, and what these could show."""
+    samples = train if split == "train" else load_samples(run_dir, split)
+    rows = np.arange(len(samples))
+    if split == "train" and config.max_train_samples is not None and config.max_train_samples < len(rows):
+        rows = np.sort(np.random.default_rng(seed).choice(rows, size=config.max_train_samples, replace=False))
+        log.info("training on %d of %d samples (prompts.max_train_samples)", len(rows), len(samples))
+    neighbours = (
+        read_neighbours(run_dir, split, samples=samples, train=train)
+        if config.num_neighbours
+        else no_neighbours(len(samples))
+    )
+    source = PromptSource(
+        samples=samples,
+        train=train,
+        neighbours=neighbours,
+        pad=pad,
+        num_neighbours=config.num_neighbours,
+        max_history=config.max_history,
+        neighbour_items=config.neighbour_items,
+        with_target=split != "test",
+    )
+    return rows, source
+
+
+def _make_dataset(
+    rows: Ints, assembled: Callable[[dict[str, list[int]]], pa.Table], *, workers: int, name: str, cache: Path
+) -> Any:  # Any: datasets is untyped
+    """The prompts of `rows` as an Arrow dataset in `cache`, assembled by several processes."""
+    if len(rows) == 0:
+        raise InputError(f"pair/{name}.parquet has no samples; prepare a pair with samples in every split")
+    datasets.disable_progress_bars()
+    return datasets.Dataset.from_dict({"row": rows}).map(
+        assembled,
+        batched=True,
+        batch_size=BATCH,
+        num_proc=min(workers, -(-len(rows) // BATCH)) if workers > 1 else None,
+        remove_columns=["row"],
+        features=datasets.Features.from_arrow_schema(SCHEMA),
+        cache_file_name=str(cache / "prompts.arrow"),
+        new_fingerprint=f"kinrec-{name}",  # or the files of two equal runs would differ
+    )
+
+
+def _assemble_batch(batch: dict[str, list[int]], *, source: PromptSource, pieces: Pieces, budget: Budget) -> pa.Table:
+    prompts = assemble(pieces, source.wanted(np.asarray(batch["row"], dtype=np.int64)), budget)
+    return pa.table(
+        [
+            prompts.sample,
+            pa.ListArray.from_arrays(prompts.offsets.astype(np.int32), prompts.tokens),
+            prompts.prompt_length.astype(np.int32),
+            prompts.own_shown.astype(np.int32),
+            prompts.neighbours_shown.astype(np.int32),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def _describe(dataset: Any, split: str) -> dict[str, float]:  # Any: datasets is untyped
+    table = dataset.with_format("arrow")[:]
+    lengths = np.asarray(pc.list_value_length(table["input_ids"]), dtype=np.int64)
+    shown = np.asarray(table["neighbours_shown"])
+    facts = {
+        "samples": len(lengths),
+        "tokens": int(lengths.sum()),
+        "mean_tokens": round(float(lengths.mean()), 2),
+        "max_tokens": int(lengths.max()),
+        "mean_own_items": round(float(np.asarray(table["own_shown"]).mean()), 2),
+        "mean_neighbours": round(float(shown.mean()), 2),
+        "share_with_neighbours": round(float((shown > 0).mean()), 4),
+    }
+    log.info(
+        "%s: %d prompts, %.0f tokens on average (at most %d), %.1f own items and %.1f kindred users shown",
+        split, facts["samples"], facts["mean_tokens"], facts["max_tokens"], facts["mean_own_items"],
+        facts["mean_neighbours"],
+    )  # fmt: skip
+    return facts
+
+
+if __name__ == "__main__":
+    main()
