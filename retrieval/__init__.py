@@ -1,0 +1,1 @@
+"""Vector indexes, kindred users and text grounding."""

@@ -1,0 +1,70 @@
+"""The recipe's `retrieval` section: which vectors, which index, how many neighbours."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartWeights:
+    """How much each part counts in a hybrid vector; the score is the weighted mean of the parts' cosines."""
+
+    model: float = 1.0
+    """User vectors of the graph model."""
+    items: float = 1.0
+    """TF-IDF bag of the history's items, projected."""
+    text: float = 1.0
+    """TF-IDF words of the history's titles and attributes, projected."""
+
+    def __post_init__(self) -> None:
+        for name in ("model", "items", "text"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"retrieval.weights.{name} must not be negative, got {getattr(self, name)}")
+        if self.model + self.items + self.text == 0:
+            raise ValueError("retrieval.weights: at least one weight must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalConfig:
+    """Find the most similar train users of every sample."""
+
+    vectors: Literal["model", "items", "text", "hybrid"] = "hybrid"
+    """What users are compared by: one part alone, or all of them with `weights`."""
+    weights: PartWeights = PartWeights()
+    """Only read where `vectors` is hybrid."""
+    similarity: Literal["cosine", "inner_product"] = "cosine"
+    """Whether long vectors score higher; inner_product needs `vectors: model`, the other parts are of length one."""
+    num_neighbours: int = 10
+    """Train users written for every sample; fewer only where fewer may be used."""
+    past_only: bool | None = None
+    """Only neighbours whose history ends before the sample's target; null: exactly when the pair has times."""
+    index: Literal["faiss", "torch"] = "faiss"
+    """Both are exact and find the same; bench/retrieval.py compares their speed."""
+    block: int = 4096
+    """Samples answered, and written to a resumable part, at a time."""
+    item_dim: int = 256
+    """Width of the item-overlap part (truncated SVD)."""
+    text_dim: int = 256
+    """Width of the text part (truncated SVD)."""
+    max_fit_rows: int = 200_000
+    """Train histories, and train items, that the two projections are fitted on at most (drawn with the seed)."""
+    quality_at: list[int] = field(default_factory=lambda: [1, 5, 10])
+    """The k of the hit rates in neighbours/quality.json; those above `num_neighbours` are left out."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_neighbours", "block", "item_dim", "text_dim", "max_fit_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"retrieval.{name} must be at least 1, got {getattr(self, name)}")
+        if any(k < 1 for k in self.quality_at):
+            raise ValueError(f"retrieval.quality_at must hold numbers of at least 1, got {self.quality_at}")
+        if self.similarity == "inner_product" and self.vectors != "model":
+            raise ValueError(
+                f"retrieval.similarity: inner_product needs retrieval.vectors=model, got {self.vectors}; use cosine"
+            )
+
+    def part_weights(self) -> dict[str, float]:
+        """The parts in use and their weights, which sum to 1."""
+        if self.vectors != "hybrid":
+            return {self.vectors: 1.0}
+        used = {name: getattr(self.weights, name) for name in ("model", "items", "text")}
+        total = sum(used.values())
+        return {name: weight / total for name, weight in used.items() if weight > 0}

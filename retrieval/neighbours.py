@@ -1,0 +1,216 @@
+"""Find the kindred users of every train, valid and test sample.
+
+    torchrun --nproc-per-node 8 -m retrieval.neighbours --config launch/recipes/demo.yaml
+
+Every rank holds its share of the train vectors; blocks of samples are asked of all shards at once and the answers
+merged exactly, so the tables are the same, byte for byte, for any number of ranks. Each finished block is a file that
+an interrupted start leaves to the next.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from launch.artifacts import read_json, write_json
+from launch.distributed import World, init_world
+from launch.errors import InputError
+from launch.progress import progress
+from launch.stage import entry_point, open_stage, parse_job
+from launch.tracking import Tracker, open_tracker
+from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
+from retrieval.config import RetrievalConfig
+from retrieval.fixed_point import Floats
+from retrieval.index import TopKIndex
+from retrieval.keys import Keys, unique_histories
+from retrieval.kindred import Asking, find_kindred
+from retrieval.quality import Judge, random_kindred, rates
+from retrieval.sharded import ShardedIndex, build_index
+from retrieval.tables import (
+    NeighbourTable,
+    finished_blocks,
+    join_parts,
+    part_path,
+    remove_parts,
+    table_path,
+    write_part,
+)
+from retrieval.vectors import KeysByLength, Part, UserVectors, fit_tables, longest_key, open_vectors
+
+log = logging.getLogger(__name__)
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> None:
+    """Run the stage."""
+    job = parse_job(RetrievalConfig, "retrieve", argv)
+    with init_world() as world, open_stage(job, world), open_tracker(job, world) as tracker:
+        retrieve(job.config, run_dir=job.run_dir, seed=job.seed, world=world, tracker=tracker)
+
+
+def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
+    """Write `neighbours/` of a run."""
+    pair = load_pair(run_dir)
+    samples = {split: load_samples(run_dir, split) for split in SPLITS}
+    train = samples["train"]
+    keys = unique_histories(train)
+    if len(np.unique(keys.user)) < 2:
+        raise InputError(f"{run_dir / 'pair' / 'train.parquet'}: retrieval needs histories of at least two train users")
+    past_only = decide_past_only(config.past_only, samples, order=read_json(run_dir / "pair" / "card.json")["order"])
+    fit_tables(run_dir, config, items=pair.items, train=train, keys=keys, seed=seed, world=world)
+    vectors = open_vectors(run_dir, config.part_weights())
+    search = Search(config, run_dir=run_dir, keys=keys, vectors=vectors, past_only=past_only, world=world)
+    indexes = search.build_indexes(train)
+    for split in SPLITS:
+        search.write_split(split, samples[split], indexes, tracker=tracker)
+    quality = {split: search.judge(split, samples[split], train, seed=seed) for split in SPLITS}
+    if world.is_main:
+        write_json(run_dir / "neighbours" / "quality.json", quality)
+        write_json(
+            run_dir / "neighbours" / "meta.json",
+            {
+                "part_weights": config.part_weights(),
+                "similarity": config.similarity,
+                "num_neighbours": config.num_neighbours,
+                "past_only": past_only,
+                "num_keys": len(keys),
+            },
+        )
+        remove_parts(run_dir)
+    for split, found in quality.items():
+        tracker.log({f"retrieve/{split}_{name}": rate for name, rate in found.items()}, step=0)
+
+
+def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, order: str) -> bool:
+    """Whether neighbours must end before a sample's target: as configured, or as the pair's order says.
+
+    Without it, a user who shopped later lends a sample what could not have been known when it was asked. Where the
+    order is synthetic, times mean nothing and nothing is filtered.
+    """
+    timed = all(len(part) == 0 or part.target_time is not None for part in samples.values())
+    if wanted and not timed:
+        raise InputError("retrieval.past_only=true needs a pair with times, this one has none; set it to null or false")
+    if wanted is None:
+        return timed and order == "chronological"
+    return wanted
+
+
+@dataclass(frozen=True)
+class Search:
+    """What answering a split needs."""
+
+    config: RetrievalConfig
+    run_dir: Path
+    keys: Keys
+    vectors: UserVectors
+    past_only: bool
+    world: World
+
+    def build_indexes(self, train: Samples) -> tuple[TopKIndex, TopKIndex]:
+        """The sharded index towards X and the one towards Y; one and the same where no part knows domains."""
+        started = time.monotonic()
+        share = self.world.share(len(self.keys))
+        rows = self.keys.row[share.start : share.stop]
+        source: Part = self.vectors
+        if self.config.similarity == "inner_product":
+            part = self.vectors.parts["model"]
+            source = KeysByLength(part, longest_key(part, train, rows, world=self.world))
+        domains = (0, 1) if "model" in self.vectors.parts else (0,)
+        found = []
+        for domain in domains:
+            key_vectors = source.rows("train", train, rows, domain)
+            ids = self.keys.sample[share.start : share.stop]
+            shard = build_index(self.config.index, key_vectors, ids, device=self.world.device)
+            found.append(ShardedIndex(self.world, shard))
+        sizes = self.world.gather_objects(len(share))
+        log.info(
+            "%s index of %d train histories, width %d, over %d rank(s) with %s; built in %.1f s",
+            self.config.index, len(self.keys), key_vectors.shape[1], self.world.size, sizes,
+            time.monotonic() - started,
+        )  # fmt: skip
+        return found[0], found[-1]
+
+    def write_split(
+        self, split: Split, samples: Samples, indexes: tuple[TopKIndex, TopKIndex], *, tracker: Tracker
+    ) -> None:
+        """Find the neighbours of one split, block by block, and join the blocks that ranks took turns to write."""
+        path = table_path(self.run_dir, split)
+        blocks = block_ranges(len(samples), self.config.block)
+        if self.world.broadcast_object(path.is_file()):
+            return
+        parts = [part_path(self.run_dir, split, block) for block in range(len(blocks))]
+        done = self.world.broadcast_object(finished_blocks(self.run_dir, split))
+        started, asked, short = time.monotonic(), 0, 0
+        for block in progress(range(len(blocks)), label=f"neighbours of {split}", world=self.world):
+            if block in done:
+                continue
+            rows = np.arange(blocks[block].start, blocks[block].stop)
+            scores, neighbours = self.answer(split, samples, rows, indexes)
+            asked, short = asked + len(rows), short + int((neighbours < 0).any(axis=1).sum())
+            if block % self.world.size == self.world.rank:
+                write_part(parts[block], sample=samples.sample[rows], neighbours=neighbours, scores=scores)
+        self.world.barrier()
+        speed = asked / max(1e-9, time.monotonic() - started)
+        if self.world.is_main:
+            assert finished_blocks(self.run_dir, split) >= set(range(len(blocks)))
+            join_parts(path, parts)
+        self.world.barrier()
+        log.info("%s: %d samples, %.0f queries/s over %d rank(s)", split, len(samples), speed, self.world.size)
+        if short:
+            log.warning(
+                "%s: %d samples have fewer than %d neighbours: no more other users%s",
+                split, short, self.config.num_neighbours, " with a history before the target" if self.past_only else "",
+            )  # fmt: skip
+        tracker.log({f"retrieve/{split}_queries_per_second": speed}, step=0)
+
+    def answer(
+        self, split: Split, samples: Samples, rows: Ints, indexes: tuple[TopKIndex, TopKIndex]
+    ) -> tuple[Floats, Ints]:
+        """Scores and neighbours [len(rows), num_neighbours], each row towards its target's domain."""
+        k = self.config.num_neighbours
+        scores = np.empty((len(rows), k), dtype=np.float32)
+        neighbours = np.empty((len(rows), k), dtype=np.int64)
+        for domain in (0, 1):
+            places = np.flatnonzero(samples.domain[rows] == domain)
+            asking = self.asking(samples, rows[places], self.vectors.rows(split, samples, rows[places], domain))
+            scores[places], neighbours[places] = find_kindred(indexes[domain], asking, k, keys=self.keys)
+        return scores, neighbours
+
+    def asking(self, samples: Samples, rows: Ints, vectors: Floats) -> Asking:
+        """Who asks, for `rows` of `samples`."""
+        before = samples.target_time[rows] if self.past_only and samples.target_time is not None else None
+        return Asking(vectors, samples.user[rows], before)
+
+    def judge(self, split: Split, samples: Samples, train: Samples, *, seed: int) -> dict[str, float]:
+        """The quality of one split's table; each rank counts its share of the blocks."""
+        k = self.config.num_neighbours
+        judge = Judge(train, self.keys, cuts=[*(cut for cut in self.config.quality_at if cut < k), k])
+        table = NeighbourTable(self.run_dir, split)
+        found = np.zeros(len(judge.names), dtype=np.int64)
+        random = np.zeros_like(found)
+        for block in self.world.share(table.num_blocks):
+            sample, neighbours = table.block(block, k)
+            rows = np.arange(table.starts[block], table.starts[block + 1])
+            assert np.array_equal(sample, samples.sample[rows])
+            asking = self.asking(samples, rows, np.empty((len(rows), 0), np.float32))
+            drawn = random_kindred(self.keys, asking, k, seed=(seed, SPLITS.index(split), block))
+            found += judge.count(neighbours, samples.target[rows])
+            random += judge.count(drawn, samples.target[rows])
+        quality = rates(found, random, names=judge.names, num_samples=len(samples), k=k, world=self.world)
+        log.info(
+            "%s: hit rate %.4f at %d (random users %.4f), %.4f at 1, mean length %.1f",
+            split, quality["hit_rate"], k, quality["random_hit_rate"], quality.get("hit_rate@1", np.nan),
+            quality["mean_length"],
+        )  # fmt: skip
+        return {"num_samples": len(samples), "k": k, **quality}
+
+
+def block_ranges(num_rows: int, block: int) -> list[range]:
+    """`range(num_rows)` in blocks, whatever the number of ranks."""
+    return [range(start, min(start + block, num_rows)) for start in range(0, num_rows, block)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""How good retrieved users are: do they hold the target, and at what length; beside random users.
+
+For the k nearest of each sample: `hit_rate@k` is the share whose target is in one of their histories (what a prompt
+can show), `mean_length@k` the items that those histories hold, `uhr@k` the quotient; `item_hit_rate@k` counts all
+that the neighbours have in train, histories and targets. `random_...` are the same for users drawn at random.
+Names without `@k` are for all neighbours in the table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from launch.distributed import World
+from pairs.tables import Ints, Samples
+from retrieval.fixed_point import Floats
+from retrieval.index import pad_results
+from retrieval.keys import Keys
+from retrieval.kindred import Asking, find_kindred
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Lists of items, one a group, as one flat array."""
+
+    items: Ints
+    offsets: Ints
+
+    def contain(self, groups: Ints, wanted: Ints) -> Flags:
+        """Whether list `groups[b, j]` (-1: none) holds item `wanted[b]`: [B, k]."""
+        present = groups >= 0
+        starts = np.where(present, self.offsets[groups], 0).ravel()
+        lengths = np.where(present, self.offsets[groups + 1] - self.offsets[groups], 0).ravel()
+        cells = np.repeat(np.arange(groups.size), lengths)
+        flat = np.arange(len(cells)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
+        equal = self.items[flat] == np.repeat(np.repeat(wanted, groups.shape[1]), lengths)
+        return (np.bincount(cells[equal], minlength=groups.size) > 0).reshape(groups.shape)
+
+
+class Judge:
+    """Counts hits and lengths of neighbours against a train table."""
+
+    def __init__(self, train: Samples, keys: Keys, *, cuts: Sequence[int]) -> None:
+        self._keys = keys
+        self._cuts = sorted(set(cuts))
+        kept = train.take(keys.row)
+        self._histories = Holdings(kept.history, kept.offsets)
+        self._lengths = kept.lengths
+        users, self._user_of_key = np.unique(keys.user, return_inverse=True)
+        self._belongings = _belongings(train, users)
+
+    @property
+    def names(self) -> list[str]:
+        """What `count` counts, before division by the number of samples."""
+        return [f"{name}@{k}" for name in ("hit_rate", "item_hit_rate", "mean_length") for k in self._cuts]
+
+    def count(self, neighbours: Ints, targets: Ints) -> Ints:
+        """Sums over samples with neighbours [B, k] (sample ids, -1: none), in the order of `names`."""
+        positions = self._keys.position_of(neighbours)
+        groups = np.where(positions >= 0, self._user_of_key[positions], -1)
+        hits = self._histories.contain(positions, targets)
+        item_hits = self._belongings.contain(groups, targets)
+        lengths = np.where(positions >= 0, self._lengths[positions], 0)
+        sums = [
+            *(int(hits[:, :k].any(axis=1).sum()) for k in self._cuts),
+            *(int(item_hits[:, :k].any(axis=1).sum()) for k in self._cuts),
+            *(int(lengths[:, :k].sum()) for k in self._cuts),
+        ]
+        return np.array(sums, dtype=np.int64)
+
+
+class RandomIndex:
+    """A `TopKIndex` whose order is drawn anew for every query: the users that chance would find."""
+
+    def __init__(self, keys: Keys, seed: Sequence[int]) -> None:
+        self._samples = keys.sample
+        self._random = np.random.default_rng(seed)
+
+    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        """Keys at random; below a quarter of all keys a key may come twice, which the filter by user drops."""
+        shape = (len(queries), len(self._samples))
+        if 4 * k < len(self._samples):
+            rows = self._random.integers(0, len(self._samples), (len(queries), k))
+        else:
+            rows = np.argsort(self._random.random(shape), axis=1, kind="stable")[:, :k]
+        return pad_results(np.zeros(rows.shape, np.float32), self._samples[rows], k)
+
+
+def random_kindred(keys: Keys, asking: Asking, k: int, *, seed: Sequence[int]) -> Ints:
+    """k random other users' samples [B, k], under the same rules as the nearest."""
+    return find_kindred(RandomIndex(keys, seed), asking, k, keys=keys)[1]
+
+
+def rates(
+    found: Ints, random: Ints, *, names: Sequence[str], num_samples: int, k: int, world: World
+) -> dict[str, float]:
+    """Counts of all ranks, summed and divided: the entries of quality.json for one split."""
+    totals = world.sum(torch.from_numpy(np.stack([found, random]))).cpu().numpy()
+    per_sample = totals / max(1, num_samples)
+    quality: dict[str, float] = {}
+    for prefix, row in zip(("", "random_"), per_sample, strict=True):
+        quality |= {prefix + name: float(rate) for name, rate in zip(names, row, strict=True)}
+    for name in names:
+        if name.startswith("hit_rate@"):
+            cut = name.removeprefix("hit_rate@")
+            for prefix in ("", "random_"):
+                length = quality[f"{prefix}mean_length@{cut}"]
+                quality[f"{prefix}uhr@{cut}"] = quality[f"{prefix}hit_rate@{cut}"] / length if length else 0.0
+    whole = {name.removesuffix(f"@{k}"): rate for name, rate in quality.items() if name.endswith(f"@{k}")}
+    return whole | quality
+
+
+def _belongings(train: Samples, users: Ints) -> Holdings:
+    """All items of each of `users` (sorted) in train, histories and targets, each once."""
+    owners = np.concatenate([np.repeat(train.user, train.lengths), train.user])
+    items = np.concatenate([train.history, train.target])
+    width = int(items.max(initial=0)) + 1
+    known = np.isin(owners, users)
+    pairs = np.unique(np.searchsorted(users, owners[known]) * width + items[known])
+    counts = np.bincount(pairs // width, minlength=len(users))
+    return Holdings(pairs % width, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))

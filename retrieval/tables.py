@@ -1,0 +1,95 @@
+"""Neighbour tables: written in parts that a killed stage keeps, joined in order, read by block."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from launch.artifacts import atomic_file
+from pairs.tables import Ints, Split
+from retrieval.fixed_point import Floats
+
+SCHEMA = pa.schema(
+    [
+        ("sample", pa.int64()),
+        ("neighbour_samples", pa.list_(pa.int64())),
+        ("scores", pa.list_(pa.float32())),
+    ]
+)
+
+
+def table_path(run_dir: Path, split: Split) -> Path:
+    """The neighbours of one split."""
+    return run_dir / "neighbours" / f"{split}.parquet"
+
+
+def part_path(run_dir: Path, split: Split, block: int) -> Path:
+    """The neighbours of one block of a split, until all are there."""
+    return run_dir / "neighbours" / "parts" / split / f"{block:08d}.parquet"
+
+
+def finished_blocks(run_dir: Path, split: Split) -> set[int]:
+    """The blocks of a split that have a part. It reads the folder: network file systems then see other nodes' files."""
+    folder = part_path(run_dir, split, 0).parent
+    return {int(path.stem) for path in folder.glob("[0-9]*.parquet")} if folder.is_dir() else set()
+
+
+def write_part(path: Path, *, sample: Ints, neighbours: Ints, scores: Floats) -> None:
+    """Write neighbours [B, k], padded with -1, as a table with lists."""
+    kept = neighbours >= 0
+    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+    table = pa.table(
+        [
+            pa.array(sample),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(neighbours[kept])),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores[kept])),
+        ],
+        schema=SCHEMA,
+    )
+    with atomic_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def join_parts(path: Path, parts: Iterable[Path]) -> None:
+    """One table out of `parts`, a row group each, holding one part in memory at a time."""
+    with atomic_file(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part, schema=SCHEMA))
+
+
+def remove_parts(run_dir: Path) -> None:
+    """Remove what only an interrupted start would read."""
+    shutil.rmtree(run_dir / "neighbours" / "parts", ignore_errors=True)
+
+
+class NeighbourTable:
+    """One split's neighbours, read a block (row group) at a time."""
+
+    def __init__(self, run_dir: Path, split: Split) -> None:
+        self._file = pq.ParquetFile(table_path(run_dir, split), memory_map=True)
+        sizes = [self._file.metadata.row_group(block).num_rows for block in range(self.num_blocks)]
+        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+    @property
+    def num_blocks(self) -> int:
+        """Row groups of the file."""
+        return int(self._file.metadata.num_row_groups)
+
+    def block(self, block: int, k: int) -> tuple[Ints, Ints]:
+        """Samples [B] and their first k neighbours [B, k], padded with -1."""
+        table = self._file.read_row_group(block, columns=["sample", "neighbour_samples"]).combine_chunks()
+        lists = table["neighbour_samples"].combine_chunks()
+        offsets = np.asarray(lists.offsets, dtype=np.int64)
+        return table["sample"].to_numpy(), _padded(np.asarray(lists.values, dtype=np.int64), offsets, k)
+
+
+def _padded(flat: Ints, offsets: npt.NDArray[np.int64], k: int) -> Ints:
+    places = np.arange(k)[None, :]
+    kept = places < np.diff(offsets)[:, None]
+    if len(flat) == 0:
+        return np.full(kept.shape, -1, dtype=np.int64)
+    return np.where(kept, flat[np.where(kept, offsets[:-1, None] + places, 0)], -1)
