@@ -166,13 +166,13 @@ class GenerationConfig:
     list_depth: int = 200
     """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
     batch_tokens: int = 8192
-    """Prompt tokens, padding included, that a rank reads at once; memory grows with it. Changes no result but by float rounding."""
+    """Prompt tokens, padding included, that a rank reads at once; memory grows with it."""
     part_batches: int = 4
     """Batches between two part files; a killed run repeats at most this many a rank."""
     max_samples: int | None = None
     """Generate for this many samples of a split, drawn by the seed; null: all."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Arithmetic of the model; auto: bf16 on a GPU, fp32 on a CPU."""
+    """Arithmetic of the model; auto: bf16 where the device computes it natively, else fp32."""
 
     def __post_init__(self) -> None:
         _at_least("generation", self, 1, "num_beams", "max_new_tokens", "list_depth", "batch_tokens", "part_batches")
