@@ -70,15 +70,18 @@ def existing_folder(config: PairConfig) -> Path:
     return folder
 
 
-def find_one(folder: Path, name: str, *, required: bool = True) -> Path | None:
+def find_one(folder: Path, name: str) -> Path | None:
+    """`folder/name`, plain, gzip or zstd, if it is there."""
+    paths = (folder / f"{name}{suffix}" for suffix in ("", ".gz", ".zst"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def existing_file(folder: Path, name: str) -> Path:
     """`folder/name`, plain, gzip or zstd."""
-    for suffix in ("", ".gz", ".zst"):
-        path = folder / f"{name}{suffix}"
-        if path.is_file():
-            return path
-    if required:
+    path = find_one(folder, name)
+    if path is None:
         raise InputError(f"{folder / name}[.gz]: no such file; pair.path must hold it")
-    return None
+    return path
 
 
 @contextmanager

@@ -139,5 +139,6 @@ SIZES = {
 NOUNS = 6
 COMBINATIONS = 6 * 5 * 5
 """Titles of one noun in one style: brands x modifiers x sizes."""
-MAX_ITEMS = len(THEMES) * len(STYLES) * NOUNS * COMBINATIONS
+MAX_ITEMS = len(THEMES) * len(STYLES) * NOUNS * COMBINATIONS // 2
+"""Half of what the words allow, so that chance never asks one noun in one style for more titles than there are."""
 REVIEWS = ["Great, just as described.", "Good value.", "Would buy again.", "Works well for us.", "Not bad.", "Love it!"]

@@ -1,0 +1,91 @@
+"""Keep what can be learnt from: each purchase once, items with a title, users and items with enough interactions."""
+
+import polars as pl
+
+from launch.errors import InputError
+from pairs.amazon import RawPair
+from pairs.config import PairConfig
+
+
+def drop_repeats(events: pl.DataFrame) -> pl.DataFrame:
+    """The earliest interaction of each user with each item."""
+    return events.group_by("domain", "user", "item").agg(pl.col("time").min())
+
+
+def keep_titled(events: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
+    """Interactions with items of the catalogue, which holds only items with a title."""
+    return events.join(catalogue, on=["domain", "item"], how="semi")
+
+
+def keep_core(events: pl.DataFrame, *, k_core: int, min_interactions: int) -> pl.DataFrame:
+    """The largest part in which every item has `k_core` interactions and every user `k_core` and `min_interactions`
+    in each of the two domains.
+
+    That part is unique: whatever breaks a bound now breaks it in every smaller part, so the order of removal is free.
+    """
+    floor = max(k_core, min_interactions)
+    while True:
+        size = events.height
+        per_user = events.group_by("user", "domain").len().filter(pl.col("len") >= floor)
+        users = per_user.group_by("user").len().filter(pl.col("len") == 2)
+        events = events.join(users, on="user", how="semi")
+        if k_core > 1:
+            items = events.group_by("domain", "item").len().filter(pl.col("len") >= k_core)
+            events = events.join(items, on=["domain", "item"], how="semi")
+        if events.height == size:
+            return events
+
+
+def filter_pair(raw: RawPair, config: PairConfig) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
+    """The events that are kept, and what was there after each step, for the data card."""
+    steps = {"read": describe_events(raw.events)}
+    titled = raw.catalogue.group_by("domain").len().sort("domain")["len"].to_list()
+    steps["titled_items"] = dict(zip(("X", "Y"), titled, strict=False))
+    events = drop_repeats(raw.events)
+    steps["without_repeats"] = describe_events(events)
+    events = keep_titled(events, raw.catalogue)
+    steps["with_title"] = describe_events(events)
+    events = keep_core(events, k_core=config.k_core, min_interactions=config.min_interactions)
+    steps["kept"] = describe_events(events)
+    if events.is_empty():
+        raise InputError(
+            f"no user has {max(config.k_core, config.min_interactions)} interactions in each of {raw.names[0]} and "
+            f"{raw.names[1]} after filtering (an empty domain); lower pair.k_core or pair.min_interactions, or check "
+            "that both categories are of the same crawl"
+        )
+    return events, steps
+
+
+def describe_events(events: pl.DataFrame) -> dict[str, int]:
+    """Interactions of each domain, users, and users with interactions in both domains."""
+    sizes = dict(events.group_by("domain").len().iter_rows())
+    per_user = events.group_by("user").agg(pl.col("domain").n_unique())["domain"]
+    return {
+        "X": sizes.get(0, 0),
+        "Y": sizes.get(1, 0),
+        "users": len(per_user),
+        "users_of_both": int((per_user == 2).sum()),
+    }
+
+
+def number_pair(events: pl.DataFrame, catalogue: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Events with numbers for names, the items table, the users table. Numbers follow (domain, source id).
+
+    Events come back as user, item, domain, time (all integers), sorted by user, time, item.
+    """
+    users = events.select(source_id="user").unique().sort("source_id").with_row_index("user")
+    users = users.select(pl.col("user").cast(pl.Int64), "source_id")
+    items = events.select("domain", source_id="item").unique().sort("domain", "source_id").with_row_index("item")
+    items = items.with_columns(pl.col("item").cast(pl.Int64))
+    titles = catalogue.rename({"item": "source_id"})
+    items = items.join(titles, on=["domain", "source_id"], how="left", maintain_order="left")
+    numbered = (
+        events.rename({"user": "user_id", "item": "item_id"})
+        .join(users, left_on="user_id", right_on="source_id")
+        .join(
+            items.select("domain", "source_id", "item"), left_on=["domain", "item_id"], right_on=["domain", "source_id"]
+        )
+        .select("user", "item", "domain", "time")
+        .sort("user", "time", "item")
+    )
+    return numbered, items, users
