@@ -37,7 +37,7 @@ from retrieval.tables import (
     table_path,
     write_part,
 )
-from retrieval.vectors import KeysByLength, Part, UserVectors, fit_tables, longest_key, open_vectors
+from retrieval.vectors import UserVectors, fit_tables, key_source, longest_key, open_vectors
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,10 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     past_only = decide_past_only(config.past_only, samples, order=read_json(run_dir / "pair" / "card.json")["order"])
     fit_tables(run_dir, config, items=pair.items, train=train, keys=keys, seed=seed, world=world)
     vectors = open_vectors(run_dir, config.part_weights())
-    search = Search(config, run_dir=run_dir, keys=keys, vectors=vectors, past_only=past_only, world=world)
+    longest = longest_key(vectors, train, keys, world=world) if config.similarity == "inner_product" else None
+    search = Search(
+        config, run_dir=run_dir, keys=keys, vectors=vectors, longest=longest, past_only=past_only, world=world
+    )
     indexes = search.build_indexes(train)
     for split in SPLITS:
         search.write_split(split, samples[split], indexes, tracker=tracker)
@@ -72,7 +75,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
             run_dir / "neighbours" / "meta.json",
             {
                 "part_weights": config.part_weights(),
-                "similarity": config.similarity,
+                "longest_key": longest,
                 "num_neighbours": config.num_neighbours,
                 "past_only": past_only,
                 "num_keys": len(keys),
@@ -105,6 +108,8 @@ class Search:
     run_dir: Path
     keys: Keys
     vectors: UserVectors
+    longest: float | None
+    """The longest key vector, for inner products; None for cosines."""
     past_only: bool
     world: World
 
@@ -113,10 +118,7 @@ class Search:
         started = time.monotonic()
         share = self.world.share(len(self.keys))
         rows = self.keys.row[share.start : share.stop]
-        source: Part = self.vectors
-        if self.config.similarity == "inner_product":
-            part = self.vectors.parts["model"]
-            source = KeysByLength(part, longest_key(part, train, rows, world=self.world))
+        source = key_source(self.vectors, longest=self.longest)
         domains = (0, 1) if "model" in self.vectors.parts else (0,)
         found = []
         for domain in domains:

@@ -129,8 +129,16 @@ def open_vectors(run_dir: Path, weights: Mapping[str, float]) -> UserVectors:
     return UserVectors(parts, weights)
 
 
-def longest_key(part: Part, train: Samples, rows: Ints, *, world: World) -> float:
-    """The length of the longest of all ranks' keys (each gives its own `rows`), over both domains."""
+def key_source(vectors: UserVectors, *, longest: float | None) -> Part:
+    """Where key vectors come from: as the queries', or with their own lengths where `longest` is known."""
+    return vectors if longest is None else KeysByLength(vectors.parts["model"], longest)
+
+
+def longest_key(vectors: UserVectors, train: Samples, keys: Keys, *, world: World) -> float:
+    """The length of the longest model vector among the keys, over both domains; each rank reads its share."""
+    share = world.share(len(keys))
+    rows = keys.row[share.start : share.stop]
+    part = vectors.parts["model"]
     own = max(float(row_lengths(part.rows("train", train, rows, domain)).max(initial=0.0)) for domain in (0, 1))
     return max(1e-12, *map(float, world.gather_objects(own)))
 

@@ -1,0 +1,85 @@
+"""From generated text to catalogue items: an exact title first, then BM25 over the titles of both domains.
+
+Ties, of which titles that occur twice are the most frequent, go to the item bought more often in train, then to the
+lower id. Text without a word that any title has is grounded to no item.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import bm25s
+import numpy as np
+from bm25s.tokenization import Tokenizer
+
+from launch.errors import InputError
+from pairs.tables import Ints, Items
+from retrieval.fixed_point import Floats
+
+WORD = re.compile(r"(?u)\b\w+\b")
+"""Single letters and digits count, and there are no stop words: sizes and packs are what tells titles apart."""
+
+
+class Grounded(NamedTuple):
+    """Items of each text, best first; item -1, score -inf where there are no more."""
+
+    items: Ints  # [N, k]
+    scores: Floats  # [N, k], BM25; an exact title's is lifted above all others'
+
+
+class TitleGrounder:
+    """An index over a catalogue's titles."""
+
+    def __init__(self, items: Items) -> None:
+        self._item_at = np.lexsort((np.arange(items.num_items), -items.train_count))  # place -> item: ties go first
+        self._domain_at = items.domain[self._item_at]
+        titles = [items.titles[item] for item in self._item_at]
+        self._tokenizer = Tokenizer(splitter=WORD.findall, stopwords=[])
+        tokens = self._tokenizer.tokenize(titles, return_as="ids", allow_empty=False, show_progress=False)
+        if not any(tokens):
+            raise InputError("no title of the catalogue has a word; text cannot be grounded")
+        self._index = bm25s.BM25()
+        self._index.index((tokens, self._tokenizer.get_vocab_dict()), create_empty_token=False, show_progress=False)
+        self._places_of_title: dict[str, list[int]] = defaultdict(list)
+        for place, title in enumerate(titles):
+            self._places_of_title[in_words(title)].append(place)
+        self._places_of_title.pop("", None)
+
+    def ground(self, texts: Sequence[str], k: int, *, domain: int | None = None) -> Grounded:
+        """The k items with the nearest titles, of both domains or of one, for each text; equal texts are looked up once."""
+        different = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        tokens = self._tokenizer.tokenize(
+            list(different), update_vocab="never", return_as="ids", allow_empty=False, show_progress=False
+        )
+        items = np.full((len(different), k), -1, dtype=np.int64)
+        scores = np.full((len(different), k), -np.inf, dtype=np.float32)
+        for text, row in different.items():
+            if tokens[row]:
+                places, found = self._nearest(text, tokens[row], k, domain=domain)
+                items[row, : len(places)], scores[row, : len(places)] = self._item_at[places], found
+        rows = np.array([different[text] for text in texts], dtype=np.int64)
+        return Grounded(items[rows], scores[rows])
+
+    def _nearest(self, text: str, tokens: list[int], k: int, *, domain: int | None) -> tuple[Ints, Floats]:
+        scores = np.asarray(self._index.get_scores_from_ids(tokens), dtype=np.float32)
+        exact = self._places_of_title.get(in_words(text))
+        if exact:
+            scores[exact] = np.nextafter(scores.max(), np.float32(np.inf))
+        if domain is not None:
+            scores[self._domain_at != domain] = 0.0
+        return first_places(scores, k)
+
+
+def in_words(text: str) -> str:
+    """A title as the words that are compared: lower case, without punctuation."""
+    return " ".join(WORD.findall(text.lower()))
+
+
+def first_places(scores: Floats, k: int) -> tuple[Ints, Floats]:
+    """The places of the k largest scores above 0, best first, ties by lower place; and the scores."""
+    k = min(k, len(scores))
+    least = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf
+    places = np.flatnonzero((scores >= least) & (scores > 0))
+    places = places[np.argsort(-scores[places], kind="stable")[:k]]
+    return places, scores[places]

@@ -1,0 +1,102 @@
+"""Ask a finished run for the kindred users of a history that it has never seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from launch.artifacts import read_json
+from launch.errors import InputError
+from pairs.tables import Samples, load_pair, load_samples
+from retrieval.fixed_point import Floats
+from retrieval.index import ExactIndex, TopKIndex
+from retrieval.keys import unique_histories
+from retrieval.kindred import Asking, find_kindred
+from retrieval.vectors import BagPart, Part, combine, key_source, open_vectors
+
+NOBODY = -1  # a user id that no train user has
+
+
+@dataclass(frozen=True)
+class KindredUser:
+    """A train user near to the one who asks."""
+
+    sample: int
+    user: int
+    score: float
+    items: list[int]
+    """The user's history, oldest first."""
+    titles: list[str]
+
+
+class KindredLookup:
+    """The train users of a run, ready to be searched on one machine."""
+
+    def __init__(self, run_dir: Path, *, device: torch.device | None = None) -> None:
+        meta = read_json(run_dir / "neighbours" / "meta.json")
+        self._items = load_pair(run_dir).items
+        self._train = load_samples(run_dir, "train")
+        self._keys = unique_histories(self._train)
+        self._vectors = open_vectors(run_dir, meta["part_weights"])
+        self._source: Part = key_source(self._vectors, longest=meta["longest_key"])
+        self._device = device or torch.device("cpu")
+        self._indexes: dict[int, TopKIndex] = {}
+
+    @property
+    def needs_model_vector(self) -> bool:
+        """Whether `nearest` must be given the graph model's vector of the history."""
+        return "model" in self._vectors.weights
+
+    def nearest(
+        self, history: Sequence[int], *, domain: int, model_vector: Floats | None = None, k: int = 1
+    ) -> list[KindredUser]:
+        """The k train users nearest to a history (item ids, oldest first) towards `domain`; `model_vector` is [d]."""
+        if not history:
+            raise InputError("kindred users need a history of at least one item")
+        query = self._query(history, model_vector)
+        asking = Asking(query, np.array([NOBODY]), None)
+        scores, samples = find_kindred(self._index(domain), asking, k, keys=self._keys)
+        rows = self._keys.row[self._keys.position_of(samples[0][samples[0] >= 0])]
+        return [self._describe(int(row), float(score)) for row, score in zip(rows, scores[0], strict=False)]
+
+    def _query(self, history: Sequence[int], model_vector: Floats | None) -> Floats:
+        found: dict[str, Floats] = {}
+        for name, part in self._vectors.parts.items():
+            if isinstance(part, BagPart):
+                found[name] = part.of_histories(_one_sample(history), np.zeros(1, dtype=np.int64))
+            else:
+                assert model_vector is not None, "this run compares users by the graph model's vectors: pass one"
+                found[name] = np.asarray(model_vector, dtype=np.float32)[None, :]
+        return combine(found, self._vectors.weights)
+
+    def _index(self, domain: int) -> TopKIndex:
+        if domain not in self._indexes:
+            keys = self._source.rows("train", self._train, self._keys.row, domain)
+            self._indexes[domain] = ExactIndex(keys, self._keys.sample, device=self._device)
+        return self._indexes[domain]
+
+    def _describe(self, row: int, score: float) -> KindredUser:
+        items = [int(item) for item in self._train.history_of(row)]
+        return KindredUser(
+            sample=int(self._train.sample[row]),
+            user=int(self._train.user[row]),
+            score=score,
+            items=items,
+            titles=[self._items.titles[item] for item in items],
+        )
+
+
+def _one_sample(history: Sequence[int]) -> Samples:
+    one = np.zeros(1, dtype=np.int64)
+    return Samples(
+        sample=one,
+        user=one,
+        domain=one,
+        target=one,
+        history=np.array(history, dtype=np.int64),
+        offsets=np.array([0, len(history)], dtype=np.int64),
+        history_time=None,
+        target_time=None,
+    )

@@ -1,0 +1,93 @@
+"""Neighbours do not depend on the number of ranks, nor on a kill in the middle."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from launch.artifacts import sha256_file
+from launch.distributed import World
+from launch.tracking import Tracker
+from retrieval.config import RetrievalConfig
+from retrieval.faiss_index import FaissIndex
+from retrieval.fixed_point import Floats, to_grid, to_unit_length
+from retrieval.index import ExactIndex, Ints
+from retrieval.neighbours import retrieve
+from retrieval.sharded import ShardedIndex
+from tests.ranks import run_ranks
+from tests.retrieval_runs import write_run
+
+ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+CONFIG = RetrievalConfig(num_neighbours=4, block=7, item_dim=8, text_dim=6, quality_at=[1, 2])
+ONE_A_BLOCK = RetrievalConfig(num_neighbours=4, block=1, item_dim=8, text_dim=6)
+
+
+def digests(run_dir: Path) -> dict[str, str]:
+    folder = run_dir / "neighbours"
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def keys_and_queries() -> tuple[Floats, Floats]:
+    random = np.random.default_rng(0)
+    keys = np.concatenate([random.normal(size=(40, 6)), np.ones((12, 6))])[random.permutation(52)]  # twelve are equal
+    queries = np.concatenate([random.normal(size=(10, 6)), np.ones((1, 6))])
+    return to_grid(to_unit_length(keys.astype(np.float32))), to_grid(to_unit_length(queries.astype(np.float32)))
+
+
+def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats, Ints]]:
+    keys, queries = keys_and_queries()
+    share = world.share(len(keys))
+    found = []
+    for kind in (ExactIndex, FaissIndex):
+        shard = kind(keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device)
+        found += [ShardedIndex(world, shard).search(queries, k) for k in (1, 5, 30, 60)]
+    for run_dir in run_dirs:
+        retrieve(CONFIG, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
+def test_any_number_of_ranks_writes_the_same_bytes(tmp_path: Path, size: int) -> None:
+    pairs = {"plain": False, "timed": True}
+    for name, timed in pairs.items():
+        write_run(tmp_path / "alone" / name, timed=timed)
+        shutil.copytree(tmp_path / "alone" / name, tmp_path / "ranks" / name)
+    expected = search_and_retrieve(ALONE, [tmp_path / "alone" / name for name in pairs])
+    results = run_ranks(search_and_retrieve, size, [tmp_path / "ranks" / name for name in pairs])
+    for result in results:
+        for (scores, ids), (expected_scores, expected_ids) in zip(result, expected, strict=True):
+            assert np.array_equal(ids, expected_ids)
+            assert np.array_equal(scores, expected_scores)
+    for name in pairs:
+        assert digests(tmp_path / "ranks" / name) == digests(tmp_path / "alone" / name)
+
+
+def retrieve_alone(run_dir: Path) -> None:
+    retrieve(ONE_A_BLOCK, run_dir=run_dir, seed=5, world=ALONE, tracker=Tracker(None, "retrieve"))
+
+
+@pytest.mark.slow
+def test_a_killed_stage_started_again_writes_the_same_bytes(tmp_path: Path) -> None:
+    write_run(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    retrieve_alone(tmp_path / "whole")
+    process = multiprocessing.get_context("spawn").Process(target=retrieve_alone, args=(tmp_path / "killed",))
+    process.start()
+    parts = tmp_path / "killed" / "neighbours" / "parts" / "train"
+    deadline = time.monotonic() + 60
+    while len(list(parts.glob("*.parquet"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert len(list(parts.glob("[0-9]*.parquet"))) >= 5
+    assert not (tmp_path / "killed" / "neighbours" / "train.parquet").exists()
+    retrieve_alone(tmp_path / "killed")
+    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")

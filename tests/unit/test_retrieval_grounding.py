@@ -1,0 +1,92 @@
+"""Text to items: exact titles, BM25, ties, and text that is about nothing."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from launch.errors import InputError
+from pairs.tables import Items
+from retrieval.grounding import TitleGrounder
+
+
+def catalogue(titles: list[str], counts: list[int] | None = None, num_x: int | None = None) -> Items:
+    count = len(titles)
+    return Items(
+        domain=(np.arange(count) >= (count if num_x is None else num_x)).astype(np.int8),
+        source_ids=[str(item) for item in range(count)],
+        titles=titles,
+        attributes=[""] * count,
+        train_count=np.array(counts or [0] * count, dtype=np.int64),
+    )
+
+
+def slow_bm25(titles: list[str], text: str, k1: float = 1.5, b: float = 0.75) -> list[float]:
+    """Robertson's formula with Lucene's idf, one title at a time."""
+    words = [re.findall(r"\w+", title.lower()) for title in titles]
+    mean = sum(map(len, words)) / len(words)
+    scores = []
+    for title in words:
+        score = 0.0
+        for word in re.findall(r"\w+", text.lower()):
+            holders = sum(word in other for other in words)
+            if holders:
+                idf = math.log(1 + (len(words) - holders + 0.5) / (holders + 0.5))
+                often = title.count(word)
+                score += idf * often / (often + k1 * (1 - b + b * len(title) / mean))
+        scores.append(score)
+    return scores
+
+
+def test_ranking_and_scores_equal_a_slow_reference() -> None:
+    random = np.random.default_rng(0)
+    words = ["red", "blue", "5", "pack", "of", "pens", "a", "brush", "ink"]
+    titles = [" ".join(random.choice(words, random.integers(1, 7))) for _ in range(40)]
+    counts = random.integers(0, 3, 40).tolist()
+    texts = [" ".join(random.choice([*words, "unheard"], 5)) for _ in range(25)]
+    found = TitleGrounder(catalogue(titles, counts)).ground(texts, 10)
+    for row, text in enumerate(texts):
+        expected = np.array(slow_bm25(titles, text))
+        items = found.items[row]
+        if " ".join(text.split()) not in titles:
+            assert found.scores[row] == pytest.approx(expected[items], rel=1e-4)
+        assert sorted(expected[items], reverse=True) == pytest.approx(sorted(expected, reverse=True)[:10], rel=1e-4)
+
+
+def test_an_exact_title_comes_first_whatever_bm25_says() -> None:
+    titles = ["red pen", "red red red pen pen", "blue pen"]
+    found = TitleGrounder(catalogue(titles)).ground(["Red, PEN!"], 3)
+    assert found.items[0].tolist() == [0, 1, 2]
+    assert (np.diff(found.scores[0]) < 0).all()
+    assert TitleGrounder(catalogue(titles)).ground(["pen red"], 1).items[0, 0] != 2
+
+
+def test_equal_titles_go_to_the_popular_item_then_the_lower_id() -> None:
+    titles = ["ink", "blue ink", "blue ink", "blue ink", "blue ink"]
+    grounder = TitleGrounder(catalogue(titles, [9, 1, 4, 4, 0]))
+    assert grounder.ground(["blue ink"], 5).items[0].tolist() == [2, 3, 1, 4, 0]
+    assert grounder.ground(["some blue"], 2).items[0].tolist() == [2, 3]  # the tie runs over the edge
+
+
+@pytest.mark.parametrize("text", ["", "  ", "?!", "zzz qqq"])
+def test_text_without_a_known_word_is_grounded_to_no_item(text: str) -> None:
+    found = TitleGrounder(catalogue(["red pen", ""])).ground([text, "red"], 2)
+    assert found.items.tolist() == [[-1, -1], [0, -1]]
+    assert np.isneginf(found.scores[0]).all()
+
+
+def test_titles_without_overlap_are_not_listed() -> None:
+    grounder = TitleGrounder(catalogue(["red pen", "blue ink", "red ink"]))
+    assert grounder.ground(["pen"], 3).items.tolist() == [[0, -1, -1]]
+
+
+def test_one_domain_alone_can_be_asked_for() -> None:
+    grounder = TitleGrounder(catalogue(["red pen", "blue pen", "red pen"], num_x=2))
+    assert grounder.ground(["red pen"], 3, domain=1).items.tolist() == [[2, -1, -1]]
+    assert grounder.ground(["red pen"], 3, domain=0).items.tolist() == [[0, 1, -1]]
+
+
+def test_a_catalogue_without_words_is_refused() -> None:
+    with pytest.raises(InputError, match="no title"):
+        TitleGrounder(catalogue(["", "-"]))

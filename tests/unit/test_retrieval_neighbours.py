@@ -1,0 +1,149 @@
+"""The stage: tables in the contract's form, resumed and repeated to the same bytes, and questions to a finished run."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from launch.artifacts import read_json, sha256_file
+from launch.distributed import World
+from launch.errors import InputError
+from launch.tracking import Tracker
+from pairs.tables import SPLITS, load_samples
+from retrieval.config import RetrievalConfig
+from retrieval.lookup import KindredLookup
+from retrieval.neighbours import retrieve
+from retrieval.tables import NeighbourTable, part_path, write_part
+from tests.retrieval_runs import NUM_X, write_run
+
+ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+CONFIG = RetrievalConfig(num_neighbours=4, block=7, item_dim=8, text_dim=6, quality_at=[1, 2])
+
+
+def run(run_dir: Path, config: RetrievalConfig = CONFIG) -> dict[str, str]:
+    """Run the stage; digests of its files."""
+    retrieve(config, run_dir=run_dir, seed=5, world=ALONE, tracker=Tracker(None, "retrieve"))
+    folder = run_dir / "neighbours"
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_sample_of_every_split_gets_other_users_nearest_first(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    files = run(tmp_path)
+    assert set(files) == {
+        *(f"{split}.parquet" for split in SPLITS), "quality.json", "meta.json", "vectors/items.npy", "vectors/text.npy"
+    }  # fmt: skip
+    train = load_samples(tmp_path, "train")
+    user_of = dict(zip(train.sample.tolist(), train.user.tolist(), strict=True))
+    for split in SPLITS:
+        samples = load_samples(tmp_path, split)
+        table = pq.read_table(tmp_path / "neighbours" / f"{split}.parquet").to_pydict()
+        assert table["sample"] == samples.sample.tolist()
+        for user, neighbours, scores in zip(
+            samples.user.tolist(), table["neighbour_samples"], table["scores"], strict=True
+        ):
+            users = [user_of[sample] for sample in neighbours]
+            assert len(set(users)) == 4
+            assert user not in users
+            assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("vectors", ["model", "items"])
+def test_faiss_and_torch_write_the_same_bytes(tmp_path: Path, vectors: Literal["model", "items"]) -> None:
+    write_run(tmp_path)
+    first = run(tmp_path, RetrievalConfig(vectors=vectors, num_neighbours=4, block=9, index="torch"))
+    for split in SPLITS:
+        (tmp_path / "neighbours" / f"{split}.parquet").unlink()
+    assert run(tmp_path, RetrievalConfig(vectors=vectors, num_neighbours=4, block=9, index="faiss")) == first
+
+
+def test_vectors_towards_the_targets_domain_are_used(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    run(tmp_path, RetrievalConfig(vectors="model", num_neighbours=4))
+    twins = NeighbourTable(tmp_path, "test").block(0, 4)[1].reshape(-1, 2, 4)  # one history, targets in X and in Y
+    assert not np.array_equal(twins[:, 0], twins[:, 1])
+
+
+def test_blocks_that_an_earlier_start_finished_are_kept(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    run(tmp_path)
+    whole = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()
+    (tmp_path / "neighbours" / "test.parquet").unlink()
+    sample, neighbours = load_samples(tmp_path, "test").sample[7:14], np.array(whole["neighbour_samples"][7:14])
+    marked = np.full(neighbours.shape, 9.0, np.float32)
+    write_part(part_path(tmp_path, "test", 1), sample=sample, neighbours=neighbours, scores=marked)
+    run(tmp_path)
+    found = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()
+    assert found["scores"] == whole["scores"][:7] + marked.tolist() + whole["scores"][14:]
+    assert found["neighbour_samples"] == whole["neighbour_samples"]
+
+
+def test_quality_has_every_split_beside_chance(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    run(tmp_path)
+    quality = read_json(tmp_path / "neighbours" / "quality.json")
+    assert set(quality) == set(SPLITS)
+    for split in SPLITS:
+        assert quality[split]["num_samples"] == len(load_samples(tmp_path, split))
+        assert {"hit_rate", "mean_length", "uhr", "random_hit_rate", "hit_rate@1", "hit_rate@2"} <= set(quality[split])
+        assert quality[split]["hit_rate@1"] <= quality[split]["hit_rate@2"] <= quality[split]["hit_rate"]
+
+
+def test_with_times_no_neighbour_ends_after_the_target(tmp_path: Path) -> None:
+    write_run(tmp_path, timed=True)
+    run(tmp_path)
+    train = load_samples(tmp_path, "train")
+    assert train.history_time is not None
+    last = dict(zip(train.sample.tolist(), train.history_time[train.offsets[1:] - 1].tolist(), strict=True))
+    rows = 0
+    for split in SPLITS:
+        times = load_samples(tmp_path, split).target_time
+        assert times is not None
+        table = pq.read_table(tmp_path / "neighbours" / f"{split}.parquet").to_pydict()
+        for neighbours, time in zip(table["neighbour_samples"], times.tolist(), strict=True):
+            assert all(last[sample] < time for sample in neighbours)
+            rows += len(neighbours) == 4
+    assert rows > 50
+    assert read_json(tmp_path / "neighbours" / "meta.json")["past_only"] is True
+
+
+def test_past_only_needs_times(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    with pytest.raises(InputError, match=r"retrieval\.past_only"):
+        run(tmp_path, RetrievalConfig(past_only=True))
+
+
+def test_one_train_user_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, num_train_users=1)
+    with pytest.raises(InputError, match="at least two train users"):
+        run(tmp_path)
+
+
+def test_model_vectors_that_are_missing_are_named(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "graph" / "vectors" / "train_Y.npy").unlink()
+    with pytest.raises(InputError, match=r"train_Y\.npy: no such file; run `kinrec pretrain` first"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, RetrievalConfig(vectors="model", similarity="inner_product", num_neighbours=4)],
+    ids=["hybrid", "inner_product"],
+)
+def test_a_lookup_finds_what_the_table_holds(tmp_path: Path, config: RetrievalConfig) -> None:
+    write_run(tmp_path)
+    run(tmp_path, config)
+    test = load_samples(tmp_path, "test")
+    lookup = KindredLookup(tmp_path)
+    table = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()
+    for row in (0, 1, 7):
+        domain = int(test.target[row] >= NUM_X)
+        model_vector = np.load(tmp_path / "graph" / "vectors" / f"test_{'XY'[domain]}.npy")[row]
+        found = lookup.nearest(test.history_of(row).tolist(), domain=domain, model_vector=model_vector, k=4)
+        assert [user.sample for user in found] == table["neighbour_samples"][row]
+        assert [user.score for user in found] == table["scores"][row]
+        assert all(len(user.titles) == len(user.items) > 0 for user in found)

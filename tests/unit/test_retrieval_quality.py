@@ -1,0 +1,73 @@
+"""Hit rates and lengths equal a plain loop; chance obeys the same rules."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from launch.distributed import World
+from pairs.tables import load_samples
+from retrieval.fixed_point import Floats
+from retrieval.keys import unique_histories
+from retrieval.kindred import Asking
+from retrieval.quality import Judge, random_kindred, rates
+from tests.retrieval_runs import write_run
+
+ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+
+
+def no_vectors(count: int) -> Floats:
+    return np.empty((count, 0), np.float32)
+
+
+def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    train, test = load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
+    keys = unique_histories(train)
+    neighbours = np.random.default_rng(0).choice(keys.sample, (len(test), 6))
+    neighbours[3, 2:] = -1
+    judge = Judge(train, keys, cuts=[1, 4, 6])
+    counts = judge.count(neighbours, test.target)
+    found = rates(counts, counts, names=judge.names, num_samples=len(test), k=6, world=ALONE)
+    row_of = {int(sample): row for row, sample in enumerate(train.sample)}
+    for k in (1, 4, 6):
+        hits = item_hits = length = 0
+        for row in range(len(test)):
+            shown: list[int] = []
+            owned: list[int] = []
+            for sample in neighbours[row, :k]:
+                if sample >= 0:
+                    shown += train.history_of(row_of[int(sample)]).tolist()
+                    user = train.user[row_of[int(sample)]]
+                    for other in np.flatnonzero(train.user == user):
+                        owned += [*train.history_of(int(other)).tolist(), int(train.target[other])]
+            hits += int(test.target[row]) in shown
+            item_hits += int(test.target[row]) in owned
+            length += len(shown)
+        assert found[f"hit_rate@{k}"] == pytest.approx(hits / len(test))
+        assert found[f"item_hit_rate@{k}"] == pytest.approx(item_hits / len(test))
+        assert found[f"mean_length@{k}"] == pytest.approx(length / len(test))
+        assert found[f"uhr@{k}"] == pytest.approx(hits / length)
+    assert found["hit_rate"] == found["hit_rate@6"] == found["random_hit_rate"]
+
+
+def test_random_users_are_others_once_each_and_repeatable(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    train = load_samples(tmp_path, "train")
+    keys = unique_histories(train)
+    asking = Asking(no_vectors(len(train)), train.user, None)
+    drawn = random_kindred(keys, asking, 5, seed=(1, 2, 3))
+    users = keys.user[keys.position_of(drawn)]
+    assert (drawn >= 0).all()
+    assert not (users == train.user[:, None]).any()
+    assert all(len(set(row)) == 5 for row in users.tolist())
+    assert np.array_equal(drawn, random_kindred(keys, asking, 5, seed=(1, 2, 3)))
+    assert not np.array_equal(drawn, random_kindred(keys, asking, 5, seed=(1, 2, 4)))
+
+
+def test_random_users_reach_everyone_where_k_is_all(tmp_path: Path) -> None:
+    write_run(tmp_path, num_train_users=12)
+    keys = unique_histories(load_samples(tmp_path, "train"))
+    drawn = random_kindred(keys, Asking(no_vectors(2), np.array([0, 999]), None), 12, seed=(0,))
+    assert (np.sort(drawn >= 0, axis=1).sum(axis=1) == [11, 12]).all()
