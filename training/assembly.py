@@ -82,13 +82,13 @@ def choose_lines(pieces: Pieces, wanted: Wanted, budget: Budget) -> tuple[Mask, 
     cost = np.concatenate([own_cost, their_cost.reshape(B, K * M)], axis=1)
     keep = (cost > 0) & (np.cumsum(cost, axis=1) <= room[:, None])
     H = own_cost.shape[1]
-    shut_out = (own_cost[:, :1] > 0) & ~keep[:, :1]
+    shut_out = (own_cost[:, 0] > 0) & ~keep[:, 0]
     if shut_out.any():
-        row = int(np.flatnonzero(shut_out[:, 0])[0])
-        needed = budget.max_tokens - int(room[row]) + int(own_cost[row, 0])
+        needed = np.where(shut_out, budget.max_tokens - room + own_cost[:, 0], 0)
+        row = int(needed.argmax())
         raise InputError(
-            f"prompts.max_tokens={budget.max_tokens} is too small: sample {wanted.sample[row]} needs {needed} tokens "
-            "for its request, answer and most recent item"
+            f"prompts.max_tokens={budget.max_tokens} is too small: sample {wanted.sample[row]} needs {needed[row]} "
+            "tokens for its request, answer and most recent item"
         )
     return keep[:, :H][:, ::-1], keep[:, H:].reshape(B, K, M)[:, :, ::-1]
 

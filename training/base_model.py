@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from launch.errors import InputError
 
@@ -78,10 +79,21 @@ def load_tokenizer_folder(folder: Path) -> PreTrainedTokenizerBase:
     return load_tokenizer(BaseModel("folder", folder))
 
 
+def hidden_size_of(base: BaseModel) -> int:
+    """The width of a base on disk, without reading its weights."""
+    assert base.kind != "scratch"
+    folder, options = _where(base)
+    try:
+        return int(AutoConfig.from_pretrained(folder, **options).get_text_config().hidden_size)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{base.files}: not the configuration of a language model ({_first_line(error)})") from error
+
+
 def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
     """The weights of a base on disk, on the CPU (or partitioned at once where ZeRO-3's loading is active)."""
     assert base.kind != "scratch", "the scratch model is built, see training.scratch"
     folder, options = _where(base)
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -1,0 +1,1 @@
+"""DeepSpeed and Accelerate configuration files; README.md says when to use which."""

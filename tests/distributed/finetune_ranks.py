@@ -1,0 +1,87 @@
+"""What the ranks of the fine-tune's tests run: top-level functions, for spawned ranks and for `accelerate launch`.
+
+accelerate launch --config_file ds_configs/accelerate_cpu.yaml -m tests.distributed.finetune_ranks RUN_DIR
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate.state import AcceleratorState
+
+from launch.distributed import World, init_world
+from launch.stages import stage_named
+from launch.tracking import Tracker
+from tests.tiny_prompts import write_tiny_run
+from training import fit as fit_module
+from training.config import LlmConfig, PromptsConfig, ScratchConfig
+from training.finetune import finetune
+from training.tokenize_prompts import tokenize_prompts
+
+PROMPTS = PromptsConfig(scratch_vocab=400, max_tokens=140, num_neighbours=1, max_history=4, neighbour_items=2)
+TINY = LlmConfig(
+    precision="fp32",
+    lr=5e-3,
+    epochs=1,
+    max_steps=6,
+    global_batch=8,
+    per_device_batch=2,
+    eval_every=3,
+    eval_samples=7,
+    checkpoint_every=2,
+    log_every=1,
+    scratch=ScratchConfig(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=64),
+)
+
+
+def prepare_run(run_dir: Path, prompts: PromptsConfig = PROMPTS) -> Path:
+    """A tiny run up to its prompts."""
+    write_tiny_run(run_dir)
+    tokenize_prompts(prompts, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
+    return run_dir
+
+
+def run_finetune(world: World, run_dir: Path, config: LlmConfig = TINY) -> dict[str, list[float]]:
+    """Fine-tune in `run_dir`; what the tracker was told, by tag."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    tracker = Tracker(run_dir if world.is_main else None, stage_named("finetune").name)
+    finetune(config, run_dir=run_dir, seed=1, world=world, tracker=tracker)
+    tracker.close()
+    return tracked(run_dir) if world.is_main else {}
+
+
+def run_until_killed(world: World, run_dir: Path, config: LlmConfig, *, step: int) -> None:
+    """Fine-tune, but stop dead before `step`, as a killed job does."""
+
+    def stop(at: int, total: int, given: LlmConfig) -> float:
+        if at == step:
+            raise KeyboardInterrupt
+        return original(at, total, given)
+
+    original = fit_module.learning_rate
+    fit_module.learning_rate = stop
+    try:
+        run_finetune(world, run_dir, config)
+    except KeyboardInterrupt:
+        return
+    finally:
+        fit_module.learning_rate = original
+
+
+def tracked(run_dir: Path) -> dict[str, list[float]]:
+    """The numbers in metrics.jsonl, by tag, in order."""
+    found: dict[str, list[float]] = {}
+    for line in (run_dir / "metrics" / "finetune" / "metrics.jsonl").read_text().splitlines():
+        for tag, value in json.loads(line).items():
+            found.setdefault(tag, []).append(value)
+    return found
+
+
+def main() -> None:
+    with init_world() as world:
+        run_finetune(world, Path(sys.argv[1]), replace(TINY, max_steps=4))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Which prompts form a step, who computes them, and how they become tensors.
+
+The samples of a step follow from (seed, step) alone, whatever the number of ranks; ranks and micro-steps only share
+them out. Batches are left-padded, so that all answers end in the last column.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.compute as pc
+import torch
+
+from launch.distributed import World
+from launch.errors import InputError
+from training.prompts import Ints
+
+WINDOW = 50  # global batches among which lengths are sorted: little padding, still a random order
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class PromptData:
+    """The prompts of a split, read from disk when asked for."""
+
+    dataset: Any  # Any: datasets is untyped
+    lengths: Ints  # [N], tokens with the answer
+    answer_lengths: Ints  # [N], tokens of the answer
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B prompts, left-padded to T tokens."""
+
+    input_ids: torch.Tensor  # [B, T]
+    attention_mask: torch.Tensor  # [B, T]
+    position_ids: torch.Tensor  # [B, T], counted from each prompt's first token
+    labels: torch.Tensor  # [B, A], the last A tokens, IGNORED where they are no answer
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on `device`."""
+        return Batch(
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            self.position_ids.to(device),
+            self.labels.to(device),
+        )
+
+
+def read_prompts(run_dir: Path, split: str) -> PromptData:
+    """prompts/SPLIT, memory-mapped."""
+    path = run_dir / "prompts" / split
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; run `kinrec tokenize` first")
+    dataset = datasets.load_from_disk(str(path))
+    table = dataset.data
+    lengths = np.asarray(pc.list_value_length(table["input_ids"]), dtype=np.int64)
+    return PromptData(dataset, lengths, lengths - np.asarray(table["prompt_length"], dtype=np.int64))
+
+
+class Plan:
+    """The samples of every step."""
+
+    def __init__(self, lengths: Ints, *, global_batch: int, seed: int) -> None:
+        self._lengths = lengths
+        self._global_batch = global_batch
+        self._seed = seed
+        self._epoch: tuple[int, list[Ints]] = (-1, [])
+        self.steps_per_epoch = -(-len(lengths) // global_batch)
+        """Steps of one pass over the samples; one of them may be smaller."""
+
+    def rows(self, step: int) -> Ints:
+        """The samples of `step` (from 0), longest first."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._batches(epoch))
+        return self._epoch[1][place]
+
+    def _batches(self, epoch: int) -> list[Ints]:
+        """Every sample once: shuffled, sorted by length within windows, cut into steps, the steps shuffled."""
+        rng = np.random.default_rng((self._seed, epoch))
+        order = rng.permutation(len(self._lengths))
+        window = WINDOW * self._global_batch
+        batches: list[Ints] = []
+        for start in range(0, len(order), window):
+            part = order[start : start + window]
+            part = part[np.argsort(-self._lengths[part], kind="stable")]
+            batches.extend(part[cut : cut + self._global_batch] for cut in range(0, len(part), self._global_batch))
+        return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def shares(rows: Ints, *, micro_steps: int, per_device_batch: int, world: World) -> Iterator[Ints]:
+    """This rank's rows of each micro-step. Neighbours in length go to the ranks of the same micro-step; a share may
+    be empty, but every rank gets as many shares as the others."""
+    width = per_device_batch * world.size
+    assert len(rows) <= micro_steps * width
+    for start in range(0, micro_steps * width, width):
+        yield rows[start : start + width][world.rank :: world.size]
+
+
+def collate(data: PromptData, rows: Ints, *, pad: int) -> Batch:
+    """The prompts of `rows` as one batch. No rows give one token of padding whose loss is zero: a rank without work
+    must still take part in the collectives of a forward pass."""
+    if len(rows) == 0:
+        one = torch.ones((1, 1), dtype=torch.int64)
+        return Batch(one * pad, one, one * 0, torch.full((1, 1), IGNORED))
+    tokens = data.dataset[rows.tolist()]["input_ids"]
+    longest, longest_answer = int(data.lengths[rows].max()), int(data.answer_lengths[rows].max())
+    input_ids = torch.full((len(rows), longest), pad)
+    attention_mask = torch.zeros((len(rows), longest), dtype=torch.int64)
+    labels = torch.full((len(rows), longest_answer), IGNORED)
+    for place, (ids, answer) in enumerate(zip(tokens, data.answer_lengths[rows].tolist(), strict=True)):
+        sequence = torch.tensor(ids)
+        input_ids[place, longest - len(ids) :] = sequence
+        attention_mask[place, longest - len(ids) :] = 1
+        labels[place, longest_answer - answer :] = sequence[len(ids) - answer :]
+    return Batch(input_ids, attention_mask, positions(attention_mask), labels)
+
+
+def positions(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Positions [B, T] counted from each row's first real token."""
+    return (attention_mask.cumsum(dim=1) - 1).clamp(min=0)

@@ -1,0 +1,172 @@
+"""The LLM engine: Accelerate over DeepSpeed, its configuration filled in by us, its ranks checked.
+
+On CUDA the ranks talk over NCCL, elsewhere over gloo; ZeRO partitions either way.
+"""
+
+import json
+import logging
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
+from torch import nn
+from transformers.utils.logging import disable_progress_bar
+
+from launch.distributed import World, backend_of
+from launch.errors import InputError
+from training.config import LlmConfig
+
+log = logging.getLogger(__name__)
+
+DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
+ADAM_BETAS = (0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A model and its optimizer under DeepSpeed."""
+
+    model: Any  # Any: DeepSpeed's engine, untyped
+    optimizer: Any  # Any: Accelerate's wrapper around DeepSpeed's optimizer, untyped
+
+
+def build_accelerator(config: LlmConfig, world: World, *, hidden_size: int) -> Accelerator:
+    """Accelerate with DeepSpeed on the ranks of `world`. Refuses ranks that do not see each other."""
+    _quiet_libraries()
+    if world.device.type == "cpu":
+        # An empty list of ops that could be compiled: DeepSpeed's own all-reduce for CPUs takes two minutes of g++
+        # on a new machine and gloo serves as well.
+        vars(deepspeed.ops).setdefault("__compatible_ops__", {})
+    if world.size == 1:
+        _join_alone(world)
+    settings = deepspeed_settings(config, world, hidden_size=hidden_size)
+    plugin = DeepSpeedPlugin(hf_ds_config=settings, zero3_init_flag=settings["zero_optimization"]["stage"] == 3)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        deepspeed_plugin=plugin,
+        gradient_accumulation_steps=settings["gradient_accumulation_steps"],
+        kwargs_handlers=[InitProcessGroupKwargs(backend=backend_of(world.device))],
+    )
+    check_ranks(accelerator, world)
+    return accelerator
+
+
+def check_ranks(accelerator: Accelerator, world: World) -> None:
+    """Raise where Accelerate counts other ranks than the process group: each would train alone on all batches."""
+    grouped = dist.get_world_size() if dist.is_initialized() else 1
+    if not accelerator.num_processes == grouped == world.size:
+        raise InputError(
+            f"the ranks of this fine-tune do not see each other: Accelerate counts {accelerator.num_processes}, the "
+            f"process group {grouped}, the launcher {world.size}; start it with `kinrec finetune` or with `accelerate "
+            "launch --config_file ds_configs/accelerate_cpu.yaml` (accelerate_gpu.yaml on GPUs)"
+        )
+
+
+def deepspeed_settings(config: LlmConfig, world: World, *, hidden_size: int) -> dict[str, Any]:  # Any: JSON
+    """The DeepSpeed file of `config` with every "auto" filled in."""
+    path = find_deepspeed_file(config.deepspeed)
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(settings, dict) or not isinstance(settings.get("zero_optimization"), dict):
+        raise InputError(f"{path}: a DeepSpeed file needs a section zero_optimization")
+    if "optimizer" in settings or "scheduler" in settings:
+        raise InputError(f"{path}: optimizer and scheduler come from the recipe (llm.lr ...); remove them here")
+    on_cuda = world.device.type == "cuda"
+    values = {
+        "train_micro_batch_size_per_gpu": config.per_device_batch,
+        "gradient_accumulation_steps": accumulation_steps(config, world.size),
+        "gradient_clipping": config.clip_norm,
+        "enabled": config.precision == "bf16",
+        # Transformers' rules: a bucket holds a square matrix; vectors (norms, biases) are not partitioned.
+        "reduce_bucket_size": max(hidden_size * hidden_size, 1 << 16),
+        "allgather_bucket_size": max(hidden_size * hidden_size, 1 << 16),
+        "stage3_prefetch_bucket_size": hidden_size * hidden_size * 9 // 10,
+        "stage3_param_persistence_threshold": 10 * hidden_size,
+        "pin_memory": on_cuda,
+    }
+    return _filled(settings, values, path)
+
+
+def find_deepspeed_file(name: str) -> Path:
+    """A path to a JSON file, or a name in ds_configs/."""
+    path = Path(name) if name.endswith(".json") else DS_CONFIGS / f"{name}.json"
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in DS_CONFIGS.glob("*.json")))
+        raise InputError(f"llm.deepspeed={name}: no such file; give a .json file or one of: {names}")
+    return path
+
+
+def accumulation_steps(config: LlmConfig, world_size: int) -> int:
+    """Micro-steps of an optimizer step; the last may be part empty."""
+    return -(-config.global_batch // (config.per_device_batch * world_size))
+
+
+def wrap(accelerator: Accelerator, model: nn.Module, config: LlmConfig) -> Tuning:
+    """Partition `model` over the ranks, with AdamW on what is trained."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if len(_whole_shape(parameter)) > 1]
+    vectors = [parameter for parameter in trained if len(_whole_shape(parameter)) <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=ADAM_BETAS)
+    engine, wrapped = accelerator.prepare(model, optimizer)
+    return Tuning(model=engine, optimizer=wrapped)
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(all parameters of the model, those that this rank holds)."""
+    whole = sum(whole_size(parameter) for parameter in model.parameters())
+    held = sum(
+        parameter.ds_tensor.numel() if hasattr(parameter, "ds_tensor") else parameter.numel()
+        for parameter in model.parameters()
+    )
+    return whole, held
+
+
+def whole_size(parameter: nn.Parameter) -> int:
+    """Numbers in a parameter, partitioned or not."""
+    return math.prod(_whole_shape(parameter))
+
+
+def _whole_shape(parameter: nn.Parameter) -> tuple[int, ...]:
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))  # ds_shape: ZeRO-3 has partitioned it
+
+
+def _filled(node: dict[str, Any], values: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            filled[key] = _filled(value, values, path, f"{prefix}{key}.")
+        elif value == "auto":
+            if key not in values:
+                raise InputError(f'{path}: {prefix}{key} is "auto", which KinRec cannot fill in; give a value')
+            filled[key] = values[key]
+        else:
+            filled[key] = value
+    return filled
+
+
+def _quiet_libraries() -> None:
+    """No bars and no lines for every saved file: our own log says what happens."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+    deepspeed.utils.logger.setLevel(logging.WARNING)
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+
+
+def _join_alone(world: World) -> None:
+    """A process group of one, for a start without a launcher."""
+    os.environ.setdefault("LOCAL_RANK", "0")  # Accelerate looks for it before it takes DeepSpeed into account
+    if not dist.is_initialized():
+        store = dist.HashStore()  # type: ignore[attr-defined]  # torch does not list it in __all__
+        dist.init_process_group(backend=backend_of(world.device), store=store, rank=0, world_size=1)

@@ -1,0 +1,114 @@
+"""Fine-tune the language model on the prompts, its weights, gradients and optimizer sharded over the ranks.
+
+accelerate launch --config_file ds_configs/accelerate_cpu.yaml -m training.finetune --config launch/recipes/demo.yaml
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from launch.artifacts import read_json, write_json
+from launch.distributed import World, init_world
+from launch.stage import entry_point, open_stage, parse_job
+from launch.tracking import Tracker, open_tracker
+from training.base_model import DTYPES, BaseModel, find_base, hidden_size_of, load_model, load_tokenizer_folder
+from training.batches import read_prompts
+from training.config import LlmConfig
+from training.engine import build_accelerator, count_parameters, whole_size, wrap
+from training.fit import fit
+from training.scratch import build_model
+from training.tuned_weights import add_adapters, publish
+
+log = logging.getLogger(__name__)
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> None:
+    job = parse_job(LlmConfig, "finetune", argv)
+    with init_world() as world, open_stage(job, world), open_tracker(job, world) as tracker:
+        base = finetune(job.config, run_dir=job.run_dir, seed=job.seed, world=world, tracker=tracker)
+        if base.path is not None:
+            job.external.append(base.path)
+
+
+def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> BaseModel:
+    """Write llm/model and llm/engine.json. Returns the base model that was tuned."""
+    meta = read_json(run_dir / "prompts" / "meta.json")
+    base = find_base(meta["base"], trust_remote_code=meta["trust_remote_code"], allow_pickle=meta["allow_pickle"])
+    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
+    train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
+    hidden_size = config.scratch.hidden_size if base.kind == "scratch" else hidden_size_of(base)
+    accelerator = build_accelerator(config, world, hidden_size=hidden_size)
+    model = make_model(accelerator, base, config, tokenizer, max_tokens=meta["max_tokens"], seed=seed)
+    tuning = wrap(accelerator, model, config)
+    _report_shares(tuning.model.module, config, run_dir, world)
+    torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks
+    folder = run_dir / "llm"
+    weights = fit(
+        tuning, config, accelerator=accelerator, train=train, valid=valid, pad=tokenizer.pad_token_id,
+        folder=folder / "checkpoints", seed=seed, world=world, tracker=tracker,
+    )  # fmt: skip
+    publish(folder / "model", weights=weights, tokenizer=tokenizer, world=world)
+    return base
+
+
+def make_model(
+    accelerator: Accelerator,
+    base: BaseModel,
+    config: LlmConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_tokens: int,
+    seed: int,
+) -> nn.Module:
+    """The model to tune. A model folder is partitioned while it is read; others are whole on every rank at first."""
+    dtype = DTYPES[config.precision]
+    plugin = accelerator.state.deepspeed_plugin
+    with plugin.zero3_init_context_manager(enable=plugin.zero3_init_flag and base.kind == "folder"):
+        if base.kind == "scratch":
+            model: Any = build_model(
+                config.scratch, vocab_size=len(tokenizer), eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id,
+                max_tokens=max_tokens, seed=seed, dtype=dtype,
+            )  # fmt: skip
+        else:
+            model = load_model(base, dtype=dtype)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if config.lora.enabled:
+        torch.manual_seed(seed)  # the adapters start alike on every rank
+        model = add_adapters(model, config.lora)
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def _report_shares(model: nn.Module, config: LlmConfig, run_dir: Path, world: World) -> None:
+    """Say, in the log and in llm/engine.json, how the parameters are shared out."""
+    whole, held = count_parameters(model)
+    shares = [int(count) for count in world.gather_objects(held)]
+    for rank, count in enumerate(shares if world.is_main else []):
+        log.info(
+            "%s: rank %d/%d holds %.1f %% of %s parameters",
+            config.deepspeed, rank, world.size, 100 * count / whole, f"{whole:,}",
+        )  # fmt: skip
+    if world.is_main:
+        trained = sum(whole_size(parameter) for parameter in model.parameters() if parameter.requires_grad)
+        write_json(
+            run_dir / "llm" / "engine.json",
+            {
+                "deepspeed": config.deepspeed,
+                "precision": config.precision,
+                "world_size": world.size,
+                "parameters": whole,
+                "trained_parameters": trained,
+                "held_by_rank": shares,
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The fine-tune's loss: cross-entropy of the answers' tokens, and of nothing else."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from training.batches import IGNORED, Batch
+
+
+def answer_loss(model: Any, batch: Batch) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed
+    """The sum (not the mean) of -log p(token) over the answers' tokens: a scalar in fp32.
+
+    Sums can be added over micro-steps and ranks and divided by the number of tokens once. Answers end in the last
+    column, so the vocabulary's logits are computed for the last A + 1 positions only.
+    """
+    A = batch.labels.shape[1]
+    output = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=A + 1,
+        use_cache=False,
+    )
+    logits_BAV = output.logits[:, -A - 1 : -1] if batch.input_ids.shape[1] > A else output.logits[:, -A:]
+    return F.cross_entropy(
+        logits_BAV.float().reshape(-1, logits_BAV.shape[-1]),
+        batch.labels.reshape(-1),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
