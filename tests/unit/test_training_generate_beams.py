@@ -82,3 +82,81 @@ def test_constrained_beams_are_those_of_transformers(domain: int, length_penalty
         expected = slow(prompt, trie=trie, domain=domain, length_penalty=length_penalty)
         assert beams.tokens == expected.tokens
         assert beams.scores == pytest.approx(expected.scores, abs=1e-4)
+
+
+def test_enough_beams_rank_the_titles_by_their_exact_probability() -> None:
+    """Against scoring every title of the domain by one plain forward pass each."""
+    trie, model, prompt = titles_trie(), tiny_llama(), PROMPTS[1]
+    expected = {}
+    for item in np.flatnonzero(DOMAINS == 1):
+        sequence = torch.tensor([prompt + TITLES[item]])
+        with torch.inference_mode():
+            log_probs = torch.log_softmax(model(sequence).logits[0, len(prompt) - 1 : -1], dim=-1)
+        own = log_probs.gather(1, sequence[0, len(prompt) :, None])
+        expected[tuple(TITLES[item])] = float(own.sum())
+    ranked = sorted(expected, key=lambda title: -expected[title])
+    (found,) = fast([prompt], trie=trie, domain=1, num_beams=200)
+    assert found.tokens == [list(title) for title in ranked]
+    assert found.scores == pytest.approx([expected[title] for title in ranked], abs=1e-4)
+
+
+def test_a_prompt_in_company_is_answered_as_if_alone() -> None:
+    together = fast(PROMPTS, num_beams=5)
+    for prompt, beams in zip(PROMPTS, together, strict=True):
+        (alone,) = fast([prompt], num_beams=5)
+        assert beams.tokens == alone.tokens
+        assert beams.scores == pytest.approx(alone.scores, abs=1e-4)
+
+
+def test_leaving_finished_prompts_in_the_batch_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    compacted = fast(PROMPTS, trie=titles_trie())
+    monkeypatch.setattr("training.beam_search.COMPACT_BELOW", -1.0)
+    kept = fast(PROMPTS, trie=titles_trie())
+    assert [beams.tokens for beams in kept] == [beams.tokens for beams in compacted]
+
+
+def test_every_constrained_beam_ends_at_a_title_of_its_domain() -> None:
+    trie = titles_trie()
+    titles = {tuple(TITLES[item]) for item in np.flatnonzero(DOMAINS == 0)}
+    for beams in fast(PROMPTS, trie=trie, num_beams=7):
+        assert {tuple(tokens) for tokens in beams.tokens} <= titles
+        assert len({tuple(tokens) for tokens in beams.tokens}) == 7
+        for tokens, leaf in zip(beams.tokens, beams.leaves, strict=True):
+            assert all(TITLES[item] == tokens and DOMAINS[item] == 0 for item in trie.items_at(leaf))
+
+
+def test_a_title_that_is_cut_still_leads_to_its_items() -> None:
+    cut = titles_trie(max_tokens=2)
+    (beams,) = fast(PROMPTS[:1], trie=cut, num_beams=90)
+    assert {item for leaf in beams.leaves for item in cut.items_at(leaf)} == set(range(60))
+
+
+def test_fewer_titles_than_beams_give_fewer_beams() -> None:
+    trie = build_trie([[5, END], [5, 6, END]], domain=np.zeros(2, int), popularity=np.zeros(2, int), max_tokens=9)
+    (found,) = fast([PROMPTS[0]], trie=trie)
+    assert sorted(found.tokens) == [[5, END], [5, 6, END]]
+
+
+def test_equal_titles_share_a_leaf_the_popular_item_first() -> None:
+    answers = [[7, 8, END], [5, END], [7, 8, END], [7, 8, END], [7, END]]
+    trie = build_trie(answers, domain=np.array([0, 0, 0, 1, 0]), popularity=np.array([1, 9, 4, 2, 0]), max_tokens=9)
+    node = trie.start_of(0)
+    for token in answers[0]:
+        node = next(child for child in trie.children(node) if trie.token[child] == token)
+    assert trie.items_at(node).tolist() == [2, 0]
+    assert list(trie.children(node)) == []
+
+
+def test_the_trie_holds_what_a_nested_dictionary_holds() -> None:
+    nested: dict[int, Any] = {}
+    for domain, title in zip(DOMAINS.tolist(), TITLES, strict=True):
+        place = nested.setdefault(domain, {})
+        for token in title:
+            place = place.setdefault(token, {})
+    trie = titles_trie()
+
+    def unfold(node: int) -> dict[int, Any]:
+        return {int(trie.token[child]): unfold(child) for child in trie.children(node)}
+
+    assert unfold(0) == nested
+    assert sorted(trie.items.tolist()) == list(range(len(TITLES)))

@@ -1,0 +1,47 @@
+"""A tiny run that is ready for `generate`: the tiny pair, its prompts, and a small Llama with random weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from launch.distributed import World
+from launch.tracking import Tracker
+from tests.tiny_prompts import write_tiny_run
+from training.base_model import load_tokenizer_folder
+from training.config import GenerationConfig, PromptsConfig, ScratchConfig
+from training.generate import generate
+from training.scratch import build_model
+from training.tokenize_prompts import tokenize_prompts
+
+PROMPTS = PromptsConfig(scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3)
+CONSTRAINED = GenerationConfig(
+    mode="constrained", num_beams=3, list_depth=8, batch_tokens=500, part_batches=1, precision="fp32"
+)
+FREE = replace(CONSTRAINED, mode="free", max_new_tokens=6)
+
+
+def write_answerable_run(run_dir: Path) -> None:
+    """pair/, neighbours/, prompts/ by their own code, llm/model/ untrained."""
+    write_tiny_run(run_dir)
+    tokenize_prompts(PROMPTS, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
+    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    assert isinstance(end, int)
+    assert isinstance(pad, int)
+    size = ScratchConfig(hidden_size=32, num_layers=2, num_heads=2)
+    model = build_model(
+        size, vocab_size=len(tokenizer), eos=end, pad=pad, max_tokens=140, seed=1, dtype=torch.float32
+    )
+    for parameter in model.parameters():  # far from uniform, or every beam would be a matter of rounding
+        parameter.data *= 3
+    model.save_pretrained(run_dir / "llm" / "model")
+    tokenizer.save_pretrained(run_dir / "llm" / "model")
+
+
+def generate_alone(config: GenerationConfig, run_dir: Path) -> None:
+    """The stage's body in this process."""
+    generate(config, run_dir=run_dir, seed=1, world=ALONE, tracker=Tracker(None, "generate"))
+
+
+ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))

@@ -1,0 +1,128 @@
+"""Let the tuned model answer prompts: beams over the vocabulary or over the titles, and the items they stand for."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from launch.errors import InputError
+from pairs.tables import Ints, Pair
+from retrieval.grounding import TitleGrounder
+from training.answer_lists import Answers, ExactTitles, rank_answers
+from training.base_model import load_tokenizer_folder, load_tuned_model
+from training.beam_search import Beams, Choices, FreeText, TitlesOnly, search_beams
+from training.config import GenerationConfig
+from training.prompts import answer_tokens
+from training.title_trie import TitleTrie, TrieOnDevice, build_trie
+
+log = logging.getLogger(__name__)
+TITLE_PERCENTILE = 0.99
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A loaded model and what its answers are matched with."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    pair: Pair
+    trie: TitleTrie | None
+    """None: free text."""
+    choices: Choices
+    grounder: TitleGrounder
+    exact: ExactTitles
+    max_new_tokens: int
+    config: GenerationConfig
+
+    def answer(self, sample: Ints, prompts: Sequence[Sequence[int]], domain: Ints) -> Answers:
+        """All beams for a batch of prompts that ask for items of `domain` [B], grounded and ranked."""
+        pad_token = self.tokenizer.pad_token_id
+        assert isinstance(pad_token, int)
+        self._check_room(max(len(prompt) for prompt in prompts))
+        starts = {} if self.trie is None else {d: self.trie.start_of(d) for d in set(domain.tolist())}
+        beams = search_beams(
+            self.model,
+            prompts,
+            self.choices,
+            start=[starts.get(d, 0) for d in domain.tolist()],
+            num_beams=self.config.num_beams,
+            max_new_tokens=self.max_new_tokens,
+            pad_token=pad_token,
+            length_penalty=self.config.length_penalty,
+        )
+        return rank_answers(
+            sample,
+            domain=domain,
+            texts=[self._texts(found) for found in beams],
+            text_scores=[found.scores for found in beams],
+            exact=self.exact,
+            grounder=self.grounder,
+            items=self.pair.items,
+            depth=self.config.list_depth,
+        )
+
+    def _texts(self, beams: Beams) -> list[str]:
+        """What was written: the title as the catalogue has it where only titles can be, else the decoded tokens."""
+        if self.trie is not None:
+            return [self.pair.items.titles[int(self.trie.items_at(leaf)[0])] for leaf in beams.leaves]
+        decoded = self.tokenizer.batch_decode(beams.tokens, skip_special_tokens=True)
+        return [" ".join(text.split()) for text in decoded]
+
+    def _check_room(self, longest_prompt: int) -> None:
+        window = getattr(self.model.config, "sliding_window", None)
+        if window is not None and longest_prompt + self.max_new_tokens > window:
+            raise InputError(
+                f"prompts of {longest_prompt} tokens do not fit the model's sliding window of {window} tokens; "
+                "lower prompts.max_tokens"
+            )
+
+
+def load_answerer(
+    config: GenerationConfig, *, run_dir: Path, pair: Pair, grounder: TitleGrounder, device: torch.device
+) -> Answerer:
+    """The run's tuned model on `device`, ready to answer."""
+    folder = run_dir / "llm" / "model"
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no tuned model; run `kinrec finetune` first")
+    tokenizer = load_tokenizer_folder(folder)
+    precision = _precision(config, device)
+    model = load_tuned_model(folder, precision=precision).to(device)  # type: ignore[arg-type]  # its stub wants a module
+    answers = answer_tokens(tokenizer, pair.items.titles)
+    limit = config.max_new_tokens or longest_answer(answers, margin=config.token_margin)
+    trie = None
+    if config.mode == "constrained":
+        trie = build_trie(
+            answers, domain=pair.items.domain, popularity=pair.items.train_count, max_tokens=limit
+        )
+    end_token = tokenizer.eos_token_id
+    assert isinstance(end_token, int)
+    log.info("answers: %s, %d beams, at most %d tokens, %s", config.mode, config.num_beams, limit, precision)
+    return Answerer(
+        model=model,
+        tokenizer=tokenizer,
+        pair=pair,
+        trie=trie,
+        choices=FreeText([end_token], device) if trie is None else TitlesOnly(TrieOnDevice.of(trie, device)),
+        grounder=grounder,
+        exact=ExactTitles(pair.items),
+        max_new_tokens=limit,
+        config=config,
+    )
+
+
+def longest_answer(answers: Sequence[Sequence[int]], *, margin: int) -> int:
+    """The 99th percentile of the answers' lengths, end token included, plus `margin`."""
+    lengths = np.array([len(answer) for answer in answers])
+    return int(np.quantile(lengths, TITLE_PERCENTILE, method="higher")) + margin
+
+
+def _precision(config: GenerationConfig, device: torch.device) -> str:
+    if config.precision != "auto":
+        return config.precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16", False) else "fp32"

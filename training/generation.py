@@ -1,0 +1,158 @@
+"""Answer every prompt of a split, in parts that any rank can write and a killed run finds again.
+
+The prompts are sorted by length and cut into batches of equal token counts, a few batches to a part. That plan depends
+on nothing but the prompts and the configuration, so the same batches run, and the same numbers come out, whatever the
+number of ranks and however often the run was killed.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evaluation.ranked_lists import RankedLists, write_lists
+from launch.artifacts import atomic_file
+from launch.distributed import World
+from launch.errors import InputError
+from launch.progress import progress
+from pairs.tables import Ints, Split, load_samples
+from training.answer_lists import Answers
+from training.answering import Answerer
+
+log = logging.getLogger(__name__)
+GENERATED: tuple[Split, ...] = ("valid", "test")
+PAPER_TOP = 5
+"""URLLM refines by the first m = 5 texts (METHOD.md section 5)."""
+
+
+@dataclass(frozen=True)
+class PromptTable:
+    """The prompts of a split without their answers."""
+
+    sample: Ints
+    domain: Ints
+    tokens: Ints  # [sum of lengths]
+    starts: Ints  # [N]
+    lengths: Ints  # [N]
+
+    def prompt(self, row: int) -> list[int]:
+        """One prompt's token ids."""
+        tokens: list[int] = self.tokens[self.starts[row] : self.starts[row] + self.lengths[row]].tolist()
+        return tokens
+
+
+def read_prompts(run_dir: Path, split: Split, *, max_samples: int | None, seed: int) -> PromptTable:
+    """prompts/SPLIT, or `max_samples` of them drawn by `seed`; joined to the samples' domains by sample id."""
+    folder = run_dir / "prompts" / split
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run `kinrec tokenize` first")
+    table = datasets.load_from_disk(str(folder)).with_format("arrow")[:].combine_chunks()
+    sample = np.asarray(table["sample"], dtype=np.int64)
+    lists = table["input_ids"].combine_chunks()
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    rows = np.arange(len(sample))
+    if max_samples is not None and max_samples < len(rows):
+        rows = np.sort(np.random.default_rng(seed).choice(rows, size=max_samples, replace=False))
+    samples = load_samples(run_dir, split)
+    return PromptTable(
+        sample=sample[rows],
+        domain=samples.domain[samples.row_of(sample[rows])],
+        tokens=np.asarray(lists.values, dtype=np.int64),
+        starts=np.asarray(lists.offsets, dtype=np.int64)[:-1][rows],
+        lengths=np.asarray(table["prompt_length"], dtype=np.int64)[rows],
+    )
+
+
+def plan_batches(lengths: Ints, sample: Ints, *, batch_tokens: int) -> list[Ints]:
+    """Rows by falling length (a batch that does not fit in memory fails at once), as many as `batch_tokens` allow."""
+    order = np.lexsort((sample, -lengths))
+    batches, start = [], 0
+    while start < len(order):
+        count = max(1, batch_tokens // max(1, int(lengths[order[start]])))
+        batches.append(order[start : start + count])
+        start += count
+    return batches
+
+
+def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, split: Split, world: World) -> None:
+    """Write lists/llm_SPLIT.parquet: this rank's parts, then, on rank 0, all parts as one table."""
+    config = answerer.config
+    batches = plan_batches(prompts.lengths, prompts.sample, batch_tokens=config.batch_tokens)
+    parts = [batches[start : start + config.part_batches] for start in range(0, len(batches), config.part_batches)]
+    paths = [run_dir / "generated" / "parts" / split / f"{number:06d}.parquet" for number in range(len(parts))]
+    missing = [number for number in range(world.rank, len(parts), world.size) if not paths[number].is_file()]
+    todo = [(number, batch) for number in missing for batch in parts[number]]
+    started, written = time.monotonic(), 0
+    answered: list[Answers] = []
+    for number, batch in progress(todo, label=f"generate {split}", world=world):
+        answered.append(answer_rows(answerer, prompts, batch))
+        written += len(batch)
+        if len(answered) == len(parts[number]):
+            write_part(paths[number], answered)
+            answered = []
+    seconds = time.monotonic() - started
+    if todo:
+        log.info("%s: %d prompts in %.1f s, %.1f a second", split, written, seconds, written / seconds)
+    world.barrier()
+    if world.is_main:
+        join_parts(run_dir / "lists" / f"llm_{split}.parquet", paths)
+    world.barrier()
+
+
+def answer_rows(answerer: Answerer, prompts: PromptTable, rows: Ints) -> Answers:
+    """The answers to some of the prompts."""
+    return answerer.answer(prompts.sample[rows], [prompts.prompt(row) for row in rows], prompts.domain[rows])
+
+
+def write_part(path: Path, answered: Sequence[Answers]) -> None:
+    """Several batches' answers as a table of lists."""
+    lists = RankedLists(
+        sample=np.concatenate([answers.lists.sample for answers in answered]),
+        items=np.concatenate([answers.lists.items for answers in answered]),
+        scores=np.concatenate([answers.lists.scores for answers in answered]),
+    )
+    columns = {
+        "texts": pa.array([row for answers in answered for row in answers.texts], pa.list_(pa.string())),
+        "text_scores": pa.array([row for answers in answered for row in answers.text_scores], pa.list_(pa.float32())),
+        "grounded": pa.array([row for answers in answered for row in answers.grounded], pa.list_(pa.int64())),
+        "in_domain": pa.array([row for answers in answered for row in answers.in_domain], pa.list_(pa.bool_())),
+    }
+    write_lists(path, lists, columns)
+
+
+def join_parts(path: Path, parts: Sequence[Path]) -> None:
+    """All parts as one table by sample id."""
+    tables = [pq.read_table(part) for part in parts]
+    if not tables:
+        raise InputError(f"{path}: there are no prompts to answer; prepare a pair with samples in every split")
+    table = pa.concat_tables(tables).combine_chunks().sort_by("sample").combine_chunks()
+    with atomic_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def describe_lists(path: Path) -> dict[str, float]:
+    """What the texts of a finished table are like: how many stand for no item, or for one of the other domain."""
+    table = pq.read_table(path, columns=["texts", "grounded", "in_domain"])
+    lists = table["in_domain"].combine_chunks()
+    lengths = np.asarray(lists.value_lengths(), dtype=np.int64)
+    inside = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=bool)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    first_outside = np.bincount(row[(place == 0) & inside], minlength=len(lengths)) == 0
+    any_outside = np.bincount(row[(place < PAPER_TOP) & ~inside], minlength=len(lengths)) > 0
+    return {
+        "num_samples": table.num_rows,
+        "num_texts": len(inside),
+        "empty": int(pc.sum(pc.equal(table["texts"].combine_chunks().flatten(), "")).as_py() or 0),
+        "ungrounded": int(pc.sum(pc.less(table["grounded"].combine_chunks().flatten(), 0)).as_py() or 0),
+        "out_of_domain": float(1 - inside.mean()),
+        "out_of_domain_first": float(first_outside.mean()),
+        f"out_of_domain_any_of_{PAPER_TOP}": float(any_outside.mean()),
+    }
