@@ -1,0 +1,40 @@
+"""Configuration of stage `evaluate`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """How ranked lists are judged, tuned and fused. Everything that is chosen is chosen on valid."""
+
+    filter_history: bool = True
+    """Leave a user's own history out of the ranking (a target in it is then a miss). The other way is reported too."""
+    selection_metric: Literal["hr@10", "mrr"] = "hr@10"
+    """What hyper-parameters and fusion weights are chosen by, on valid."""
+    list_depth: int = 100
+    """Items a list that this stage writes."""
+    refine_top: int = 5
+    """Paper refinement: grounded items looked at (m); one out of domain and the graph's list is used."""
+    bootstrap_resamples: int = 1000
+    """Resamples of the users behind every 95 % interval."""
+    ridge_max_users: int = 20_000
+    """Train users in the ridge baseline; of more, this many at random, and the report says so."""
+    tuning_samples: int = 5_000
+    """Valid samples that baselines are tuned on; of more, about this many, whole users at random."""
+    max_samples: int | None = None
+    """Samples of a split to judge, whole users at random; null: all."""
+
+    def __post_init__(self) -> None:
+        _at_least(self.list_depth, 20, "list_depth")
+        _at_least(self.refine_top, 1, "refine_top")
+        _at_least(self.bootstrap_resamples, 100, "bootstrap_resamples")
+        _at_least(self.ridge_max_users, 1, "ridge_max_users")
+        _at_least(self.tuning_samples, 1, "tuning_samples")
+        if self.max_samples is not None:
+            _at_least(self.max_samples, 1, "max_samples")
+
+
+def _at_least(value: int, least: int, name: str) -> None:
+    if value < least:
+        raise ValueError(f"evaluation.{name} must be at least {least}, got {value}")

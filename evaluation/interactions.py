@@ -1,0 +1,91 @@
+"""Sparse matrices of what train users did and of what a sample asks with.
+
+Several train samples of one user (the twins of Art-Office, the growing histories of a chronological split) are merged:
+a user counts once for an item, once for a transition.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from pairs.tables import Ints, Samples
+
+Floats: TypeAlias = NDArray[np.float32]
+Sparse: TypeAlias = "sp.csr_matrix[np.float32]"
+
+
+def user_item_matrix(train: Samples, num_items: int) -> Sparse:
+    """[U, I] ones where a train user's histories or targets hold an item; one row a user, in user order."""
+    users, user_row_N = np.unique(train.user, return_inverse=True)
+    rows = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N])
+    columns = np.concatenate([train.history, train.target])
+    return _ones(rows, columns, (len(users), num_items))
+
+
+def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domain: bool) -> Sparse:
+    """[I, I] from an item to the next, counted by users, rows summing to 1.
+
+    Args:
+        item_domain: the items' domains [I].
+        within_domain: the next item of the same domain instead of the next item of the mixed sequence.
+    """
+    num_items = len(item_domain)
+    row, items = sequences_with_target(train)
+    if within_domain:  # bring each sample's items of one domain together; the order inside stays
+        order = np.lexsort((np.arange(len(items)), item_domain[items], row))
+        row, items = row[order], items[order]
+    follows = row[1:] == row[:-1]
+    if within_domain:
+        follows &= item_domain[items[1:]] == item_domain[items[:-1]]
+    edges = np.stack([train.user[row[:-1]][follows], items[:-1][follows], items[1:][follows]])
+    edges = np.unique(edges, axis=1)  # twin samples repeat their edges
+    counts = sp.csr_matrix(
+        (np.ones(edges.shape[1], dtype=np.float32), (edges[1], edges[2])), shape=(num_items, num_items)
+    )
+    totals = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1.0)
+    return sp.csr_matrix(sp.diags_array((1.0 / totals).astype(np.float32)) @ counts)
+
+
+def sequences_with_target(samples: Samples) -> tuple[Ints, Ints]:
+    """Every history followed by its target, end to end: (row of the sample, item)."""
+    lengths_N = samples.lengths + 1
+    ends_N = np.cumsum(lengths_N)
+    row = np.repeat(np.arange(len(samples)), lengths_N)
+    items = np.empty(len(row), dtype=np.int64)
+    is_target = np.zeros(len(row), dtype=bool)
+    is_target[ends_N - 1] = True
+    items[is_target], items[~is_target] = samples.target, samples.history
+    return row, items
+
+
+def recency_matrix(samples: Samples, decay: float, num_items: int) -> Sparse:
+    """[N, I] decay ** (items after it) for every history item; an item that occurs twice counts at its latest.
+
+    A decay of 0 leaves the last item alone.
+    """
+    row = np.repeat(np.arange(len(samples)), samples.lengths)
+    after = np.repeat(samples.offsets[1:], samples.lengths) - 1 - np.arange(len(samples.history))
+    order = np.lexsort((after, samples.history, row))
+    row, item, after = row[order], samples.history[order], after[order]
+    latest = np.ones(len(row), dtype=bool)
+    latest[1:] = (row[1:] != row[:-1]) | (item[1:] != item[:-1])
+    weights = np.power(decay, after[latest], dtype=np.float64).astype(np.float32)
+    matrix = sp.csr_matrix((weights, (row[latest], item[latest])), shape=(len(samples), num_items))
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def history_cells(samples: Samples, ids: range) -> tuple[Ints, Ints]:
+    """(row, column) of every history item that is one of `ids`, columns counted from the first id."""
+    row = np.repeat(np.arange(len(samples)), samples.lengths)
+    inside = (samples.history >= ids.start) & (samples.history < ids.stop)
+    return row[inside], samples.history[inside] - ids.start
+
+
+def _ones(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Sparse:
+    matrix = sp.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
+    matrix.sum_duplicates()
+    matrix.data[:] = 1.0
+    return matrix
