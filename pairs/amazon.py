@@ -81,8 +81,9 @@ def read_metadata(path: Path) -> pl.DataFrame:
     columns = [pl.col(item).alias("item"), pl.col("title")]
     schema: dict[str, pl.DataType | type[pl.DataType]] = {item: pl.String, title: pl.String}
     words: list[pl.Expr] = []
-    for key in (_find_key(peeked, CATEGORY_KEYS), _find_key(peeked, BRAND_KEYS)):
-        if key is not None:
+    for keys in (CATEGORY_KEYS, BRAND_KEYS):
+        key = _find_key(peeked, keys)
+        if key is not None and any(row.get(key) for row in peeked):
             schema[key] = _type_of(peeked, key)
             words.append(_as_words(pl.col(key), schema[key]))
     parts = pl.concat_list(words) if words else pl.lit(None, pl.List(pl.String))
@@ -162,7 +163,7 @@ def _type_of(peeked: list[Row], key: str) -> pl.DataType | type[pl.DataType]:
 def _as_words(column: pl.Expr, kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
     """A category or brand column of any form as list<str>."""
     if kind == pl.List(pl.List(pl.String)):  # 2014: one path or several
-        column = column.list.eval(pl.element().explode())
+        column = column.list.eval(pl.element().explode(empty_as_null=False))
     elif kind == pl.String:
         column = column.fill_null("").reshape((-1, 1)).arr.to_list()
     return column.fill_null([])

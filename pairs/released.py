@@ -43,10 +43,11 @@ def read_released(folder: Path) -> ReleasedPair:
     tables = sorted((read_catalogue(path) for path in catalogues), key=lambda table: int(table["item"][0]))
     items = pl.concat(table.with_columns(domain=pl.lit(d, pl.Int8)) for d, table in enumerate(tables))
     ids = items["item"].to_list()
-    if ids != list(range(len(ids))):
+    wrong = next((expected for expected, found in enumerate(ids) if found != expected), None)
+    if wrong is not None:
         raise InputError(
             f"{catalogues[0]}, {catalogues[1].name}: idAfter must run from 0 through one file and on through the "
-            f"other, each id once; found {ids[0]}..{ids[-1]} for {len(ids)} items"
+            f"other; {wrong} is missing or {ids[wrong]} is there twice; mend the catalogue"
         )
     files = {split: existing_file(folder, f"{split}.txt") for split in SPLITS}
     lines = {split: read_sample_lines(path, num_items=items.height) for split, path in files.items()}
@@ -82,8 +83,8 @@ def read_catalogue(path: Path) -> pl.DataFrame:
             raise InputError(
                 f"{path}: row {number} has {len(row)} fields, expected {', '.join(ITEM_FIELDS)}; mend the row"
             )
-        if number > 1 and not (row[0].isdecimal() and row[2].isdecimal()):
-            raise InputError(f"{path}: row {number}: ids must be numbers, got {row[0]!r} and {row[2]!r}; mend the row")
+        if number > 1 and not row[2].isdecimal():
+            raise InputError(f"{path}: row {number}: idAfter must be a number, got {row[2]!r}; mend the row")
     if len(rows) < 2:
         raise InputError(f"{path}: holds no item: an empty domain; fetch the catalogue again")
     table = pl.DataFrame(rows[1:], schema=list(ITEM_FIELDS), orient="row")
@@ -110,7 +111,9 @@ def read_sample_lines(path: Path, *, num_items: int) -> pl.DataFrame:
         path, head, pl.any_horizontal(pl.col("user", "answer_time").is_null()), "must begin with user TAB answer_time"
     )
     _refuse(path, head, pl.col("field").list.len() < 4, "needs a history and a target after user TAB answer_time")
-    events = head.select("line", "user", "answer_time", field=pl.col("field").list.slice(2)).explode("field")
+    events = head.select("line", "user", "answer_time", field=pl.col("field").list.slice(2)).explode(
+        "field", empty_as_null=False
+    )
     parts = events.with_columns(part=pl.col("field").str.split("|"))
     wrong = pl.col("part").list.len() != 3
     _refuse(path, parts, wrong, "has a wrong number of fields in {field!r}, expected item|time|time")

@@ -1,0 +1,48 @@
+"""The pair's configuration: refused with its dotted name, defaults that follow from the source."""
+
+from typing import Any
+
+import pytest
+
+from pairs.config import PairConfig, SyntheticConfig
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"k_core": 0}, "pair.k_core must be at least 1, got 0"),
+        ({"valid_share": 1.5}, "pair.valid_share must be between 0 and 1, got 1.5"),
+        ({"valid_share": 0.5, "test_share": 0.5}, "pair.valid_share + pair.test_share"),
+        ({"domains": ["one"]}, "pair.domains"),
+        ({"domains": ["same", "same"]}, "pair.domains"),
+        ({"source": "amazon", "splits": "released"}, "pair.splits=released"),
+        ({"source": "released", "splits": "time"}, "pair.splits=time"),
+        ({"source": "amazon", "path": "d", "meta_x": ["m"]}, "pair.path and pair.meta_x"),
+        ({"source": "amazon", "reviews_x": ["r"], "meta_x": ["m"]}, "pair.reviews_y is empty"),
+        ({"source": "released", "reviews_x": ["r"]}, "pair.reviews_x goes with pair.source=amazon"),
+        ({"path": "d"}, "pair.path is given while pair.source is synthetic"),
+    ],
+)
+def test_wrong_value_is_refused_with_its_dotted_name(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=r"pair\.") as refusal:
+        PairConfig(**wrong)
+    assert named in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"num_users": 1}, "pair.synthetic.num_users"),
+        ({"items_per_domain": 10}, "pair.synthetic.items_per_domain"),
+        ({"mean_interactions": 2}, "pair.synthetic.mean_interactions"),
+    ],
+)
+def test_wrong_generator_value_is_refused(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        SyntheticConfig(**wrong)
+
+
+def test_split_rule_follows_from_the_source() -> None:
+    assert PairConfig(source="released", path="d").split_rule == "released"
+    assert PairConfig(source="amazon", path="d").split_rule == "time"
+    assert PairConfig(source="synthetic", splits="user").split_rule == "user"
