@@ -54,19 +54,24 @@ class RankedLists:
 
     def of_samples(self, sample_N: NDArray[np.int64], *, source: str = "lists") -> "RankedLists":
         """The lists of these samples, joined by sample id; one that is missing is an error that names `source`."""
-        order = np.argsort(self.sample, kind="stable")
-        if len(order) == 0:
-            found_N = np.zeros(len(sample_N), dtype=bool)
-        else:
-            place_N = np.minimum(np.searchsorted(self.sample[order], sample_N), len(order) - 1)
-            found_N = self.sample[order][place_N] == sample_N
+        lists, found_N = self.aligned(sample_N)
         if not found_N.all():
             missing = int(sample_N[~found_N][0])
             raise InputError(
                 f"{source}: no list for sample {missing} ({int((~found_N).sum())} of {len(sample_N)} missing); "
                 "run the stage that writes it again"
             )
-        return self.take(order[place_N]) if len(sample_N) else self.take(np.zeros(0, dtype=np.int64))
+        return lists
+
+    def aligned(self, sample_N: NDArray[np.int64]) -> tuple["RankedLists", NDArray[np.bool_]]:
+        """The lists of these samples, joined by sample id and empty where there is none; and [N] where there is one."""
+        items_NK = np.full((len(sample_N), self.depth), NO_ITEM, dtype=np.int64)
+        scores_NK = np.full((len(sample_N), self.depth), -np.inf, dtype=np.float32)
+        found_N = np.isin(sample_N, self.sample)
+        order = np.argsort(self.sample, kind="stable")
+        rows = order[np.searchsorted(self.sample[order], sample_N[found_N])]
+        items_NK[found_N], scores_NK[found_N] = self.items[rows], self.scores[rows]
+        return RankedLists(sample_N, items_NK, scores_NK), found_N
 
 
 def top_k(

@@ -1,0 +1,153 @@
+"""Judge every system, choose the final list, write the report.
+
+    python -m evaluation.evaluate --config demo
+"""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evaluation.config import EvaluationConfig
+from evaluation.contents import Judgement, chosen_values, out_of_domain, split_metrics
+from evaluation.judging import judge
+from evaluation.mixture import choose_mixture
+from evaluation.ranked_lists import write_lists
+from evaluation.report import render_report
+from evaluation.sources import JUDGED_SPLITS, Judged, list_path, load_sources, present_systems
+from evaluation.tuning import Baselines, fit_baselines, sample_of_users
+from launch.artifacts import atomic_file, read_json, write_json, write_text
+from launch.errors import InputError
+from launch.manifests import read_manifest
+from launch.stage import entry_point, open_stage, parse_job
+from launch.stages import STAGES
+from launch.tracking import Tracker, open_tracker
+from pairs.tables import Samples, load_pair, load_samples
+
+log = logging.getLogger(__name__)
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> None:
+    job = parse_job(EvaluationConfig, "evaluate", argv)
+    with open_stage(job), open_tracker(job) as tracker:
+        evaluate(job.config, run_dir=job.run_dir, seed=job.seed, tracker=tracker)
+
+
+def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tracker | None = None) -> Json:
+    """Read `pair/`, `lists/` and `neighbours/quality.json`; write `report/` and the lists made here."""
+    clock = Clock()
+    with clock.part("read"):
+        pair = load_pair(run_dir)
+        systems = present_systems(run_dir)
+        train = load_samples(run_dir, "train")
+        samples = {split: _read_split(run_dir, split, config, seed) for split in JUDGED_SPLITS}
+        sources = {
+            split: load_sources(run_dir, systems, split=split, samples=samples[split], items=pair.items)
+            for split in JUDGED_SPLITS
+        }
+    with clock.part("tune_baselines"):
+        baselines = fit_baselines(train, samples["valid"], pair.items, config=config, seed=seed)
+    with clock.part("choose_fusions"):
+        mixture, choices = choose_mixture(
+            samples["valid"], pair.items, baselines.scorers, sources["valid"].lists, config
+        )
+        log.info("baseline_fusion: %s; kinrec: %s", mixture.baselines, mixture.kinrec)
+    with clock.part("judge"):
+        judged = {
+            split: Judgement(
+                samples[split],
+                sources[split],
+                judge(
+                    samples[split],
+                    pair.items,
+                    scorers=baselines.scorers,
+                    mixture=mixture,
+                    sources=sources[split],
+                    config=config,
+                ),
+            )
+            for split in JUDGED_SPLITS
+        }
+    with clock.part("intervals"):
+        splits = {split: split_metrics(found, pair.items, config, seed) for split, found in judged.items()}
+    quality = run_dir / "neighbours" / "quality.json"
+    metrics: Json = {
+        "pair": pair.name,
+        "domains": list(pair.domain_names),
+        "settings": dataclasses.asdict(config),
+        "splits": splits,
+        "retrieval": read_json(quality) if quality.is_file() else {},
+        "out_of_domain": out_of_domain(judged, pair.items),
+        "chosen": chosen_values(baselines, choices),
+    }
+    with clock.part("write"):
+        for split, found in judged.items():
+            for system, lists in found.verdict.lists.items():
+                write_lists(list_path(run_dir, system, split), lists)
+            _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", found)
+        write_text(run_dir / "report" / "report.md", render_report(metrics, read_json(run_dir / "pair" / "card.json")))
+    metrics["timing"] = _timing(run_dir, clock, baselines)
+    write_json(run_dir / "report" / "metrics.json", metrics)
+    _track(metrics, tracker)
+    log.info("evaluate, seconds: %s", metrics["timing"]["evaluate"])
+    return metrics
+
+
+class Clock:
+    """Seconds by part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 2)
+
+
+def _read_split(run_dir: Path, split: Judged, config: EvaluationConfig, seed: int) -> Samples:
+    samples = load_samples(run_dir, split)
+    if len(samples) == 0:
+        raise InputError(f"{run_dir / 'pair' / f'{split}.parquet'}: no samples; prepare the pair with a larger {split}")
+    return samples if config.max_samples is None else sample_of_users(samples, config.max_samples, seed)
+
+
+def _write_ranks(path: Path, found: Judgement) -> None:
+    """Every sample's target rank by every system (null: not ranked), for `kinrec compare`."""
+    columns = {"sample": found.samples.sample, "user": found.samples.user, "domain": found.samples.domain}
+    for name, ranks_N in found.verdict.ranks.items():
+        columns[name] = pa.array(np.where(np.isinf(ranks_N), 0, ranks_N).astype(np.int64), mask=np.isinf(ranks_N))
+    with atomic_file(path) as partial:
+        pq.write_table(pa.table(columns), partial, compression="zstd")
+
+
+def _timing(run_dir: Path, clock: Clock, baselines: Baselines) -> Json:
+    manifests = {stage.name: read_manifest(run_dir, stage) for stage in STAGES if stage.name != "evaluate"}
+    return {
+        "evaluate": clock.seconds,
+        "tune_baselines": {name: round(seconds, 2) for name, seconds in baselines.seconds.items()},
+        "stages": {name: found["seconds"] for name, found in manifests.items() if found and "seconds" in found},
+    }
+
+
+def _track(metrics: Json, tracker: Tracker | None) -> None:
+    if tracker is None:
+        return
+    for split, found in metrics["splits"].items():
+        for system, of in found["systems"].items():
+            values = {name: value for name, value in of["all"].items() if name != "ci95"}
+            tracker.log({f"evaluate/{split}/{system}/{name}": value for name, value in values.items()}, step=0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The rankings that other stages left in the run folder, aligned with a split's samples."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.ranked_lists import RankedLists, read_column, read_lists
+from launch.errors import InputError
+from launch.manifests import read_manifest
+from launch.stages import stage_named
+from pairs.tables import Items, Samples
+
+log = logging.getLogger(__name__)
+Judged: TypeAlias = Literal["valid", "test"]
+JUDGED_SPLITS: tuple[Judged, ...] = ("valid", "test")
+WRITER = {"graph": "pretrain", "llm": "generate"}
+"""The stage that writes a system's lists."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Lists of the graph and the LLM; row n belongs to sample n of the split."""
+
+    lists: dict[str, RankedLists]
+    covered: NDArray[np.bool_]
+    """[N] whether the LLM answered the sample; all true where there is no LLM."""
+    in_domain: list[list[bool]]
+    """[N] for each generated text, whether it stands for an item of the asked domain; [] where there is none."""
+
+    @property
+    def graph(self) -> RankedLists | None:
+        """The graph's lists, if there are any."""
+        return self.lists.get("graph")
+
+    @property
+    def llm(self) -> RankedLists | None:
+        """The LLM's lists, if there are any."""
+        return self.lists.get("llm")
+
+
+def list_path(run_dir: Path, system: str, split: str) -> Path:
+    """Where the lists of a system are."""
+    return run_dir / "lists" / f"{system}_{split}.parquet"
+
+
+def present_systems(run_dir: Path) -> list[str]:
+    """Which of `graph` and `llm` this run has; a file that its finished stage should have left must be there."""
+    present = []
+    for system, stage in WRITER.items():
+        missing = [path for split in JUDGED_SPLITS if not (path := list_path(run_dir, system, split)).is_file()]
+        if not missing:
+            present.append(system)
+        elif len(missing) < len(JUDGED_SPLITS) or read_manifest(run_dir, stage_named(stage)) is not None:
+            raise InputError(f"{missing[0]}: no such file; run `kinrec {stage}` again")
+        else:
+            log.info("no lists of %s (stage %s has not run): it is left out of the report", system, stage)
+    return present
+
+
+def load_sources(run_dir: Path, systems: list[str], *, split: Judged, samples: Samples, items: Items) -> Sources:
+    """Read the lists of `systems` and check them against the catalogue and the samples."""
+    lists: dict[str, RankedLists] = {}
+    covered_N = np.ones(len(samples), dtype=bool)
+    in_domain: list[list[bool]] = [[] for _ in range(len(samples))]
+    for system in systems:
+        path = list_path(run_dir, system, split)
+        found = read_lists(path)
+        if found.items.max(initial=0) >= items.num_items:
+            raise InputError(
+                f"{path}: item {found.items.max()} is not in the catalogue of {items.num_items} items; "
+                f"run `kinrec {WRITER[system]}` again"
+            )
+        if system == "llm":  # it may have answered some of the samples only (generation.max_samples)
+            lists[system], covered_N = found.aligned(samples.sample)
+            sample, flags = read_column(path, "in_domain")
+            by_sample = dict(zip(sample.tolist(), flags, strict=True))
+            in_domain = [by_sample.get(sample) or [] for sample in samples.sample.tolist()]
+        else:
+            lists[system] = found.of_samples(samples.sample, source=str(path))
+    if not covered_N.all():
+        log.info("%s: the LLM answered %d of %d samples", split, int(covered_N.sum()), len(samples))
+    return Sources(lists, covered_N, in_domain)
