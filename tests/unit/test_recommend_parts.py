@@ -1,0 +1,104 @@
+"""What `recommend` is made of: titles become items, and the final list is the one that `evaluate` would write."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.config import EvaluationConfig
+from evaluation.evaluate import evaluate
+from evaluation.mixture import Mixture
+from evaluation.ranked_lists import RankedLists, read_lists, write_lists
+from launch.errors import InputError
+from pairs.tables import Items, Pair, load_pair, load_samples
+from retrieval.grounding import TitleGrounder
+from tests.tiny_prompts import write_tiny_run
+from training.asking import find_domain, match_history
+from training.final_ranking import fit_scorers, rank_finally
+
+TITLES = ["Red paper", "Soft brush: large", "Steel desk", "Red paper", "Stapler"]
+PAIR = Pair(
+    name="tiny",
+    domain_names=("Arts", "Office_Products"),
+    items=Items(
+        domain=np.array([0, 0, 1, 1, 1], dtype=np.int8),
+        source_ids=list("abcde"),
+        titles=TITLES,
+        attributes=[""] * 5,
+        train_count=np.array([1, 1, 1, 7, 1]),
+    ),
+)
+GROUNDER = TitleGrounder(PAIR.items)
+
+
+@pytest.mark.parametrize(("name", "domain"), [("arts", 0), ("Office_Products", 1), ("office products", 1), ("y", 1)])
+def test_a_domain_is_known_by_its_name_in_any_case(name: str, domain: int) -> None:
+    assert find_domain(name, PAIR) == domain
+
+
+def test_an_unknown_domain_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"no domain 'music' in the pair tiny; ask for 'Arts' or 'Office_Products'"):
+        find_domain("music", PAIR)
+
+
+def test_titles_are_matched_exactly_or_by_their_words() -> None:
+    red, desk = match_history(["red PAPER", "a desk"], PAIR, GROUNDER)
+    assert (red.item, red.exact) == (3, True)  # of the two, the one bought more often
+    assert (desk.item, desk.title, desk.domain, desk.exact) == (2, "Steel desk", "Office_Products", False)
+
+
+def test_a_domain_before_the_title_says_where_to_look() -> None:
+    (match,) = match_history(["arts: red paper"], PAIR, GROUNDER)
+    assert match.item == 0
+
+
+def test_a_colon_in_a_title_is_part_of_it() -> None:
+    (match,) = match_history(["Soft brush: large"], PAIR, GROUNDER)
+    assert (match.item, match.exact) == (1, True)
+
+
+def test_titles_that_match_nothing_are_refused() -> None:
+    with pytest.raises(InputError, match=r"'qwerty': no title of either domain shares a word"):
+        match_history(["stapler", "qwerty"], PAIR, GROUNDER)
+    with pytest.raises(InputError, match=r"no title of Arts shares a word"):
+        match_history(["Arts: stapler"], PAIR, GROUNDER)
+    with pytest.raises(InputError, match=r"the history is empty"):
+        match_history([], PAIR, GROUNDER)
+
+
+def random_lists(run_dir: Path, system: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pair = load_pair(run_dir)
+    for split in ("valid", "test"):
+        samples = load_samples(run_dir, split)
+        items = np.array([rng.permutation(np.array(pair.items.ids(int(domain)))) for domain in samples.domain])
+        scores = -np.sort(-rng.random(items.shape), axis=1).astype(np.float32)
+        in_domain = [[True, bool(rng.random() < 0.8)] for _ in range(len(samples))]
+        extra = {"in_domain": in_domain} if system == "llm" else None
+        write_lists(run_dir / f"lists/{system}_{split}.parquet", RankedLists(samples.sample, items, scores), extra)
+
+
+def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_path: Path) -> None:
+    write_tiny_run(tmp_path)
+    random_lists(tmp_path, "graph", 1)
+    random_lists(tmp_path, "llm", 2)
+    config = EvaluationConfig(bootstrap_resamples=100, list_depth=20)
+    metrics = evaluate(config, run_dir=tmp_path, seed=1)
+    chosen = metrics["chosen"]
+    items, train, test = load_pair(tmp_path).items, load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
+    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["kinrec"]["weights"])
+    scorers = fit_scorers(
+        mixture.baselines, chosen["baselines"], train=train, items=items, ridge_max_users=config.ridge_max_users, seed=1
+    )
+    written = read_lists(tmp_path / "lists/kinrec_test.parquet").of_samples(test.sample)
+    given = {name: read_lists(tmp_path / f"lists/{name}_test.parquet") for name in ("graph", "llm")}
+    for row in range(len(test)):
+        one = np.array([row])
+        found = rank_finally(
+            test.take(one), items=items, scorers=scorers, mixture=mixture, depth=5,
+            lists={name: lists.of_samples(test.sample[one]) for name, lists in given.items()},
+        )  # fmt: skip
+        assert found.items == written.items[row, : len(found.items)].tolist()
+        assert found.scores == pytest.approx(written.scores[row, : len(found.items)].tolist())
+        assert not set(found.items) & set(test.history_of(row).tolist())
+        assert all(set(ranks) <= {*scorers, "graph", "llm"} for ranks in found.ranks)
