@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
 ADAM_BETAS = (0.9, 0.95)
+# What an Accelerate file may say about DeepSpeed; the recipe and its DeepSpeed file alone count.
+LAUNCHER_SETTINGS = ("ACCELERATE_CONFIG_DS_FIELDS", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ def build_accelerator(config: LlmConfig, world: World, *, hidden_size: int) -> A
         # An empty list of ops that could be compiled: DeepSpeed's own all-reduce for CPUs takes two minutes of g++
         # on a new machine and gloo serves as well.
         vars(deepspeed.ops).setdefault("__compatible_ops__", {})
+    for name in LAUNCHER_SETTINGS:
+        os.environ.pop(name, None)
     if world.size == 1:
         _join_alone(world)
     settings = deepspeed_settings(config, world, hidden_size=hidden_size)

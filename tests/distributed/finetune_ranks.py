@@ -5,17 +5,21 @@ accelerate launch --config_file ds_configs/accelerate_cpu.yaml -m tests.distribu
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DeepSpeedPlugin
 
 from launch.distributed import World, init_world
+from launch.errors import InputError
 from launch.stages import stage_named
 from launch.tracking import Tracker
 from tests.tiny_prompts import write_tiny_run
 from training import fit as fit_module
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
+from training.engine import check_ranks, deepspeed_settings
 from training.finetune import finetune
 from training.tokenize_prompts import tokenize_prompts
 
@@ -60,13 +64,21 @@ def run_until_killed(world: World, run_dir: Path, config: LlmConfig, *, step: in
         return original(at, total, given)
 
     original = fit_module.learning_rate
-    fit_module.learning_rate = stop
-    try:
-        run_finetune(world, run_dir, config)
-    except KeyboardInterrupt:
-        return
-    finally:
-        fit_module.learning_rate = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit_module, "learning_rate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_finetune(world, run_dir, config)
+
+
+def count_ranks_without_a_back_end(world: World) -> str:
+    """What `check_ranks` says when Accelerate was not told how the ranks talk, as on a machine without GPUs."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    settings = deepspeed_settings(TINY, world, hidden_size=32)
+    blind = Accelerator(deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=settings))
+    assert blind.num_processes == 1, "the trap is gone: Accelerate sees the ranks by itself"
+    with pytest.raises(InputError) as refused:
+        check_ranks(blind, world)
+    return str(refused.value)
 
 
 def tracked(run_dir: Path) -> dict[str, list[float]]:
@@ -80,7 +92,7 @@ def tracked(run_dir: Path) -> dict[str, list[float]]:
 
 def main() -> None:
     with init_world() as world:
-        run_finetune(world, Path(sys.argv[1]), replace(TINY, max_steps=4))
+        run_finetune(world, Path(sys.argv[1]))
 
 
 if __name__ == "__main__":
