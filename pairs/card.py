@@ -13,7 +13,7 @@ from pairs.write_tables import count_items, interactions
 
 LETTERS = ("X", "Y")
 SYNTHETIC_FROM = 0.5
-"""An order without timestamps is called synthetic when it alternates this much more than chance allows."""
+"""Without timestamps, an order that alternates this much (0: random order, 1: the most possible) is synthetic."""
 
 Card = dict[str, Any]  # Any: plain JSON values
 
@@ -51,7 +51,7 @@ def describe_order(samples: Samples, domain_of: npt.NDArray[np.int8]) -> Card:
     """Whether the order of the histories can be trusted.
 
     Without timestamps, count how often neighbours in a history are of different domains: between what a random order
-    would give (alternation 0) and what zipping the two domains gives (alternation 1).
+    would give (alternation 0) and the most that is possible (alternation 1). Zipping the two domains comes near it.
     """
     domain = domain_of[samples.history].astype(np.int64)
     row = np.repeat(np.arange(len(samples)), samples.lengths)

@@ -26,12 +26,13 @@ Bools = npt.NDArray[np.bool_]
 NUM_THEMES = len(THEMES)
 NUM_STYLES = 4
 THEME_WEIGHTS = (0.5, 0.3, 0.2)
+EXPLORE = 0.05  # weight of all themes alike beside a user's own
 THEME_EXPONENT = 0.3  # popularity of themes and, inside a theme, of items: rank ** -exponent
 ITEM_EXPONENT = 0.5
 STAY = 0.5
 STYLE_GAIN = 3.0
 STEP, REACH, STEP_GAIN = 0.06, 0.05, 12.0  # the next position: how far on, how exact, how much likelier
-USERS_AT_ONCE = 4096
+CELLS_AT_ONCE = 2_000_000  # users x items of a domain simulated together: bounds the memory
 FIRST_TIME, LAST_START = 1_577_836_800, 1_672_531_200  # 2020-01-01, 2023-01-01
 MEAN_GAP_DAYS = 12.0
 TOP = 10
@@ -66,16 +67,15 @@ def build_market(config: SyntheticConfig) -> Market:
 
 
 def simulate(config: SyntheticConfig, market: Market) -> pl.DataFrame:
-    """Every user's purchases: user, domain, theme, place, time (ms), ceiling; sorted by user, then time."""
+    """Every user's purchases: user, domain, theme, place, time (ms), ceiling (the sum of the ten highest
+    probabilities), in_top (it was one of those ten); sorted by user, then time."""
     parts = []
-    for first in range(0, config.num_users, USERS_AT_ONCE):
-        count = min(USERS_AT_ONCE, config.num_users - first)
+    users_at_once = max(CELLS_AT_ONCE // config.items_per_domain, 1)
+    for first in range(0, config.num_users, users_at_once):
+        count = min(users_at_once, config.num_users - first)
         rng = np.random.default_rng([config.seed, 1, first])
-        parts.append(
-            _simulate_users(rng, market, count=count, mean=config.mean_interactions).with_columns(
-                user=pl.col("user") + first
-            )
-        )
+        part = _simulate_users(rng, market, count=count, mean=config.mean_interactions)
+        parts.append(part.with_columns(user=pl.col("user") + first))
     return pl.concat(parts).sort("user", "time")
 
 
@@ -84,9 +84,11 @@ def _simulate_users(rng: np.random.Generator, market: Market, *, count: int, mea
     themes = _choose_themes(rng, count)  # [U, 3]
     theme_weight = np.zeros((count, NUM_THEMES))
     np.put_along_axis(theme_weight, themes, np.array(THEME_WEIGHTS)[None, :], axis=1)
+    theme_weight = (1 - EXPLORE) * theme_weight + EXPLORE / NUM_THEMES
     liked = rng.integers(NUM_STYLES, size=count)
     share_x = rng.uniform(0.35, 0.65, size=count)
-    lengths = np.clip(6 + rng.poisson(rng.gamma(4.0, (mean - 6) / 4.0, size=count)), 6, 4 * mean)
+    most = min(4 * mean, int((market.weight[0] > 0).sum()))  # so that nobody can buy a domain empty
+    lengths = np.clip(6 + rng.poisson(rng.gamma(4.0, (mean - 6) / 4.0, size=count)), 6, most)
     last_theme = np.full(count, -1)
     last_position = np.full((count, NUM_THEMES), np.nan)
     bought = np.zeros((count, 2, NUM_THEMES, market.places), dtype=bool)
@@ -104,22 +106,23 @@ def _simulate_users(rng: np.random.Generator, market: Market, *, count: int, mea
             liked=liked[active],
             bought=bought[active, domain],
         )  # [A, T * M], rows sum to 1
-        ceiling = np.partition(chances, -TOP, axis=1)[:, -TOP:].sum(axis=1)
-        drawn = (chances.cumsum(axis=1) < rng.random((len(active), 1))).sum(axis=1)
-        theme, place = np.divmod(np.minimum(drawn, chances.shape[1] - 1), market.places)
+        best = np.partition(chances, -TOP, axis=1)[:, -TOP:]  # [A, TOP], the lowest of them first
+        cumulated = chances.cumsum(axis=1)
+        drawn = (cumulated <= rng.random((len(active), 1)) * cumulated[:, -1:]).sum(axis=1)
+        theme, place = np.divmod(drawn, market.places)
+        row = {"user": active, "domain": domain, "theme": theme, "place": place, "step": step}
+        in_top = chances[np.arange(len(active)), drawn] >= best[:, 0]
+        steps.append({**row, "ceiling": best.sum(axis=1), "in_top": in_top})
         bought[active, domain, theme, place] = True
         last_theme[active] = theme
         last_position[active, theme] = market.position[place]
-        steps.append(
-            {"user": active, "domain": domain, "theme": theme, "place": place, "ceiling": ceiling, "step": step}
-        )
     purchases = pl.concat(pl.DataFrame(step) for step in steps).sort("user", "step")
     start = rng.uniform(FIRST_TIME, LAST_START, size=count)
     gap = rng.exponential(MEAN_GAP_DAYS * 86_400, size=purchases.height)
     seconds = pl.col("start") + pl.col("gap").cum_sum().over("user")
     timed = purchases.with_columns(gap=pl.Series(gap), start=pl.Series(start[purchases["user"].to_numpy()]))
     time = (seconds * 1000).cast(pl.Int64) + pl.col("step")  # the step keeps a user's times apart
-    return timed.select("user", "domain", "theme", "place", "ceiling", time=time)
+    return timed.select("user", "domain", "theme", "place", "ceiling", "in_top", time=time)
 
 
 def _choose_themes(rng: np.random.Generator, count: int) -> Ints:

@@ -106,9 +106,10 @@ def test_first_of_two_titles_of_an_item_is_kept(tmp_path: Path) -> None:
 
 
 def broken_line(text: str) -> Callable[[Path], None]:
-    return lambda folder: (
-        (folder / "reviews_Art.jsonl").write_text(json.dumps(REVIEW_2014) + "\n" + text + "\n") and None
-    )
+    def change(folder: Path) -> None:
+        (folder / "reviews_Art.jsonl").write_text(json.dumps(REVIEW_2014) + "\n" + text + "\n", encoding="utf-8")
+
+    return change
 
 
 def truncate(folder: Path) -> None:
