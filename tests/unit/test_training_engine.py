@@ -1,0 +1,124 @@
+"""The engine's settings, the schedule, LoRA's merge: all that can be checked without ranks."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from launch.distributed import World
+from launch.errors import InputError
+from training.config import LlmConfig, LoraConfig, PromptsConfig, ScratchConfig
+from training.engine import DS_CONFIGS, accumulation_steps, deepspeed_settings
+from training.fit import choose_rows, count_steps, learning_rate
+from training.scratch import build_model
+from training.tuned_weights import add_adapters, merge_adapters
+
+CONFIG = LlmConfig(lr=1.0, warmup_ratio=0.1, min_lr_ratio=0.2, global_batch=32, per_device_batch=4)
+
+
+def world(size: int = 2, device: str = "cpu") -> World:
+    return World(rank=0, size=size, local_rank=0, device=torch.device(device))
+
+
+@pytest.mark.parametrize("name", [file.stem for file in sorted(DS_CONFIGS.glob("*.json"))])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_every_deepspeed_file_is_filled_in(name: str, device: str) -> None:
+    settings = deepspeed_settings(replace(CONFIG, deepspeed=name), world(device=device), hidden_size=256)
+    assert '"auto"' not in json.dumps(settings)
+    assert settings["gradient_accumulation_steps"] == 4
+    assert settings["bf16"] == {"enabled": True}
+    assert settings["zero_optimization"]["stage"] == (2 if name == "zero2" else 3)
+
+
+@pytest.mark.parametrize("file", sorted(DS_CONFIGS.glob("*.yaml")), ids=lambda file: str(file.stem))
+def test_accelerate_files_leave_deepspeed_to_the_recipe(file: Path) -> None:
+    settings = yaml.safe_load(file.read_text())
+    assert settings["distributed_type"] == "DEEPSPEED"
+    assert set(settings["deepspeed_config"]) <= {"deepspeed_multinode_launcher"}
+    assert "mixed_precision" not in settings
+    assert settings["use_cpu"] is False, "it would switch DeepSpeed off, on CPUs as well"
+
+
+def test_a_file_of_ones_own_is_checked(tmp_path: Path) -> None:
+    def refusal(content: str) -> str:
+        (tmp_path / "own.json").write_text(content)
+        with pytest.raises(InputError) as refused:
+            deepspeed_settings(replace(CONFIG, deepspeed=str(tmp_path / "own.json")), world(), hidden_size=8)
+        return str(refused.value)
+
+    assert "not valid JSON" in refusal("{")
+    assert "needs a section zero_optimization" in refusal("{}")
+    assert 'zero_optimization.x is "auto"' in refusal('{"zero_optimization": {"x": "auto"}}')
+    assert "come from the recipe" in refusal('{"zero_optimization": {}, "optimizer": {}}')
+    with pytest.raises(InputError, match=r"give a .json file or one of: zero2, zero3, zero3_offload"):
+        deepspeed_settings(replace(CONFIG, deepspeed="zero9"), world(), hidden_size=8)
+
+
+@pytest.mark.parametrize(("size", "steps"), [(1, 8), (2, 4), (3, 3), (8, 1), (16, 1)])
+def test_ranks_accumulate_up_to_the_global_batch(size: int, steps: int) -> None:
+    assert accumulation_steps(CONFIG, size) == steps
+
+
+def test_the_rate_warms_up_and_ends_at_its_floor() -> None:
+    rates = [learning_rate(step, 100, CONFIG) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert max(rates) == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.6)
+    assert 0.2 < rates[-1] < 0.21
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_steps_follow_epochs_unless_bounded() -> None:
+    assert count_steps(replace(CONFIG, epochs=1.5), 10) == 15
+    assert count_steps(replace(CONFIG, epochs=1.5, max_steps=7), 10) == 7
+    assert count_steps(replace(CONFIG, epochs=1.5, max_steps=70), 10) == 15
+
+
+def test_validation_rows_are_drawn_by_the_seed() -> None:
+    assert choose_rows(5, None, seed=1).tolist() == [0, 1, 2, 3, 4]
+    assert choose_rows(1000, 20, seed=1).tolist() == choose_rows(1000, 20, seed=1).tolist()
+    assert choose_rows(1000, 20, seed=1).tolist() != choose_rows(1000, 20, seed=2).tolist()
+
+
+def test_our_merge_of_adapters_is_that_of_peft() -> None:
+    sizes = ScratchConfig(hidden_size=32, num_layers=2, num_heads=2)
+    base = build_model(sizes, vocab_size=64, eos=1, pad=0, max_tokens=32, seed=1, dtype=torch.float32)
+    config = LoraConfig(enabled=True, rank=4, alpha=6.0, target_modules=["q_proj", "down_proj"])
+    adapted = add_adapters(base, config)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:  # zero at first, which would merge nothing
+            torch.nn.init.normal_(parameter)
+    ours = merge_adapters({name: value.clone() for name, value in adapted.state_dict().items()}, scale=6.0 / 4)
+    theirs = adapted.merge_and_unload().state_dict()  # type: ignore[operator]  # peft is untyped
+    assert set(ours) == set(theirs)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name])
+
+
+def test_unknown_adapter_targets_are_refused() -> None:
+    base = build_model(
+        ScratchConfig(hidden_size=32, num_layers=1, num_heads=2),
+        vocab_size=64, eos=1, pad=0, max_tokens=32, seed=1, dtype=torch.float32,
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"llm\.lora\.target_modules"):
+        add_adapters(base, LoraConfig(enabled=True, target_modules=["nothing"]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PromptsConfig(max_tokens=0), "prompts.max_tokens must be at least 1, got 0"),
+        (lambda: PromptsConfig(base=" "), "prompts.base must name"),
+        (lambda: LlmConfig(lr=-1), "llm.lr must be positive, got -1"),
+        (lambda: LlmConfig(warmup_ratio=2), "llm.warmup_ratio must be in"),
+        (lambda: LoraConfig(rank=0), "llm.lora.rank must be at least 1, got 0"),
+        (lambda: ScratchConfig(hidden_size=30, num_heads=4), "llm.scratch.hidden_size must be a multiple"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_key(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
