@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.ranked_lists import NO_ITEM, RankedLists, read_column, read_lists, top_k, write_lists
@@ -24,6 +24,7 @@ def example() -> RankedLists:
     )
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 12).flatmap(
         lambda width: st.lists(
