@@ -4,6 +4,7 @@ The files are scanned by polars, streaming, with only the needed keys; a Python 
 which row of a refused file is wrong.
 """
 
+import glob
 import json
 import logging
 from collections.abc import Iterator
@@ -64,9 +65,10 @@ def read_reviews(path: Path) -> pl.DataFrame:
     if not peeked:
         return pl.DataFrame(schema={"user": pl.String, "item": pl.String, "time": pl.Int64})
     user, item, time = (_key_of(path, peeked, keys, "reviews") for keys in (USER_KEYS, ITEM_KEYS, TIME_KEYS))
-    schema = {user: pl.String, item: pl.String, time: pl.Int64}
-    seconds = pl.when(pl.col(time) > MILLISECONDS_FROM).then(pl.col(time) // 1000).otherwise(pl.col(time))
-    table = _scan(path, schema, [pl.col(user).alias("user"), pl.col(item).alias("item"), seconds.alias("time")])
+    schema = {user: pl.String, item: pl.String, time: pl.Float64}  # exact to 2**53, and some dumps write 1.5e9
+    seconds = pl.when(pl.col(time) > MILLISECONDS_FROM).then(pl.col(time) / 1000).otherwise(pl.col(time))
+    columns = [pl.col(user).alias("user"), pl.col(item).alias("item"), seconds.floor().cast(pl.Int64).alias("time")]
+    table = _scan(path, schema, columns)
     if table.null_count().sum_horizontal().item():
         raise _first_fault(path, schema) or InputError(f"{path}: a review lacks {user}, {item} or {time}")
     return table
@@ -96,7 +98,9 @@ def read_metadata(path: Path) -> pl.DataFrame:
 
 def _scan(path: Path, schema: Any, columns: list[pl.Expr]) -> pl.DataFrame:  # Any: names to polars types
     try:
-        return pl.scan_ndjson(path, schema=schema).select(columns).collect(engine="streaming")
+        # escape: polars takes a path for a glob pattern, and one that matches nothing for an empty file
+        scan = pl.scan_ndjson(glob.escape(str(path)), schema=schema)
+        return scan.select(columns).collect(engine="streaming")
     except (pl.exceptions.PolarsError, OSError) as error:
         fault = _first_fault(path, schema)
         if fault is not None:
@@ -133,7 +137,7 @@ def _first_fault(path: Path, schema: Any) -> InputError | None:  # Any: names to
         for number, row in _rows(path):
             for key, kind in schema.items():
                 value = row.get(key)
-                if kind == pl.Int64 and (not isinstance(value, int | float) or value != value):
+                if kind == pl.Float64 and (not isinstance(value, int | float) or value != value):
                     return InputError(f"{path}: line {number}: {key} must be a number, got {value!r}; mend the row")
                 if key in (*USER_KEYS, *ITEM_KEYS) and not isinstance(value, str):
                     return InputError(f"{path}: line {number}: {key} must be text, got {value!r}; mend the row")

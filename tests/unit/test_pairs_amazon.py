@@ -38,6 +38,17 @@ def test_every_form_of_review_is_read_in_seconds_and_by_parent(
     assert read_reviews(write(tmp_path / "r.jsonl", row)).rows() == [("U1", "A1", seconds)]
 
 
+def test_time_may_be_written_as_a_float(tmp_path: Path) -> None:
+    rows = [{**REVIEW_2014, "unixReviewTime": 1.381536e9}, {**REVIEW_2014, "unixReviewTime": 1_588_687_728_923.0}]
+    assert read_reviews(write(tmp_path / "r.jsonl", *rows))["time"].to_list() == [1_381_536_000, 1_588_687_728]
+
+
+def test_path_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "raw [2023] *"
+    folder.mkdir()
+    assert read_reviews(write(folder / "r?.jsonl", REVIEW_2014)).height == 1
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
 def test_any_compression_is_read(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "r.jsonl"
