@@ -32,26 +32,59 @@ class SyntheticConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColumnsConfig:
+    """Which column of other people's tables is what (`source: tables`)."""
+
+    user: str = "user"
+    """Interactions: the user's id."""
+    item: str = "item"
+    """Interactions and items: the item's id."""
+    time: str = "time"
+    """Interactions: when."""
+    time_format: str | None = None
+    """How `time` is written, as in strptime ("%Y-%m-%d %H:%M:%S"); null: a number of seconds, milli-, micro- or
+    nanoseconds (told apart by size), or a date column of a Parquet file."""
+    rating: str | None = None
+    """Interactions: the rating; null: none."""
+    title: str | None = "title"
+    """Items: the title; null: none."""
+    attributes: list[str] = field(default_factory=list)
+    """Items: columns of text, or lists of text, whose words are the attributes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairConfig:
     """One category pair, from its source to its samples."""
 
     name: str | None = None
     """Name of the pair; null: the two domains' names joined by a dash."""
-    source: Literal["released", "amazon", "synthetic"] = "synthetic"
-    """The released Art-Office form, raw Amazon reviews and metadata (2014, 2018, 2023), or the generator."""
+    source: Literal["released", "amazon", "tables", "synthetic"] = "synthetic"
+    """The released Art-Office form; raw Amazon reviews (or "ratings only" CSVs) and metadata of 2014, 2018 or 2023;
+    Parquet, CSV or JSON-lines tables with the columns that `columns` names; or the generator."""
     path: str | None = None
     """Folder of the raw files. Amazon: reviews and meta files of exactly two categories."""
     reviews_x: list[str] = field(default_factory=list)
-    """Amazon, instead of `path`: review files of domain X."""
+    """Amazon (instead of `path`) and tables: files of interactions of domain X."""
     reviews_y: list[str] = field(default_factory=list)
-    """Amazon, instead of `path`: review files of domain Y."""
+    """The same of domain Y."""
     meta_x: list[str] = field(default_factory=list)
-    """Amazon, instead of `path`: metadata files of domain X."""
+    """Amazon (instead of `path`) and tables: files of items of domain X; none only without `require_title`."""
     meta_y: list[str] = field(default_factory=list)
-    """Amazon, instead of `path`: metadata files of domain Y."""
+    """The same of domain Y."""
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    """The columns of other people's tables."""
+    ratings_order: Literal["auto", "user_item", "item_user"] = "auto"
+    """"Ratings only" CSVs without a header: user,item,rating,timestamp (2014) or item,user,rating,timestamp (2018);
+    auto: by the form of the ids, refused where they do not tell."""
+    max_bad_share: float = 1e-4
+    """Share of a file's rows that may be unusable: left out, counted in the card, and warned of. More stop the run."""
+    max_title_chars: int = 1000
+    """Longer titles are cut at a word."""
     domains: list[str] = field(default_factory=list)
     """Display names of X and Y, used in prompts; empty: from the file names. X is the first in file-name order."""
 
+    require_title: bool = True
+    """Whether an item without a title is left out; otherwise its id stands for the title."""
     k_core: int = 1
     """Amazon: an item needs this many interactions, a user this many in each domain, to a joint fixpoint."""
     min_interactions: int = 1
@@ -77,7 +110,7 @@ class PairConfig:
     """The generator, when `source` is synthetic."""
 
     def __post_init__(self) -> None:
-        for name in ("k_core", "min_interactions", "max_history", "min_history", "samples_per_user"):
+        for name in ("k_core", "min_interactions", "max_history", "min_history", "samples_per_user", "max_title_chars"):
             value: int = getattr(self, name)
             if value < 1:
                 raise ValueError(f"pair.{name} must be at least 1, got {value}")
@@ -85,6 +118,8 @@ class PairConfig:
             share: float = getattr(self, name)
             if not 0 < share < 1:
                 raise ValueError(f"pair.{name} must be between 0 and 1, got {share}")
+        if not 0 <= self.max_bad_share < 1:
+            raise ValueError(f"pair.max_bad_share must be at least 0 and below 1, got {self.max_bad_share}")
         held_out = self.valid_share + self.test_share
         if held_out >= 1:
             raise ValueError(f"pair.valid_share + pair.test_share must be below 1, got {held_out}")
@@ -102,12 +137,20 @@ class PairConfig:
     def _check_files(self) -> None:
         lists = {name: getattr(self, name) for name in ("reviews_x", "reviews_y", "meta_x", "meta_y")}
         given = [name for name, files in lists.items() if files]
-        if given and self.source != "amazon":
-            raise ValueError(f"pair.{given[0]} goes with pair.source=amazon, got pair.source={self.source}")
+        if given and self.source not in ("amazon", "tables"):
+            raise ValueError(f"pair.{given[0]} goes with pair.source=amazon or tables, got pair.source={self.source}")
+        if self.source == "tables" and self.path is not None:
+            raise ValueError(
+                "pair.path does not go with pair.source=tables; list pair.reviews_x, meta_x, reviews_y, meta_y"
+            )
         if given and self.path is not None:
             raise ValueError(f"pair.path and pair.{given[0]} are both given; keep one")
         missing = [name for name in lists if name not in given]
-        if given and missing:
-            raise ValueError(f"pair.{missing[0]} is empty while pair.{given[0]} is given; list both domains' files")
+        if not self.require_title and missing == ["meta_x", "meta_y"]:
+            missing = []
+        if (given or self.source == "tables") and missing:
+            raise ValueError(
+                f"pair.{missing[0]} is empty; list both domains' files (no metadata: pair.require_title=false)"
+            )
         if self.path is not None and self.source == "synthetic":
             raise ValueError("pair.path is given while pair.source is synthetic; set pair.source to released or amazon")

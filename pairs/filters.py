@@ -3,8 +3,8 @@
 import polars as pl
 
 from launch.errors import InputError
-from pairs.amazon import RawPair
 from pairs.config import PairConfig
+from pairs.raw_pair import RawPair
 
 
 def drop_repeats(events: pl.DataFrame) -> pl.DataFrame:
@@ -39,11 +39,12 @@ def keep_core(events: pl.DataFrame, *, k_core: int, min_interactions: int) -> pl
 def filter_pair(raw: RawPair, config: PairConfig) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
     """The events that are kept, and what was there after each step, for the data card."""
     steps = {"read": describe_events(raw.events)}
-    titled = raw.catalogue.group_by("domain").len().sort("domain")["len"].to_list()
-    steps["titled_items"] = dict(zip(("X", "Y"), titled, strict=False))
+    titled = raw.catalogue.filter(pl.col("title") != "")["domain"]
+    steps["titled_items"] = {letter: int((titled == domain).sum()) for domain, letter in enumerate("XY")}
     events = drop_repeats(raw.events)
     steps["without_repeats"] = describe_events(events)
-    events = keep_titled(events, raw.catalogue)
+    if config.require_title:
+        events = keep_titled(events, raw.catalogue)
     steps["with_title"] = describe_events(events)
     events = keep_core(events, k_core=config.k_core, min_interactions=config.min_interactions)
     steps["kept"] = describe_events(events)
@@ -69,7 +70,8 @@ def describe_events(events: pl.DataFrame) -> dict[str, int]:
 
 
 def number_pair(events: pl.DataFrame, catalogue: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Events with numbers for names, the items table, the users table. Numbers follow (domain, source id).
+    """Events with numbers for names, the items table, the users table. Numbers follow (domain, source id); an item
+    without a title has its source id for one.
 
     Events come back as user, item, domain, time (all integers), sorted by user, time, item.
     """
@@ -79,6 +81,8 @@ def number_pair(events: pl.DataFrame, catalogue: pl.DataFrame) -> tuple[pl.DataF
     items = items.with_columns(pl.col("item").cast(pl.Int64))
     titles = catalogue.rename({"item": "source_id"})
     items = items.join(titles, on=["domain", "source_id"], how="left", maintain_order="left")
+    titled = pl.col("title").fill_null("") != ""
+    items = items.with_columns(title=pl.when(titled).then("title").otherwise("source_id"))
     numbered = (
         events.rename({"user": "user_id", "item": "item_id"})
         .join(users, left_on="user_id", right_on="source_id")

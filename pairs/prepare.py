@@ -11,11 +11,12 @@ import polars as pl
 
 from launch.artifacts import write_json
 from launch.stage import entry_point, open_stage, parse_job
-from pairs.amazon import RawPair, read_amazon
 from pairs.card import iso, make_card
 from pairs.config import PairConfig
 from pairs.filters import filter_pair, number_pair
-from pairs.raw_files import AmazonFiles, existing_folder, find_amazon_files
+from pairs.raw_files import RawFiles, existing_folder, find_files
+from pairs.raw_pair import RawPair
+from pairs.read_pair import read_pair
 from pairs.released import read_released
 from pairs.samples import check_domains, cut_samples, split_events
 from pairs.synthetic_files import describe_generator, write_synthetic
@@ -40,18 +41,17 @@ def prepare(config: PairConfig, *, run_dir: Path) -> list[Path]:
     match config.source:
         case "released":
             return _prepare_released(config, folder=folder)
-        case "amazon":
-            x, y = find_amazon_files(config)
-            _prepare_events(config, read_amazon(x, y), folder=folder)
+        case "amazon" | "tables":
+            x, y = find_files(config)
+            _prepare_events(config, read_pair(x, y, config), folder=folder)
             return [*x.reviews, *x.meta, *y.reviews, *y.meta]
         case "synthetic":
             raw = folder / "raw"
             write_synthetic(raw, config.synthetic)
-            files = (
-                AmazonFiles(name, [raw / f"reviews_{name}.jsonl.gz"], [raw / f"meta_{name}.jsonl.gz"])
-                for name in DOMAINS
+            x, y = (
+                RawFiles(name, [raw / f"reviews_{name}.jsonl.gz"], [raw / f"meta_{name}.jsonl.gz"]) for name in DOMAINS
             )
-            _prepare_events(config, read_amazon(*files), folder=folder)
+            _prepare_events(config, read_pair(x, y, config), folder=folder)
             return []
 
 
@@ -75,7 +75,7 @@ def _prepare_events(config: PairConfig, raw: RawPair, *, folder: Path) -> None:
     check_domains(
         samples, names, advice="change pair.splits, raise pair.valid_share and pair.test_share, or lower pair.k_core"
     )
-    facts: dict[str, Any] = {"filters": steps}  # Any: plain JSON values
+    facts: dict[str, Any] = {"reading": raw.reading, "filters": steps}  # Any: plain JSON values
     if split.cuts is not None:
         facts["cuts"] = [iso(cut) for cut in split.cuts]
     if config.source == "synthetic":

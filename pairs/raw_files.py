@@ -19,23 +19,23 @@ GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 SUFFIX = r"\.jsonl?(?:\.gz|\.zst)?"
 META = re.compile(rf"meta_(?P<name>.+?){SUFFIX}")
-REVIEWS = re.compile(rf"(?:reviews_)?(?P<name>(?!meta_).+?)(?:_5)?{SUFFIX}")
+REVIEWS = re.compile(rf"(?:reviews_|ratings_)?(?P<name>(?!meta_).+?)(?:_5)?(?:{SUFFIX}|\.csv(?:\.gz|\.zst)?)")
 
 
 @dataclass(frozen=True)
-class AmazonFiles:
-    """One category's files."""
+class RawFiles:
+    """One domain's files."""
 
     name: str
     reviews: list[Path]
     meta: list[Path]
 
 
-def find_amazon_files(config: PairConfig) -> tuple[AmazonFiles, AmazonFiles]:
+def find_files(config: PairConfig) -> tuple[RawFiles, RawFiles]:
     """The files of X and of Y: those that the recipe lists, or the two categories in its folder, by name."""
     if config.reviews_x:
-        x = AmazonFiles("X", _existing(config.reviews_x), _existing(config.meta_x))
-        y = AmazonFiles("Y", _existing(config.reviews_y), _existing(config.meta_y))
+        x = RawFiles("X", _existing(config.reviews_x), _existing(config.meta_x))
+        y = RawFiles("Y", _existing(config.reviews_y), _existing(config.meta_y))
         return _named(x, 0, config), _named(y, 1, config)
     folder = existing_folder(config)
     files = sorted(path for path in folder.iterdir() if path.is_file())
@@ -56,7 +56,7 @@ def find_amazon_files(config: PairConfig) -> tuple[AmazonFiles, AmazonFiles]:
             f"{folder}: holds the files of {len(meta)} categories ({found}), "
             "a pair needs two; list them in pair.reviews_x, pair.meta_x, pair.reviews_y, pair.meta_y"
         )
-    x, y = (AmazonFiles(name, reviews[name], meta[name]) for name in sorted(meta))
+    x, y = (RawFiles(name, reviews[name], meta[name]) for name in sorted(meta))
     return _named(x, 0, config), _named(y, 1, config)
 
 
@@ -138,9 +138,9 @@ def _existing(names: list[str]) -> list[Path]:
     return paths
 
 
-def _named(files: AmazonFiles, domain: int, config: PairConfig) -> AmazonFiles:
+def _named(files: RawFiles, domain: int, config: PairConfig) -> RawFiles:
     name = files.name.replace("_", " ")
-    if config.reviews_x:
+    if config.reviews_x and files.meta:
         match = META.fullmatch(files.meta[0].name)
         name = match["name"].replace("_", " ") if match else files.name
-    return AmazonFiles(config.domains[domain] if config.domains else name, files.reviews, files.meta)
+    return RawFiles(config.domains[domain] if config.domains else name, files.reviews, files.meta)

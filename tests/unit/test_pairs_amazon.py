@@ -10,9 +10,11 @@ import pytest
 import zstandard
 
 from launch.errors import InputError
-from pairs.amazon import read_amazon, read_metadata, read_reviews
+from pairs.amazon import read_metadata, read_reviews
 from pairs.config import PairConfig
-from pairs.raw_files import find_amazon_files
+from pairs.raw_files import find_files
+from pairs.raw_pair import RawPair
+from pairs.read_pair import read_pair
 
 REVIEW_2014 = {"reviewerID": "U1", "asin": "A1", "overall": 5.0, "unixReviewTime": 1_381_536_000}
 REVIEW_2018 = {**REVIEW_2014, "style": {"Size:": " 50"}, "verified": True}
@@ -22,6 +24,11 @@ REVIEW_2023 = {"user_id": "U1", "asin": "V1", "parent_asin": "A1", "timestamp": 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def read_folder(folder: Path, **changes: Any) -> RawPair:
+    config = PairConfig(source="amazon", path=str(folder), **changes)
+    return read_pair(*find_files(config), config)
 
 
 def write_category(folder: Path, name: str, item: str) -> None:
@@ -35,7 +42,7 @@ def write_category(folder: Path, name: str, item: str) -> None:
 def test_every_form_of_review_is_read_in_seconds_and_by_parent(
     tmp_path: Path, row: dict[str, Any], seconds: int
 ) -> None:
-    assert read_reviews(write(tmp_path / "r.jsonl", row)).rows() == [("U1", "A1", seconds)]
+    assert read_reviews(write(tmp_path / "r.jsonl", row)).drop("rating").rows() == [("U1", "A1", seconds)]
 
 
 def test_time_may_be_written_as_a_float(tmp_path: Path) -> None:
@@ -71,19 +78,23 @@ def test_any_compression_is_read(tmp_path: Path, pack: Callable[[bytes], bytes])
     ids=["2014", "2018", "2023", "no attributes", "empty attributes"],
 )  # fmt: skip
 def test_attributes_are_the_words_of_categories_and_brand(tmp_path: Path, row: dict[str, Any], attributes: str) -> None:
-    assert read_metadata(write(tmp_path / "m.jsonl", row)).rows() == [("A", "T", attributes)]
+    assert read_metadata(write(tmp_path / "m.jsonl", row)).drop("cut").rows() == [("A", "T", attributes)]
 
 
 def test_item_without_title_is_left_out(tmp_path: Path) -> None:
+    write_category(tmp_path, "Books", "B1")
+    write_category(tmp_path, "Art", "A1")
     rows: list[dict[str, Any]] = [{"asin": "A", "title": "  "}, {"asin": "B", "title": None}, {"asin": "C"}]
     rows.append({"asin": "D", "title": "d"})
-    assert read_metadata(write(tmp_path / "m.jsonl", *rows))["item"].to_list() == ["D"]
+    write(tmp_path / "meta_Art.jsonl", *rows)
+    assert read_folder(tmp_path).catalogue["item"].to_list() == ["D", "B1"]
+    assert read_folder(tmp_path, require_title=False).catalogue["item"].to_list() == ["D", "A", "B", "C", "B1"]
 
 
 def test_two_categories_of_a_folder_are_found_by_name(tmp_path: Path) -> None:
     write_category(tmp_path, "Books_and_More", "B1")
     write_category(tmp_path, "Art", "A1")
-    raw = read_amazon(*find_amazon_files(PairConfig(source="amazon", path=str(tmp_path))))
+    raw = read_folder(tmp_path)
     assert raw.names == ("Art", "Books and More")
     assert raw.catalogue.select("domain", "item").rows() == [(0, "A1"), (1, "B1")]
 
@@ -95,7 +106,7 @@ def test_every_published_name_of_a_review_file_is_known(tmp_path: Path, name: st
     write_category(tmp_path, "Art", "A1")
     write(tmp_path / "meta_Gift_Cards.json", {"asin": "G", "title": "g"})
     reviews = write(tmp_path / name, REVIEW_2018)
-    assert find_amazon_files(PairConfig(source="amazon", path=str(tmp_path)))[1].reviews == [reviews]
+    assert find_files(PairConfig(source="amazon", path=str(tmp_path)))[1].reviews == [reviews]
 
 
 def test_listed_files_and_display_names_are_taken_as_given(tmp_path: Path) -> None:
@@ -103,7 +114,8 @@ def test_listed_files_and_display_names_are_taken_as_given(tmp_path: Path) -> No
     write_category(tmp_path, "Books", "B1")
     listed = {f"{kind}_{letter}": [str(tmp_path / f"{kind}_{name}.jsonl")] for kind in ("reviews", "meta")
               for letter, name in (("x", "Books"), ("y", "Art"))}  # fmt: skip
-    raw = read_amazon(*find_amazon_files(PairConfig(source="amazon", domains=["to read", "to paint"], **listed)))  # type: ignore[arg-type]  # four lists
+    config = PairConfig(source="amazon", domains=["to read", "to paint"], **listed)  # type: ignore[arg-type]  # four lists
+    raw = read_pair(*find_files(config), config)
     assert raw.names == ("to read", "to paint")
     assert raw.catalogue["item"].to_list() == ["B1", "A1"]
 
@@ -112,7 +124,7 @@ def test_first_of_two_titles_of_an_item_is_kept(tmp_path: Path) -> None:
     write_category(tmp_path, "Art", "A1")
     write_category(tmp_path, "Books", "B1")
     write(tmp_path / "meta_Art.jsonl", {"asin": "A1", "title": "first"}, {"asin": "A1", "title": "second"})
-    raw = read_amazon(*find_amazon_files(PairConfig(source="amazon", path=str(tmp_path))))
+    raw = read_folder(tmp_path)
     assert raw.catalogue["title"].to_list() == ["first", "thing of Books"]
 
 
@@ -143,11 +155,11 @@ def cut_in_a_line(folder: Path) -> None:
         (lambda folder: write(folder / "Art.jsonl", REVIEW_2014), "both of category Art; remove one"),
         (truncate, r"reviews_Art\.jsonl\.gz: truncated or damaged"),
         (cut_in_a_line, r"reviews_Art\.jsonl: truncated or damaged \(line 1 ends in the middle\)"),
-        (broken_line('{"reviewerID": "U1",'), "line 2 is not a JSON object"),
-        (broken_line("[1, 2]"), "line 2 is not a JSON object"),
-        (broken_line("{'reviewerID': 'U1'}"), "line 2 is not a JSON object"),
-        (broken_line('{"reviewerID": "U1", "asin": "A"}'), "line 2: unixReviewTime must be a number, got None"),
-        (broken_line('{"reviewerID": "U1", "asin": "A", "unixReviewTime": "x"}'), "must be a number, got 'x'"),
+        (broken_line('{"reviewerID": "U1",'), "line 2: is not a JSON object"),
+        (broken_line("[1, 2]"), "line 2: is not a JSON object"),
+        (broken_line("{'reviewerID': 'U1'}"), "line 2: asin must be text"),
+        (broken_line('{"reviewerID": "U1", "asin": "A"}'), "line 2: unixReviewTime must be a number; 1 of the 2 lines"),
+        (broken_line('{"reviewerID": "U1", "asin": "A", "unixReviewTime": "x"}'), "unixReviewTime must be a number"),
         (broken_line('{"reviewerID": null, "asin": "A", "unixReviewTime": 1}'), "line 2: reviewerID must be text"),
         (lambda folder: write(folder / "reviews_Art.jsonl", {"a": 1}), "has none of the keys user_id, reviewerID"),
         (lambda folder: write(folder / "meta_Art.jsonl", {"asin": "A1"}), "line 1 has none of the keys title"),
@@ -161,12 +173,41 @@ def test_broken_file_is_refused_by_file_and_row(tmp_path: Path, change: Callable
     write_category(tmp_path, "Books", "B1")
     change(tmp_path)
     with pytest.raises(InputError, match=said) as refusal:
-        read_amazon(*find_amazon_files(PairConfig(source="amazon", path=str(tmp_path))))
+        read_folder(tmp_path)
     assert "\n" not in str(refusal.value)
 
 
 def test_missing_folder_and_missing_path_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a folder"):
-        find_amazon_files(PairConfig(source="amazon", path=str(tmp_path / "nowhere")))
+        find_files(PairConfig(source="amazon", path=str(tmp_path / "nowhere")))
     with pytest.raises(InputError, match=r"add --pair\.path=FOLDER"):
-        find_amazon_files(PairConfig(source="amazon"))
+        find_files(PairConfig(source="amazon"))
+
+
+def test_python_literals_of_2014_are_read_beside_json(tmp_path: Path) -> None:
+    meta = {"asin": "A1", "title": 'Bob\'s "tea"', "categories": [["Home", "Tea"], ["Gifts"]], "salesRank": {"Home": 9}}
+    path = tmp_path / "meta_Art.json.gz"
+    path.write_bytes(gzip.compress((repr(meta) + "\r\n" + json.dumps({**meta, "asin": "A2"}) + "\n").encode()))
+    title, words = 'Bob\'s "tea"', "home tea gifts"
+    assert read_metadata(path).drop("cut").rows() == [("A1", title, words), ("A2", title, words)]
+    write(tmp_path / "r.json", REVIEW_2014)
+    (tmp_path / "r.json").write_text(f"{REVIEW_2014!r}\n{REVIEW_2014!r}\n", encoding="utf-8")
+    assert read_reviews(tmp_path / "r.json").rows() == [("U1", "A1", 1_381_536_000, 5.0)] * 2
+
+
+def test_ratings_only_files_of_a_folder_are_found(tmp_path: Path) -> None:
+    for name, item in (("Art", "B00000000A"), ("Books", "B00000000B")):
+        (tmp_path / f"ratings_{name}.csv").write_text(f"A0000000000001,{item},5.0,7\n", encoding="utf-8")
+        write(tmp_path / f"meta_{name}.json", {"asin": item, "title": name})
+    assert read_folder(tmp_path).events["item"].to_list() == ["B00000000A", "B00000000B"]
+
+
+def test_items_with_conflicting_titles_and_cut_titles_are_counted(tmp_path: Path) -> None:
+    write_category(tmp_path, "Art", "A1")
+    write_category(tmp_path, "Books", "B1")
+    rows = [{"asin": "A1", "title": title} for title in ("", "one two three", "other", "one two three")]
+    write(tmp_path / "meta_Art.jsonl", *rows)
+    raw = read_folder(tmp_path, max_title_chars=10)
+    assert raw.reading["items_with_conflicting_titles"] == {"X": 1, "Y": 0}
+    assert raw.reading["titles_cut"] == {"X": 1, "Y": 1}
+    assert raw.catalogue["title"].to_list() == ["one two", "thing of"]

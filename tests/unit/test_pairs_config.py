@@ -19,7 +19,11 @@ from pairs.config import PairConfig, SyntheticConfig
         ({"source": "released", "splits": "time"}, "pair.splits=time"),
         ({"source": "amazon", "path": "d", "meta_x": ["m"]}, "pair.path and pair.meta_x"),
         ({"source": "amazon", "reviews_x": ["r"], "meta_x": ["m"]}, "pair.reviews_y is empty"),
-        ({"source": "released", "reviews_x": ["r"]}, "pair.reviews_x goes with pair.source=amazon"),
+        ({"source": "released", "reviews_x": ["r"]}, "pair.reviews_x goes with pair.source=amazon or tables"),
+        ({"source": "tables"}, "pair.reviews_x is empty"),
+        ({"source": "tables", "path": "d"}, "pair.path does not go with pair.source=tables"),
+        ({"source": "tables", "reviews_x": ["r"], "reviews_y": ["r"]}, "pair.meta_x is empty"),
+        ({"max_bad_share": 1.0}, "pair.max_bad_share must be at least 0 and below 1, got 1.0"),
         ({"path": "d"}, "pair.path is given while pair.source is synthetic"),
     ],
 )

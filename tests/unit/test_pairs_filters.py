@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import InputError
-from pairs.amazon import RawPair
 from pairs.config import PairConfig
 from pairs.filters import drop_repeats, filter_pair, keep_core, number_pair
+from pairs.raw_pair import RawPair
 
 Event = tuple[int, str, str, int]  # domain, user, item, time
 SCHEMA = {"domain": pl.Int8, "user": pl.String, "item": pl.String, "time": pl.Int64}

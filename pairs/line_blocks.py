@@ -1,0 +1,74 @@
+"""Read a file of lines in blocks of bounded size, whatever its compression; lines beyond any measure are left out."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pairs.bad_rows import FileCount
+from pairs.raw_files import open_raw
+
+BLOCK_BYTES = 16 << 20
+LONGEST_LINE = 8 << 20
+"""A line may be so long; what is longer is no row of a catalogue."""
+DEEPEST = 1000
+"""A line may open so many brackets before only the careful parser gets it: polars crashes on deep nesting."""
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines, and the number of the first of them (from 1)."""
+
+    first_line: int
+    data: bytes
+    last: bool = False
+    """The file ends with this block, and its last line has no end."""
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Number and bytes of every line that is not blank."""
+        for number, line in enumerate(io.BytesIO(self.data), start=self.first_line):
+            if not line.isspace():
+                yield number, line.removesuffix(b"\n")
+
+
+def read_blocks(path: Path, count: FileCount, *, quoted: bool = False, size: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The file's lines in order; with `quoted`, a block never ends inside double quotes (CSV)."""
+    with open_raw(path) as file:
+        rest, line, skipping, begun = b"", 1, False, False
+        while chunk := file.read(size):
+            if not begun:
+                chunk, begun = chunk.removeprefix(BOM), True
+            if skipping:
+                end = chunk.find(b"\n")
+                if end < 0:
+                    continue
+                chunk, line, skipping = chunk[end + 1 :], line + 1, False
+            data = rest + chunk
+            end = data.rfind(b"\n") + 1
+            if quoted and data.count(b'"', 0, end) % 2 and end < 2 * size:
+                end = data.rfind(b"\n", 0, data.rfind(b'"', 0, end)) + 1  # the last quote opens a field
+            if end:
+                yield Block(line, data[:end])
+                line += data.count(b"\n", 0, end)
+            rest = data[end:]
+            if len(rest) > LONGEST_LINE and b"\n" not in rest:
+                count.add_bad(line, f"is longer than {LONGEST_LINE >> 20} MiB")
+                rest, skipping = b"", True
+        if rest:
+            yield Block(line, rest, last=True)
+
+
+def is_plain(data: bytes) -> bool:
+    """No line of the block is overlong or may be nested so deeply that it endangers polars."""
+    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == 10)
+    begins = np.concatenate([[0], ends + 1])
+    lengths = np.append(ends, len(data)) - begins
+    for row in np.flatnonzero(lengths > DEEPEST).tolist():
+        begin, length = int(begins[row]), int(lengths[row])
+        brackets = data.count(b"[", begin, begin + length) + data.count(b"{", begin, begin + length)
+        if length > LONGEST_LINE or brackets > DEEPEST:
+            return False
+    return True
