@@ -6,6 +6,7 @@ that are positions (0, 1, 2, ...) and no seconds are read for the order and then
 """
 
 import csv
+import re
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +22,7 @@ from pairs.text import clean_titles
 
 SECONDS_FROM = 100_000_000
 """A time below this (1973) is a position in the user's list, not a timestamp."""
+ITEM_ID = re.compile(r"[0-9]{1,18}")
 ITEM_FIELDS = ("idBefore", "item_title", "idAfter", "item_attribute")
 
 
@@ -77,13 +79,16 @@ def find_catalogues(folder: Path) -> list[Path]:
 
 def read_catalogue(path: Path) -> pl.DataFrame:
     """One domain's items in id order, and its name from the file's."""
-    rows = list(csv.reader(read_lines(path)))
+    try:
+        rows = list(csv.reader(read_lines(path)))
+    except csv.Error as error:  # a field beyond any measure, a zero byte
+        raise InputError(f"{path}: is no CSV file ({error}); fetch the catalogue again") from error
     for number, row in enumerate(rows, start=1):
         if len(row) != len(ITEM_FIELDS):
             raise InputError(
                 f"{path}: row {number} has {len(row)} fields, expected {', '.join(ITEM_FIELDS)}; mend the row"
             )
-        if number > 1 and not row[2].isdecimal():
+        if number > 1 and not ITEM_ID.fullmatch(row[2]):
             raise InputError(f"{path}: row {number}: idAfter must be a number, got {row[2]!r}; mend the row")
     if len(rows) < 2:
         raise InputError(f"{path}: holds no item: an empty domain; fetch the catalogue again")
@@ -99,7 +104,7 @@ def read_catalogue(path: Path) -> pl.DataFrame:
 
 def read_sample_lines(path: Path, *, num_items: int) -> pl.DataFrame:
     """One row an event: line (from 1), user, answer_time, item, time; checked, in file order and then time order."""
-    lines = pl.DataFrame({"text": read_lines(path)}).with_row_index("line", offset=1)
+    lines = pl.DataFrame({"text": read_lines(path)}, schema={"text": pl.String}).with_row_index("line", offset=1)
     if lines.is_empty():
         raise InputError(f"{path}: holds no sample; fetch the file again")
     lines = lines.with_columns(field=pl.col("text").str.strip_chars_end("\t").str.split("\t"))
@@ -174,7 +179,7 @@ def _read_users(path: Path | None, seen: pl.Series) -> pl.DataFrame:
     users = pl.DataFrame({"user": seen})
     if path is None:
         return users.with_columns(source_id=pl.col("user").cast(pl.String))
-    lines = pl.DataFrame({"text": read_lines(path)}).with_row_index("line", offset=1)
+    lines = pl.DataFrame({"text": read_lines(path)}, schema={"text": pl.String}).with_row_index("line", offset=1)
     parts = lines.with_columns(part=pl.col("text").str.split("\t"))
     _refuse(path, parts, pl.col("part").list.len() != 2, "has a wrong number of fields, expected source_id TAB user")
     numbers = parts.with_columns(user=pl.col("part").list.get(1).cast(pl.Int64, strict=False))
