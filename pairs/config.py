@@ -1,6 +1,7 @@
 """Configuration of `prepare`: where a pair comes from, what is kept of it, how it is split."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from pairs.synthetic_words import MAX_ITEMS, THEMES
@@ -83,6 +84,17 @@ class PairConfig:
     domains: list[str] = field(default_factory=list)
     """Display names of X and Y, used in prompts; empty: from the file names. X is the first in file-name order."""
 
+    min_rating: float | None = None
+    """Amazon and tables: interactions rated lower, or not rated, are left out."""
+    time_from: str | None = None
+    """Amazon and tables: interactions before this date or time (ISO 8601, in quotes; UTC unless it says otherwise) are
+    left out."""
+    time_to: str | None = None
+    """Amazon and tables: interactions at this date or time, or after it, are left out."""
+    duplicates: Literal["first", "last", "all"] = "first"
+    """What is kept of a user's interactions with one item; all: repeat purchases are real (see `audit_allow`)."""
+    users: Literal["both", "either"] = "both"
+    """Whether a user needs the floors below in each domain or in one; the card counts users of one domain only."""
     require_title: bool = True
     """Whether an item without a title is left out; otherwise its id stands for the title."""
     k_core: int = 1
@@ -127,7 +139,19 @@ class PairConfig:
             raise ValueError(f"pair.domains must be two different names or none, got {self.domains}")
         if (self.splits == "released") != (self.source == "released") and self.splits is not None:
             raise ValueError(f"pair.splits={self.splits} does not go with pair.source={self.source}")
+        begin, end = self.time_window
+        if begin is not None and end is not None and begin >= end:
+            raise ValueError(f"pair.time_from={self.time_from} must be before pair.time_to={self.time_to}")
+        unused = ("min_rating", "time_from", "time_to") if self.source == "released" else ()
+        given = [name for name in unused if getattr(self, name) is not None]
+        if given:
+            raise ValueError(f"pair.{given[0]} does not go with pair.source=released, which is taken as it is")
         self._check_files()
+
+    @property
+    def time_window(self) -> tuple[int | None, int | None]:
+        """`time_from` and `time_to` in seconds."""
+        return _seconds("time_from", self.time_from), _seconds("time_to", self.time_to)
 
     @property
     def split_rule(self) -> SplitRule:
@@ -154,3 +178,13 @@ class PairConfig:
             )
         if self.path is not None and self.source == "synthetic":
             raise ValueError("pair.path is given while pair.source is synthetic; set pair.source to released or amazon")
+
+
+def _seconds(name: str, moment: str | None) -> int | None:
+    if moment is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError as error:
+        raise ValueError(f"pair.{name} must be a date like 2015-01-31, or a time, got {moment!r}") from error
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())

@@ -1,4 +1,7 @@
-"""Keep what can be learnt from: each purchase once, items with a title, users and items with enough interactions."""
+"""Keep what can be learnt from: liked, in the window, each purchase once, items with a title, users and items with
+enough interactions."""
+
+from typing import Literal
 
 import polars as pl
 
@@ -7,9 +10,27 @@ from pairs.config import PairConfig
 from pairs.raw_pair import RawPair
 
 
-def drop_repeats(events: pl.DataFrame) -> pl.DataFrame:
-    """The earliest interaction of each user with each item."""
-    return events.group_by("domain", "user", "item").agg(pl.col("time").min())
+def keep_rated(events: pl.DataFrame, *, min_rating: float) -> pl.DataFrame:
+    """Interactions rated `min_rating` or better; one without a rating is left out."""
+    if events["rating"].null_count() == events.height:
+        raise InputError(f"pair.min_rating={min_rating:g} is given, but no file has ratings; remove it")
+    return events.filter(pl.col("rating") >= min_rating)
+
+
+def keep_window(events: pl.DataFrame, window: tuple[int | None, int | None]) -> pl.DataFrame:
+    """Interactions from the first time on and before the second (seconds)."""
+    begin, end = window
+    inside = pl.lit(True) if begin is None else pl.col("time") >= begin
+    return events.filter(inside if end is None else inside & (pl.col("time") < end))
+
+
+def drop_repeats(events: pl.DataFrame, keep: Literal["first", "last", "all"] = "first") -> pl.DataFrame:
+    """The earliest (or latest) interaction of each user with each item; `all`: each, but at one time only once."""
+    keys = ["domain", "user", "item"]
+    if keep == "all":
+        return events.select(*keys, "time").unique()
+    time = pl.col("time").min() if keep == "first" else pl.col("time").max()
+    return events.group_by(keys).agg(time)
 
 
 def keep_titled(events: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
@@ -17,17 +38,20 @@ def keep_titled(events: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
     return events.join(catalogue, on=["domain", "item"], how="semi")
 
 
-def keep_core(events: pl.DataFrame, *, k_core: int, min_interactions: int) -> pl.DataFrame:
+def keep_core(
+    events: pl.DataFrame, *, k_core: int, min_interactions: int, users_of: Literal["both", "either"] = "both"
+) -> pl.DataFrame:
     """The largest part in which every item has `k_core` interactions and every user `k_core` and `min_interactions`
-    in each of the two domains.
+    in each of the two domains (`either`: in at least one).
 
     That part is unique: whatever breaks a bound now breaks it in every smaller part, so the order of removal is free.
     """
     floor = max(k_core, min_interactions)
+    needed = 2 if users_of == "both" else 1
     while True:
         size = events.height
         per_user = events.group_by("user", "domain").len().filter(pl.col("len") >= floor)
-        users = per_user.group_by("user").len().filter(pl.col("len") == 2)
+        users = per_user.group_by("user").len().filter(pl.col("len") >= needed)
         events = events.join(users, on="user", how="semi")
         if k_core > 1:
             items = events.group_by("domain", "item").len().filter(pl.col("len") >= k_core)
@@ -41,18 +65,27 @@ def filter_pair(raw: RawPair, config: PairConfig) -> tuple[pl.DataFrame, dict[st
     steps = {"read": describe_events(raw.events)}
     titled = raw.catalogue.filter(pl.col("title") != "")["domain"]
     steps["titled_items"] = {letter: int((titled == domain).sum()) for domain, letter in enumerate("XY")}
-    events = drop_repeats(raw.events)
+    events = raw.events
+    if config.min_rating is not None:
+        events = keep_rated(events, min_rating=config.min_rating)
+        steps["rated"] = describe_events(events)
+    if config.time_window != (None, None):
+        events = keep_window(events, config.time_window)
+        steps["in_window"] = describe_events(events)
+    events = drop_repeats(events, config.duplicates)
     steps["without_repeats"] = describe_events(events)
     if config.require_title:
         events = keep_titled(events, raw.catalogue)
     steps["with_title"] = describe_events(events)
-    events = keep_core(events, k_core=config.k_core, min_interactions=config.min_interactions)
+    floors = {"k_core": config.k_core, "min_interactions": config.min_interactions}
+    events = keep_core(events, **floors, users_of=config.users)
     steps["kept"] = describe_events(events)
     if events.is_empty():
+        which = "each" if config.users == "both" else "one"
         raise InputError(
-            f"no user has {max(config.k_core, config.min_interactions)} interactions in each of {raw.names[0]} and "
-            f"{raw.names[1]} after filtering (an empty domain); lower pair.k_core or pair.min_interactions, or check "
-            "that both categories are of the same crawl"
+            f"no user has {max(floors.values())} interactions in {which} of {raw.names[0]} and {raw.names[1]} after "
+            "filtering (an empty domain); lower pair.k_core or pair.min_interactions, or check that both categories "
+            "are of the same crawl"
         )
     return events, steps
 

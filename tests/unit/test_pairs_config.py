@@ -23,6 +23,12 @@ from pairs.config import PairConfig, SyntheticConfig
         ({"source": "tables"}, "pair.reviews_x is empty"),
         ({"source": "tables", "path": "d"}, "pair.path does not go with pair.source=tables"),
         ({"source": "tables", "reviews_x": ["r"], "reviews_y": ["r"]}, "pair.meta_x is empty"),
+        (
+            {"source": "amazon", "time_from": "May"},
+            "pair.time_from must be a date like 2015-01-31, or a time, got 'May'",
+        ),
+        ({"source": "amazon", "time_from": "2015-01-02", "time_to": "2015-01-02"}, "must be before pair.time_to"),
+        ({"source": "released", "min_rating": 4}, "pair.min_rating does not go with pair.source=released"),
         ({"max_bad_share": 1.0}, "pair.max_bad_share must be at least 0 and below 1, got 1.0"),
         ({"path": "d"}, "pair.path is given while pair.source is synthetic"),
     ],
