@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pairs.near_titles import describe_near_titles
 from pairs.tables import Ints, Samples, Split
 from pairs.write_tables import count_items, interactions
 
@@ -33,6 +34,7 @@ def make_card(
         "order_evidence": evidence,
         "items": _by_domain(np.bincount(domain_of, minlength=2)),
         "duplicate_titles": _by_domain(_duplicates(items)),
+        "near_duplicate_titles": describe_near_titles(items),
         "without_attributes": _by_domain(_without_attributes(items)),
         "users": _describe_users(samples),
         "samples": {split: _all_and_by_domain(table.domain) for split, table in samples.items()},
