@@ -6,6 +6,14 @@ from typing import Literal
 
 from pairs.synthetic_words import MAX_ITEMS, THEMES
 
+LeakCheck = Literal[
+    "user_in_two_splits",
+    "history_later_than_target",
+    "train_later_than_held_out",
+    "target_in_history",
+    "held_out_in_train",
+    "identical_histories",
+]
 SplitRule = Literal["released", "time", "last_out", "user"]
 
 
@@ -118,6 +126,10 @@ class PairConfig:
     split_seed: int = 1
     """Seed that divides the users (`user`); the recipe's own seed does not change the split."""
 
+    audit_allow: list[LeakCheck] | None = None
+    """Findings of the leak audit that do not end the run. Null: none, but `target_in_history` where repeat purchases
+    are meant: with `duplicates=all`, and in a released pair, whose samples are taken as they were published."""
+
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     """The generator, when `source` is synthetic."""
 
@@ -152,6 +164,13 @@ class PairConfig:
     def time_window(self) -> tuple[int | None, int | None]:
         """`time_from` and `time_to` in seconds."""
         return _seconds("time_from", self.time_from), _seconds("time_to", self.time_to)
+
+    @property
+    def allowed_findings(self) -> list[LeakCheck]:
+        """`audit_allow` with null resolved."""
+        if self.audit_allow is not None:
+            return self.audit_allow
+        return ["target_in_history"] if self.duplicates == "all" or self.source == "released" else []
 
     @property
     def split_rule(self) -> SplitRule:

@@ -11,6 +11,7 @@ import polars as pl
 
 from launch.artifacts import write_json
 from launch.stage import entry_point, open_stage, parse_job
+from pairs.audit import audit_pair
 from pairs.card import iso, make_card
 from pairs.config import PairConfig
 from pairs.filters import filter_pair, number_pair
@@ -93,7 +94,8 @@ def _publish(
     samples: dict[Split, Samples],
     facts: dict[str, Any],  # Any: plain JSON values
 ) -> None:
-    facts = {"source": config.source, "split_rule": config.split_rule, **facts}
+    audit = audit_pair(samples, config)
+    facts = {"source": config.source, "split_rule": config.split_rule, "audit": audit, **facts}
     name = config.name or "-".join(names) + (" (synthetic)" if config.source == "synthetic" else "")
     card = make_card(name=name, names=names, items=items, samples=samples, facts=facts)
     write_pair(folder, items=items, users=users, samples=samples)

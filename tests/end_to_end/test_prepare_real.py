@@ -104,3 +104,21 @@ def test_gift_cards_of_2018_are_read_whole() -> None:
     items = read_metadata(GIFT_CARDS / "meta_Gift_Cards.json.gz")
     assert items.height == 1_547
     assert items["attributes"].str.starts_with("gift cards").mean() > 0.99  # type: ignore[operator]  # a float
+
+
+def test_art_office_passes_the_audit_but_for_the_repeats_that_it_was_published_with(art_office: Path) -> None:
+    audit = read_json(art_office / "pair" / "card.json")["audit"]
+    assert audit["target_in_history"]["allowed"] is True
+    assert {check: entry["found"] for check, entry in audit.items()} == {
+        "user_in_two_splits": 0,
+        "history_later_than_target": None,
+        "target_in_history": 139,
+        "held_out_in_train": 0,
+        "identical_histories": 0,
+    }
+
+
+def test_food_kitchen_passes_the_audit(food_kitchen: Path) -> None:
+    audit = read_json(food_kitchen / "pair" / "card.json")["audit"]
+    assert {entry["found"] for entry in audit.values()} == {0}
+    assert "train_later_than_held_out" in audit
