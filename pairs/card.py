@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pairs.near_titles import describe_near_titles
+from pairs.popularity import describe_coverage, describe_drift, describe_popularity, describe_repeats
 from pairs.tables import Ints, Samples, Split
 from pairs.write_tables import count_items, interactions
 
@@ -45,7 +46,10 @@ def make_card(
         "cold_targets": _cold_targets(samples, num_items=items.height),
         "twins": twins,
         "twin_users_share": _twins_of_all(samples, twins),
-        "targets_in_own_history": {split: _repeats(table) for split, table in samples.items()},
+        "popularity": describe_popularity(samples, domain_of),
+        "popularity_drift": describe_drift(samples, domain_of),
+        "coverage": describe_coverage(samples, domain_of),
+        "repeats": {split: describe_repeats(table) for split, table in samples.items()},
     }
 
 
@@ -150,13 +154,6 @@ def _cold_targets(samples: dict[Split, Samples], *, num_items: int) -> Card:
         }
         for split, is_cold in cold.items()
     }
-
-
-def _repeats(samples: Samples) -> float:
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
-    again = np.zeros(len(samples), dtype=bool)
-    again[row[samples.history == samples.target[row]]] = True
-    return _share(again)
 
 
 def _time_range(samples: Samples) -> Card | None:
