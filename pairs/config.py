@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from pairs.llm_config import LlmAttributesConfig
 from pairs.synthetic_words import MAX_ITEMS, THEMES
 
 LeakCheck = Literal[
@@ -125,6 +126,9 @@ class PairConfig:
     """Train samples of one user in one domain at most: his last interactions before the cut."""
     split_seed: int = 1
     """Seed that divides the users (`user`); the recipe's own seed does not change the split."""
+
+    llm_attributes: LlmAttributesConfig = field(default_factory=LlmAttributesConfig)
+    """Attributes by a language model."""
 
     audit_allow: list[LeakCheck] | None = None
     """Findings of the leak audit that do not end the run. Null: none, but `target_in_history` where repeat purchases

@@ -15,6 +15,7 @@ from pairs.audit import audit_pair
 from pairs.card import iso, make_card
 from pairs.config import PairConfig
 from pairs.filters import filter_pair, number_pair
+from pairs.llm_attributes import add_llm_attributes
 from pairs.raw_files import RawFiles, existing_folder, find_files
 from pairs.raw_pair import RawPair
 from pairs.read_pair import read_pair
@@ -38,7 +39,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def prepare(config: PairConfig, *, run_dir: Path) -> list[Path]:
     """Write `run_dir/pair` and return the files outside the run that were read."""
-    folder = run_dir / "pair"
+    answers = config.llm_attributes.answers
+    return [*_prepare(config, folder=run_dir / "pair"), *([Path(answers)] if answers else [])]
+
+
+def _prepare(config: PairConfig, *, folder: Path) -> list[Path]:
     match config.source:
         case "released":
             return _prepare_released(config, folder=folder)
@@ -95,6 +100,14 @@ def _publish(
     facts: dict[str, Any],  # Any: plain JSON values
 ) -> None:
     audit = audit_pair(samples, config)
+    if config.llm_attributes.source != "none":
+        items, facts["llm_attributes"] = add_llm_attributes(
+            items,
+            names,
+            config.llm_attributes,
+            max_bad_share=config.max_bad_share,
+            numbered=config.source == "released",
+        )
     facts = {"source": config.source, "split_rule": config.split_rule, "audit": audit, **facts}
     name = config.name or "-".join(names) + (" (synthetic)" if config.source == "synthetic" else "")
     card = make_card(name=name, names=names, items=items, samples=samples, facts=facts)
