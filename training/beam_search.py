@@ -140,16 +140,17 @@ def search_beams(
         logits_to_keep=1,
     ).logits
 
-    results = _Results(len(prompts), num_beams, max_new_tokens, device)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    results = Results(len(prompts), num_beams, max_new_tokens, device, wide)
     rows = torch.arange(len(prompts), device=device)
     positions = seen.sum(1)
     visible = seen.bool()[:, None, :]  # [batch, W, slots]: the prompt and the beam's own ancestors
-    scores = torch.zeros((len(prompts), 1), device=device)
+    scores = torch.zeros((len(prompts), 1), dtype=wide, device=device)
     node = torch.tensor(list(start), device=device)[:, None]
     written = torch.zeros((len(prompts), 1, 0), dtype=torch.long, device=device)
 
     for length in range(1, max_new_tokens + 1):
-        log_probs = torch.log_softmax(logits.float(), dim=-1)
+        log_probs = torch.log_softmax(logits.to(wide), dim=-1)
         keep = (1 + choices.num_ends) * num_beams
         top = _best(choices.expand(log_probs, scores, node, keep), keep)
         ended = top.ends if length < max_new_tokens else torch.ones_like(top.ends)
@@ -185,11 +186,13 @@ def search_beams(
     return results.as_beams()
 
 
-class _Results:
+class Results:
     """The best K ended sequences of every prompt."""
 
-    def __init__(self, num_prompts: int, num_beams: int, max_new_tokens: int, device: torch.device) -> None:
-        self.scores = torch.full((num_prompts, num_beams), NEVER, device=device)
+    def __init__(
+        self, num_prompts: int, num_beams: int, max_new_tokens: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.scores = torch.full((num_prompts, num_beams), NEVER, dtype=dtype, device=device)
         self.lengths = torch.zeros((num_prompts, num_beams), dtype=torch.long, device=device)
         self.nodes = torch.full((num_prompts, num_beams), -1, dtype=torch.long, device=device)
         self.tokens = torch.zeros((num_prompts, num_beams, max_new_tokens), dtype=torch.long, device=device)
