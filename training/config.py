@@ -22,11 +22,11 @@ class PromptsConfig:
     """Longest prompt plus answer. What does not fit is left out: the farthest neighbours' items first."""
     num_neighbours: int = 3
     """Kindred users shown in a prompt, nearest first; 0 shows none."""
-    max_history: int = 20
+    max_history: int = 10
     """Most recent own items shown."""
-    neighbour_items: int = 10
+    neighbour_items: int = 5
     """Most recent items shown of each kindred user."""
-    max_item_tokens: int = 48
+    max_item_tokens: int = 32
     """A longer line of a history is cut here. Answers are never cut."""
     max_train_samples: int | None = None
     """Train on this many samples, drawn by the seed; null: all."""
