@@ -52,7 +52,7 @@ class Answerer:
             num_beams=self.config.num_beams,
             max_new_tokens=self.max_new_tokens,
             pad_token=pad_token,
-            length_penalty=self.config.length_penalty,
+            length_penalty=self.config.resolved_length_penalty,
         )
         return rank_answers(
             sample,

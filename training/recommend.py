@@ -29,6 +29,8 @@ from training.config import PromptsConfig
 from training.final_ranking import Final, fit_scorers, rank_finally
 from training.new_prompt import one_sample, write_prompt
 
+SHOWN_TEXTS = 3
+
 
 @dataclass(frozen=True)
 class Kindred:
@@ -150,6 +152,7 @@ def render(found: Recommendation) -> str:
     for user in found.kindred:
         lines += ["", f"kindred user {user.user}, similarity {user.similarity:.3f}, bought:"]
         lines += [f"  {'=' if title in user.shared else ' '} {title}" for title in user.bought]
+    lines += ["", "the language model wrote:", *(f"  {text}" for text in found.written[:SHOWN_TEXTS])]
     lines += ["", f"recommended, {found.domain}:"]
     for item in found.items:
         sources = ", ".join(f"{name} {rank}" for name, rank in item.ranks.items())

@@ -130,6 +130,12 @@ def test_a_split_that_was_written_whole_is_not_answered_again(
     assert digests(tmp_path / "run") == digests(free_run)
 
 
+def test_titles_are_ranked_by_probability_and_free_text_by_its_mean_token() -> None:
+    assert GenerationConfig(mode="constrained").resolved_length_penalty == 0
+    assert GenerationConfig(mode="free").resolved_length_penalty == 1
+    assert GenerationConfig(mode="free", length_penalty=0.0).resolved_length_penalty == 0
+
+
 def test_batches_hold_every_prompt_once_within_the_token_budget() -> None:
     lengths = np.array([5, 90, 12, 12, 40, 7, 33])
     batches = plan_batches(lengths, np.arange(7), batch_tokens=40)
