@@ -162,8 +162,8 @@ class GenerationConfig:
     token_margin: int = 4
     """Tokens added to that percentile."""
     length_penalty: float | None = None
-    """Beams are ranked by log-probability / tokens ** length_penalty. null: 0 (the probability of the whole title) where
-    only titles can be written; 1 in free text, where the likeliest text of a half-trained model is an empty one."""
+    """Beams are ranked by log-probability / tokens ** length_penalty. null: 0 (the probability of the whole title)
+    where only titles can be written; 1 in free text, where a half-trained model's likeliest text is an empty one."""
     list_depth: int = 200
     """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
     batch_tokens: int = 8192
