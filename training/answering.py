@@ -14,7 +14,8 @@ from pairs.tables import Ints, Pair
 from retrieval.grounding import TitleGrounder
 from training.answer_lists import Answers, ExactTitles, rank_answers
 from training.base_model import load_tokenizer_folder, load_tuned_model
-from training.beam_search import Beams, Choices, FreeText, TitlesOnly, search_beams
+from training.beam_search import Beams, search_beams
+from training.choices import Choices, FreeText, TitlesOnly
 from training.config import GenerationConfig
 from training.prompts import answer_tokens
 from training.title_trie import TitleTrie, TrieOnDevice, build_trie

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -35,18 +36,18 @@ PAPER_TOP = 5
 
 @dataclass(frozen=True)
 class PromptTable:
-    """The prompts of a split without their answers."""
+    """The prompts of a split without their answers, memory-mapped; row i is whichever sample `sample` says."""
 
-    sample: Ints
-    domain: Ints
-    tokens: Ints  # [sum of lengths]
-    starts: Ints  # [N]
-    lengths: Ints  # [N]
+    dataset: Any  # Any: datasets is untyped
+    place: Ints  # [N], of each row in the dataset
+    sample: Ints  # [N]
+    domain: Ints  # [N]
+    lengths: Ints  # [N], tokens
 
-    def prompt(self, row: int) -> list[int]:
-        """One prompt's token ids."""
-        tokens: list[int] = self.tokens[self.starts[row] : self.starts[row] + self.lengths[row]].tolist()
-        return tokens
+    def prompts(self, rows: Ints) -> list[list[int]]:
+        """The token ids of some prompts."""
+        tokens = self.dataset.with_format("arrow")[self.place[rows].tolist()]["input_ids"].to_pylist()
+        return [ids[:length] for ids, length in zip(tokens, self.lengths[rows].tolist(), strict=True)]
 
 
 def read_prompts(run_dir: Path, split: Split, *, max_samples: int | None, seed: int) -> PromptTable:
@@ -54,22 +55,20 @@ def read_prompts(run_dir: Path, split: Split, *, max_samples: int | None, seed: 
     folder = run_dir / "prompts" / split
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run `kinrec tokenize` first")
-    table = datasets.load_from_disk(str(folder)).with_format("arrow")[:].combine_chunks()
-    sample = np.asarray(table["sample"], dtype=np.int64)
-    lists = table["input_ids"].combine_chunks()
-    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    dataset = datasets.load_from_disk(str(folder))
+    sample = np.asarray(dataset.data["sample"], dtype=np.int64)
     if len(sample) == 0:
         raise InputError(f"{folder}: no prompts; prepare a pair with samples in every split")
-    rows = np.arange(len(sample))
-    if max_samples is not None and max_samples < len(rows):
-        rows = np.sort(np.random.default_rng(seed).choice(rows, size=max_samples, replace=False))
+    place = np.arange(len(sample))
+    if max_samples is not None and max_samples < len(place):
+        place = np.sort(np.random.default_rng(seed).choice(place, size=max_samples, replace=False))
     samples = load_samples(run_dir, split)
     return PromptTable(
-        sample=sample[rows],
-        domain=samples.domain[samples.row_of(sample[rows])],
-        tokens=np.asarray(lists.values, dtype=np.int64),
-        starts=np.asarray(lists.offsets, dtype=np.int64)[:-1][rows],
-        lengths=np.asarray(table["prompt_length"], dtype=np.int64)[rows],
+        dataset=dataset,
+        place=place,
+        sample=sample[place],
+        domain=samples.domain[samples.row_of(sample[place])],
+        lengths=np.asarray(dataset.data["prompt_length"], dtype=np.int64)[place],
     )
 
 
@@ -122,7 +121,7 @@ def write_parts(answerer: Answerer, prompts: PromptTable, *, folder: Path, label
 
 def answer_rows(answerer: Answerer, prompts: PromptTable, rows: Ints) -> Answers:
     """The answers to some of the prompts."""
-    return answerer.answer(prompts.sample[rows], [prompts.prompt(row) for row in rows], prompts.domain[rows])
+    return answerer.answer(prompts.sample[rows], prompts.prompts(rows), prompts.domain[rows])
 
 
 def write_part(path: Path, answered: Sequence[Answers]) -> None:

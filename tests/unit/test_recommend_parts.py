@@ -101,7 +101,7 @@ def test_the_prompt_of_a_known_history_is_the_one_that_tokenize_wrote(tmp_path: 
             asked, train.sample[rows].tolist(), run_dir=tmp_path, pair=pair, train=train, tokenizer=tokenizer,
             config=config,
         )  # fmt: skip
-        assert prompt == written.prompt(row)
+        assert [prompt] == written.prompts(np.array([row]))
         assert num_shown <= config.num_neighbours
 
 

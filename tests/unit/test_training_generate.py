@@ -159,7 +159,8 @@ def test_prompts_are_read_without_their_answers(answerable: Path) -> None:
     import datasets
 
     written = datasets.load_from_disk(str(answerable / "prompts/valid"))
-    assert prompts.prompt(3) == written[3]["input_ids"][: written[3]["prompt_length"]]
+    expected = [written[row]["input_ids"][: written[row]["prompt_length"]] for row in (3, 0)]
+    assert prompts.prompts(np.array([3, 0])) == expected
 
 
 def test_a_run_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:

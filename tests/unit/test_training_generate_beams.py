@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.beam_search import Beams, Continuations, FreeText, Results, TitlesOnly, search_beams
+from training.beam_search import Beams, Results, search_beams
+from training.choices import Continuations, FreeText, TitlesOnly
 from training.title_trie import TitleTrie, TrieOnDevice, build_trie
 
 VOCAB, END, PAD = 12, 1, 0
