@@ -4,6 +4,7 @@ accelerate launch --config_file ds_configs/accelerate_cpu.yaml -m training.finet
 """
 
 import logging
+import shutil
 from pathlib import Path
 
 import torch
@@ -38,6 +39,10 @@ def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, track
     """Write llm/model and llm/engine.json. Returns the base model that was tuned."""
     meta = read_json(run_dir / "prompts" / "meta.json")
     base = find_base(meta["base"], trust_remote_code=meta["trust_remote_code"], allow_pickle=meta["allow_pickle"])
+    folder = run_dir / "llm"
+    if world.broadcast_object((folder / "model").is_dir()):
+        log.info("%s is complete: an earlier start was stopped after writing it", folder / "model")
+        return base
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
     # Small ones are whole on every rank at first; a model folder is partitioned while it is read.
@@ -48,12 +53,13 @@ def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, track
     tuning = wrap(accelerator, ready_to_train(model, config, seed=seed), config)
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks
-    folder = run_dir / "llm"
     weights = fit(
         tuning, config, accelerator=accelerator, train=train, valid=valid, pad=tokenizer.pad_token_id,
         folder=folder / "checkpoints", seed=seed, world=world, tracker=tracker,
     )  # fmt: skip
     publish(folder / "model", weights=weights, tokenizer=tokenizer, world=world)
+    if world.is_main:
+        shutil.rmtree(folder / "checkpoints")  # many times the size of the model, and of no further use
     return base
 
 
