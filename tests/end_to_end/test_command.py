@@ -78,31 +78,3 @@ def test_compare_puts_runs_side_by_side(tiny_run: Path) -> None:
     ended = kinrec("compare", str(tiny_run), str(tiny_run))
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "hr@10" in ended.stdout
-
-
-@pytest.mark.slow
-def test_recommend_answers_with_titles_of_the_asked_domain(tiny_run: Path) -> None:
-    items = pq.read_table(tiny_run / "pair" / "items.parquet").to_pylist()
-    names = json.loads((tiny_run / "pair" / "card.json").read_text())["domains"]
-    history = [word for item in items[:3] for word in ("--history", item["title"])]
-    ended = kinrec("recommend", str(tiny_run), "--domain", names[1], *history, "--k", "5", "--json")
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    answer = json.loads(ended.stdout)
-    titles = {item["title"] for item in items if item["domain"] == 1}
-    listed = [row["title"] for row in answer["items"]]
-    assert len(listed) == 5
-    assert set(listed) <= titles
-    assert len(answer["kindred"]) == 1
-    assert answer["kindred"][0]["bought"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [(["--domain", "nowhere", "--history", "a"], "nowhere"), (["--domain", "{y}"], "history")],
-)
-def test_recommend_refuses_wrong_questions(tiny_run: Path, words: list[str], named: str) -> None:
-    names = json.loads((tiny_run / "pair" / "card.json").read_text())["domains"]
-    ended = kinrec("recommend", str(tiny_run), *(word.format(y=names[1]) for word in words))
-    assert ended.returncode == 2
-    assert named in ended.stderr
