@@ -20,7 +20,7 @@ class EvaluationConfig:
     """Resamples of the users behind every 95 % interval."""
     ridge_max_users: int = 20_000
     """Train users in the ridge baseline; of more, this many at random, and the report says so."""
-    tuning_samples: int = 5_000
+    tuning_samples: int = 2_000
     """Valid samples that baselines are tuned on; of more, about this many, whole users at random."""
     max_samples: int | None = None
     """Samples of a split to judge, whole users at random; null: all."""

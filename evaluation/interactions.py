@@ -39,11 +39,13 @@ def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domai
     follows = row[1:] == row[:-1]
     if within_domain:
         follows &= item_domain[items[1:]] == item_domain[items[:-1]]
-    edges = np.stack([train.user[row[:-1]][follows], items[:-1][follows], items[1:][follows]])
-    edges = np.unique(edges, axis=1)  # twin samples repeat their edges
-    counts = sp.csr_matrix(
-        (np.ones(edges.shape[1], dtype=np.float32), (edges[1], edges[2])), shape=(num_items, num_items)
-    )
+    user, before, after = train.user[row[:-1]][follows], items[:-1][follows], items[1:][follows]
+    order = np.lexsort((after, before, user))
+    user, before, after = user[order], before[order], after[order]
+    first = np.ones(len(user), dtype=bool)  # of the edges of one user that are the same: twin samples repeat theirs
+    first[1:] = (user[1:] != user[:-1]) | (before[1:] != before[:-1]) | (after[1:] != after[:-1])
+    ones = np.ones(int(first.sum()), dtype=np.float32)
+    counts = sp.csr_matrix((ones, (before[first], after[first])), shape=(num_items, num_items))
     totals = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1.0)
     return sp.csr_matrix(sp.diags_array((1.0 / totals).astype(np.float32)) @ counts)
 

@@ -17,9 +17,11 @@ SCALES: tuple[Scale, ...] = ("row_max", "reciprocal")
 BASELINE_SETS = (
     ("ridge", "item_cosine", "text"),
     ("ridge", "item_cosine", "text", "markov"),
+    ("ridge", "text", "markov"),
     ("ridge", "text"),
     ("item_cosine", "text"),
     ("ridge", "item_cosine"),
+    ("ridge", "markov"),
     ("ridge",),
     ("item_cosine",),
     ("text",),

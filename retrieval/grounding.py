@@ -47,7 +47,7 @@ class TitleGrounder:
         self._places_of_title.pop("", None)
 
     def ground(self, texts: Sequence[str], k: int, *, domain: int | None = None) -> Grounded:
-        """The k items with the nearest titles, of both domains or of one, for each text; equal texts are looked up once."""
+        """The k items with the nearest titles, of both domains or of one, for each text; equal texts only once."""
         different = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         tokens = self._tokenizer.tokenize(
             list(different), update_vocab="never", return_as="ids", allow_empty=False, show_progress=False

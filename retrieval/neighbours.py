@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
@@ -144,13 +145,13 @@ class Search:
             return
         parts = [part_path(self.run_dir, split, block) for block in range(len(blocks))]
         done = self.world.broadcast_object(finished_blocks(self.run_dir, split))
-        started, asked, short = time.monotonic(), 0, 0
+        started, asked = time.monotonic(), 0
         for block in progress(range(len(blocks)), label=f"neighbours of {split}", world=self.world):
             if block in done:
                 continue
             rows = np.arange(blocks[block].start, blocks[block].stop)
             scores, neighbours = self.answer(split, samples, rows, indexes)
-            asked, short = asked + len(rows), short + int((neighbours < 0).any(axis=1).sum())
+            asked += len(rows)
             if block % self.world.size == self.world.rank:
                 write_part(parts[block], sample=samples.sample[rows], neighbours=neighbours, scores=scores)
         self.world.barrier()
@@ -160,11 +161,6 @@ class Search:
             join_parts(path, parts)
         self.world.barrier()
         log.info("%s: %d samples, %.0f queries/s over %d rank(s)", split, len(samples), speed, self.world.size)
-        if short:
-            log.warning(
-                "%s: %d samples have fewer than %d neighbours: no more other users%s",
-                split, short, self.config.num_neighbours, " with a history before the target" if self.past_only else "",
-            )  # fmt: skip
         tracker.log({f"retrieve/{split}_queries_per_second": speed}, step=0)
 
     def answer(
@@ -192,6 +188,7 @@ class Search:
         table = NeighbourTable(self.run_dir, split)
         found = np.zeros(len(judge.names), dtype=np.int64)
         random = np.zeros_like(found)
+        short = torch.zeros(1, dtype=torch.int64)
         for block in self.world.share(table.num_blocks):
             sample, neighbours = table.block(block, k)
             rows = np.arange(table.starts[block], table.starts[block + 1])
@@ -200,13 +197,18 @@ class Search:
             drawn = random_kindred(self.keys, asking, k, seed=(seed, SPLITS.index(split), block))
             found += judge.count(neighbours, samples.target[rows])
             random += judge.count(drawn, samples.target[rows])
+            short += int((neighbours < 0).any(axis=1).sum())
         quality = rates(found, random, names=judge.names, num_samples=len(samples), k=k, world=self.world)
         log.info(
             "%s: hit rate %.4f at %d (random users %.4f), %.4f at 1, mean length %.1f",
             split, quality["hit_rate"], k, quality["random_hit_rate"], quality.get("hit_rate@1", np.nan),
             quality["mean_length"],
         )  # fmt: skip
-        return {"num_samples": len(samples), "k": k, **quality}
+        num_short = int(self.world.sum(short))
+        if num_short and self.world.is_main:
+            why = " with a history before the target" if self.past_only else ""
+            log.warning("%s: %d samples have fewer than %d neighbours: no more users%s", split, num_short, k, why)
+        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality}
 
 
 def block_ranges(num_rows: int, block: int) -> list[range]:

@@ -3,7 +3,7 @@
 For the k nearest of each sample: `hit_rate@k` is the share whose target is in one of their histories (what a prompt
 can show), `mean_length@k` the items that those histories hold, `uhr@k` the quotient; `item_hit_rate@k` counts all
 that the neighbours have in train, histories and targets. `random_...` are the same for users drawn at random.
-Names without `@k` are for all neighbours in the table.
+Names without `@k` are for all neighbours in the table; `num_short` samples have fewer than k.
 """
 
 from collections.abc import Sequence

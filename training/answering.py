@@ -14,7 +14,8 @@ from pairs.tables import Ints, Pair
 from retrieval.grounding import TitleGrounder
 from training.answer_lists import Answers, ExactTitles, rank_answers
 from training.base_model import load_tokenizer_folder, load_tuned_model
-from training.beam_search import Beams, Choices, FreeText, TitlesOnly, search_beams
+from training.beam_search import Beams, search_beams
+from training.choices import Choices, FreeText, TitlesOnly
 from training.config import GenerationConfig
 from training.prompts import answer_tokens
 from training.title_trie import TitleTrie, TrieOnDevice, build_trie
@@ -52,7 +53,7 @@ class Answerer:
             num_beams=self.config.num_beams,
             max_new_tokens=self.max_new_tokens,
             pad_token=pad_token,
-            length_penalty=self.config.length_penalty,
+            length_penalty=self.config.resolved_length_penalty,
         )
         return rank_answers(
             sample,

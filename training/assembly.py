@@ -71,6 +71,11 @@ def assemble(pieces: Pieces, wanted: Wanted, budget: Budget) -> Prompts:
     )
 
 
+def least_tokens(pieces: Pieces, *, domain: Ints, target: Ints, latest: Ints) -> Ints:
+    """Tokens [B] that a prompt takes with its answer and one own item, its latest (`num_items`: it has none)."""
+    return _fixed(pieces, domain) + _line_costs(pieces, latest) + pieces.lengths[pieces.answer + target]
+
+
 def choose_lines(pieces: Pieces, wanted: Wanted, budget: Budget) -> tuple[Mask, Mask]:
     """Which own items [B, H] and which neighbours' items [B, K, M] fit."""
     room = _room(pieces, wanted, budget)
@@ -95,12 +100,16 @@ def choose_lines(pieces: Pieces, wanted: Wanted, budget: Budget) -> tuple[Mask, 
 
 def _room(pieces: Pieces, wanted: Wanted, budget: Budget) -> Ints:
     """Tokens [B] that lines may take."""
-    lengths = pieces.lengths
-    fixed = lengths[OPENING + wanted.domain] + lengths[OWN] + lengths[REQUEST + wanted.domain]
     answer = np.full(len(wanted.sample), budget.answer_reserve, dtype=np.int64)
     if budget.fit_answer and wanted.target is not None:
-        answer = np.maximum(answer, lengths[pieces.answer + wanted.target])
-    return np.asarray(budget.max_tokens - fixed - answer, dtype=np.int64)
+        answer = np.maximum(answer, pieces.lengths[pieces.answer + wanted.target])
+    return np.asarray(budget.max_tokens - _fixed(pieces, wanted.domain) - answer, dtype=np.int64)
+
+
+def _fixed(pieces: Pieces, domain: Ints) -> Ints:
+    """Tokens [B] that stand in every prompt."""
+    lengths = pieces.lengths
+    return np.asarray(lengths[OPENING + domain] + lengths[OWN] + lengths[REQUEST + domain], dtype=np.int64)
 
 
 def _line_costs(pieces: Pieces, items: Ints) -> Ints:

@@ -13,7 +13,14 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from launch.errors import InputError
@@ -93,6 +100,8 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
     """The weights of a base on disk, on the CPU (or partitioned at once where ZeRO-3's loading is active)."""
     assert base.kind != "scratch", "the scratch model is built, see training.scratch"
     folder, options = _where(base)
+    if base.kind == "gguf":  # dense weights, not packed ones: they are going to be trained
+        options["quantization_config"] = GgufConfig(dequantize=True)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
@@ -101,7 +110,6 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
     assert isinstance(model, PreTrainedModel)
     if base.kind == "gguf":
         log.warning("%s: GGUF weights are quantised; training starts from their de-quantised values", base.files.name)
-        return _without_quantisation(model)
     return model
 
 
@@ -118,19 +126,6 @@ def _where(base: BaseModel) -> tuple[str, dict[str, Any]]:  # Any: options of se
     if base.kind == "gguf":
         return str(base.files.parent), {**options, "gguf_file": base.files.name}
     return str(base.files), options
-
-
-def _without_quantisation(model: PreTrainedModel) -> PreTrainedModel:
-    """A plain model with the same weights: a model loaded from GGUF refuses to be saved."""
-    config = model.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    plain: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]  # untyped there
-        config, dtype=model.dtype
-    )
-    plain.load_state_dict(model.state_dict())
-    plain.tie_weights()
-    return plain
 
 
 def _smollm2_file() -> Path:

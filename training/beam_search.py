@@ -9,14 +9,13 @@ that are done leave the batch, and what a title allows next comes from two array
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from training.title_trie import TrieOnDevice
+from training.choices import NEVER, Choices, Continuations
 from training.tree_cache import new_tree_cache
 
-NEVER = float("-inf")
 COMPACT_BELOW = 0.75
 """A batch is copied to a smaller one when at most this share of its prompts is still running."""
 
@@ -31,88 +30,6 @@ class Beams:
     """Log-probability / tokens ** length_penalty."""
     leaves: list[int]
     """The trie node where each beam ended; -1 in free text."""
-
-
-@dataclass(frozen=True)
-class Continuations:
-    """What may come next, [batch, M]; absent places have score -inf."""
-
-    scores: torch.Tensor
-    beam: torch.Tensor
-    token: torch.Tensor
-    node: torch.Tensor
-    ends: torch.Tensor
-
-
-class Choices(Protocol):
-    """What a beam may be continued with."""
-
-    num_ends: int
-    """Different end tokens that one beam can be followed by."""
-
-    def expand(self, log_probs: torch.Tensor, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
-        """Continuations of beams with `scores`, `node` [batch, W], given the next token's `log_probs` [batch, W, V].
-
-        At least the best `keep` of every prompt are among them.
-        """
-        ...
-
-
-class FreeText:
-    """Any token of the vocabulary; an end token ends the text."""
-
-    def __init__(self, end_tokens: Sequence[int], device: torch.device) -> None:
-        self.num_ends = len(end_tokens)
-        self._end_tokens = torch.tensor(list(end_tokens), device=device)
-
-    def expand(self, log_probs: torch.Tensor, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
-        """The best `keep` tokens of each beam."""
-        batch, width, vocab = log_probs.shape
-        best, token = log_probs.topk(min(keep, vocab), dim=-1)
-        beam = torch.arange(width, device=scores.device)[None, :, None].expand_as(token)
-        token = token.reshape(batch, -1)
-        return Continuations(
-            scores=(scores[:, :, None] + best).reshape(batch, -1),
-            beam=beam.reshape(batch, -1),
-            token=token,
-            node=torch.full_like(token, -1),
-            ends=torch.isin(token, self._end_tokens),
-        )
-
-
-class TitlesOnly:
-    """The next tokens of titles in a trie; a leaf ends the text."""
-
-    num_ends = 1
-
-    def __init__(self, trie: TrieOnDevice) -> None:
-        self._trie = trie
-
-    def expand(self, log_probs: torch.Tensor, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
-        """All children of every beam's node, prompt by prompt from the left."""
-        batch, width = scores.shape
-        alive = torch.nonzero((scores > NEVER).reshape(-1)).squeeze(1)
-        owner, child = self._trie.expand(node.reshape(-1)[alive])
-        flat = alive[owner]
-        prompt, beam = flat // width, flat % width
-        token = self._trie.token[child]
-        per_prompt = torch.bincount(prompt, minlength=batch)
-        place = torch.arange(len(prompt), device=scores.device) - (per_prompt.cumsum(0) - per_prompt)[prompt]
-        room = max(keep, int(per_prompt.max()))
-
-        def spread(values: torch.Tensor, empty: float) -> torch.Tensor:
-            wide = torch.full((batch, room), empty, dtype=values.dtype, device=values.device)
-            wide[prompt, place] = values
-            return wide
-
-        gained = log_probs[prompt, beam, token]
-        return Continuations(
-            scores=spread(scores[prompt, beam] + gained, NEVER),
-            beam=spread(beam, 0),
-            token=spread(token, 0),
-            node=spread(child, 0),
-            ends=spread(self._trie.is_leaf(child), False),
-        )
 
 
 @torch.inference_mode()
@@ -140,16 +57,17 @@ def search_beams(
         logits_to_keep=1,
     ).logits
 
-    results = _Results(len(prompts), num_beams, max_new_tokens, device)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    results = Results(len(prompts), num_beams, max_new_tokens, device, wide)
     rows = torch.arange(len(prompts), device=device)
     positions = seen.sum(1)
     visible = seen.bool()[:, None, :]  # [batch, W, slots]: the prompt and the beam's own ancestors
-    scores = torch.zeros((len(prompts), 1), device=device)
+    scores = torch.zeros((len(prompts), 1), dtype=wide, device=device)
     node = torch.tensor(list(start), device=device)[:, None]
     written = torch.zeros((len(prompts), 1, 0), dtype=torch.long, device=device)
 
     for length in range(1, max_new_tokens + 1):
-        log_probs = torch.log_softmax(logits.float(), dim=-1)
+        log_probs = torch.log_softmax(logits.to(wide), dim=-1)
         keep = (1 + choices.num_ends) * num_beams
         top = _best(choices.expand(log_probs, scores, node, keep), keep)
         ended = top.ends if length < max_new_tokens else torch.ones_like(top.ends)
@@ -185,11 +103,13 @@ def search_beams(
     return results.as_beams()
 
 
-class _Results:
+class Results:
     """The best K ended sequences of every prompt."""
 
-    def __init__(self, num_prompts: int, num_beams: int, max_new_tokens: int, device: torch.device) -> None:
-        self.scores = torch.full((num_prompts, num_beams), NEVER, device=device)
+    def __init__(
+        self, num_prompts: int, num_beams: int, max_new_tokens: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.scores = torch.full((num_prompts, num_beams), NEVER, dtype=dtype, device=device)
         self.lengths = torch.zeros((num_prompts, num_beams), dtype=torch.long, device=device)
         self.nodes = torch.full((num_prompts, num_beams), -1, dtype=torch.long, device=device)
         self.tokens = torch.zeros((num_prompts, num_beams, max_new_tokens), dtype=torch.long, device=device)

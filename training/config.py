@@ -22,11 +22,11 @@ class PromptsConfig:
     """Longest prompt plus answer. What does not fit is left out: the farthest neighbours' items first."""
     num_neighbours: int = 3
     """Kindred users shown in a prompt, nearest first; 0 shows none."""
-    max_history: int = 20
+    max_history: int = 10
     """Most recent own items shown."""
-    neighbour_items: int = 10
+    neighbour_items: int = 5
     """Most recent items shown of each kindred user."""
-    max_item_tokens: int = 48
+    max_item_tokens: int = 32
     """A longer line of a history is cut here. Answers are never cut."""
     max_train_samples: int | None = None
     """Train on this many samples, drawn by the seed; null: all."""
@@ -161,8 +161,9 @@ class GenerationConfig:
     """Longest answer in tokens; null: the 99th percentile of the titles' tokens, plus `token_margin`."""
     token_margin: int = 4
     """Tokens added to that percentile."""
-    length_penalty: float = 0.0
-    """Beams are ranked by log-probability / tokens ** length_penalty; 0 ranks by the probability of the whole title."""
+    length_penalty: float | None = None
+    """Beams are ranked by log-probability / tokens ** length_penalty. null: 0 (the probability of the whole title)
+    where only titles can be written; 1 in free text, where a half-trained model's likeliest text is an empty one."""
     list_depth: int = 200
     """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
     batch_tokens: int = 8192
@@ -178,6 +179,13 @@ class GenerationConfig:
         _at_least("generation", self, 1, "num_beams", "max_new_tokens", "list_depth", "batch_tokens", "part_batches")
         _at_least("generation", self, 1, "max_samples")
         _at_least("generation", self, 0, "token_margin", "length_penalty")
+
+    @property
+    def resolved_length_penalty(self) -> float:
+        """`length_penalty`, or what null means in this mode."""
+        if self.length_penalty is not None:
+            return self.length_penalty
+        return 0.0 if self.mode == "constrained" else 1.0
 
 
 def _at_least(section: str, config: object, least: int, *names: str) -> None:

@@ -4,13 +4,12 @@ accelerate launch --config_file ds_configs/accelerate_cpu.yaml -m training.finet
 """
 
 import logging
+import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
@@ -40,50 +39,53 @@ def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, track
     """Write llm/model and llm/engine.json. Returns the base model that was tuned."""
     meta = read_json(run_dir / "prompts" / "meta.json")
     base = find_base(meta["base"], trust_remote_code=meta["trust_remote_code"], allow_pickle=meta["allow_pickle"])
+    folder = run_dir / "llm"
+    if world.broadcast_object((folder / "model").is_dir()):
+        log.info("%s is complete: an earlier start was stopped after writing it", folder / "model")
+        return base
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
-    hidden_size = config.scratch.hidden_size if base.kind == "scratch" else hidden_size_of(base)
+    # Small ones are whole on every rank at first; a model folder is partitioned while it is read.
+    model = None if base.kind == "folder" else make_small_model(base, config, tokenizer, meta["max_tokens"], seed=seed)
+    hidden_size = hidden_size_of(base) if model is None else int(model.config.hidden_size)
     accelerator = build_accelerator(config, world, hidden_size=hidden_size)
-    model = make_model(accelerator, base, config, tokenizer, max_tokens=meta["max_tokens"], seed=seed)
-    tuning = wrap(accelerator, model, config)
+    model = load_model(base, dtype=DTYPES[config.precision]) if model is None else model
+    tuning = wrap(accelerator, ready_to_train(model, config, seed=seed), config)
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks
-    folder = run_dir / "llm"
     weights = fit(
         tuning, config, accelerator=accelerator, train=train, valid=valid, pad=tokenizer.pad_token_id,
         folder=folder / "checkpoints", seed=seed, world=world, tracker=tracker,
     )  # fmt: skip
     publish(folder / "model", weights=weights, tokenizer=tokenizer, world=world)
+    if world.is_main:
+        shutil.rmtree(folder / "checkpoints")  # many times the size of the model, and of no further use
     return base
 
 
-def make_model(
-    accelerator: Accelerator,
-    base: BaseModel,
-    config: LlmConfig,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    max_tokens: int,
-    seed: int,
-) -> nn.Module:
-    """The model to tune. A model folder is partitioned while it is read; others are whole on every rank at first."""
+def make_small_model(
+    base: BaseModel, config: LlmConfig, tokenizer: PreTrainedTokenizerBase, max_tokens: int, *, seed: int
+) -> PreTrainedModel:
+    """A scratch model or the weights of a GGUF file."""
     dtype = DTYPES[config.precision]
-    plugin = accelerator.state.deepspeed_plugin
-    with plugin.zero3_init_context_manager(enable=plugin.zero3_init_flag and base.kind == "folder"):
-        if base.kind == "scratch":
-            model: Any = build_model(
-                config.scratch, vocab_size=len(tokenizer), eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id,
-                max_tokens=max_tokens, seed=seed, dtype=dtype,
-            )  # fmt: skip
-        else:
-            model = load_model(base, dtype=dtype)
+    if base.kind == "gguf":
+        return load_model(base, dtype=dtype)
+    return build_model(
+        config.scratch, vocab_size=len(tokenizer), eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id,
+        max_tokens=max_tokens, seed=seed, dtype=dtype,
+    )  # fmt: skip
+
+
+def ready_to_train(model: PreTrainedModel, config: LlmConfig, *, seed: int) -> nn.Module:
+    """The model as `config` asks for it: recomputed activations, adapters."""
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    if config.lora.enabled:
-        torch.manual_seed(seed)  # the adapters start alike on every rank
-        model = add_adapters(model, config.lora)
-    assert isinstance(model, nn.Module)
-    return model
+        model.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+            {"use_reentrant": False}
+        )
+    if not config.lora.enabled:
+        return model
+    torch.manual_seed(seed)  # the adapters start alike on every rank
+    return add_adapters(model, config.lora)
 
 
 def _report_shares(model: nn.Module, config: LlmConfig, run_dir: Path, world: World) -> None:

@@ -40,7 +40,12 @@ def generate(config: GenerationConfig, *, run_dir: Path, seed: int, world: World
         for split, facts in found.items():
             log.info("%s: %.1f %% of the texts are out of domain", split, 100 * facts["out_of_domain"])
             tracker.log({f"generate/{split}_{name}": value for name, value in facts.items()}, step=0)
-        settings = {"mode": config.mode, "num_beams": config.num_beams, "max_new_tokens": answerer.max_new_tokens}
+        settings = {
+            "mode": config.mode,
+            "num_beams": config.num_beams,
+            "length_penalty": config.resolved_length_penalty,
+            "max_new_tokens": answerer.max_new_tokens,
+        }
         write_json(run_dir / "generated" / "generation.json", {**settings, "splits": found})
     world.barrier()
 

@@ -6,10 +6,12 @@ number of ranks and however often the run was killed.
 """
 
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -34,18 +36,18 @@ PAPER_TOP = 5
 
 @dataclass(frozen=True)
 class PromptTable:
-    """The prompts of a split without their answers."""
+    """The prompts of a split without their answers, memory-mapped; row i is whichever sample `sample` says."""
 
-    sample: Ints
-    domain: Ints
-    tokens: Ints  # [sum of lengths]
-    starts: Ints  # [N]
-    lengths: Ints  # [N]
+    dataset: Any  # Any: datasets is untyped
+    place: Ints  # [N], of each row in the dataset
+    sample: Ints  # [N]
+    domain: Ints  # [N]
+    lengths: Ints  # [N], tokens
 
-    def prompt(self, row: int) -> list[int]:
-        """One prompt's token ids."""
-        tokens: list[int] = self.tokens[self.starts[row] : self.starts[row] + self.lengths[row]].tolist()
-        return tokens
+    def prompts(self, rows: Ints) -> list[list[int]]:
+        """The token ids of some prompts."""
+        tokens = self.dataset.with_format("arrow")[self.place[rows].tolist()]["input_ids"].to_pylist()
+        return [ids[:length] for ids, length in zip(tokens, self.lengths[rows].tolist(), strict=True)]
 
 
 def read_prompts(run_dir: Path, split: Split, *, max_samples: int | None, seed: int) -> PromptTable:
@@ -53,20 +55,20 @@ def read_prompts(run_dir: Path, split: Split, *, max_samples: int | None, seed: 
     folder = run_dir / "prompts" / split
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run `kinrec tokenize` first")
-    table = datasets.load_from_disk(str(folder)).with_format("arrow")[:].combine_chunks()
-    sample = np.asarray(table["sample"], dtype=np.int64)
-    lists = table["input_ids"].combine_chunks()
-    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
-    rows = np.arange(len(sample))
-    if max_samples is not None and max_samples < len(rows):
-        rows = np.sort(np.random.default_rng(seed).choice(rows, size=max_samples, replace=False))
+    dataset = datasets.load_from_disk(str(folder))
+    sample = np.asarray(dataset.data["sample"], dtype=np.int64)
+    if len(sample) == 0:
+        raise InputError(f"{folder}: no prompts; prepare a pair with samples in every split")
+    place = np.arange(len(sample))
+    if max_samples is not None and max_samples < len(place):
+        place = np.sort(np.random.default_rng(seed).choice(place, size=max_samples, replace=False))
     samples = load_samples(run_dir, split)
     return PromptTable(
-        sample=sample[rows],
-        domain=samples.domain[samples.row_of(sample[rows])],
-        tokens=np.asarray(lists.values, dtype=np.int64),
-        starts=np.asarray(lists.offsets, dtype=np.int64)[:-1][rows],
-        lengths=np.asarray(table["prompt_length"], dtype=np.int64)[rows],
+        dataset=dataset,
+        place=place,
+        sample=sample[place],
+        domain=samples.domain[samples.row_of(sample[place])],
+        lengths=np.asarray(dataset.data["prompt_length"], dtype=np.int64)[place],
     )
 
 
@@ -82,16 +84,30 @@ def plan_batches(lengths: Ints, sample: Ints, *, batch_tokens: int) -> list[Ints
 
 
 def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, split: Split, world: World) -> None:
-    """Write lists/llm_SPLIT.parquet: this rank's parts, then, on rank 0, all parts as one table."""
+    """Write lists/llm_SPLIT.parquet, unless an interrupted start has: every rank its parts, rank 0 the table."""
+    table = run_dir / "lists" / f"llm_{split}.parquet"
+    if world.broadcast_object(table.is_file()):
+        log.info("%s: found whole", table.name)
+        return
+    parts = write_parts(answerer, prompts, folder=run_dir / "generated" / "parts" / split, label=split, world=world)
+    world.barrier()
+    if world.is_main:
+        join_parts(table, parts)
+        shutil.rmtree(parts[0].parent)
+    world.barrier()
+
+
+def write_parts(answerer: Answerer, prompts: PromptTable, *, folder: Path, label: str, world: World) -> list[Path]:
+    """Write this rank's parts, those that are there left alone; the paths of all parts of all ranks."""
     config = answerer.config
     batches = plan_batches(prompts.lengths, prompts.sample, batch_tokens=config.batch_tokens)
     parts = [batches[start : start + config.part_batches] for start in range(0, len(batches), config.part_batches)]
-    paths = [run_dir / "generated" / "parts" / split / f"{number:06d}.parquet" for number in range(len(parts))]
+    paths = [folder / f"{number:06d}.parquet" for number in range(len(parts))]
     missing = [number for number in range(world.rank, len(parts), world.size) if not paths[number].is_file()]
     todo = [(number, batch) for number in missing for batch in parts[number]]
     started, written = time.monotonic(), 0
     answered: list[Answers] = []
-    for number, batch in progress(todo, label=f"generate {split}", world=world):
+    for number, batch in progress(todo, label=f"generate {label}", world=world):
         answered.append(answer_rows(answerer, prompts, batch))
         written += len(batch)
         if len(answered) == len(parts[number]):
@@ -99,16 +115,13 @@ def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, s
             answered = []
     seconds = time.monotonic() - started
     if todo:
-        log.info("%s: %d prompts in %.1f s, %.1f a second", split, written, seconds, written / seconds)
-    world.barrier()
-    if world.is_main:
-        join_parts(run_dir / "lists" / f"llm_{split}.parquet", paths)
-    world.barrier()
+        log.info("%s: %d prompts in %.1f s, %.1f a second and rank", label, written, seconds, written / seconds)
+    return paths
 
 
 def answer_rows(answerer: Answerer, prompts: PromptTable, rows: Ints) -> Answers:
     """The answers to some of the prompts."""
-    return answerer.answer(prompts.sample[rows], [prompts.prompt(row) for row in rows], prompts.domain[rows])
+    return answerer.answer(prompts.sample[rows], prompts.prompts(rows), prompts.domain[rows])
 
 
 def write_part(path: Path, answered: Sequence[Answers]) -> None:
@@ -130,8 +143,6 @@ def write_part(path: Path, answered: Sequence[Answers]) -> None:
 def join_parts(path: Path, parts: Sequence[Path]) -> None:
     """All parts as one table by sample id."""
     tables = [pq.read_table(part) for part in parts]
-    if not tables:
-        raise InputError(f"{path}: there are no prompts to answer; prepare a pair with samples in every split")
     table = pa.concat_tables(tables).combine_chunks().sort_by("sample").combine_chunks()
     with atomic_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")

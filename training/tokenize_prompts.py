@@ -21,7 +21,7 @@ from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
-from training.assembly import Budget, assemble
+from training.assembly import Budget, assemble, least_tokens
 from training.base_model import BaseModel, find_base, load_tokenizer
 from training.config import PromptsConfig
 from training.kindred import PromptSource, no_neighbours, read_neighbours
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 1024  # samples that are assembled at once
 ANSWER_PERCENTILE = 99
+LEAST_FITTING = 0.95  # refuse a budget that leaves out more train samples than that
+CROWDED = 0.5  # below this share of prompts with a kindred user, the log warns
 SCHEMA = pa.schema(
     [
         ("sample", pa.int64()),
@@ -74,12 +76,15 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     for split in SPLITS:
         rows, source = _source(split, config, run_dir=run_dir, seed=seed, train=train, pad=pair.items.pad)
         budget = Budget(config.max_tokens, answer_reserve=reserve, fit_answer=split == "train")
+        if split == "train":
+            rows = _with_room(rows, train, pieces, budget)
         with TemporaryDirectory(dir=folder, prefix=f".{split}-", suffix=PARTIAL) as cache:
             assembled = functools.partial(_assemble_batch, source=source, pieces=pieces, budget=budget)
             dataset = _make_dataset(rows, assembled, workers=config.num_workers, name=split, cache=Path(cache))
             with atomic_folder(folder / split) as partial:
                 dataset.select_columns(["sample", "input_ids", "prompt_length"]).save_to_disk(partial, num_shards=1)
             written[split] = _describe(dataset, split)
+            _warn_if_crowded(written[split], config, split)
             tracker.text(f"tokenize/{split}", f"```\n{tokenizer.decode(dataset[0]['input_ids'])}\n```")
     write_json(
         folder / "meta.json",
@@ -134,6 +139,25 @@ def _source(
     return rows, source
 
 
+def _with_room(rows: Ints, train: Samples, pieces: Pieces, budget: Budget) -> Ints:
+    """The train rows whose answer, never cut, fits the budget: all but a few with the longest titles."""
+    samples = train.take(rows)
+    latest = samples.recent(1, pieces.num_items)[:, 0]
+    needed = least_tokens(pieces, domain=samples.domain, target=samples.target, latest=latest)
+    fits = needed <= budget.max_tokens
+    if fits.mean() < LEAST_FITTING:
+        raise InputError(
+            f"prompts.max_tokens={budget.max_tokens} is too small: only {100 * fits.mean():.0f} % of the train "
+            f"samples have room for their answer and one item; {int(np.percentile(needed, 99))} would do for 99 %"
+        )
+    if not fits.all():
+        log.warning(
+            "%d of %d train samples left out: their answers do not fit in prompts.max_tokens=%d (the longest needs %d)",
+            int((~fits).sum()), len(rows), budget.max_tokens, int(needed.max()),
+        )  # fmt: skip
+    return rows[fits]
+
+
 def _make_dataset(
     rows: Ints, assembled: Callable[[dict[str, list[int]]], pa.Table], *, workers: int, name: str, cache: Path
 ) -> Any:  # Any: datasets is untyped
@@ -186,6 +210,15 @@ def _describe(dataset: Any, split: str) -> dict[str, float]:  # Any: datasets is
         facts["mean_neighbours"],
     )  # fmt: skip
     return facts
+
+
+def _warn_if_crowded(facts: dict[str, float], config: PromptsConfig, split: str) -> None:
+    if config.num_neighbours and facts["share_with_neighbours"] < CROWDED:
+        log.warning(
+            "%s: only %.0f %% of the prompts have room for a kindred user; raise prompts.max_tokens (%d) or lower "
+            "prompts.max_history (%d) or prompts.max_item_tokens (%d)",
+            split, 100 * facts["share_with_neighbours"], config.max_tokens, config.max_history, config.max_item_tokens,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

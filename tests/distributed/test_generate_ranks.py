@@ -4,12 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from launch.artifacts import sha256_file
 from launch.distributed import World
 from launch.tracking import Tracker
 from tests.ranks import run_ranks
-from tests.tiny_generation import CONSTRAINED, FREE, generate_alone, write_answerable_run
+from tests.tiny_generation import CONSTRAINED, FREE, generate_alone, parts_alone, write_answerable_run
 from training.config import GenerationConfig
 from training.generate import generate
 
@@ -36,12 +37,9 @@ def test_a_run_killed_on_two_ranks_ends_on_one_with_the_same_bytes(tmp_path: Pat
     write_answerable_run(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     run_ranks(generate_on, 2, tmp_path / "whole", CONSTRAINED)
-    second_rank = [path for path in (tmp_path / "whole/generated/parts/valid").iterdir() if int(path.stem) % 2]
-    assert second_rank
-    for part in second_rank:
-        place = tmp_path / "killed" / part.relative_to(tmp_path / "whole")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(part, place)
+    second_of_two = World(rank=1, size=2, local_rank=1, device=torch.device("cpu"))  # the first was killed at once
+    parts = parts_alone(CONSTRAINED, tmp_path / "killed", "valid", second_of_two)
+    assert [part.is_file() for part in parts[:4]] == [False, True, False, True]
     generate_alone(CONSTRAINED, tmp_path / "killed")
     for name in FILES:
         assert sha256_file(tmp_path / "killed" / name) == sha256_file(tmp_path / "whole" / name)

@@ -10,11 +10,18 @@ from evaluation.evaluate import evaluate
 from evaluation.mixture import Mixture
 from evaluation.ranked_lists import RankedLists, read_lists, write_lists
 from launch.errors import InputError
+from launch.tracking import Tracker
 from pairs.tables import Items, Pair, load_pair, load_samples
 from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
 from training.asking import find_domain, match_history
+from training.base_model import load_tokenizer_folder
+from training.config import PromptsConfig
 from training.final_ranking import fit_scorers, rank_finally
+from training.generation import read_prompts
+from training.kindred import read_neighbours
+from training.new_prompt import one_sample, write_prompt
+from training.tokenize_prompts import tokenize_prompts
 
 TITLES = ["Red paper", "Soft brush: large", "Steel desk", "Red paper", "Stapler"]
 PAIR = Pair(
@@ -76,6 +83,26 @@ def random_lists(run_dir: Path, system: str, seed: int) -> None:
         in_domain = [[True, bool(rng.random() < 0.8)] for _ in range(len(samples))]
         extra = {"in_domain": in_domain} if system == "llm" else None
         write_lists(run_dir / f"lists/{system}_{split}.parquet", RankedLists(samples.sample, items, scores), extra)
+
+
+def test_the_prompt_of_a_known_history_is_the_one_that_tokenize_wrote(tmp_path: Path) -> None:
+    write_tiny_run(tmp_path)
+    config = PromptsConfig(scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3)
+    tokenize_prompts(config, run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
+    pair, train, test = load_pair(tmp_path), load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
+    tokenizer = load_tokenizer_folder(tmp_path / "prompts/tokenizer")
+    neighbours = read_neighbours(tmp_path, "test", samples=test, train=train)
+    written = read_prompts(tmp_path, "test", max_samples=None, seed=1)
+    for row, sample in enumerate(written.sample):
+        place = int(test.row_of(np.array([sample]))[0])
+        asked = one_sample(test.history_of(place).tolist(), int(test.domain[place]))
+        rows = neighbours.matrix(np.array([place]))[0]
+        prompt, num_shown = write_prompt(
+            asked, train.sample[rows].tolist(), run_dir=tmp_path, pair=pair, train=train, tokenizer=tokenizer,
+            config=config,
+        )  # fmt: skip
+        assert [prompt] == written.prompts(np.array([row]))
+        assert num_shown <= config.num_neighbours
 
 
 def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_path: Path) -> None:

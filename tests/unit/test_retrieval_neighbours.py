@@ -108,6 +108,8 @@ def test_with_times_no_neighbour_ends_after_the_target(tmp_path: Path) -> None:
             rows += len(neighbours) == 4
     assert rows > 50
     assert read_json(tmp_path / "neighbours" / "meta.json")["past_only"] is True
+    num_short = sum(part["num_short"] for part in read_json(tmp_path / "neighbours" / "quality.json").values())
+    assert num_short == sum(len(load_samples(tmp_path, split)) for split in SPLITS) - rows > 0
 
 
 def test_past_only_needs_times(tmp_path: Path) -> None:

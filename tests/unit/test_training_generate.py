@@ -12,7 +12,7 @@ from evaluation.ranked_lists import NO_ITEM, read_lists
 from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
 from pairs.tables import load_pair, load_samples
-from tests.tiny_generation import ALONE, CONSTRAINED, FREE, generate_alone, write_answerable_run
+from tests.tiny_generation import ALONE, CONSTRAINED, FREE, generate_alone, parts_alone, write_answerable_run
 from training.config import GenerationConfig
 from training.generation import plan_batches, read_prompts
 
@@ -106,16 +106,34 @@ def test_one_prompt_at_a_time_gives_the_same_answers(
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(answerable: Path, free_run: Path, tmp_path: Path) -> None:
     """What a kill leaves: some parts, none half-written; they are not made again."""
     shutil.copytree(answerable, tmp_path / "run")
-    parts = sorted((free_run / "generated/parts").rglob("*.parquet"))
-    assert len(parts) > 4
+    parts = parts_alone(FREE, tmp_path / "run", "valid")
+    assert len(parts) > 2
     for part in parts[::2]:
-        place = tmp_path / "run" / part.relative_to(free_run)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(part, place)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run/generated/parts").rglob("*.parquet")}
+        part.unlink()
+    sealed = {path: path.stat().st_ino for path in parts[1::2]}
+    assert parts_alone(FREE, tmp_path / "run", "valid") == parts
+    assert {path: path.stat().st_ino for path in sealed} == sealed
     generate_alone(FREE, tmp_path / "run")
     assert digests(tmp_path / "run") == digests(free_run)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not list((tmp_path / "run/generated/parts").iterdir())
+
+
+def test_a_split_that_was_written_whole_is_not_answered_again(
+    answerable: Path, free_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(answerable, tmp_path / "run")
+    (tmp_path / "run/lists").mkdir()
+    kept = Path(shutil.copy2(free_run / FILES[0], tmp_path / "run" / FILES[0]))
+    before = kept.stat().st_ino
+    generate_alone(FREE, tmp_path / "run")
+    assert kept.stat().st_ino == before
+    assert digests(tmp_path / "run") == digests(free_run)
+
+
+def test_titles_are_ranked_by_probability_and_free_text_by_its_mean_token() -> None:
+    assert GenerationConfig(mode="constrained").resolved_length_penalty == 0
+    assert GenerationConfig(mode="free").resolved_length_penalty == 1
+    assert GenerationConfig(mode="free", length_penalty=0.0).resolved_length_penalty == 0
 
 
 def test_batches_hold_every_prompt_once_within_the_token_budget() -> None:
@@ -141,7 +159,8 @@ def test_prompts_are_read_without_their_answers(answerable: Path) -> None:
     import datasets
 
     written = datasets.load_from_disk(str(answerable / "prompts/valid"))
-    assert prompts.prompt(3) == written[3]["input_ids"][: written[3]["prompt_length"]]
+    expected = [written[row]["input_ids"][: written[row]["prompt_length"]] for row in (3, 0)]
+    assert prompts.prompts(np.array([3, 0])) == expected
 
 
 def test_a_run_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:

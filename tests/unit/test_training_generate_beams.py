@@ -7,15 +7,18 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.beam_search import Beams, FreeText, TitlesOnly, search_beams
+from training.beam_search import Beams, Results, search_beams
+from training.choices import Continuations, FreeText, TitlesOnly
 from training.title_trie import TitleTrie, TrieOnDevice, build_trie
 
-VOCAB, END, PAD = 60, 1, 0
+VOCAB, END, PAD = 12, 1, 0
+SHARPNESS = 2.0
 CPU = torch.device("cpu")
 GENERATOR = np.random.default_rng(3)
-TITLES = [[*GENERATOR.integers(2, 20, size=GENERATOR.integers(1, 6)).tolist(), END] for _ in range(120)]
+TITLES = [[*GENERATOR.integers(2, VOCAB, size=GENERATOR.integers(1, 7)).tolist(), END] for _ in range(120)]
 DOMAINS = np.array([0] * 60 + [1] * 60)
-PROMPTS = [GENERATOR.integers(2, VOCAB, size=length).tolist() for length in (3, 17, 9, 1, 30)]
+LENGTHS = (3, 17, 9, 1, 30, 12, 5, 24, 8, 2, 19, 7, 28, 4, 15)
+PROMPTS = [GENERATOR.integers(2, VOCAB, size=length).tolist() for length in LENGTHS]
 
 
 def tiny_llama(**changes: Any) -> Any:
@@ -25,7 +28,9 @@ def tiny_llama(**changes: Any) -> Any:
         "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.4,
         "bos_token_id": None, "eos_token_id": END, "pad_token_id": PAD,
     }  # fmt: skip
-    return LlamaForCausalLM(LlamaConfig(**{**sizes, **changes})).train(False)
+    model = LlamaForCausalLM(LlamaConfig(**{**sizes, **changes})).train(False)
+    model.lm_head.weight.data *= SHARPNESS
+    return model.double()  # in float32 the order of two beams can be a matter of rounding
 
 
 def titles_trie(max_tokens: int = 99) -> TitleTrie:
@@ -160,3 +165,17 @@ def test_the_trie_holds_what_a_nested_dictionary_holds() -> None:
 
     assert unfold(0) == nested
     assert sorted(trie.items.tolist()) == list(range(len(TITLES)))
+
+
+def test_only_beams_that_cannot_win_any_more_are_dropped() -> None:
+    rows = torch.tensor([0])
+    results = Results(1, 2, 5, CPU, torch.float64)
+    running = torch.tensor([[-0.9, -1.1, -3.0]])
+    assert results.drop_beaten(rows, running, 2, 0.0).tolist() == running.tolist()  # no results to be beaten by
+    ids = torch.zeros((1, 2), dtype=torch.long)
+    both = torch.ones((1, 2), dtype=torch.bool)
+    ended = Continuations(scores=torch.tensor([[-0.5, -1.0]]), beam=ids, token=ids, node=ids, ends=both)
+    results.add(rows, ended, ids[:, :, None], both, 1, 0.0)
+    assert results.drop_beaten(rows, running, 2, 0.0).tolist() == [[pytest.approx(-0.9), -np.inf, -np.inf]]
+    assert results.drop_beaten(rows, running - 1.2, 2, 1.0).tolist() == [[-np.inf] * 3]  # -2.1 / 2 tokens < -1.0
+    assert results.drop_beaten(rows, running - 1.0, 2, 1.0).tolist() == (running - 1.0).tolist()

@@ -1,0 +1,1 @@
+"""Dual-graph sequential model and its DDP pretraining."""

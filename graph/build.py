@@ -1,0 +1,156 @@
+"""Build what a model propagates over and draws evidence from, out of the train samples and the catalogue."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+
+from graph.companions import build_companion_graph
+from graph.edges import Companions, companion_pairs, successor_edges
+from graph.evidence import EvidenceGraph
+from graph.item_graph import ItemGraph, as_edge_index, build_item_graph
+from graph.presets import GraphSettings
+from graph.words import Floats, WordTables
+from pairs.tables import Ints, Items, Samples
+
+
+@dataclass(frozen=True)
+class AttributeGraph:
+    """The bipartite graph of items and attributes, rows summing to 1; nodes are the items, then the attributes."""
+
+    adjacency: EdgeIndex
+    weight_E: Tensor
+
+    def neighbour_mean(self, table_NK: Tensor) -> Tensor:
+        """Each node's neighbours' rows, averaged; zeros where there are none."""
+        mean_NK: Tensor = self.adjacency.matmul(table_NK, self.weight_E)
+        return mean_NK
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """Everything that is not a parameter; nothing of it comes from valid or test samples."""
+
+    mixed: ItemGraph
+    """Item to the next one of the history."""
+    within: ItemGraph
+    """Item to the next one of its own domain; X and Y are two components of it."""
+    attributes: AttributeGraph
+    num_items: int
+    num_x: int
+    num_attributes: int
+    evidence: tuple[EvidenceGraph, EvidenceGraph] | None
+
+    def ids(self, domain: int) -> range:
+        """The global ids of one domain's items."""
+        return range(self.num_x) if domain == 0 else range(self.num_x, self.num_items)
+
+    def to(self, device: torch.device) -> "Graphs":
+        """On `device`; the same object where it is there already."""
+        return self if device.type == "cpu" else _moved(self, device)
+
+
+def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphSettings) -> Graphs:
+    """The graphs, on the CPU; `text_IK` are the items' text vectors."""
+    item_graphs = [
+        build_item_graph(
+            successor_edges(train, items.domain, within_domain=within),
+            num_items=items.num_items,
+            edge_weight=settings.edge_weight,
+        )
+        for within in (False, True)
+    ]
+    return Graphs(
+        mixed=item_graphs[0],
+        within=item_graphs[1],
+        attributes=_attribute_graph(words),
+        num_items=items.num_items,
+        num_x=items.num_x,
+        num_attributes=words.attributes.shape[1],
+        evidence=_evidence_graphs(train, items, words, text_IK, settings) if settings.evidence else None,
+    )
+
+
+def _attribute_graph(words: WordTables) -> AttributeGraph:
+    has = words.attributes
+    both = sp.csr_matrix(sp.bmat([[None, has], [has.T, None]], format="csr", dtype=np.float32))
+    both.sort_indices()
+    row = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr))
+    degree = np.maximum(np.diff(both.indptr), 1).astype(np.float32)
+    adjacency = as_edge_index(row.astype(np.int64), both.indices.astype(np.int64), both.shape)
+    return AttributeGraph(adjacency, torch.from_numpy(1.0 / degree[row]))
+
+
+def _evidence_graphs(
+    train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphSettings
+) -> tuple[EvidenceGraph, EvidenceGraph]:
+    pairs = companion_pairs(train, window=settings.window)
+    x_graph, y_graph = (
+        _evidence_graph(train, items, words, pairs, settings, domain=domain, text_IK=text_IK)
+        for domain in (0, 1)
+    )
+    return x_graph, y_graph
+
+
+def _evidence_graph(
+    train: Samples,
+    items: Items,
+    words: WordTables,
+    pairs: Companions,
+    settings: GraphSettings,
+    *,
+    domain: int,
+    text_IK: Floats,
+) -> EvidenceGraph:
+    ids = items.ids(domain)
+    tfidf = words.tfidf
+    user_C, item_C = _user_items(train)
+    own = sp.csr_matrix(tfidf[ids.start : ids.stop])
+    row = np.repeat(np.arange(len(ids)), np.diff(own.indptr))
+    return EvidenceGraph(
+        first=ids.start,
+        size=len(ids),
+        companions=build_companion_graph(
+            pairs,
+            ids,
+            num_items=items.num_items,
+            likeness_of=text_IK,
+            max_companions=settings.max_companions,
+        ),
+        num_users_I=torch.from_numpy(np.bincount(item_C, minlength=items.num_items + 1).astype(np.float32)),
+        own_offsets_U=torch.from_numpy(np.searchsorted(user_C, np.append(pairs.users, np.iinfo(np.int64).max))),
+        own_item_C=torch.from_numpy(item_C),
+        word_offsets_I=torch.from_numpy(np.append(tfidf.indptr, tfidf.indptr[-1]).astype(np.int64)),
+        word_C=torch.from_numpy(tfidf.indices.astype(np.int64)),
+        tfidf_C=torch.from_numpy(tfidf.data.astype(np.float32)),
+        num_words=tfidf.shape[1],
+        domain_words=as_edge_index(row.astype(np.int64), own.indices.astype(np.int64), own.shape),
+        domain_tfidf=torch.from_numpy(own.data.astype(np.float32)),
+    )
+
+
+def _user_items(train: Samples) -> tuple[Ints, Ints]:
+    """Each train user's items once, in order of user."""
+    users, row = np.unique(train.user, return_inverse=True)
+    rows = np.concatenate([np.repeat(row, train.lengths), row])
+    width = int(max(train.history.max(initial=0), train.target.max(initial=0))) + 1
+    cells = np.unique(rows * width + np.concatenate([train.history, train.target]))
+    return users[cells // width], cells % width
+
+
+def _moved(value: Any, device: torch.device) -> Any:  # Any: walks whatever a dataclass holds
+    if isinstance(value, EdgeIndex):
+        return value.to(device).fill_cache_()
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(_moved(part, device) for part in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return dataclasses.replace(value, **{name: _moved(getattr(value, name), device) for name in names})
+    return value

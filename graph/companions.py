@@ -1,0 +1,117 @@
+"""The co-occurrence graph towards one domain: an item's companions there, with the counts of a user taken out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graph.edges import NUM_GAPS, Companions
+from graph.words import Floats
+from pairs.tables import Ints
+
+
+@dataclass(frozen=True)
+class FoundPairs:
+    """Pairs of one history item and one candidate each, P of them."""
+
+    entry_P: Tensor
+    """Index of the history item among those asked for."""
+    candidate_P: Tensor
+    """The companion, counted from the domain's first item."""
+    gap_counts_PG: Tensor
+    """Users that have both, by distance class; own counts taken out."""
+    likeness_P: Tensor
+    """Cosine of the two items' text."""
+
+
+@dataclass(frozen=True)
+class CompanionGraph:
+    """Companions in one domain, by item of both domains; row num_items, the padding's, is empty."""
+
+    offsets_I: Tensor  # [I + 2]
+    candidate_E: Tensor
+    gap_counts_EG: Tensor
+    likeness_E: Tensor
+    least_I: Tensor  # [I + 1], pairs that fewer users share are left out
+    users_U: Tensor  # ascending user ids
+    user_offsets_U: Tensor  # [U + 1]
+    user_pair_C: Tensor
+    user_gap_C: Tensor
+
+    def pairs_of(self, item_N: Tensor, user_N: Tensor | None) -> FoundPairs:
+        """The companions of each item; with `user_N`, as if that user's train samples did not exist."""
+        entry_P, pair_P = expand(self.offsets_I, item_N)
+        counts_PG = self.gap_counts_EG[pair_P]
+        if user_N is not None:
+            counts_PG = counts_PG - self._own_counts(user_N[entry_P], pair_P)
+        # The same threshold after the own counts are out: else a pair that stays would tell that the user has it.
+        kept_P = counts_PG.sum(dim=1) >= self.least_I[item_N][entry_P]
+        entry_P, pair_P = entry_P[kept_P], pair_P[kept_P]
+        return FoundPairs(entry_P, self.candidate_E[pair_P], counts_PG[kept_P], self.likeness_E[pair_P])
+
+    def _own_counts(self, user_P: Tensor, pair_P: Tensor) -> Tensor:
+        """What each pair owes to the user who asks [P, NUM_GAPS]: at most one count, in one class."""
+        asking_A, place_P = user_P.unique(return_inverse=True)
+        index_A = torch.searchsorted(self.users_U, asking_A).clamp_max(len(self.users_U) - 1)
+        known_A = self.users_U[index_A] == asking_A
+        asker_C, own_C = expand(self.user_offsets_U, index_A[known_A])
+        num_pairs = max(1, len(self.candidate_E))
+        key_C = torch.nonzero(known_A)[:, 0][asker_C] * num_pairs + self.user_pair_C[own_C]  # ascending
+        counts_PG = torch.zeros(len(pair_P), NUM_GAPS, device=pair_P.device)
+        if len(key_C) == 0 or len(pair_P) == 0:
+            return counts_PG
+        key_P = place_P * num_pairs + pair_P
+        found_P = torch.searchsorted(key_C, key_P).clamp_max(len(key_C) - 1)
+        hit_P = torch.nonzero(key_C[found_P] == key_P)[:, 0]
+        counts_PG[hit_P, self.user_gap_C[own_C[found_P[hit_P]]]] = 1.0
+        return counts_PG
+
+
+def build_companion_graph(
+    pairs: Companions, ids: range, *, num_items: int, likeness_of: Floats, max_companions: int
+) -> CompanionGraph:
+    """The part of `pairs` whose second item is one of `ids`; `likeness_of` are the items' text vectors [I, K]."""
+    inside = (pairs.target >= ids.start) & (pairs.target < ids.stop)
+    source, target = pairs.source[inside], pairs.target[inside]
+    new_row = np.cumsum(inside) - 1
+    kept = inside[pairs.user_pair]
+    before_C = np.concatenate([[0], np.cumsum(kept)])
+    counts = pairs.gap_counts[inside]
+    return CompanionGraph(
+        offsets_I=torch.from_numpy(np.searchsorted(source, np.arange(num_items + 2)).astype(np.int64)),
+        candidate_E=torch.from_numpy(target - ids.start),
+        gap_counts_EG=torch.from_numpy(counts),
+        likeness_E=torch.from_numpy(_likeness(likeness_of, source, target)),
+        least_I=torch.from_numpy(_least(source, counts.sum(axis=1), num_items, max_companions)),
+        users_U=torch.from_numpy(pairs.users),
+        user_offsets_U=torch.from_numpy(before_C[pairs.user_offsets].astype(np.int64)),
+        user_pair_C=torch.from_numpy(new_row[pairs.user_pair[kept]].astype(np.int64)),
+        user_gap_C=torch.from_numpy(pairs.user_gap[kept]),
+    )
+
+
+def expand(offsets: Tensor, row_N: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells of CSR rows, one row after the other: (which of `row_N`, which cell)."""
+    start_N, length_N = offsets[row_N], offsets[row_N + 1] - offsets[row_N]
+    entry_P = torch.repeat_interleave(torch.arange(len(row_N), device=row_N.device), length_N)
+    first_N = length_N.cumsum(0) - length_N
+    return entry_P, torch.arange(len(entry_P), device=row_N.device) - (first_N - start_N)[entry_P]
+
+
+def _likeness(vectors: Floats, source: Ints, target: Ints) -> Floats:
+    likeness = np.empty(len(source), dtype=np.float32)
+    for start in range(0, len(source), 1 << 18):
+        part = slice(start, start + (1 << 18))
+        likeness[part] = np.einsum("ek,ek->e", vectors[source[part]], vectors[target[part]])
+    return likeness
+
+
+def _least(source: Ints, users: Floats, num_items: int, max_companions: int) -> Floats:
+    """For every item the smallest number of shared users, at least 1, that leaves at most `max_companions` [I + 1]."""
+    least = np.ones(num_items + 1, dtype=np.float32)
+    first = np.searchsorted(source, np.arange(num_items + 1))
+    for item in np.flatnonzero(np.diff(first) > max_companions):
+        shared = np.sort(users[first[item] : first[item + 1]])[::-1]
+        least[item] = shared[max_companions] + 1
+    return least

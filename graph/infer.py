@@ -1,0 +1,65 @@
+"""Ask a trained graph model about any history: user vectors and a ranking of the asked domain."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from evaluation.ranked_lists import RankedLists, top_k
+from graph.load import Prepared, load_trained
+from graph.presets import GraphSettings
+from graph.ranker import GraphRanker
+from graph.ranking import Judge
+from launch.distributed import World
+from pairs.tables import Ints, Samples
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one history."""
+
+    items: Ints
+    """[K] the domain's items outside the history, best first."""
+    scores: npt.NDArray[np.float32]
+    """[K]"""
+    vector: npt.NDArray[np.float32]
+    """[2 d] the user's vector towards the domain."""
+
+
+class TrainedGraph:
+    """The model of a finished run; histories are item ids, oldest first, of both domains."""
+
+    def __init__(self, prepared: Prepared, settings: GraphSettings, ranker: GraphRanker, world: World) -> None:
+        self.pair = prepared.pair
+        self._graphs = prepared.graphs
+        self._settings = settings
+        self._ranker = ranker
+        self._world = world
+        with torch.no_grad():
+            self._tables = ranker.model.propagate(prepared.graphs, None)
+
+    @classmethod
+    def open(cls, run_dir: Path, world: World) -> "TrainedGraph":
+        """Load it; on every rank its own copy."""
+        return cls(*load_trained(run_dir, world), world)
+
+    @torch.no_grad()
+    def ask(self, history: list[int], domain: int, *, depth: int) -> Answer:
+        """Rank the domain's items for one history, which may be empty or lack a domain."""
+        pad = self._graphs.num_items
+        recent = history[-self._settings.max_history :]
+        padded = [pad] * (self._settings.max_history - len(recent)) + recent
+        history_1L = torch.tensor([padded], dtype=torch.int64, device=self._world.device)
+        scores_1D, vector_1K = self._ranker.rank(self._graphs, self._tables, history_1L, domain)
+        scores, ids = scores_1D.cpu().numpy().copy(), np.array(self._graphs.ids(domain))
+        scores[0, np.isin(ids, history)] = -np.inf
+        items, best = top_k(scores, depth, ids)
+        found = best[0] > -np.inf
+        return Answer(items[0][found], best[0][found], vector_1K[0].cpu().numpy())
+
+    @torch.no_grad()
+    def rank(self, samples: Samples, *, depth: int) -> RankedLists:
+        """Lists of any samples, each of its own target domain, as the stage exports them."""
+        return Judge(self._ranker, self._graphs, self._settings, self._world).lists(samples, depth)

@@ -1,0 +1,84 @@
+"""Put a model together from a run folder: catalogue, train samples, text vectors, settings; and weights, once trained."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from graph.build import Graphs, build_graphs
+from graph.presets import GraphSettings
+from graph.ranker import GraphRanker
+from graph.words import Floats, read_words, text_vectors, unit_rows
+from launch.artifacts import atomic_file, read_json, write_json
+from launch.distributed import World
+from launch.errors import InputError
+from pairs.tables import Pair, Samples, load_pair, load_samples
+
+TEXT_DIM = 128
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What training begins with."""
+
+    pair: Pair
+    train: Samples
+    graphs: Graphs
+    text_IK: Floats
+
+
+def prepare(run_dir: Path, settings: GraphSettings, world: World) -> Prepared:
+    """Read the pair, build the graphs. Rank 0 leaves the text vectors in `graph/`, so that all have the same."""
+    pair, train = load_pair(run_dir), load_samples(run_dir, "train")
+    items = pair.items
+    for domain in (0, 1):
+        if len(items.ids(domain)) == 0:
+            raise InputError(f"{run_dir}/pair/items.parquet: domain {pair.domain_names[domain]} has no item")
+    if len(train) < max(2, world.size):
+        raise InputError(f"{run_dir}/pair/train.parquet: {len(train)} samples are too few for {world.size} ranks")
+    words = read_words(items)
+    if world.is_main and not text_path(run_dir).is_file():
+        vectors = text_vectors(words.tfidf, max(TEXT_DIM, settings.dim), seed=0)
+        with atomic_file(text_path(run_dir)) as partial, partial.open("wb") as file:
+            np.save(file, vectors)
+    world.barrier()
+    text_IK: Floats = np.load(text_path(run_dir))
+    graphs = build_graphs(train, items, words, text_IK, settings).to(world.device)
+    return Prepared(pair, train, graphs, text_IK)
+
+
+def make_ranker(prepared: Prepared, settings: GraphSettings, *, seed: int, device: torch.device) -> GraphRanker:
+    """An untrained model; the same for the same seed, on every rank."""
+    torch.manual_seed(seed)
+    ranker = GraphRanker(prepared.graphs, settings)
+    if settings.initial == "text":
+        start_IK = unit_rows(prepared.text_IK[:, : settings.dim]) * settings.init_scale
+        ranker.model.start_from(torch.from_numpy(start_IK))
+    return ranker.to(device)
+
+
+def save_settings(run_dir: Path, settings: GraphSettings) -> None:
+    """Leave beside the weights what they belong to."""
+    write_json(run_dir / "graph" / "model.json", dataclasses.asdict(settings))
+
+
+def load_trained(run_dir: Path, world: World) -> tuple[Prepared, GraphSettings, GraphRanker]:
+    """The finished model of a run, in eval mode."""
+    folder = run_dir / "graph"
+    for name in ("model.json", "model.safetensors", text_path(run_dir).name):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: no such file; run `kinrec pretrain` first")
+    settings = GraphSettings(**read_json(folder / "model.json"))
+    prepared = prepare(run_dir, settings, world)
+    ranker = make_ranker(prepared, settings, seed=0, device=world.device)
+    ranker.load_state_dict(load_file(folder / "model.safetensors"))
+    return prepared, settings, ranker.eval()
+
+
+def text_path(run_dir: Path) -> Path:
+    """Where the items' text vectors are."""
+    return run_dir / "graph" / "text_vectors.npy"

@@ -1,0 +1,189 @@
+"""The dual-graph sequential model: item vectors from graphs, histories through three encoders, scores.
+
+Exploring User Retrieval Integration towards Large Language Models for Cross-Domain Sequential Recommendation
+(arXiv 2406.03085, section 4.1). Streams: S, the mixed history; X and Y, the history of one domain. In stream D
+
+    r_D(i) = sqrt(d) [ G_D(i) + E_D(i) ; W_D G_A(i) + W E_A(i) ],   H_D = Encoder_D(r_D(history))
+
+with G_D the propagated table E_D (graph S: mixed successors, X and Y: successors within the domain) and G_A that of the
+item-attribute graph. Next item: head(H_S) of any domain, head_D(H_S + H_D) within domain D.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from graph.build import Graphs
+from graph.encoder import Encoder, last_real
+from graph.noise import Noise
+from graph.propagation import Propagated, propagate
+
+STREAMS = ("S", "X", "Y")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One propagation's results."""
+
+    items: tuple[Propagated, Propagated, Propagated]
+    """Streams S, X, Y."""
+    attributes: Propagated
+
+
+@dataclass(frozen=True)
+class States:
+    """Encoded histories, zero where a stream has no item."""
+
+    shared_BLK: Tensor
+    x_BLK: Tensor
+    y_BLK: Tensor
+    is_x_BL: Tensor
+    is_y_BL: Tensor
+
+    @property
+    def real_BL(self) -> Tensor:
+        """Positions that are not padding."""
+        return self.is_x_BL | self.is_y_BL
+
+    def of(self, domain: int) -> tuple[Tensor, Tensor]:
+        """H_X or H_Y, and the positions it exists at."""
+        return (self.x_BLK, self.is_x_BL) if domain == 0 else (self.y_BLK, self.is_y_BL)
+
+
+class DualGraphModel(nn.Module):
+    """All parameters of the model; graphs are passed in."""
+
+    def __init__(
+        self,
+        graphs: Graphs,
+        *,
+        dim: int,
+        attribute_dim: int,
+        layers: int,
+        blocks: int,
+        max_history: int,
+        dropout: float,
+        propagation_dropout: float,
+        tie_head: bool,
+        init_scale: float,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.propagation_dropout = propagation_dropout
+        num_nodes = graphs.num_items + graphs.num_attributes
+        self.tables = nn.ParameterDict({s: nn.Parameter(torch.empty(graphs.num_items, dim)) for s in STREAMS})
+        self.attribute_table = nn.Parameter(torch.empty(num_nodes, attribute_dim))
+        self.biases = nn.ParameterDict({s: nn.Parameter(torch.zeros(layers, dim)) for s in STREAMS})
+        self.attribute_bias = nn.Parameter(torch.zeros(layers, attribute_dim))
+        self.propagated_map = nn.ModuleDict({s: nn.Linear(attribute_dim, dim, bias=False) for s in STREAMS})
+        self.own_map = nn.Linear(attribute_dim, dim, bias=False)
+        self.encoders = nn.ModuleDict(
+            {s: Encoder(2 * dim, max_history=max_history, blocks=blocks, dropout=dropout) for s in STREAMS}
+        )
+        sizes = [len(graphs.ids(domain)) for domain in (0, 1)]
+        self.head_bias = nn.ParameterList([nn.Parameter(torch.zeros(size)) for size in sizes])
+        self.head = nn.ParameterList([] if tie_head else [nn.Parameter(torch.empty(n, 2 * dim)) for n in sizes])
+        for table in (*self.tables.values(), self.attribute_table):
+            nn.init.normal_(table, std=init_scale)
+        for weight in self.head:
+            nn.init.normal_(weight, std=1 / math.sqrt(2 * dim))
+
+    def start_from(self, vectors_IK: Tensor) -> None:
+        """Let the three item tables begin as these vectors (already scaled)."""
+        with torch.no_grad():
+            for table in self.tables.values():
+                table.copy_(vectors_IK)
+
+    def propagate(self, graphs: Graphs, noise: Noise | None) -> Tables:
+        """Propagate all tables once."""
+        p = self.propagation_dropout
+        of_stream = {"S": graphs.mixed, "X": graphs.within, "Y": graphs.within}
+        s, x, y = (
+            propagate(of_stream[name], self.tables[name], self.biases[name], noise, dropout=p) for name in STREAMS
+        )
+        attributes = propagate(graphs.attributes, self.attribute_table, self.attribute_bias, noise, dropout=p)
+        return Tables((s, x, y), attributes)
+
+    def halves(
+        self, tables: Tables, stream: int, item_P: Tensor, without: tuple[Graphs, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The two halves of r(i) without the factor sqrt(d), each [P, d].
+
+        Args:
+            without: the graphs, and for each item the one whose edge from it is to be taken out (see Propagated).
+        """
+        name, table = STREAMS[stream], tables.items[stream]
+        if without is None:
+            propagated_PK = table.at(item_P)
+        else:
+            graphs, target_P = without
+            propagated_PK = table.without_edges(graphs.mixed if stream == 0 else graphs.within, item_P, target_P)
+        collaborative_PK = propagated_PK + nn.functional.embedding(item_P, self.tables[name])
+        by_words_PK = self.propagated_map[name](tables.attributes.at(item_P)) + self.own_map(
+            nn.functional.embedding(item_P, self.attribute_table)
+        )
+        return collaborative_PK, by_words_PK
+
+    def item_vectors(self, halves: tuple[Tensor, Tensor]) -> Tensor:
+        """r(i) [P, 2 d]."""
+        return math.sqrt(self.dim) * torch.cat(halves, dim=1)
+
+    def embed(
+        self,
+        tables: Tables,
+        stream: int,
+        history_BL: Tensor,
+        real_BL: Tensor,
+        *,
+        without: tuple[Graphs, Tensor] | None = None,
+    ) -> Tensor:
+        """r of the items at the positions `real_BL`, zeros elsewhere [B, L, 2 d]."""
+        item_P = history_BL[real_BL]
+        edges = None if without is None else (without[0], without[1][real_BL])
+        r_PK = self.item_vectors(self.halves(tables, stream, item_P, edges))
+        x_BLK = torch.zeros(*history_BL.shape, r_PK.shape[1], dtype=r_PK.dtype, device=r_PK.device)
+        return x_BLK.masked_scatter(real_BL[:, :, None], r_PK)
+
+    def encode(
+        self,
+        graphs: Graphs,
+        tables: Tables,
+        history_BL: Tensor,
+        noise: Noise | None,
+        *,
+        next_any_BL: Tensor | None = None,
+        next_own_BL: Tensor | None = None,
+    ) -> States:
+        """H_S, H_X, H_Y of left-padded histories.
+
+        Args:
+            next_any_BL, next_own_BL: the items whose edges from each position are taken out of the graphs, the mixed
+                one and those within a domain; padding where there is none.
+        """
+        is_x_BL = history_BL < graphs.num_x
+        is_y_BL = (history_BL >= graphs.num_x) & (history_BL < graphs.num_items)
+        states = []
+        for stream, real_BL in enumerate((is_x_BL | is_y_BL, is_x_BL, is_y_BL)):
+            targets_BL = next_any_BL if stream == 0 else next_own_BL
+            without = None if targets_BL is None else (graphs, targets_BL)
+            x_BLK = self.embed(tables, stream, history_BL, real_BL, without=without)
+            states.append(self.encoders[STREAMS[stream]](x_BLK, real_BL, noise))
+        return States(states[0], states[1], states[2], is_x_BL, is_y_BL)
+
+    def scores(self, graphs: Graphs, tables: Tables, states_PK: Tensor, domain: int) -> Tensor:
+        """The head: scores of every item of a domain [P, size]."""
+        bias_D = self.head_bias[domain]
+        if len(self.head):
+            return states_PK @ self.head[domain].T + bias_D
+        ids = graphs.ids(domain)
+        item_D = torch.arange(ids.start, ids.stop, device=states_PK.device)
+        vectors_DK = torch.cat(self.halves(tables, 0, item_D), dim=1)
+        return states_PK @ vectors_DK.T + bias_D
+
+    @staticmethod
+    def user_vectors(states: States, domain: int) -> Tensor:
+        """H_S[last] + H_D[last position of domain D] [B, 2 d]; a part whose domain the history lacks is zero."""
+        own_BLK, is_own_BL = states.of(domain)
+        return last_real(states.shared_BLK, states.real_BL) + last_real(own_BLK, is_own_BL)

@@ -1,0 +1,62 @@
+"""Pretrain the dual-graph sequential model; export rankings and user vectors.
+
+    torchrun --nproc-per-node 2 -m graph.pretrain --config demo
+"""
+
+import logging
+from pathlib import Path
+
+from graph.config import GraphConfig, resolve
+from graph.export import export_lists, export_vectors
+from graph.load import make_ranker, prepare, save_settings
+from graph.objective import Objective
+from graph.training import Trainer, save_weights
+from launch.distributed import World, init_world
+from launch.stage import entry_point, open_stage, parse_job
+from launch.tracking import Tracker, open_tracker
+from pairs.tables import load_samples
+
+log = logging.getLogger(__name__)
+
+
+def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
+    """Train, or go on training, until valid stops getting better; then write what other stages read."""
+    settings = resolve(config)
+    prepared = prepare(run_dir, settings, world)
+    objective = Objective(make_ranker(prepared, settings, seed=seed, device=world.device), settings).to(world.device)
+    log.info(
+        "graph model: %d parameters, world size %d, %d samples a step",
+        sum(weight.numel() for weight in objective.parameters()),
+        world.size,
+        settings.global_batch,
+    )
+    tracker.log({"world_size": world.size}, step=0)
+    trainer = Trainer(
+        objective,
+        prepared.graphs,
+        settings,
+        seed=seed,
+        folder=run_dir / "graph" / "checkpoints",
+        world=world,
+        tracker=tracker,
+    )
+    reached = trainer.fit(prepared.train, load_samples(run_dir, "valid"))
+    log.info("best epoch %d of %d: valid mrr %.4f", reached.best_epoch + 1, reached.epoch, reached.best_mrr)
+    objective.eval()
+    if world.is_main:
+        save_settings(run_dir, settings)
+        save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
+    export_lists(trainer.judge, run_dir, depth=settings.list_depth)
+    export_vectors(trainer.judge, run_dir)
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> None:
+    """Run the stage."""
+    job = parse_job(GraphConfig, "pretrain", argv)
+    with init_world() as world, open_stage(job, world), open_tracker(job, world) as tracker:
+        pretrain(job.config, run_dir=job.run_dir, seed=job.seed, world=world, tracker=tracker)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Full ranking outside training: target ranks, metrics, top lists, user vectors, in chunks shared over the ranks.
+
+Chunks are cut alike whatever the world size, and a rank takes whole ones: so every number is the same for any number
+of ranks, to the bit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.ranked_lists import RankedLists, top_k
+from graph.batches import Batch, make_batch, next_items, next_of_own_domain
+from graph.build import Graphs
+from graph.model import Tables
+from graph.presets import GraphSettings
+from graph.ranker import GraphRanker
+from launch.distributed import World
+from pairs.tables import Ints, Samples
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Samples of one target domain that are scored together."""
+
+    rows: Ints
+    domain: int
+
+
+def cut_chunks(samples: Samples, size: int) -> list[Chunk]:
+    """All samples once, by domain, at most `size` at a time."""
+    chunks = []
+    for domain in (0, 1):
+        rows = np.flatnonzero(samples.domain == domain)
+        chunks += [Chunk(rows[start : start + size], domain) for start in range(0, len(rows), size)]
+    return chunks
+
+
+def target_ranks(scores_BD: Tensor, target_B: Tensor, history_BL: Tensor, ids: range) -> Tensor:
+    """Rank of each target among the domain's items outside the history [B]; ties count against it.
+
+    Infinite where the target is itself in the history: it cannot be recommended.
+    """
+    allowed_BD = scores_BD.masked_fill(_in_history(history_BL, ids), -torch.inf)
+    own_B1 = allowed_BD.gather(1, (target_B - ids.start)[:, None])
+    rank_B = (allowed_BD >= own_B1).sum(dim=1).double()
+    return rank_B.masked_fill(own_B1[:, 0] == -torch.inf, torch.inf)
+
+
+def _in_history(history_BL: Tensor, ids: range) -> Tensor:
+    column_BL = history_BL - ids.start
+    inside_BL = (column_BL >= 0) & (column_BL < len(ids))
+    seen_BD = torch.zeros(len(history_BL), len(ids) + 1, dtype=torch.bool, device=history_BL.device)
+    seen_BD.scatter_(1, torch.where(inside_BL, column_BL, len(ids)), True)
+    return seen_BD[:, :-1]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained (or half trained) ranker with all that ranking needs."""
+
+    ranker: GraphRanker
+    graphs: Graphs
+    settings: GraphSettings
+    world: World
+
+    @torch.no_grad()
+    def metrics(self, samples: Samples) -> dict[str, float]:
+        """hr@10 and mrr over all samples of a split, history left out."""
+        totals = torch.zeros(3, dtype=torch.float64)
+        for chunk, batch, tables in self._chunks(samples):
+            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history_BL, chunk.domain)
+            whole_BL = _whole_histories(samples, chunk.rows, self.graphs.num_items).to(self.world.device)
+            rank_B = target_ranks(scores_BD, batch.target_B, whole_BL, self.graphs.ids(chunk.domain)).cpu()
+            totals += torch.stack([(rank_B <= 10).double().sum(), (1 / rank_B).sum(), torch.tensor(float(len(rank_B)))])
+        hits, reciprocal, count = self.world.sum(totals).tolist()
+        return {"hr@10": hits / max(1.0, count), "mrr": reciprocal / max(1.0, count)}
+
+    @torch.no_grad()
+    def lists(self, samples: Samples, depth: int) -> RankedLists:
+        """The best items of the target domain for every sample, history not left out; on all ranks."""
+        found: list[tuple[Ints, Ints, np.typing.NDArray[np.float32]]] = []
+        for chunk, batch, tables in self._chunks(samples):
+            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history_BL, chunk.domain)
+            ids = self.graphs.ids(chunk.domain)
+            found.append((samples.sample[chunk.rows], *top_k(scores_BD.cpu().numpy(), depth, np.array(ids))))
+        empty = (np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
+        columns = [np.concatenate(parts) for parts in zip(empty, *found, strict=True)]
+        sample, items, scores = (
+            torch.cat(self.world.gather(torch.from_numpy(column))).cpu().numpy() for column in columns
+        )
+        order = np.argsort(sample, kind="stable")
+        return RankedLists(sample[order], items[order], scores[order])
+
+    @torch.no_grad()
+    def vectors(self, samples: Samples, *, is_train: bool) -> Iterator[tuple[Ints, Tensor, Tensor]]:
+        """(rows, vectors towards X, towards Y) [B, 2 d] for this rank's chunks.
+
+        A train sample's own edges are out of the graphs as they were in training: a valid or test sample has none there.
+        """
+        drop = is_train and self.settings.drop_target_edges
+        for chunk, batch, tables in self._chunks(samples):
+            next_any_BL = next_items(batch, pad=self.graphs.num_items) if drop else None
+            next_own_BL = (
+                next_of_own_domain(batch, num_x=self.graphs.num_x, pad=self.graphs.num_items) if drop else None
+            )
+            model = self.ranker.model
+            states = model.encode(
+                self.graphs, tables, batch.history_BL, None, next_any_BL=next_any_BL, next_own_BL=next_own_BL
+            )
+            x_BK, y_BK = (model.user_vectors(states, domain) for domain in (0, 1))
+            yield chunk.rows, x_BK, y_BK
+
+    def _chunks(self, samples: Samples) -> Iterator[tuple[Chunk, Batch, Tables]]:
+        """This rank's chunks as batches, with the tables propagated now."""
+        tables = self.ranker.model.propagate(self.graphs, None)
+        chunks = cut_chunks(samples, self.settings.encode_batch)
+        for index in self.world.share(len(chunks)):
+            yield chunks[index], self._batch(samples, chunks[index].rows), tables
+
+    def _batch(self, samples: Samples, rows: Ints) -> Batch:
+        return make_batch(
+            samples,
+            rows,
+            max_history=self.settings.max_history,
+            pad=self.graphs.num_items,
+            device=self.world.device,
+        )
+
+
+def _whole_histories(samples: Samples, rows: Ints, pad: int) -> Tensor:
+    """Histories that are not cut to what the model sees [B, longest]."""
+    chosen = samples.take(rows)
+    return torch.from_numpy(chosen.recent(max(1, int(chosen.lengths.max(initial=0))), pad))

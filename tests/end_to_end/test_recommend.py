@@ -1,0 +1,75 @@
+"""`kinrec recommend` on a finished run: titles in, a ranked list of the asked domain out; mistakes end in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from launch.errors import InputError
+from pairs.tables import Pair, load_pair
+from tests.end_to_end.runs import kinrec
+from tests.tiny_generation import ALONE
+from training.recommend import Recommendation, recommend, render
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_run: Path) -> Pair:
+    return load_pair(tiny_run)
+
+
+def ask(run_dir: Path, *history: str, domain: str = "Kitchen", k: int = 5) -> Recommendation:
+    return recommend(run_dir, domain=domain, history=list(history), k=k, world=ALONE)
+
+
+@pytest.mark.slow
+def test_the_command_recommends_titles_of_the_asked_domain(tiny_run: Path, pair: Pair) -> None:
+    bought = [pair.items.titles[3], pair.items.titles[5]]
+    ended = kinrec("recommend", str(tiny_run), "--domain", "kitchen", "--history", *bought, "--k", "7", "--json")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    found = json.loads(ended.stdout)
+    assert found["domain"] == "Kitchen"
+    assert [match["item"] for match in found["history"]] == [3, 5]
+    items = [line["item"] for line in found["items"]]
+    assert len(set(items)) == 7
+    assert set(items) <= set(pair.items.ids(1))
+    assert [line["rank"] for line in found["items"]] == list(range(1, 8))
+    assert [line["title"] for line in found["items"]] == [pair.items.titles[item] for item in items]
+    scores = [line["score"] for line in found["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert found["kindred"][0]["bought"]
+
+
+@pytest.mark.slow
+def test_own_items_are_never_recommended_and_one_item_is_enough(tiny_run: Path, pair: Pair) -> None:
+    first = ask(tiny_run, pair.items.titles[90], k=80)
+    assert 90 not in {line.item for line in first.items}
+    assert {line.item for line in first.items} == set(pair.items.ids(1)) - {90}
+
+
+@pytest.mark.slow
+def test_the_list_depends_on_the_history_and_shows_who_was_asked(tiny_run: Path, pair: Pair) -> None:
+    one, other = ask(tiny_run, pair.items.titles[3]), ask(tiny_run, "Kitchen: " + pair.items.titles[100])
+    assert [line.item for line in one.items] != [line.item for line in other.items]
+    text = render(one)
+    assert pair.items.titles[3] in text
+    assert f"kindred user {one.kindred[0].user}" in text
+    assert all(line.title in text for line in one.items)
+
+
+@pytest.mark.slow
+def test_mistakes_are_told_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no domain 'Music' in the pair .*; ask for 'Food' or 'Kitchen'"):
+        ask(tiny_run, "coffee", domain="Music")
+    with pytest.raises(InputError, match=r"the history is empty"):
+        ask(tiny_run)
+    with pytest.raises(InputError, match=r"'qqzz': no title of either domain shares a word"):
+        ask(tiny_run, "coffee", "qqzz")
+    with pytest.raises(InputError, match=r"--k must be at least 1, got 0"):
+        ask(tiny_run, "coffee", k=0)
+    (tmp_path / "recipe.yaml").write_text((tiny_run / "recipe.yaml").read_text())
+    with pytest.raises(InputError, match=r"prepare has not finished; run `kinrec run tiny"):
+        ask(tmp_path, "coffee")
+    ended = kinrec("recommend", str(tmp_path / "nothing"), "--domain", "Food", "--history", "coffee")
+    assert ended.returncode == 2
+    assert "not the folder of a run" in ended.stderr.splitlines()[-1]
+    assert ended.stdout == ""

@@ -1,0 +1,1 @@
+"""Prompts, token batches, LLM fine-tuning and generation."""

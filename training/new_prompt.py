@@ -1,0 +1,67 @@
+"""The prompt of a user whom the run has never seen, as `tokenize` would have written it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from launch.artifacts import read_json
+from pairs.tables import Pair, Samples
+from training.assembly import Budget, assemble
+from training.config import PromptsConfig
+from training.kindred import Neighbours, PromptSource
+from training.prompts import build_pieces
+
+NEW_USER = -2
+"""A user id that no train user has; -1 means nobody."""
+
+
+def one_sample(history: Sequence[int], domain: int) -> Samples:
+    """A question as a sample; it has no target, and nothing may look at one."""
+    return Samples(
+        sample=np.zeros(1, dtype=np.int64),
+        user=np.full(1, NEW_USER, dtype=np.int64),
+        domain=np.full(1, domain, dtype=np.int64),
+        target=np.zeros(1, dtype=np.int64),
+        history=np.array(history, dtype=np.int64),
+        offsets=np.array([0, len(history)], dtype=np.int64),
+        history_time=None,
+        target_time=None,
+    )
+
+
+def write_prompt(
+    sample: Samples,
+    neighbour_samples: Sequence[int],
+    *,
+    run_dir: Path,
+    pair: Pair,
+    train: Samples,
+    tokenizer: PreTrainedTokenizerBase,
+    config: PromptsConfig,
+) -> tuple[list[int], int]:
+    """The prompt's tokens for one sample, and how many of the neighbours (train samples, nearest first) stand in it."""
+    assert len(sample) == 1, len(sample)
+    pieces = build_pieces(
+        tokenizer,
+        titles=pair.items.titles,
+        domains=pair.items.domain.tolist(),
+        domain_names=pair.domain_names,
+        max_item_tokens=config.max_item_tokens,
+    )
+    rows = train.row_of(np.array(neighbour_samples, dtype=np.int64)) if neighbour_samples else np.zeros(0, np.int64)
+    source = PromptSource(
+        samples=sample,
+        train=train,
+        neighbours=Neighbours(rows=rows, offsets=np.array([0, len(rows)])),
+        pad=pair.items.pad,
+        num_neighbours=config.num_neighbours,
+        max_history=config.max_history,
+        neighbour_items=config.neighbour_items,
+        with_target=False,
+    )
+    reserve = read_json(run_dir / "prompts" / "meta.json")["answer_tokens"]
+    budget = Budget(config.max_tokens, answer_reserve=reserve, fit_answer=False)
+    prompt = assemble(pieces, source.wanted(np.zeros(1, dtype=np.int64)), budget)
+    return prompt.tokens.tolist(), int(prompt.neighbours_shown[0])

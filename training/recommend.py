@@ -1,0 +1,196 @@
+"""Ask a trained run: titles of what someone bought in, a ranked list of titles of one domain out.
+
+python -m training.recommend runs/demo --domain office --history "art: sketch pad" --history "gel pens" --k 10
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.mixture import Mixture
+from graph.config import resolve
+from graph.infer import TrainedGraph
+from launch.artifacts import read_json
+from launch.config import Recipe, load_recipe
+from launch.distributed import World, init_world
+from launch.errors import InputError
+from launch.manifests import read_manifest
+from launch.stage import entry_point
+from launch.stages import STAGES
+from pairs.tables import Ints, Pair, load_pair, load_samples
+from retrieval.grounding import TitleGrounder
+from retrieval.lookup import KindredLookup, KindredUser
+from training.answering import load_answerer
+from training.asking import Matched, find_domain, match_history
+from training.config import PromptsConfig
+from training.final_ranking import Final, fit_scorers, rank_finally
+from training.new_prompt import one_sample, write_prompt
+
+SHOWN_TEXTS = 3
+
+
+@dataclass(frozen=True)
+class Kindred:
+    """A train user whose history stood in the prompt."""
+
+    user: int
+    similarity: float
+    bought: list[str]
+    shared: list[str]
+    """Titles that are in the asked history too."""
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One line of the list."""
+
+    rank: int
+    item: int
+    title: str
+    score: float
+    ranks: dict[str, int]
+    """Where the item stands in every source that was fused or shown."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer to one question."""
+
+    domain: str
+    history: list[Matched]
+    kindred: list[Kindred]
+    written: list[str]
+    """What the language model wrote, best first."""
+    items: list[Recommended]
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="kinrec recommend", allow_abbrev=False)
+    parser.add_argument("run", type=Path, help="the folder of a finished run")
+    parser.add_argument("--domain", required=True, help="the domain to recommend from")
+    parser.add_argument("--history", action="extend", nargs="+", default=[], metavar="TITLE",
+                        help="what was bought, oldest first; `DOMAIN: title` looks in that domain only")  # fmt: skip
+    parser.add_argument("--k", type=int, default=10, help="length of the list")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    asked = parser.parse_args(argv)
+    with init_world() as world:
+        found = recommend(asked.run, domain=asked.domain, history=asked.history, k=asked.k, world=world)
+    sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n" if asked.json else render(found))
+
+
+def recommend(run_dir: Path, *, domain: str, history: list[str], k: int, world: World) -> Recommendation:
+    """What the run's final list would be for a new user with this history."""
+    if k < 1:
+        raise InputError(f"--k must be at least 1, got {k}")
+    recipe = _finished_recipe(run_dir)
+    pair, train = load_pair(run_dir), load_samples(run_dir, "train")
+    asked = find_domain(domain, pair)
+    grounder = TitleGrounder(pair.items)
+    matched = match_history(history, pair, grounder)
+    sample = one_sample([match.item for match in matched], asked)
+
+    graph = TrainedGraph.open(run_dir, world)
+    ranking = graph.rank(sample, depth=resolve(recipe.sections["graph"]).list_depth)
+    prompts: PromptsConfig = recipe.sections["prompts"]
+    near = KindredLookup(run_dir, device=world.device).nearest(
+        sample.history.tolist(),
+        domain=asked,
+        model_vector=graph.ask(sample.history.tolist(), asked, depth=1).vector,
+        k=max(1, prompts.num_neighbours),
+    )
+    answerer = load_answerer(
+        recipe.sections["generation"], run_dir=run_dir, pair=pair, grounder=grounder, device=world.device
+    )
+    prompt, num_shown = write_prompt(
+        sample,
+        [user.sample for user in near[: prompts.num_neighbours]],
+        run_dir=run_dir,
+        pair=pair,
+        train=train,
+        tokenizer=answerer.tokenizer,
+        config=prompts,
+    )
+    answers = answerer.answer(sample.sample, [prompt], sample.domain)
+
+    chosen = read_json(run_dir / "report" / "metrics.json")["chosen"]
+    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["kinrec"]["weights"])
+    scorers = fit_scorers(
+        mixture.baselines,
+        chosen["baselines"],
+        train=train,
+        items=pair.items,
+        ridge_max_users=recipe.sections["evaluation"].ridge_max_users,
+        seed=recipe.seed,
+    )
+    final = rank_finally(
+        sample,
+        items=pair.items,
+        scorers=scorers,
+        lists={"graph": ranking, "llm": answers.lists},
+        mixture=mixture,
+        depth=k,
+    )
+    return Recommendation(
+        domain=pair.domain_names[asked],
+        history=matched,
+        kindred=[_kindred(user, sample.history, pair) for user in near[:num_shown]],
+        written=answers.texts[0],
+        items=_lines(final, pair),
+    )
+
+
+def render(found: Recommendation) -> str:
+    """For a person to read."""
+    lines = ["history:"]
+    for match in found.history:
+        how = "" if match.exact else f"   (nearest to {match.asked!r})"
+        lines.append(f"  {match.domain}: {match.title}{how}")
+    for user in found.kindred:
+        lines += ["", f"kindred user {user.user}, similarity {user.similarity:.3f}, bought:"]
+        lines += [f"  {'=' if title in user.shared else ' '} {title}" for title in user.bought]
+    lines += ["", "the language model wrote:", *(f"  {text}" for text in found.written[:SHOWN_TEXTS])]
+    lines += ["", f"recommended, {found.domain}:"]
+    for item in found.items:
+        sources = ", ".join(f"{name} {rank}" for name, rank in item.ranks.items())
+        lines.append(f"{item.rank:>3}  {item.score:6.3f}  {item.title}   [{sources}]")
+    if any(user.shared for user in found.kindred):
+        lines += ["", "= also in the history; [source rank]: where each source has the item"]
+    return "\n".join(lines) + "\n"
+
+
+def _finished_recipe(run_dir: Path) -> Recipe:
+    """The recipe that a run was made with, all of whose stages have finished."""
+    if not (run_dir / "recipe.yaml").is_file():
+        raise InputError(f"{run_dir}: not the folder of a run (it has no recipe.yaml)")
+    recipe = load_recipe(run_dir / "recipe.yaml")
+    for stage in STAGES:
+        if read_manifest(run_dir, stage) is None:
+            raise InputError(
+                f"{run_dir}: {stage.name} has not finished; run `kinrec run {recipe.name} --run_dir={run_dir}` first"
+            )
+    return recipe
+
+
+def _kindred(user: KindredUser, history: Ints, pair: Pair) -> Kindred:
+    own = set(history.tolist())
+    return Kindred(
+        user=user.user,
+        similarity=round(user.score, 6),
+        bought=user.titles,
+        shared=[pair.items.titles[item] for item in user.items if item in own],
+    )
+
+
+def _lines(final: Final, pair: Pair) -> list[Recommended]:
+    return [
+        Recommended(rank=rank, item=item, title=pair.items.titles[item], score=round(score, 6), ranks=ranks)
+        for rank, (item, score, ranks) in enumerate(zip(final.items, final.scores, final.ranks, strict=True), start=1)
+    ]
+
+
+if __name__ == "__main__":
+    main()
