@@ -81,7 +81,13 @@ def _prepare_events(config: PairConfig, raw: RawPair, *, folder: Path) -> None:
     check_domains(
         samples, names, advice="change pair.splits, raise pair.valid_share and pair.test_share, or lower pair.k_core"
     )
-    facts: dict[str, Any] = {"reading": raw.reading, "filters": steps}  # Any: plain JSON values
+    kept = steps["kept"]
+    one_domain_only = kept["users"] - kept["users_of_both"]
+    facts: dict[str, Any] = {  # Any: plain JSON values
+        "reading": raw.reading,
+        "filters": steps,
+        "users_needed_in": {"domains": config.users, "users_of_one_domain_only": one_domain_only},
+    }
     if split.cuts is not None:
         facts["cuts"] = [iso(cut) for cut in split.cuts]
     if config.source == "synthetic":

@@ -1,15 +1,21 @@
 """The stage as a process: files and manifest, the same bytes twice, and after a kill."""
 
+import gzip
 import hashlib
+import json
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from launch.artifacts import read_json
+from pairs.llm_attributes import hash_title
+from pairs.tables import load_pair
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -55,6 +61,60 @@ def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path, command: 
     assert not (tmp_path / "killed" / "manifests" / "prepare.json").is_file(), "it had finished before the kill"
     assert start(command, tmp_path / "killed").returncode == 0
     assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
+
+
+OWN_TABLES = """
+name: own
+pair:
+  source: tables
+  domains: [tea, cups]
+  reviews_x: [{folder}/tea_2019.csv, {folder}/tea_2020.jsonl.gz]
+  reviews_y: [{folder}/cups.parquet]
+  meta_x: [{folder}/items.csv]
+  meta_y: [{folder}/items.csv]
+  columns: {{user: who, item: what, time: when, title: name, attributes: [kind]}}
+  llm_attributes: {{source: answers, answers: {folder}/answers.jsonl}}
+  users: either
+  splits: user
+"""
+
+
+def write_own_tables(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    bought = pl.DataFrame(
+        {
+            "who": [f"u{n}" for n in rng.integers(0, 60, size=900)],
+            "what": [f"i{n}" for n in rng.integers(0, 30, size=900)],
+            "when": rng.integers(1_500_000_000, 1_600_000_000, size=900),
+        }
+    )
+    bought[:300].write_csv(folder / "tea_2019.csv")
+    (folder / "tea_2020.jsonl.gz").write_bytes(gzip.compress(bought[300:450].write_ndjson().encode()))
+    bought[450:].with_columns(pl.from_epoch("when")).write_parquet(folder / "cups.parquet")
+    ids = [f"i{n}" for n in range(30)]
+    names = pl.DataFrame({"what": ids, "name": [f"thing, {i}" for i in ids], "kind": "home"})
+    names.write_csv(folder / "items.csv")
+    answer = {"title_hash": hash_title("tea", "thing, i0"), "attributes": ["Green Leaf"]}
+    (folder / "answers.jsonl").write_text(json.dumps(answer) + "\n", encoding="utf-8")
+
+
+def test_tables_of_ones_own_are_prepared(tmp_path: Path) -> None:
+    write_own_tables(tmp_path)
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(OWN_TABLES.format(folder=tmp_path), encoding="utf-8")
+    ended = start([sys.executable, "-m", "pairs.prepare", "--config", str(recipe)], tmp_path / "run")
+    assert ended.returncode == 0, ended.stderr
+    pair = load_pair(tmp_path / "run")
+    assert pair.domain_names == ("tea", "cups")
+    assert (pair.items.titles[0], pair.items.attributes[0]) == ("thing, i0", "green leaf")
+    assert set(pair.items.attributes[1:]) == {"home"}
+    card = read_json(tmp_path / "run" / "pair" / "card.json")
+    assert [file["rows"] for file in card["reading"]["files"]] == [300, 150, 30, 450, 30]
+    assert card["llm_attributes"]["answered"] == 1
+    external = read_json(tmp_path / "run" / "manifests" / "prepare.json")["external"]
+    assert {Path(name).name for name in external} == {
+        "tea_2019.csv", "tea_2020.jsonl.gz", "cups.parquet", "items.csv", "answers.jsonl",
+    }  # fmt: skip
 
 
 def test_missing_path_ends_in_one_line(tmp_path: Path, command: list[str]) -> None:
