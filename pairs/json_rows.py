@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ class JsonLines:
 def peek_json(path: Path, count: FileCount) -> list[Row]:
     """The first good rows of a file of JSON lines; none if it holds no line. A file without any good is refused."""
     counted = FileCount(path, count.max_share)
-    for block in islice(read_blocks(path, counted), 1):
+    for block in read_blocks(path, counted):
         rows: list[Row] = []
         for number, line in block.lines():
             try:
@@ -72,10 +71,10 @@ def peek_json(path: Path, count: FileCount) -> list[Row]:
                 counted.add_bad(number, str(fault))
             if len(rows) == PEEKED_ROWS:
                 break
-        if rows or counted.first is None:
+        if rows:
             return rows
-    if counted.first is not None:
-        raise counted.refusal()
+        if counted.first is not None:
+            raise counted.refusal()
     return []
 
 

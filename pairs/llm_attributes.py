@@ -8,6 +8,7 @@ again. Answers of the published form, `{"item", "attributes"}` by item number, a
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pairs.text import attribute_words
 
 MOST_ATTRIBUTES, LONGEST_ATTRIBUTE, LONGEST_RAW = 32, 100, 2000
 FAILURES_IN_A_ROW = 20
+LONGEST_TAIL = 1 << 16
 BATCH = 32
 """Requests in hand for each thread."""
 log = logging.getLogger(__name__)
@@ -215,5 +217,13 @@ def _end_with_whole_line(path: Path) -> None:
     if not path.is_file():
         return
     with path.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(end - LONGEST_TAIL, 0)
+            file.seek(begin)
+            whole = file.read(end - begin).rfind(b"\n") + 1
+            if whole:
+                file.truncate(begin + whole)
+                return
+            end = begin
+        file.truncate(0)

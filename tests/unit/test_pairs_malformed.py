@@ -114,6 +114,22 @@ def test_empty_review_file_holds_no_review(tmp_path: Path, name: str) -> None:
     assert read_reviews(write(tmp_path / name, content)).is_empty()
 
 
+def test_blank_beginning_longer_than_a_block_is_no_empty_file(tmp_path: Path) -> None:
+    assert read_reviews(write(tmp_path / "r.json", b"\n" * 17_000_000 + REVIEW)).height == 1
+
+
+def test_overlong_first_line_is_one_bad_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.json", b"x" * 40_000_000 + b"\n" + REVIEW)
+    assert read_reviews(path, Ledger(0.5)).height == 1
+    with pytest.raises(InputError, match="line 1: is longer than 8 MiB"):
+        read_reviews(path, Ledger(0.1))
+
+
+def test_header_must_be_the_first_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 1 is blank"):
+        read_own(write(tmp_path / "t.csv", b"\n" + OWN))
+
+
 @pytest.mark.parametrize("size", [1, 7, 64])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_blocks_of_any_size_hold_every_line_once(tmp_path: Path, size: int, quoted: bool) -> None:
