@@ -1,16 +1,15 @@
 """Find the raw files of a pair, open them whatever their compression, and say what is wrong with one."""
 
 import gzip
-import io
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
-import zstandard
+import pyarrow as pa
 
 from launch.errors import InputError
 from pairs.config import PairConfig
@@ -20,6 +19,13 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 SUFFIX = r"\.jsonl?(?:\.gz|\.zst)?"
 META = re.compile(rf"meta_(?P<name>.+?){SUFFIX}")
 REVIEWS = re.compile(rf"(?:reviews_|ratings_)?(?P<name>(?!meta_).+?)(?:_5)?(?:{SUFFIX}|\.csv(?:\.gz|\.zst)?)")
+
+
+class Readable(Protocol):
+    """Bytes, from wherever they come."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes at most; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +91,26 @@ def existing_file(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def open_raw(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+def open_raw(path: Path) -> Iterator[Readable]:
     """The file's bytes, decompressed; damage is told as an InputError that names the file."""
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
-        opened: IO[bytes] | gzip.GzipFile = file
+        opened: Readable = file
         if magic.startswith(GZIP_MAGIC):
             opened = gzip.open(file)  # noqa: SIM115  closing `file` is enough
         elif magic == ZSTD_MAGIC:
-            opened = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file))
+            opened = pa.CompressedInputStream(file, "zstd")  # zstandard's own reader takes a cut file for a whole one
         elif path.suffix in {".gz", ".zst"}:
             raise InputError(f"{path}: is not a {path.suffix[1:]} file; rename it or fetch it again")
         try:
             yield opened
-        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as error:
             raise damaged(path, str(error)) from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise damaged(path, str(error)) from error  # Arrow's, of a stream that ends too early
 
 
 def damaged(path: Path, what: str) -> InputError:

@@ -114,6 +114,17 @@ def test_empty_review_file_holds_no_review(tmp_path: Path, name: str) -> None:
     assert read_reviews(write(tmp_path / name, content)).is_empty()
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_packed_file_is_read_through_all_its_parts_and_refused_when_cut(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    parts = pack(REVIEW * 50) + pack(REVIEW * 30)
+    assert read_reviews(write(tmp_path / "r.json", parts)).height == 80
+    for cut in (1, 5, len(parts) // 3):
+        with pytest.raises(InputError, match="truncated or damaged"):
+            read_reviews(write(tmp_path / "r.json", parts[:-cut]), Ledger(0.5))
+
+
 def test_blank_beginning_longer_than_a_block_is_no_empty_file(tmp_path: Path) -> None:
     assert read_reviews(write(tmp_path / "r.json", b"\n" * 17_000_000 + REVIEW)).height == 1
 
