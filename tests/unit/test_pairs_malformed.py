@@ -136,6 +136,13 @@ def test_overlong_first_line_is_one_bad_line(tmp_path: Path) -> None:
         read_reviews(path, Ledger(0.1))
 
 
+def test_stray_quote_spoils_its_own_line_only(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.csv", RATINGS * 700 + b'"' + RATINGS * 1500)
+    ledger = Ledger(0.001)
+    assert read_reviews(path, ledger).height == 2199
+    assert ledger.files[0].first == (701, "is no CSV record")
+
+
 def test_header_must_be_the_first_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 1 is blank"):
         read_own(write(tmp_path / "t.csv", b"\n" + OWN))
@@ -143,8 +150,9 @@ def test_header_must_be_the_first_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 64])
 @pytest.mark.parametrize("quoted", [False, True])
-def test_blocks_of_any_size_hold_every_line_once(tmp_path: Path, size: int, quoted: bool) -> None:
-    content = b'a,"b\nc",d\n\ne,f,"g"\n' * 5 + b"last"
+@pytest.mark.parametrize("stray", [b"", b'"', b'x,"y\n'])
+def test_blocks_of_any_size_hold_every_line_once(tmp_path: Path, size: int, quoted: bool, stray: bytes) -> None:
+    content = b'a,"b\nc",d\n\ne,f,"g"\n' * 5 + stray + b'a,"b\nc",d\n' * 5 + b"last"
     ledger = Ledger(0.0)
     path = write(tmp_path / "t.csv", content)
     blocks = list(read_blocks(path, ledger.open(path), quoted=quoted, size=size))
