@@ -136,10 +136,10 @@ def test_overlong_first_line_is_one_bad_line(tmp_path: Path) -> None:
         read_reviews(path, Ledger(0.1))
 
 
-def test_stray_quote_spoils_its_own_line_only(tmp_path: Path) -> None:
-    path = write(tmp_path / "r.csv", RATINGS * 700 + b'"' + RATINGS * 1500)
+def test_stray_quotes_spoil_their_own_lines_only(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.csv", RATINGS * 700 + b'"' + RATINGS * 200 + b'"' + RATINGS * 1300)
     ledger = Ledger(0.001)
-    assert read_reviews(path, ledger).height == 2199
+    assert read_reviews(path, ledger).height == 2198
     assert ledger.files[0].first == (701, "is no CSV record")
 
 
