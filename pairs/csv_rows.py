@@ -12,7 +12,7 @@ import polars as pl
 
 from launch.errors import InputError
 from pairs.bad_rows import BadRow, FileCount
-from pairs.line_blocks import LONGEST_LINE, Block, read_blocks
+from pairs.line_blocks import LONGEST_LINE, Block, closes_quotes, read_blocks
 from pairs.read_rows import Column, Kind
 
 MAX_RECORD_LINES = 1000
@@ -29,9 +29,9 @@ class CsvLines:
     quoted: bool = True
 
     def read_block(self, block: Block, columns: list[Column]) -> pl.DataFrame | None:
-        """All rows by polars; it would take all between two stray quotes for one field, so none with quotes."""
+        """All rows by polars, unless a quote stays open at a line's end: it takes all up to the next for one field."""
         data = block.data
-        if b'"' in data:
+        if not closes_quotes(data):
             return None
         if self.has_header and block.first_line == 1:
             data = data[data.find(b"\n") + 1 :]

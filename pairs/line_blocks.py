@@ -72,3 +72,13 @@ def is_plain(data: bytes) -> bool:
         if length > LONGEST_LINE or brackets > DEEPEST:
             return False
     return True
+
+
+def closes_quotes(data: bytes) -> bool:
+    """Every line of the block has an even number of double quotes."""
+    if b'"' not in data:
+        return True
+    values = np.frombuffer(data, dtype=np.uint8)
+    quotes, ends = np.flatnonzero(values == ord('"')), np.flatnonzero(values == ord("\n"))
+    before = np.append(np.searchsorted(quotes, ends), len(quotes))  # quotes up to each line's end
+    return not (before % 2).any()
