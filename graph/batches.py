@@ -14,19 +14,19 @@ from pairs.tables import Ints, Samples
 class Batch:
     """Some samples as tensors. Histories are left-padded with `pad`, the number of items."""
 
-    sample_B: Tensor
-    user_B: Tensor
-    domain_B: Tensor
-    target_B: Tensor
-    history_BL: Tensor
+    sample: Tensor  # [B]
+    user: Tensor  # [B]
+    domain: Tensor  # [B]
+    target: Tensor  # [B]
+    history: Tensor  # [B, L]
 
     def __len__(self) -> int:
-        return len(self.sample_B)
+        return len(self.sample)
 
     def take(self, rows: Tensor) -> "Batch":
         """Only `rows`."""
         return Batch(
-            self.sample_B[rows], self.user_B[rows], self.domain_B[rows], self.target_B[rows], self.history_BL[rows]
+            self.sample[rows], self.user[rows], self.domain[rows], self.target[rows], self.history[rows]
         )
 
 
@@ -54,28 +54,28 @@ def rank_rows(rows: Ints, world: World) -> Ints:
 
 def next_items(batch: Batch, *, pad: int) -> Tensor:
     """The item after each position [B, L], the target after the last; `pad` where the position is padding."""
-    next_BL = torch.cat([batch.history_BL[:, 1:], batch.target_B[:, None]], dim=1)
-    return torch.where(batch.history_BL != pad, next_BL, pad)
+    next_BL = torch.cat([batch.history[:, 1:], batch.target[:, None]], dim=1)
+    return torch.where(batch.history != pad, next_BL, pad)
 
 
 def next_of_own_domain(batch: Batch, *, num_x: int, pad: int) -> Tensor:
     """The next item of the position's own domain [B, L], the target included; `pad` where there is none."""
     return torch.where(
-        batch.history_BL < num_x,
+        batch.history < num_x,
         _next_of(batch, domain=0, num_x=num_x, pad=pad),
-        torch.where(batch.history_BL != pad, _next_of(batch, domain=1, num_x=num_x, pad=pad), pad),
+        torch.where(batch.history != pad, _next_of(batch, domain=1, num_x=num_x, pad=pad), pad),
     )
 
 
 def _next_of(batch: Batch, *, domain: int, num_x: int, pad: int) -> Tensor:
     """The first item of a domain after each position [B, L]."""
-    sequence_BM = torch.cat([batch.history_BL, batch.target_B[:, None]], dim=1)
+    sequence_BM = torch.cat([batch.history, batch.target[:, None]], dim=1)
     is_it_BM = (sequence_BM < num_x) if domain == 0 else (sequence_BM >= num_x) & (sequence_BM != pad)
     length = sequence_BM.shape[1]
     place_M = torch.arange(length, device=sequence_BM.device)
     place_BL = torch.where(is_it_BM, place_M, length)[:, 1:]
     first_BL = place_BL.flip(1).cummin(dim=1).values.flip(1)
-    padded_BM = torch.cat([sequence_BM, torch.full_like(batch.target_B[:, None], pad)], dim=1)
+    padded_BM = torch.cat([sequence_BM, torch.full_like(batch.target[:, None], pad)], dim=1)
     return padded_BM.gather(1, first_BL)
 
 

@@ -24,11 +24,11 @@ class AttributeGraph:
     """The bipartite graph of items and attributes, rows summing to 1; nodes are the items, then the attributes."""
 
     adjacency: EdgeIndex
-    weight_E: Tensor
+    weight: Tensor  # [E]
 
     def neighbour_mean(self, table_NK: Tensor) -> Tensor:
         """Each node's neighbours' rows, averaged; zeros where there are none."""
-        mean_NK: Tensor = self.adjacency.matmul(table_NK, self.weight_E)
+        mean_NK: Tensor = self.adjacency.matmul(table_NK, self.weight)
         return mean_NK
 
 
@@ -78,7 +78,7 @@ def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Float
 
 def _attribute_graph(words: WordTables) -> AttributeGraph:
     has = words.attributes
-    both = sp.csr_matrix(sp.bmat([[None, has], [has.T, None]], format="csr", dtype=np.float32))
+    both = sp.csr_matrix(sp.block_array([[None, sp.csr_array(has)], [sp.csr_array(has.T), None]]))
     both.sort_indices()
     row = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr))
     degree = np.maximum(np.diff(both.indptr), 1).astype(np.float32)
@@ -122,12 +122,12 @@ def _evidence_graph(
             likeness_of=text_IK,
             max_companions=settings.max_companions,
         ),
-        num_users_I=torch.from_numpy(np.bincount(item_C, minlength=items.num_items + 1).astype(np.float32)),
-        own_offsets_U=torch.from_numpy(np.searchsorted(user_C, np.append(pairs.users, np.iinfo(np.int64).max))),
-        own_item_C=torch.from_numpy(item_C),
-        word_offsets_I=torch.from_numpy(np.append(tfidf.indptr, tfidf.indptr[-1]).astype(np.int64)),
-        word_C=torch.from_numpy(tfidf.indices.astype(np.int64)),
-        tfidf_C=torch.from_numpy(tfidf.data.astype(np.float32)),
+        num_users=torch.from_numpy(np.bincount(item_C, minlength=items.num_items + 1).astype(np.float32)),
+        own_offsets=torch.from_numpy(np.searchsorted(user_C, np.append(pairs.users, np.iinfo(np.int64).max))),
+        own_item=torch.from_numpy(item_C),
+        word_offsets=torch.from_numpy(np.append(tfidf.indptr, tfidf.indptr[-1]).astype(np.int64)),
+        word=torch.from_numpy(tfidf.indices.astype(np.int64)),
+        tfidf=torch.from_numpy(tfidf.data.astype(np.float32)),
         num_words=tfidf.shape[1],
         domain_words=as_edge_index(row.astype(np.int64), own.indices.astype(np.int64), own.shape),
         domain_tfidf=torch.from_numpy(own.data.astype(np.float32)),

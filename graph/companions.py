@@ -15,13 +15,13 @@ from pairs.tables import Ints
 class FoundPairs:
     """Pairs of one history item and one candidate each, P of them."""
 
-    entry_P: Tensor
+    entry: Tensor  # [P]
     """Index of the history item among those asked for."""
-    candidate_P: Tensor
+    candidate: Tensor  # [P]
     """The companion, counted from the domain's first item."""
-    gap_counts_PG: Tensor
+    gap_counts: Tensor  # [P, G]
     """Users that have both, by distance class; own counts taken out."""
-    likeness_P: Tensor
+    likeness: Tensor  # [P]
     """Cosine of the two items' text."""
 
 
@@ -29,42 +29,42 @@ class FoundPairs:
 class CompanionGraph:
     """Companions in one domain, by item of both domains; row num_items, the padding's, is empty."""
 
-    offsets_I: Tensor  # [I + 2]
-    candidate_E: Tensor
-    gap_counts_EG: Tensor
-    likeness_E: Tensor
-    least_I: Tensor  # [I + 1], pairs that fewer users share are left out
-    users_U: Tensor  # ascending user ids
-    user_offsets_U: Tensor  # [U + 1]
-    user_pair_C: Tensor
-    user_gap_C: Tensor
+    offsets: Tensor  # [I + 2]
+    candidate: Tensor  # [E]
+    gap_counts: Tensor  # [E, G]
+    likeness: Tensor  # [E]
+    least: Tensor  # [I + 1], pairs that fewer users share are left out
+    users: Tensor  # ascending user ids
+    user_offsets: Tensor  # [U + 1]
+    user_pair: Tensor  # [C]
+    user_gap: Tensor  # [C]
 
     def pairs_of(self, item_N: Tensor, user_N: Tensor | None) -> FoundPairs:
         """The companions of each item; with `user_N`, as if that user's train samples did not exist."""
-        entry_P, pair_P = expand(self.offsets_I, item_N)
-        counts_PG = self.gap_counts_EG[pair_P]
+        entry_P, pair_P = expand(self.offsets, item_N)
+        counts_PG = self.gap_counts[pair_P]
         if user_N is not None:
             counts_PG = counts_PG - self._own_counts(user_N[entry_P], pair_P)
         # The same threshold after the own counts are out: else a pair that stays would tell that the user has it.
-        kept_P = counts_PG.sum(dim=1) >= self.least_I[item_N][entry_P]
+        kept_P = counts_PG.sum(dim=1) >= self.least[item_N][entry_P]
         entry_P, pair_P = entry_P[kept_P], pair_P[kept_P]
-        return FoundPairs(entry_P, self.candidate_E[pair_P], counts_PG[kept_P], self.likeness_E[pair_P])
+        return FoundPairs(entry_P, self.candidate[pair_P], counts_PG[kept_P], self.likeness[pair_P])
 
     def _own_counts(self, user_P: Tensor, pair_P: Tensor) -> Tensor:
         """What each pair owes to the user who asks [P, NUM_GAPS]: at most one count, in one class."""
-        asking_A, place_P = user_P.unique(return_inverse=True)
-        index_A = torch.searchsorted(self.users_U, asking_A).clamp_max(len(self.users_U) - 1)
-        known_A = self.users_U[index_A] == asking_A
-        asker_C, own_C = expand(self.user_offsets_U, index_A[known_A])
-        num_pairs = max(1, len(self.candidate_E))
-        key_C = torch.nonzero(known_A)[:, 0][asker_C] * num_pairs + self.user_pair_C[own_C]  # ascending
+        asking_A, place_P = torch.unique(user_P, return_inverse=True)
+        index_A = torch.searchsorted(self.users, asking_A).clamp_max(len(self.users) - 1)
+        known_A = self.users[index_A] == asking_A
+        asker_C, own_C = expand(self.user_offsets, index_A[known_A])
+        num_pairs = max(1, len(self.candidate))
+        key_C = torch.nonzero(known_A)[:, 0][asker_C] * num_pairs + self.user_pair[own_C]  # ascending
         counts_PG = torch.zeros(len(pair_P), NUM_GAPS, device=pair_P.device)
         if len(key_C) == 0 or len(pair_P) == 0:
             return counts_PG
         key_P = place_P * num_pairs + pair_P
         found_P = torch.searchsorted(key_C, key_P).clamp_max(len(key_C) - 1)
         hit_P = torch.nonzero(key_C[found_P] == key_P)[:, 0]
-        counts_PG[hit_P, self.user_gap_C[own_C[found_P[hit_P]]]] = 1.0
+        counts_PG[hit_P, self.user_gap[own_C[found_P[hit_P]]]] = 1.0
         return counts_PG
 
 
@@ -79,15 +79,15 @@ def build_companion_graph(
     before_C = np.concatenate([[0], np.cumsum(kept)])
     counts = pairs.gap_counts[inside]
     return CompanionGraph(
-        offsets_I=torch.from_numpy(np.searchsorted(source, np.arange(num_items + 2)).astype(np.int64)),
-        candidate_E=torch.from_numpy(target - ids.start),
-        gap_counts_EG=torch.from_numpy(counts),
-        likeness_E=torch.from_numpy(_likeness(likeness_of, source, target)),
-        least_I=torch.from_numpy(_least(source, counts.sum(axis=1), num_items, max_companions)),
-        users_U=torch.from_numpy(pairs.users),
-        user_offsets_U=torch.from_numpy(before_C[pairs.user_offsets].astype(np.int64)),
-        user_pair_C=torch.from_numpy(new_row[pairs.user_pair[kept]].astype(np.int64)),
-        user_gap_C=torch.from_numpy(pairs.user_gap[kept]),
+        offsets=torch.from_numpy(np.searchsorted(source, np.arange(num_items + 2)).astype(np.int64)),
+        candidate=torch.from_numpy(target - ids.start),
+        gap_counts=torch.from_numpy(counts),
+        likeness=torch.from_numpy(_likeness(likeness_of, source, target)),
+        least=torch.from_numpy(_least(source, counts.sum(axis=1), num_items, max_companions)),
+        users=torch.from_numpy(pairs.users),
+        user_offsets=torch.from_numpy(before_C[pairs.user_offsets].astype(np.int64)),
+        user_pair=torch.from_numpy(new_row[pairs.user_pair[kept]].astype(np.int64)),
+        user_gap=torch.from_numpy(pairs.user_gap[kept]),
     )
 
 

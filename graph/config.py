@@ -68,6 +68,8 @@ class GraphConfig:
     """Samples a step over all ranks together."""
     lr: float | None = None
     """Adam's learning rate."""
+    table_rate: float | None = None
+    """Learning rate of the item and attribute tables, as a share of `lr`; 0 leaves them as they start."""
     evidence_lr: float | None = None
     """Adam's learning rate of the few evidence weights."""
     weight_decay: float | None = None

@@ -94,4 +94,4 @@ def _empty_pairs() -> pl.DataFrame:
 
 
 def _ints(column: pl.Series) -> Ints:
-    return np.ascontiguousarray(column.to_numpy(), dtype=np.int64)
+    return np.array(column.to_numpy(), dtype=np.int64)  # a copy: torch wants it writable

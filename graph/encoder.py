@@ -11,8 +11,8 @@ from graph.noise import Noise
 class Encoder(nn.Module):
     """x_BLK + position -> `blocks` times [attention, feed-forward] -> H_BLK.
 
-    One block: q = LN(x); x = q + Attention(q, x, x); x = LN(x); x = x + W2 relu(W1 x). One head. A position sees itself and
-    earlier positions that are not masked; a masked one is zero on the way in and out, so it influences no other.
+    One block: q = LN(x); x = q + Attention(q, x, x); x = LN(x); x = x + W2 relu(W1 x). One head. A position sees itself
+    and earlier positions that are not masked; a masked one is zero on the way in and out, so it influences no other.
     """
 
     def __init__(self, width: int, *, max_history: int, blocks: int, dropout: float) -> None:
@@ -22,6 +22,19 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList([_Block(width, dropout) for _ in range(blocks)])
         self.last_norm = nn.LayerNorm(width, eps=1e-8)
         nn.init.normal_(self.position_LK, std=0.02)
+
+    def start_as_mean(self) -> None:
+        """Begin by adding the mean of what is seen to each item, so that states live in the items' space."""
+        for block in self.blocks:
+            assert isinstance(block, _Block)
+            for linear in (block.value, block.out):
+                nn.init.eye_(linear.weight)
+                nn.init.zeros_(linear.bias)
+            for linear in (block.query, block.key):
+                nn.init.normal_(linear.weight, std=0.02)
+                nn.init.zeros_(linear.bias)
+            nn.init.zeros_(block.outer.weight)
+            nn.init.zeros_(block.outer.bias)
 
     def forward(self, x_BLK: Tensor, real_BL: Tensor, noise: Noise | None) -> Tensor:
         """States [B, L, K], zero where `real_BL` is false."""

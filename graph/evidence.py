@@ -2,7 +2,7 @@
 
 For a history h of items i_p, a candidate j of domain D, and [.] the case "i_p is of D" or not:
 
-    near(j)  = sum_p exp(recency_p + bias[.]) n_p^-fade[.] exp(kind[.] cos(i_p, j)) (sum_g exp(gap_g) c_g(i_p, j))^power[.]
+    near(j)  = sum_p exp(recency_p + bias[.] + kind[.] cos(i_p, j)) n_p^-fade[.] (sum_g exp(gap_g) c_g(i_p, j))^power[.]
     words(j) = mean_p' <tfidf(i_p), tfidf(j)>, weighted by recency and domain
     score(j) = gain log(near(j) + exp(mix) words(j)^bend + exp(floor) (n_j + 0.1)^popularity) + likeness words(j)
 
@@ -30,22 +30,22 @@ class EvidenceGraph:
     first: int
     size: int
     companions: CompanionGraph
-    num_users_I: Tensor  # [I + 1], train users of each item
-    own_offsets_U: Tensor  # [U + 1], by companions.users_U
-    own_item_C: Tensor  # items of each train user
-    word_offsets_I: Tensor  # [I + 2]
-    word_C: Tensor
-    tfidf_C: Tensor
+    num_users: Tensor  # [I + 1], train users of each item
+    own_offsets: Tensor  # [U + 1], by companions.users
+    own_item: Tensor  # items of each train user
+    word_offsets: Tensor  # [I + 2]
+    word: Tensor  # [C]
+    tfidf: Tensor  # [C]
     num_words: int
     domain_words: EdgeIndex  # [size, num_words]
     domain_tfidf: Tensor
 
     def is_own(self, user_B: Tensor) -> Tensor:
         """[B, size] whether a train user has a candidate."""
-        users_U = self.companions.users_U
+        users_U = self.companions.users
         row_B = torch.searchsorted(users_U, user_B).clamp_max(len(users_U) - 1)
-        asker_C, place_C = expand(self.own_offsets_U, row_B)
-        column_C = self.own_item_C[place_C] - self.first
+        asker_C, place_C = expand(self.own_offsets, row_B)
+        column_C = self.own_item[place_C] - self.first
         inside_C = (column_C >= 0) & (column_C < self.size) & (users_U[row_B] == user_B)[asker_C]
         own_BD = torch.zeros(len(user_B), self.size, dtype=torch.bool, device=user_B.device)
         own_BD[asker_C[inside_C], column_C[inside_C]] = True
@@ -76,7 +76,7 @@ class Evidence(nn.Module):
         """Scores [B, size]; with `own_user_B`, as if these users' train samples did not exist."""
         near_BD = self.near(graph, history_BL, own_user_B)
         words_BD = self.words(graph, history_BL)
-        users_D = graph.num_users_I[graph.first : graph.first + graph.size]
+        users_D = graph.num_users[graph.first : graph.first + graph.size]
         users_BD = users_D if own_user_B is None else users_D - graph.is_own(own_user_B).to(users_D.dtype)
         floor_BD = self.floor.exp() * (users_BD + 0.1) ** self.popularity
         mixed_BD = near_BD + self.mix.exp() * (words_BD.clamp_min(0) + SMALL) ** self.bend + floor_BD
@@ -84,29 +84,29 @@ class Evidence(nn.Module):
 
     def near(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
         """Weighted companions of the history [B, size]."""
-        entries = _entries(history_BL, len(graph.num_users_I) - 1)
-        own_user_N = None if own_user_B is None else own_user_B[entries.row_N]
-        pairs = graph.companions.pairs_of(entries.item_N, own_user_N)
-        users_N = (graph.num_users_I[entries.item_N] - (own_user_N is not None)).clamp_min(1.0)
+        entries = _entries(history_BL, len(graph.num_users) - 1)
+        own_user_N = None if own_user_B is None else own_user_B[entries.row]
+        pairs = graph.companions.pairs_of(entries.item, own_user_N)
+        users_N = (graph.num_users[entries.item] - int(own_user_N is not None)).clamp_min(1.0)
         same_N = entries.is_of(graph.first, graph.size)
-        weight_N = self._recency(entries.age_N) + self.bias[same_N] - self.fade[same_N] * users_N.log()
-        same_P = same_N[pairs.entry_P]
-        shared_P = (pairs.gap_counts_PG @ self.gap.exp()).log()
-        log_P = weight_N[pairs.entry_P] + self.power[same_P] * shared_P + self.kind[same_P] * pairs.likeness_P
-        flat_P = entries.row_N[pairs.entry_P] * graph.size + pairs.candidate_P
+        weight_N = self._recency(entries.age) + self.bias[same_N] - self.fade[same_N] * users_N.log()
+        same_P = same_N[pairs.entry]
+        shared_P = (pairs.gap_counts @ self.gap.exp()).log()
+        log_P = weight_N[pairs.entry] + self.power[same_P] * shared_P + self.kind[same_P] * pairs.likeness
+        flat_P = entries.row[pairs.entry] * graph.size + pairs.candidate
         near = torch.zeros(len(history_BL) * graph.size, device=history_BL.device).index_add(0, flat_P, log_P.exp())
         return near.view(len(history_BL), graph.size)
 
     def words(self, graph: EvidenceGraph, history_BL: Tensor) -> Tensor:
         """Mean likeness of the history's words and the candidates' [B, size]."""
-        entries = _entries(history_BL, len(graph.num_users_I) - 1)
-        log_N = self.text_bias * (1 - entries.is_of(graph.first, graph.size)) - self.text_decay * entries.age_N
+        entries = _entries(history_BL, len(graph.num_users) - 1)
+        log_N = self.text_bias * (1 - entries.is_of(graph.first, graph.size)) - self.text_decay * entries.age
         weight_N = log_N.exp()
         num_rows = len(history_BL)
-        total_B = torch.zeros(num_rows, device=history_BL.device).index_add(0, entries.row_N, weight_N)
-        entry_C, cell_C = expand(graph.word_offsets_I, entries.item_N)
-        value_C = (weight_N / total_B[entries.row_N])[entry_C] * graph.tfidf_C[cell_C]
-        flat_C = graph.word_C[cell_C] * num_rows + entries.row_N[entry_C]
+        total_B = torch.zeros(num_rows, device=history_BL.device).index_add(0, entries.row, weight_N)
+        entry_C, cell_C = expand(graph.word_offsets, entries.item)
+        value_C = (weight_N / total_B[entries.row])[entry_C] * graph.tfidf[cell_C]
+        flat_C = graph.word[cell_C] * num_rows + entries.row[entry_C]
         query = torch.zeros(graph.num_words * num_rows, device=history_BL.device).index_add(0, flat_C, value_C)
         likeness_DB: Tensor = graph.domain_words.matmul(query.view(graph.num_words, num_rows), graph.domain_tfidf)
         return likeness_DB.T
@@ -119,14 +119,14 @@ class Evidence(nn.Module):
 class _Entries:
     """The real items of left-padded histories, one after the other."""
 
-    row_N: Tensor
-    item_N: Tensor
-    age_N: Tensor
+    row: Tensor  # [N]
+    item: Tensor  # [N]
+    age: Tensor  # [N]
     """Items after it."""
 
     def is_of(self, first: int, size: int) -> Tensor:
         """[N] 1 where the item is one of `first .. first + size`."""
-        return ((self.item_N >= first) & (self.item_N < first + size)).long()
+        return ((self.item >= first) & (self.item < first + size)).long()
 
 
 def _entries(history_BL: Tensor, pad: int) -> _Entries:

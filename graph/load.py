@@ -1,4 +1,4 @@
-"""Put a model together from a run folder: catalogue, train samples, text vectors, settings; and weights, once trained."""
+"""Put a model together from a run folder: catalogue, train samples, text vectors, settings; weights, once trained."""
 
 import dataclasses
 import logging
@@ -28,7 +28,7 @@ class Prepared:
     pair: Pair
     train: Samples
     graphs: Graphs
-    text_IK: Floats
+    text: Floats  # [I, K]
 
 
 def prepare(run_dir: Path, settings: GraphSettings, world: World) -> Prepared:
@@ -56,8 +56,11 @@ def make_ranker(prepared: Prepared, settings: GraphSettings, *, seed: int, devic
     torch.manual_seed(seed)
     ranker = GraphRanker(prepared.graphs, settings)
     if settings.initial == "text":
-        start_IK = unit_rows(prepared.text_IK[:, : settings.dim]) * settings.init_scale
+        start_IK = unit_rows(prepared.text[:, : settings.dim]) * settings.init_scale
         ranker.model.start_from(torch.from_numpy(start_IK))
+    if settings.table_rate == 0:
+        for table in (*ranker.model.tables.values(), ranker.model.attribute_table):
+            table.requires_grad_(False)
     return ranker.to(device)
 
 

@@ -37,15 +37,16 @@ def infomax_sum(
 ) -> tuple[Tensor, Tensor]:
     """Tell (mean H_D, mean H_S over the other domain's positions) from the same with a corrupted mixed history.
 
-    Returns: the sum over rows of the two binary cross-entropies' mean, and which rows count [B]: those with both domains.
+    Returns: the sum over rows of the two binary cross-entropies' mean, and which rows count [B]: those with items of
+        both domains.
     """
     own_BLK, is_own_BL = states.of(domain)
-    is_other_BL = states.is_y_BL if domain == 0 else states.is_x_BL
+    is_other_BL = states.is_y if domain == 0 else states.is_x
     counts_B = is_own_BL.any(dim=1) & is_other_BL.any(dim=1)
     own_BK = masked_mean(own_BLK, is_own_BL)
-    true_B = discriminator(own_BK, masked_mean(states.shared_BLK, is_other_BL))
+    true_B = discriminator(own_BK, masked_mean(states.shared, is_other_BL))
     false_B = discriminator(own_BK, masked_mean(corrupted_BLK, is_other_BL))
-    each_B = nn.functional.softplus(-true_B) + nn.functional.softplus(false_B)
+    each_B: Tensor = nn.functional.softplus(-true_B) + nn.functional.softplus(false_B)
     return (each_B * counts_B).sum() / 2, counts_B
 
 
@@ -73,4 +74,5 @@ def mean_discrepancy(halves: tuple[Tensor, Tensor]) -> Tensor:
     width = distance_QQ.detach().mean().clamp_min(SMALL)
     kernel_QQ = torch.stack([torch.exp(-distance_QQ / (width * scale)) for scale in (0.25, 0.5, 1.0, 2.0, 4.0)]).sum(0)
     n = len(halves[0])
-    return kernel_QQ[:n, :n].mean() + kernel_QQ[n:, n:].mean() - 2 * kernel_QQ[:n, n:].mean()
+    discrepancy: Tensor = kernel_QQ[:n, :n].mean() + kernel_QQ[n:, n:].mean() - 2 * kernel_QQ[:n, n:].mean()
+    return discrepancy

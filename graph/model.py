@@ -36,20 +36,20 @@ class Tables:
 class States:
     """Encoded histories, zero where a stream has no item."""
 
-    shared_BLK: Tensor
-    x_BLK: Tensor
-    y_BLK: Tensor
-    is_x_BL: Tensor
-    is_y_BL: Tensor
+    shared: Tensor  # [B, L, K]
+    x: Tensor  # [B, L, K]
+    y: Tensor  # [B, L, K]
+    is_x: Tensor  # [B, L]
+    is_y: Tensor  # [B, L]
 
     @property
-    def real_BL(self) -> Tensor:
+    def real(self) -> Tensor:
         """Positions that are not padding."""
-        return self.is_x_BL | self.is_y_BL
+        return self.is_x | self.is_y
 
     def of(self, domain: int) -> tuple[Tensor, Tensor]:
         """H_X or H_Y, and the positions it exists at."""
-        return (self.x_BLK, self.is_x_BL) if domain == 0 else (self.y_BLK, self.is_y_BL)
+        return (self.x, self.is_x) if domain == 0 else (self.y, self.is_y)
 
 
 class DualGraphModel(nn.Module):
@@ -87,6 +87,10 @@ class DualGraphModel(nn.Module):
         self.head = nn.ParameterList([] if tie_head else [nn.Parameter(torch.empty(n, 2 * dim)) for n in sizes])
         for table in (*self.tables.values(), self.attribute_table):
             nn.init.normal_(table, std=init_scale)
+        if tie_head:
+            for encoder in self.encoders.values():
+                assert isinstance(encoder, Encoder)
+                encoder.start_as_mean()
         for weight in self.head:
             nn.init.normal_(weight, std=1 / math.sqrt(2 * dim))
 
@@ -176,14 +180,16 @@ class DualGraphModel(nn.Module):
         """The head: scores of every item of a domain [P, size]."""
         bias_D = self.head_bias[domain]
         if len(self.head):
-            return states_PK @ self.head[domain].T + bias_D
+            scores_PD: Tensor = states_PK @ self.head[domain].T + bias_D
+            return scores_PD
         ids = graphs.ids(domain)
         item_D = torch.arange(ids.start, ids.stop, device=states_PK.device)
         vectors_DK = torch.cat(self.halves(tables, 0, item_D), dim=1)
-        return states_PK @ vectors_DK.T + bias_D
+        tied_PD: Tensor = states_PK @ vectors_DK.T + bias_D
+        return tied_PD
 
     @staticmethod
     def user_vectors(states: States, domain: int) -> Tensor:
         """H_S[last] + H_D[last position of domain D] [B, 2 d]; a part whose domain the history lacks is zero."""
         own_BLK, is_own_BL = states.of(domain)
-        return last_real(states.shared_BLK, states.real_BL) + last_real(own_BLK, is_own_BL)
+        return last_real(states.shared, states.real) + last_real(own_BLK, is_own_BL)

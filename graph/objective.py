@@ -43,8 +43,8 @@ class Objective(nn.Module):
         next_own_BL = next_of_own_domain(batch, num_x=graphs.num_x, pad=graphs.num_items)
         drops = {"next_any_BL": next_any_BL, "next_own_BL": next_own_BL} if settings.drop_target_edges else {}
         tables = model.propagate(graphs, noise)
-        states = model.encode(graphs, tables, batch.history_BL, noise, **drops)
-        zero = states.shared_BLK.sum() * 0
+        states = model.encode(graphs, tables, batch.history, noise, **drops)
+        zero = states.shared.sum() * 0
         sums = dict.fromkeys(TERMS, zero)
         if settings.next_item_weight:
             sums["next_shared"], sums["next_specific"] = self._next_items(
@@ -71,12 +71,13 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Shared: the next item of either domain from H_S. Specific: the next of the position's own from H_S + H_D."""
         learnt_L = predicted(next_any_BL.shape[1], self.settings.predicted_positions, next_any_BL.device)
-        shared, specific = [], []
+        shared: list[Tensor] = []
+        specific: list[Tensor] = []
         for domain in (0, 1):
             own_BLK, is_own_BL = states.of(domain)
             for into, next_BL, allowed_BL, states_BLK in (
-                (shared, next_any_BL, states.real_BL, states.shared_BLK),
-                (specific, next_own_BL, is_own_BL, states.shared_BLK + own_BLK),
+                (shared, next_any_BL, states.real, states.shared),
+                (specific, next_own_BL, is_own_BL, states.shared + own_BLK),
             ):
                 chosen_BL = allowed_BL & learnt_L & _is_of(next_BL, graphs, domain)
                 scores_PD = self.ranker.model.scores(graphs, tables, states_BLK[chosen_BL], domain)
@@ -84,20 +85,20 @@ class Objective(nn.Module):
         return shared[0] + shared[1], specific[0] + specific[1]
 
     def _targets(self, graphs: Graphs, tables: Tables, states: States, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The target under the encoders' ranking scores, and under those fused with evidence that the user is not in."""
-        settings, nothing = self.settings, states.shared_BLK.sum() * 0
+        """The target under the encoders' ranking scores, and under those fused with evidence without the user's own."""
+        settings, nothing = self.settings, states.shared.sum() * 0
         target, fused = nothing, nothing
         if not settings.target_weight and not settings.fused_weight:
             return target, fused
         for domain in (0, 1):
-            row_R = torch.nonzero(batch.domain_B == domain)[:, 0]
-            column_R = batch.target_B[row_R] - graphs.ids(domain).start
+            row_R = torch.nonzero(batch.domain == domain)[:, 0]
+            column_R = batch.target[row_R] - graphs.ids(domain).start
             encoder_RD = self.ranker.encoder_scores(graphs, tables, states, row_R, domain)
             if settings.target_weight:
                 target = target + self._cross_entropy(encoder_RD, column_R)
             if settings.fused_weight:
                 rows = batch.take(row_R)
-                fused_RD = self.ranker.fuse(graphs, encoder_RD, rows.history_BL, domain, own_user_B=rows.user_B)
+                fused_RD = self.ranker.fuse(graphs, encoder_RD, rows.history, domain, own_user_B=rows.user)
                 fused = fused + self._cross_entropy(fused_RD, column_R)
         return target, fused
 
@@ -111,21 +112,23 @@ class Objective(nn.Module):
         next_any_BL: Tensor | None,
         domain: int,
     ) -> Tensor:
-        """Encode the mixed history with the other domain's items replaced and perturbed, and tell it from the true one."""
+        """Encode the mixed history with the other domain's items replaced, perturbed; tell it from the true one."""
         model = self.ranker.model
-        corrupted_BL = corrupt(batch.history_BL, graphs, noise, replaced=1 - domain)
+        corrupted_BL = corrupt(batch.history, graphs, noise, replaced=1 - domain)
         without = None if next_any_BL is None else (graphs, next_any_BL)
-        x_BLK = model.embed(tables, 0, corrupted_BL, states.real_BL, without=without)
+        x_BLK = model.embed(tables, 0, corrupted_BL, states.real, without=without)
         x_BLK = perturb(x_BLK, noise.uniform(x_BLK.shape).to(x_BLK.dtype), self.settings.perturbation)
-        corrupted_BLK = model.encoders[STREAMS[0]](x_BLK, states.real_BL, noise)
-        return infomax_sum(self.discriminators[domain], states, corrupted_BLK, domain)[0]
+        corrupted_BLK = model.encoders[STREAMS[0]](x_BLK, states.real, noise)
+        discriminator = self.discriminators[domain]
+        assert isinstance(discriminator, Discriminator)
+        return infomax_sum(discriminator, states, corrupted_BLK, domain)[0]
 
     def _align(self, graphs: Graphs, tables: Tables, batch: Batch, noise: Noise) -> Tensor:
         """Distance of the halves: squared, over the real positions of X and of Y; or between samples of all items."""
-        total = torch.zeros((), device=batch.history_BL.device)
+        total = torch.zeros((), device=batch.history.device)
         for stream in (1, 2):
             ids = graphs.ids(stream - 1)
-            item_P = batch.history_BL[_is_of(batch.history_BL, graphs, stream - 1)]
+            item_P = batch.history[_is_of(batch.history, graphs, stream - 1)]
             if self.settings.alignment == "mse":
                 total = total + alignment_sum(self.ranker.model.halves(tables, stream, item_P))
             else:  # the same items on every rank, in proportion to its positions
@@ -140,7 +143,7 @@ class Objective(nn.Module):
 
 def count_terms(graphs: Graphs, batch: Batch, settings: GraphSettings) -> Tensor:
     """How many addends each term of `TERMS` has in a batch [len(TERMS)]; no model is needed for that."""
-    is_x_BL, is_y_BL = (_is_of(batch.history_BL, graphs, domain) for domain in (0, 1))
+    is_x_BL, is_y_BL = (_is_of(batch.history, graphs, domain) for domain in (0, 1))
     real_BL = is_x_BL | is_y_BL
     learnt_L = predicted(real_BL.shape[1], settings.predicted_positions, real_BL.device)
     has_own_BL = next_of_own_domain(batch, num_x=graphs.num_x, pad=graphs.num_items) != graphs.num_items

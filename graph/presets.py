@@ -41,6 +41,7 @@ class GraphSettings:
     patience: int
     global_batch: int
     lr: float
+    table_rate: float
     evidence_lr: float
     weight_decay: float
     grad_clip: float
@@ -57,7 +58,7 @@ class GraphSettings:
             _check(getattr(self, name) > 0, name, "must be positive", getattr(self, name))
         for name in ("dropout", "propagation_dropout", "label_smoothing"):
             _check(0 <= getattr(self, name) < 1, name, "must be at least 0 and below 1", getattr(self, name))
-        for name in ("next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight"):
+        for name in ("table_rate", "next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight"):
             _check(getattr(self, name) >= 0, name, "must not be negative", getattr(self, name))
         _check(self.perturbation >= 0, "perturbation", "must not be negative", self.perturbation)
         _check(self.weight_decay >= 0, "weight_decay", "must not be negative", self.weight_decay)
@@ -80,7 +81,7 @@ PAPER = GraphSettings(
     evidence=False, window=30, max_companions=2000, predicted_positions=None,
     next_item_weight=1.0, target_weight=0.0, fused_weight=0.0, infomax_weight=0.3, align_weight=0.3, alignment="mse",
     perturbation=0.05, label_smoothing=0.0,
-    epochs=10, patience=2, global_batch=64, lr=1e-3, evidence_lr=2e-2, weight_decay=0.0, grad_clip=5.0,
+    epochs=10, patience=2, global_batch=64, lr=1e-3, table_rate=1.0, evidence_lr=2e-2, weight_decay=0.0, grad_clip=5.0,
     checkpoint_every=500, list_depth=200, encode_batch=256,
 )  # fmt: skip
 CODE = GraphSettings(
@@ -102,6 +103,9 @@ BEST = GraphSettings(
         "initial": "text",
         "tie_head": True,
         "evidence": True,
+        "table_rate": 0.0,
+        "init_scale": 1.0,
+        "propagation_dropout": 0.0,
         "next_item_weight": 0.0,
         "target_weight": 1.0,
         "fused_weight": 1.0,

@@ -28,17 +28,17 @@ class Neighbours(Protocol):
 class Propagated:
     """The result for every node, and what `without_edges` needs."""
 
-    result_NK: Tensor
+    result: Tensor  # [N, K]
     """G."""
-    means_NK: Tensor
+    means: Tensor  # [N, K]
     """The neighbours' means, summed over layers."""
-    sent_NK: Tensor
+    sent: Tensor  # [N, K]
     """What each node sent, summed over layers."""
     layers: int
 
     def at(self, node_P: Tensor) -> Tensor:
         """G of some nodes."""
-        return nn.functional.embedding(node_P, self.result_NK)
+        return nn.functional.embedding(node_P, self.result)
 
     def without_edges(self, graph: ItemGraph, source_P: Tensor, target_P: Tensor) -> Tensor:
         """G of each source as if one user did not have the edge to its target; padding as a target changes nothing.
@@ -47,9 +47,9 @@ class Propagated:
         """
         kept_PK = self.at(source_P)
         own_P = graph.own_weight(source_P, target_P)
-        rest_P = graph.total_I[source_P] - own_P
-        means_PK = nn.functional.embedding(source_P, self.means_NK)
-        sent_PK = nn.functional.embedding(target_P.clamp_max(len(self.sent_NK) - 1), self.sent_NK)
+        rest_P = graph.total[source_P] - own_P
+        means_PK = nn.functional.embedding(source_P, self.means)
+        sent_PK = nn.functional.embedding(target_P.clamp_max(len(self.sent) - 1), self.sent)
         share_P = own_P / rest_P.clamp_min(0.5)  # weights are whole numbers: below 0.5 the rest is zero
         mended_PK = share_P[:, None] * (means_PK - sent_PK)
         emptied_P = (own_P > 0) & (rest_P < 0.5)

@@ -55,6 +55,8 @@ class GraphRanker(nn.Module):
             return encoder_BD
         graph = graphs.evidence[domain]
         if len(history_BL) == 0:  # no rows on this rank: nothing to score, yet every weight has a gradient, zero
-            return encoder_BD * self.blend[domain].exp() + sum(w.sum() for w in self.evidence[domain].parameters()) * 0
-        evidence_BD: Tensor = self.evidence[domain](graph, history_BL, own_user_B)
-        return evidence_BD + self.blend[domain].exp() * encoder_BD
+            evidence_BD = torch.stack([weight.sum() for weight in self.evidence[domain].parameters()]).sum() * 0
+        else:
+            evidence_BD = self.evidence[domain](graph, history_BL, own_user_B)
+        fused_BD: Tensor = evidence_BD + self.blend[domain].exp() * encoder_BD
+        return fused_BD

@@ -71,9 +71,9 @@ class Judge:
         """hr@10 and mrr over all samples of a split, history left out."""
         totals = torch.zeros(3, dtype=torch.float64)
         for chunk, batch, tables in self._chunks(samples):
-            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history_BL, chunk.domain)
+            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history, chunk.domain)
             whole_BL = _whole_histories(samples, chunk.rows, self.graphs.num_items).to(self.world.device)
-            rank_B = target_ranks(scores_BD, batch.target_B, whole_BL, self.graphs.ids(chunk.domain)).cpu()
+            rank_B = target_ranks(scores_BD, batch.target, whole_BL, self.graphs.ids(chunk.domain)).cpu()
             totals += torch.stack([(rank_B <= 10).double().sum(), (1 / rank_B).sum(), torch.tensor(float(len(rank_B)))])
         hits, reciprocal, count = self.world.sum(totals).tolist()
         return {"hr@10": hits / max(1.0, count), "mrr": reciprocal / max(1.0, count)}
@@ -83,7 +83,7 @@ class Judge:
         """The best items of the target domain for every sample, history not left out; on all ranks."""
         found: list[tuple[Ints, Ints, np.typing.NDArray[np.float32]]] = []
         for chunk, batch, tables in self._chunks(samples):
-            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history_BL, chunk.domain)
+            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history, chunk.domain)
             ids = self.graphs.ids(chunk.domain)
             found.append((samples.sample[chunk.rows], *top_k(scores_BD.cpu().numpy(), depth, np.array(ids))))
         empty = (np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
@@ -98,7 +98,7 @@ class Judge:
     def vectors(self, samples: Samples, *, is_train: bool) -> Iterator[tuple[Ints, Tensor, Tensor]]:
         """(rows, vectors towards X, towards Y) [B, 2 d] for this rank's chunks.
 
-        A train sample's own edges are out of the graphs as they were in training: a valid or test sample has none there.
+        A train sample's own edges are out of the graphs, as in training: a valid or test sample has none there.
         """
         drop = is_train and self.settings.drop_target_edges
         for chunk, batch, tables in self._chunks(samples):
@@ -108,7 +108,7 @@ class Judge:
             )
             model = self.ranker.model
             states = model.encode(
-                self.graphs, tables, batch.history_BL, None, next_any_BL=next_any_BL, next_own_BL=next_own_BL
+                self.graphs, tables, batch.history, None, next_any_BL=next_any_BL, next_own_BL=next_own_BL
             )
             x_BK, y_BK = (model.user_vectors(states, domain) for domain in (0, 1))
             yield chunk.rows, x_BK, y_BK

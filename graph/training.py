@@ -104,7 +104,7 @@ class Trainer:
                 device=self.world.device,
             )
             count_T = self.world.sum(count_terms(self.graphs, batch, settings))
-            noise = Noise(self.seed, at.step, batch.sample_B)
+            noise = Noise(self.seed, at.step, batch.sample)
             loss, sum_T = step_of(self.graphs, batch, noise, count_T)
             # The loss is a sum over ranks, DistributedDataParallel takes the mean of gradients.
             (loss * self.world.size).backward()
@@ -164,8 +164,16 @@ def build_optimizer(objective: Objective, settings: GraphSettings) -> torch.opti
     ranker = objective.ranker
     evidence = [*ranker.evidence.parameters(), *ranker.blend.parameters()]
     known = {id(weight) for weight in evidence}
+    tables = [*ranker.model.tables.values(), ranker.model.attribute_table]
+    known |= {id(weight) for weight in tables}
     others = [weight for weight in objective.parameters() if id(weight) not in known]
+    table_lr = settings.lr * settings.table_rate
     groups = [
+        {
+            "params": [w for w in tables if w.requires_grad],
+            "lr": table_lr,
+            "weight_decay": settings.weight_decay,
+        },
         {"params": [w for w in others if w.ndim > 1], "lr": settings.lr, "weight_decay": settings.weight_decay},
         {"params": [w for w in others if w.ndim <= 1], "lr": settings.lr, "weight_decay": 0.0},
         {"params": evidence, "lr": settings.evidence_lr, "weight_decay": 0.0},

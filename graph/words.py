@@ -1,6 +1,7 @@
 """The items' words: the bipartite item-attribute graph, TF-IDF rows, and text vectors to start tables from."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,8 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer,
 
 from pairs.tables import Items
 
-Floats = npt.NDArray[np.float32]
-Matrix = sp.csr_matrix
+Floats: TypeAlias = npt.NDArray[np.float32]
+Matrix: TypeAlias = "sp.csr_matrix[np.float32]"
 WORD = r"[^\W_]+"
 
 
@@ -48,7 +49,8 @@ def text_vectors(tfidf: Matrix, dim: int, *, seed: int) -> Floats:
 def unit_rows(vectors: Floats) -> Floats:
     """Each row at length one; rows of (nearly) no length become zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
+    unit: Floats = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-6)
+    return unit
 
 
 def _attributes(items: Items) -> Matrix:
@@ -69,6 +71,6 @@ def _count(texts: list[str], *, least_items: int) -> Matrix:
     try:
         counts = sp.csr_matrix(vectorizer.fit_transform(texts))
     except ValueError:  # sklearn: "empty vocabulary": no item has a word
-        return sp.csr_matrix((len(texts), 0), dtype=np.float32)
+        return sp.csr_matrix(np.zeros((len(texts), 0), dtype=np.float32))
     items_with = np.bincount(counts.indices, minlength=counts.shape[1])
     return sp.csr_matrix(counts[:, items_with >= least_items])

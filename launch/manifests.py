@@ -149,13 +149,18 @@ def output_files(run_dir: Path, stage: Stage) -> list[Path]:
 
 
 def wipe(run_dir: Path, stage: Stage) -> None:
-    """Remove all that `stage` has written, resume state included."""
+    """Remove all that `stage` has written, resume state and emptied folders included."""
+    folders: set[Path] = set()
     for path in output_files(run_dir, stage):
         path.unlink()
-    for folder in stage.resumes:
-        shutil.rmtree(run_dir / folder, ignore_errors=True)
+        folders |= {parent for parent in path.parents if run_dir in parent.parents}
+    for state in stage.resumes:
+        shutil.rmtree(run_dir / state, ignore_errors=True)
     for tag in ("metrics", "tensorboard"):
         shutil.rmtree(run_dir / tag / stage.name, ignore_errors=True)
+    for emptied in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        if emptied.is_dir() and not any(emptied.iterdir()):
+            emptied.rmdir()
 
 
 def identify(path: Path) -> str:

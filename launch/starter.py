@@ -93,6 +93,7 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            **({} if count_gpus() else {"DS_ACCELERATOR": "cpu"}),  # DeepSpeed need not guess, nor say so
             ERROR_FILE: str(error_file),
             TERMINAL: "1" if sys.stderr.isatty() else "0",
         }

@@ -129,9 +129,7 @@ def _fill(
     return filled
 
 
-def _rank(
-    sample: Ints, row: Ints, item: Ints, score: npt.NDArray[np.float64], place: Ints, depth: int
-) -> RankedLists:
+def _rank(sample: Ints, row: Ints, item: Ints, score: npt.NDArray[np.float64], place: Ints, depth: int) -> RankedLists:
     """The best `depth` entries of each row, every item once; named items by place, the others by score, then id."""
     by = np.lexsort((item, -score, place, row))
     _, first = np.unique(row[by] * (item.max(initial=0) + 1) + item[by], return_index=True)

@@ -96,9 +96,7 @@ def load_answerer(
     limit = config.max_new_tokens or longest_answer(answers, margin=config.token_margin)
     trie = None
     if config.mode == "constrained":
-        trie = build_trie(
-            answers, domain=pair.items.domain, popularity=pair.items.train_count, max_tokens=limit
-        )
+        trie = build_trie(answers, domain=pair.items.domain, popularity=pair.items.train_count, max_tokens=limit)
     end_token = tokenizer.eos_token_id
     assert isinstance(end_token, int)
     log.info("answers: %s, %d beams, at most %d tokens, %s", config.mode, config.num_beams, limit, precision)

@@ -5,7 +5,7 @@ them out. Batches are left-padded, so that all answers end in the last column.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class PromptData:
 
     dataset: Any  # Any: datasets is untyped
     lengths: Ints  # [N], tokens with the answer
-    answer_lengths: Ints  # [N], tokens of the answer
+    answer_lengths: Ints  # [N], tokens at the end that are learnt: the answer, or all but the first
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -62,6 +62,11 @@ def read_prompts(run_dir: Path, split: str) -> PromptData:
     table = dataset.data
     lengths = np.asarray(pc.list_value_length(table["input_ids"]), dtype=np.int64)
     return PromptData(dataset, lengths, lengths - np.asarray(table["prompt_length"], dtype=np.int64))
+
+
+def learn_whole_prompts(data: PromptData) -> PromptData:
+    """The same prompts with every token learnt that has one before it."""
+    return replace(data, answer_lengths=data.lengths - 1)
 
 
 class Plan:

@@ -98,6 +98,9 @@ class LlmConfig:
     """Name of a file in ds_configs/ (zero3, zero3_offload, zero2) or a path to a DeepSpeed JSON file."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Arithmetic of the model; optimizer state is fp32 either way."""
+    learn: Literal["answer", "prompt"] = "answer"
+    """Tokens that are learnt: the answer's alone, or the whole prompt's (URLLM; and a `scratch` model, which has read
+    nothing before, learns from each history line as from an answer). Validation measures the answers either way."""
     lr: float = 2e-5
     """Peak learning rate after warm-up."""
     min_lr_ratio: float = 0.1

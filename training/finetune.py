@@ -16,7 +16,7 @@ from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from training.base_model import DTYPES, BaseModel, find_base, hidden_size_of, load_model, load_tokenizer_folder
-from training.batches import read_prompts
+from training.batches import learn_whole_prompts, read_prompts
 from training.config import LlmConfig
 from training.engine import build_accelerator, count_parameters, whole_size, wrap
 from training.fit import fit
@@ -45,6 +45,8 @@ def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, track
         return base
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
+    if config.learn == "prompt":
+        train = learn_whole_prompts(train)
     # Small ones are whole on every rank at first; a model folder is partitioned while it is read.
     model = None if base.kind == "folder" else make_small_model(base, config, tokenizer, meta["max_tokens"], seed=seed)
     hidden_size = hidden_size_of(base) if model is None else int(model.config.hidden_size)

@@ -113,6 +113,17 @@ def test_other_intent_wipes_what_an_interrupted_start_left(tmp_path: Path) -> No
     assert not (tmp_path / "lists/graph_valid.parquet").exists()
 
 
+def test_wiped_stage_leaves_no_empty_folder_that_looks_finished(tmp_path: Path) -> None:
+    write(tmp_path, "pair/items.parquet", "kept")
+    write(tmp_path, "graph/vectors/train_X.npy", "vectors")
+    write(tmp_path, "lists/graph_valid.parquet", "list")
+    write(tmp_path, "lists/llm_valid.parquet", "another stage's")
+    assert not begin(tmp_path, PRETRAIN, intent(tmp_path, PRETRAIN))
+    assert not (tmp_path / "graph").exists()
+    assert (tmp_path / "lists/llm_valid.parquet").is_file()
+    assert (tmp_path / "pair/items.parquet").is_file()
+
+
 def test_failed_stage_leaves_no_manifest(tmp_path: Path) -> None:
     run_all(tmp_path)
     with pytest.raises(RuntimeError), open_stage(job(tmp_path, "pretrain", width=2)):

@@ -10,7 +10,17 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
 from launch.distributed import World
-from training.batches import IGNORED, Batch, Plan, PromptData, collate, positions, read_prompts, shares
+from training.batches import (
+    IGNORED,
+    Batch,
+    Plan,
+    PromptData,
+    collate,
+    learn_whole_prompts,
+    positions,
+    read_prompts,
+    shares,
+)
 from training.config import ScratchConfig
 from training.losses import answer_loss
 from training.prompts import Ints
@@ -90,6 +100,17 @@ def test_the_loss_ignores_the_prompt(model: LlamaForCausalLM, data: PromptData) 
               {"answers": answers_only, "everything": ids}.items()}  # fmt: skip
     assert ours == pytest.approx(theirs["answers"] * int(data.answer_lengths[1]), rel=1e-5)
     assert ours != pytest.approx(theirs["everything"] * (ids.shape[1] - 1), rel=0.1)
+
+
+@torch.no_grad()
+def test_whole_prompts_are_learnt_but_for_their_first_token(model: LlamaForCausalLM, data: PromptData) -> None:
+    ids = torch.tensor(data.dataset[1]["input_ids"])[None]
+    whole = learn_whole_prompts(data)
+    alone = float(answer_loss(model, collate(whole, np.array([1]), pad=PAD)))
+    assert alone == pytest.approx(float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1), rel=1e-5)
+    together = float(answer_loss(model, collate(whole, np.arange(4), pad=PAD)))
+    each = [float(answer_loss(model, collate(whole, np.array([row]), pad=PAD))) for row in range(4)]
+    assert together == pytest.approx(sum(each), rel=1e-5)
 
 
 def test_every_padded_gradient_is_finite(model: LlamaForCausalLM, data: PromptData) -> None:

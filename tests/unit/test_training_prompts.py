@@ -5,6 +5,8 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerBase
 
@@ -244,6 +246,24 @@ def test_a_sample_budget_is_drawn_by_the_seed(tmp_path: Path) -> None:
         assert read_json(folder / "prompts" / "meta.json")["splits"]["train"]["samples"] == 10
     assert drawn[0] == drawn[1]
     assert drawn[0] != drawn[2]
+
+
+def test_samples_whose_answer_cannot_fit_are_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_tiny_run(tmp_path, items=200)  # so many that one long title does not set the reserve
+    table = pq.read_table(tmp_path / "pair" / "items.parquet").to_pydict()
+    train = load_samples(tmp_path, "train")
+    targets, counts = np.unique(train.target, return_counts=True)
+    rare = int(targets[counts.argmin()])
+    table["title"][rare] = "paper " * 150
+    pq.write_table(pa.table(table), tmp_path / "pair" / "items.parquet")
+    tokenize_prompts(CONFIG, run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
+    written = datasets.load_from_disk(str(tmp_path / "prompts" / "train"))["sample"][:]
+    assert written == train.sample[train.target != rare].tolist()
+    assert f"{counts.min()} of {len(train)} train samples left out" in caplog.text
+    with pytest.raises(InputError, match=r"only \d+ % of the train samples have room .* \d+ would do for 99 %"):
+        tokenize_prompts(replace(CONFIG, max_tokens=60), run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
 
 
 def test_the_scratch_tokenizer_is_deterministic() -> None:
