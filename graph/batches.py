@@ -25,9 +25,7 @@ class Batch:
 
     def take(self, rows: Tensor) -> "Batch":
         """Only `rows`."""
-        return Batch(
-            self.sample[rows], self.user[rows], self.domain[rows], self.target[rows], self.history[rows]
-        )
+        return Batch(self.sample[rows], self.user[rows], self.domain[rows], self.target[rows], self.history[rows])
 
 
 def make_batch(samples: Samples, rows: Ints, *, max_history: int, pad: int, device: torch.device) -> Batch:

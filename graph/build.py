@@ -91,8 +91,7 @@ def _evidence_graphs(
 ) -> tuple[EvidenceGraph, EvidenceGraph]:
     pairs = companion_pairs(train, window=settings.window)
     x_graph, y_graph = (
-        _evidence_graph(train, items, words, pairs, settings, domain=domain, text_IK=text_IK)
-        for domain in (0, 1)
+        _evidence_graph(train, items, words, pairs, settings, domain=domain, text_IK=text_IK) for domain in (0, 1)
     )
     return x_graph, y_graph
 

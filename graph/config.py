@@ -99,4 +99,6 @@ def resolve(config: GraphConfig) -> GraphSettings:
     settings = dataclasses.replace(PRESETS[config.preset], **chosen)
     if settings.fused_weight > 0 and not settings.evidence:
         raise ValueError(f"graph.fused_weight needs graph.evidence=true, got {settings.fused_weight}; set it to 0")
+    if settings.evidence and settings.fused_weight == 0:
+        raise ValueError("graph.evidence needs graph.fused_weight above 0, or its weights learn nothing")
     return settings

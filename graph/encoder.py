@@ -32,7 +32,7 @@ class Encoder(nn.Module):
                 nn.init.zeros_(linear.bias)
             for linear in (block.query, block.key):
                 nn.init.normal_(linear.weight, std=0.02)
-                nn.init.zeros_(linear.bias)
+            nn.init.zeros_(block.query.bias)
             nn.init.zeros_(block.outer.weight)
             nn.init.zeros_(block.outer.bias)
 
@@ -59,7 +59,8 @@ class _Block(nn.Module):
         super().__init__()
         self.dropout = dropout
         self.query_norm = nn.LayerNorm(width, eps=1e-8)
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.query, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
+        self.key = nn.Linear(width, width, bias=False)  # a bias would shift a row's logits alike: no effect, only noise
         self.norm = nn.LayerNorm(width, eps=1e-8)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
 

@@ -53,7 +53,8 @@ def infomax_sum(
 def perturb(x_BLK: Tensor, uniform_BLK: Tensor, epsilon: float) -> Tensor:
     """x + epsilon sign(x) u / |u|: noise of a fixed norm that keeps every sign (SimGCL, Yu et al. 2022)."""
     direction_BLK = uniform_BLK / uniform_BLK.norm(dim=2, keepdim=True).clamp_min(SMALL)
-    return x_BLK + epsilon * x_BLK.sign() * direction_BLK
+    perturbed_BLK: Tensor = x_BLK + epsilon * x_BLK.sign() * direction_BLK
+    return perturbed_BLK
 
 
 def alignment_sum(halves: tuple[Tensor, Tensor]) -> Tensor:

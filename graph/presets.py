@@ -58,8 +58,9 @@ class GraphSettings:
             _check(getattr(self, name) > 0, name, "must be positive", getattr(self, name))
         for name in ("dropout", "propagation_dropout", "label_smoothing"):
             _check(0 <= getattr(self, name) < 1, name, "must be at least 0 and below 1", getattr(self, name))
-        for name in ("table_rate", "next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight"):
+        for name in ("next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight"):
             _check(getattr(self, name) >= 0, name, "must not be negative", getattr(self, name))
+        _check(self.table_rate >= 0, "table_rate", "must not be negative", self.table_rate)
         _check(self.perturbation >= 0, "perturbation", "must not be negative", self.perturbation)
         _check(self.weight_decay >= 0, "weight_decay", "must not be negative", self.weight_decay)
         if self.next_item_weight + self.target_weight == 0:

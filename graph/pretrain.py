@@ -1,6 +1,6 @@
 """Pretrain the dual-graph sequential model; export rankings and user vectors.
 
-    torchrun --nproc-per-node 2 -m graph.pretrain --config demo
+torchrun --nproc-per-node 2 -m graph.pretrain --config demo
 """
 
 import logging

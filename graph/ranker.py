@@ -41,9 +41,7 @@ class GraphRanker(nn.Module):
         encoder_BD = self.model.scores(graphs, tables, vectors_BK, domain)
         return self.fuse(graphs, encoder_BD, history_BL, domain, own_user_B=None), vectors_BK
 
-    def encoder_scores(
-        self, graphs: Graphs, tables: Tables, states: States, row_R: Tensor, domain: int
-    ) -> Tensor:
+    def encoder_scores(self, graphs: Graphs, tables: Tables, states: States, row_R: Tensor, domain: int) -> Tensor:
         """The encoders' scores of some rows of a batch [R, size]."""
         return self.model.scores(graphs, tables, self.model.user_vectors(states, domain)[row_R], domain)
 

@@ -1,0 +1,43 @@
+"""On a GPU the model scores and learns as it does on a CPU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graph.config import resolve
+from graph.load import make_ranker, prepare
+from graph.pretrain import pretrain
+from launch.distributed import World
+from launch.tracking import Tracker
+from tests.graph_runs import ALONE, tiny, write_run
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+def on_gpu() -> World:
+    return World(rank=0, size=1, local_rank=0, device=torch.device("cuda", 0))
+
+
+def test_scores_equal_those_on_the_cpu(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    settings = resolve(tiny())
+    history = torch.tensor([[30, 30, 1, 20, 2, 25], [30, 30, 30, 30, 30, 30]])
+    found = []
+    for world in (ALONE, on_gpu()):
+        prepared = prepare(tmp_path, settings, world)
+        ranker = make_ranker(prepared, settings, seed=3, device=world.device).eval()
+        with torch.no_grad():
+            found.append(ranker(prepared.graphs, history.to(world.device), 1)[0].cpu())
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_training_ends_in_finite_vectors(tmp_path: Path, preset: str) -> None:
+    write_run(tmp_path)
+    pretrain(tiny(preset, epochs=1), run_dir=tmp_path, seed=1, world=on_gpu(), tracker=Tracker(None, "pretrain"))
+    assert np.isfinite(np.load(tmp_path / "graph" / "vectors" / "test_X.npy")).all()
