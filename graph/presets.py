@@ -107,6 +107,7 @@ BEST = GraphSettings(
         "table_rate": 0.0,
         "init_scale": 1.0,
         "propagation_dropout": 0.0,
+        "epochs": 4,
         "next_item_weight": 0.0,
         "target_weight": 1.0,
         "fused_weight": 1.0,
