@@ -1,6 +1,6 @@
 """Judge every system, choose the final list, write the report.
 
-    python -m evaluation.evaluate --config demo
+python -m evaluation.evaluate --config demo
 """
 
 import dataclasses

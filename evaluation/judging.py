@@ -48,9 +48,7 @@ def judge(
 ) -> Verdict:
     """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists."""
     verdict = Verdict()
-    modes = {
-        way: make_ingredients(scorers, sources.lists, samples, items, filter_history=way) for way in (True, False)
-    }
+    modes = {way: make_ingredients(scorers, sources.lists, samples, items, filter_history=way) for way in (True, False)}
     found = {way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "kinrec")} for way in modes}
     kept = {name: _blank_lists(samples, config.list_depth) for name in found[True]}
     for batch in batches(samples, items):

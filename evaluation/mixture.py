@@ -82,9 +82,7 @@ def make_ingredients(
 ) -> Ingredients:
     """Scale every list of a split in every way."""
     scaled = {
-        f"{system}/{how}": scale_list(
-            found, samples, how, num_items=items.num_items, filter_history=filter_history
-        )
+        f"{system}/{how}": scale_list(found, samples, how, num_items=items.num_items, filter_history=filter_history)
         for system, found in lists.items()
         for how in SCALES
     }

@@ -36,9 +36,7 @@ class Ridge:
         return np.ascontiguousarray((self._by_domain[domain] @ dual_UB).T)
 
 
-def solve_dual(
-    root_UI: Sparse, right_UB: Floats, *, penalty: float, tolerance: float, max_steps: int = 200
-) -> Floats:
+def solve_dual(root_UI: Sparse, right_UB: Floats, *, penalty: float, tolerance: float, max_steps: int = 200) -> Floats:
     """Solve (R R' + penalty I) Y = right for every column by conjugate gradients.
 
     Ends when every column's residual is below `tolerance` of its right side's norm. The penalty keeps the

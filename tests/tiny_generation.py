@@ -34,9 +34,7 @@ def write_answerable_run(run_dir: Path) -> None:
     assert isinstance(end, int)
     assert isinstance(pad, int)
     size = ScratchConfig(hidden_size=32, num_layers=2, num_heads=2)
-    model = build_model(
-        size, vocab_size=len(tokenizer), eos=end, pad=pad, max_tokens=140, seed=1, dtype=torch.float32
-    )
+    model = build_model(size, vocab_size=len(tokenizer), eos=end, pad=pad, max_tokens=140, seed=1, dtype=torch.float32)
     for parameter in model.parameters():  # far from uniform, or every beam would be a matter of rounding
         parameter.data *= 3
     model.save_pretrained(run_dir / "llm" / "model")

@@ -18,9 +18,7 @@ def unit_vectors(count: int, dim: int, seed: int) -> Floats:
 @pytest.mark.parametrize("kind", [ExactIndex, FaissIndex])
 @pytest.mark.parametrize("k", [1, 20, 3000])  # 3000: beyond what FAISS does on a GPU
 @pytest.mark.parametrize("tf32", [False, True])
-def test_the_gpu_equals_the_cpu(
-    kind: type[ExactIndex], k: int, tf32: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_gpu_equals_the_cpu(kind: type[ExactIndex], k: int, tf32: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", tf32)
     keys = np.concatenate([unit_vectors(5000, 300, 1)] * 2)  # every key twice: ties
     queries, ids = unit_vectors(700, 300, 2), np.arange(10_000)

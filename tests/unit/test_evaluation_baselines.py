@@ -91,9 +91,7 @@ def test_dual_ridge_equals_the_primal_solution(penalty: float, weight: float) ->
     bought = slow_bought(train)
     frequency = np.maximum(bought.sum(axis=0), 1)
     primal_II = np.linalg.solve(bought.T @ bought + penalty * np.diag(frequency**weight), bought.T @ bought)
-    scorer = Ridge(
-        user_item_matrix(train, NUM_ITEMS), ITEMS, penalty=penalty, weight=weight, decay=0.9, tolerance=1e-6
-    )
+    scorer = Ridge(user_item_matrix(train, NUM_ITEMS), ITEMS, penalty=penalty, weight=weight, decay=0.9, tolerance=1e-6)
     query = np.stack([slow_query(queries().history_of(row).tolist(), 0.9) for row in range(len(queries()))])
     assert scorer.score(queries(), 0) == pytest.approx((query @ primal_II)[:, :NUM_X], abs=2e-4)
     assert scorer.score(queries(), 1) == pytest.approx((query @ primal_II)[:, NUM_X:], abs=2e-4)

@@ -118,9 +118,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(answerable: Path, free_
     assert not list((tmp_path / "run/generated/parts").iterdir())
 
 
-def test_a_split_that_was_written_whole_is_not_answered_again(
-    answerable: Path, free_run: Path, tmp_path: Path
-) -> None:
+def test_a_split_that_was_written_whole_is_not_answered_again(answerable: Path, free_run: Path, tmp_path: Path) -> None:
     shutil.copytree(answerable, tmp_path / "run")
     (tmp_path / "run/lists").mkdir()
     kept = Path(shutil.copy2(free_run / FILES[0], tmp_path / "run" / FILES[0]))
