@@ -32,14 +32,7 @@ def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domai
         within_domain: the next item of the same domain instead of the next item of the mixed sequence.
     """
     num_items = len(item_domain)
-    row, items = sequences_with_target(train)
-    if within_domain:  # bring each sample's items of one domain together; the order inside stays
-        order = np.lexsort((np.arange(len(items)), item_domain[items], row))
-        row, items = row[order], items[order]
-    follows = row[1:] == row[:-1]
-    if within_domain:
-        follows &= item_domain[items[1:]] == item_domain[items[:-1]]
-    user, before, after = train.user[row[:-1]][follows], items[:-1][follows], items[1:][follows]
+    user, before, after = successions(train, item_domain, within_domain=within_domain)
     order = np.lexsort((after, before, user))
     user, before, after = user[order], before[order], after[order]
     first = np.ones(len(user), dtype=bool)  # of the edges of one user that are the same: twin samples repeat theirs
@@ -48,6 +41,18 @@ def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domai
     counts = sp.csr_matrix((ones, (before[first], after[first])), shape=(num_items, num_items))
     totals = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1.0)
     return sp.csr_matrix(sp.diags_array((1.0 / totals).astype(np.float32)) @ counts)
+
+
+def successions(train: Samples, item_domain: NDArray[Any], *, within_domain: bool) -> tuple[Ints, Ints, Ints]:
+    """(user, item, next item) for every step of every sample, in the mixed sequence or inside one domain."""
+    row, items = sequences_with_target(train)
+    if within_domain:  # bring each sample's items of one domain together; the order inside stays
+        order = np.lexsort((np.arange(len(items)), item_domain[items], row))
+        row, items = row[order], items[order]
+    follows = row[1:] == row[:-1]
+    if within_domain:
+        follows &= item_domain[items[1:]] == item_domain[items[:-1]]
+    return train.user[row[:-1]][follows], items[:-1][follows], items[1:][follows]
 
 
 def sequences_with_target(samples: Samples) -> tuple[Ints, Ints]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from evaluation.interactions import sequences_with_target
+from evaluation.interactions import sequences_with_target, successions
 from pairs.tables import Ints, Samples
 
 DISTANCES = (1, 2, 4, 8)
@@ -43,16 +43,8 @@ class Companions:
 
 def successor_edges(train: Samples, item_domain: npt.NDArray[np.int8], *, within_domain: bool) -> Edges:
     """Edges from an item to the next of the mixed history, or to the next of its own domain."""
-    row, items = sequences_with_target(train)
-    if within_domain:  # bring each sample's items of one domain together; the order inside stays
-        order = np.lexsort((np.arange(len(items)), item_domain[items], row))
-        row, items = row[order], items[order]
-    follows = row[1:] == row[:-1]
-    if within_domain:
-        follows &= item_domain[items[1:]] == item_domain[items[:-1]]
-    found = pl.DataFrame(
-        {"user": train.user[row[:-1]][follows], "source": items[:-1][follows], "target": items[1:][follows]}
-    )
+    user, source, target = successions(train, item_domain, within_domain=within_domain)
+    found = pl.DataFrame({"user": user, "source": source, "target": target})
     counted = found.unique().group_by("source", "target").len("count").sort("source", "target")
     return Edges(_ints(counted["source"]), _ints(counted["target"]), _ints(counted["count"]))
 
