@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pairs.config import SyntheticConfig
+from pairs.synthetic_config import SyntheticConfig
 from pairs.synthetic_words import THEMES
 
 Floats = npt.NDArray[np.float64]

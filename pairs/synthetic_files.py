@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from launch.artifacts import atomic_folder
-from pairs.config import SyntheticConfig
 from pairs.synthetic import TOP, Ints, Market, build_market, simulate
+from pairs.synthetic_config import SyntheticConfig
 from pairs.synthetic_words import COMBINATIONS, DOMAINS, NOUNS, REVIEWS, ROOT_CATEGORY, SIZES, STYLES, THEMES
 from pairs.tables import Samples, Split
 

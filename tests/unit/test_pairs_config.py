@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pairs.config import PairConfig, SyntheticConfig
+from pairs.config import PairConfig
+from pairs.synthetic_config import SyntheticConfig
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import polars as pl
 import pytest
 
 from launch.artifacts import read_json
-from pairs.config import PairConfig, SyntheticConfig
+from pairs.config import PairConfig
 from pairs.prepare import prepare
 from pairs.raw_files import read_lines
 from pairs.synthetic import TOP, build_market, simulate
+from pairs.synthetic_config import SyntheticConfig
 from pairs.synthetic_files import make_catalogue, write_synthetic
 from pairs.synthetic_words import MAX_ITEMS
 from pairs.tables import Samples, load_pair, load_samples
