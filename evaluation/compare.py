@@ -87,7 +87,7 @@ def compare(runs: Sequence[Path], *, system: str, split: str, resamples: int = 1
 def read_run(path: Path, *, system: str, split: str) -> Run:
     """Read one run's report; what is not there is said by name."""
     report, ranks_path = path / "report" / "metrics.json", path / "report" / f"ranks_{split}.parquet"
-    items_path, samples_path = path / "pair" / "items.parquet", path / "pair" / f"{split}.parquet"
+    items_path, samples_path = path / "pair" / "items.parquet", path / "pair" / f"{split}.arrow"
     for needed in (report, ranks_path, items_path, samples_path):
         if not needed.is_file():
             raise InputError(f"{needed}: no such file; run `kinrec evaluate` for {path} first")

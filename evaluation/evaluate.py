@@ -19,11 +19,11 @@ from evaluation.config import EvaluationConfig
 from evaluation.contents import Judgement, chosen_values, out_of_domain, split_metrics
 from evaluation.judging import judge
 from evaluation.mixture import choose_mixture
+from evaluation.publish import publish_plots, publish_report
 from evaluation.ranked_lists import write_lists
-from evaluation.report import render_report
 from evaluation.sources import JUDGED_SPLITS, Judged, list_path, load_sources, present_systems
 from evaluation.tuning import Baselines, fit_baselines, sample_of_users
-from launch.artifacts import atomic_file, read_json, write_json, write_text
+from launch.artifacts import atomic_file, read_json, write_json
 from launch.errors import InputError
 from launch.manifests import read_manifest
 from launch.stage import entry_point, open_stage, parse_job
@@ -89,13 +89,15 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         "out_of_domain": out_of_domain(judged, pair.items),
         "chosen": chosen_values(baselines, choices),
     }
+    card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
         for split, found in judged.items():
             for system, lists in found.verdict.lists.items():
                 write_lists(list_path(run_dir, system, split), lists)
             _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", found)
-        write_text(run_dir / "report" / "report.md", render_report(metrics, read_json(run_dir / "pair" / "card.json")))
+        plots = publish_plots(card, run_dir / "report")
     metrics["timing"] = _timing(run_dir, clock, baselines)
+    publish_report(metrics, card, plots, run_dir / "report")
     write_json(run_dir / "report" / "metrics.json", metrics)
     _track(metrics, tracker)
     log.info("evaluate, seconds: %s", metrics["timing"]["evaluate"])

@@ -1,4 +1,4 @@
-"""Rows of cells as aligned text or as Markdown. Cells may hold titles, which nobody has checked: they are escaped."""
+"""Rows of cells as aligned text, and cells as one line."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,6 @@ def text_table(header: Row, rows: Sequence[Row]) -> str:
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
         for row in cells
     )
-
-
-def markdown_table(header: Row, rows: Sequence[Row]) -> str:
-    """A Markdown table: the first column to the left, the others to the right."""
-    rule = ["---", *("---:" for _ in header[1:])]
-    lines = [[escape(cell) for cell in header], rule, *([escape(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def escape(cell: object) -> str:
-    """A cell as Markdown that stays in its cell and means only its text."""
-    text = one_line(cell).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("[", "\\[")
 
 
 def one_line(cell: object) -> str:

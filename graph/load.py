@@ -15,7 +15,7 @@ from graph.words import Floats, read_words, text_vectors, unit_rows
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
-from pairs.tables import Pair, Samples, load_pair, load_samples
+from pairs.tables import Pair, Samples, load_graph_samples, load_pair, load_samples
 
 TEXT_DIM = 128
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def prepare(run_dir: Path, settings: GraphSettings, world: World) -> Prepared:
             np.save(file, vectors)
     world.barrier()
     text_IK: Floats = np.load(text_path(run_dir))
-    graphs = build_graphs(train, items, words, text_IK, settings).to(world.device)
+    graphs = build_graphs(load_graph_samples(run_dir), items, words, text_IK, settings).to(world.device)
     return Prepared(pair, train, graphs, text_IK)
 
 

@@ -40,7 +40,8 @@ def render_summary(run_dir: Path) -> str:
     """The table of every split and where the report is."""
     metrics = read_json(run_dir / "report" / "metrics.json")
     tables = [_table(metrics, split) for split in metrics["splits"]]
-    return "\n\n".join(["", *tables, f"report: {run_dir / 'report' / 'report.md'}"]) + "\n"
+    places = [f"report: {run_dir / 'report' / name}" for name in ("report.md", "report.html")]
+    return "\n\n".join(["", *tables, "\n".join(places)]) + "\n"
 
 
 def _state(run_dir: Path, manifest: dict[str, Any], current: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Read raw Amazon reviews and metadata: the 2014, 2018 and 2023 forms, told apart by their keys."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ from pairs.bad_rows import FileCount, Ledger
 from pairs.json_lines import Row
 from pairs.json_rows import json_form, peek_json
 from pairs.ratings import is_csv, read_ratings
-from pairs.raw_pair import EVENT_SCHEMA, EventKeys, ItemKeys
+from pairs.raw_keys import EVENT_SCHEMA, EventKeys, ItemKeys
 from pairs.read_rows import read_rows
 
 USER_KEYS = ("user_id", "reviewerID")
@@ -21,20 +22,22 @@ BRAND_KEYS = ("store", "brand")
 STRICT = Ledger(max_share=0.0)
 
 
-def read_reviews(path: Path, ledger: Ledger = STRICT, *, order: str = "auto") -> pl.DataFrame:
-    """user, item, time (seconds), rating of every review, in file order; `order` is for ratings-only files."""
+def read_reviews(path: Path, ledger: Ledger = STRICT, *, order: str = "auto") -> Iterator[pl.DataFrame]:
+    """user, item, time (seconds), rating of every review, in file order, a block at a time; `order` is for
+    ratings-only files."""
     count = ledger.open(path)
     if is_csv(path):
         return read_ratings(path, count, order=order)
     peeked = peek_json(path, count)
     if not peeked:
-        return pl.DataFrame(schema=EVENT_SCHEMA)
+        return iter([pl.DataFrame(schema=EVENT_SCHEMA)])
     user, item, time = (_key_of(path, peeked, keys, "reviews") for keys in (USER_KEYS, ITEM_KEYS, TIME_KEYS))
     return read_json_events(path, EventKeys(user, item, time, _find_key(peeked, RATING_KEYS)), peeked, count)
 
 
-def read_metadata(path: Path, ledger: Ledger = STRICT, *, max_chars: int = 1000) -> pl.DataFrame:
-    """item, title (cleaned, "" if none), attributes (words of categories and brand) of every item, in file order."""
+def read_metadata(path: Path, ledger: Ledger = STRICT, *, max_chars: int = 1000) -> Iterator[pl.DataFrame]:
+    """item, title (cleaned, "" if none), attributes (words of categories and brand), cut (too long a title) of every
+    item, in file order, a block at a time."""
     count = ledger.open(path)
     peeked = peek_json(path, count)
     if not peeked:
@@ -45,16 +48,20 @@ def read_metadata(path: Path, ledger: Ledger = STRICT, *, max_chars: int = 1000)
     return read_json_items(path, keys, peeked, count, max_chars=max_chars)
 
 
-def read_json_events(path: Path, keys: EventKeys, peeked: list[Row], count: FileCount) -> pl.DataFrame:
+def read_json_events(path: Path, keys: EventKeys, peeked: list[Row], count: FileCount) -> Iterator[pl.DataFrame]:
     """The interactions of a file of JSON lines."""
     form = json_form(peeked, keys.columns())
-    return keys.finish(read_rows(path, form, keys.columns(), keys.checks(), count))
+    return map(keys.finish, read_rows(path, form, keys.columns(), keys.checks(), count))
 
 
-def read_json_items(path: Path, keys: ItemKeys, peeked: list[Row], count: FileCount, *, max_chars: int) -> pl.DataFrame:
+def read_json_items(
+    path: Path, keys: ItemKeys, peeked: list[Row], count: FileCount, *, max_chars: int
+) -> Iterator[pl.DataFrame]:
     """The items of a file of JSON lines."""
     form = json_form(peeked, keys.columns())
-    return keys.finish(read_rows(path, form, keys.columns(), keys.checks(), count), max_chars=max_chars)
+    return (
+        keys.finish(rows, max_chars=max_chars) for rows in read_rows(path, form, keys.columns(), keys.checks(), count)
+    )
 
 
 def _find_key(peeked: list[Row], keys: tuple[str, ...]) -> str | None:

@@ -1,168 +1,109 @@
 """The data card: what a prepared pair is like, and what a reader must know before trusting a number made from it."""
 
 from datetime import UTC, datetime
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from pairs.histograms import describe_histograms
 from pairs.near_titles import describe_near_titles
-from pairs.popularity import describe_coverage, describe_drift, describe_popularity, describe_repeats
-from pairs.tables import Ints, Samples, Split
-from pairs.write_tables import count_items, interactions
+from pairs.popularity import (
+    describe_coverage,
+    describe_drift,
+    describe_popularity,
+    describe_repeats,
+    weighted_median,
+)
+from pairs.tables import Ints
+from pairs.tally import Domains, SplitTally, Tally
 
 LETTERS = ("X", "Y")
-SYNTHETIC_FROM = 0.5
-"""Without timestamps, an order that alternates this much (0: random order, 1: the most possible) is synthetic."""
-
 Card = dict[str, Any]  # Any: plain JSON values
 
 
 def make_card(
-    *, name: str, names: tuple[str, str], items: pl.DataFrame, samples: dict[Split, Samples], facts: Card
+    *, name: str, names: tuple[str, str], items: pl.DataFrame, tally: Tally, facts: Card, months: Card | None = None
 ) -> Card:
-    """The card of a pair; `facts` are what the reader and the splitter know: source, split rule, counts, cuts."""
-    domain_of = items.sort("item")["domain"].to_numpy()
-    evidence = describe_order(samples["train"], domain_of)
-    twins = {split: twins_share(table) for split, table in samples.items()}
+    """The card of a pair; `facts` are what the reader and the splitter know: source, split rule, counts, cuts;
+    `months` are the kept interactions by month."""
+    splits = tally.splits
+    evidence = splits["train"].order.describe()
+    users = sum(table.num_users for table in splits.values())
     return {
         "pair": name,
         "domains": list(names),
         **facts,
         "order": evidence["order"],
         "order_evidence": evidence,
-        "items": _by_domain(np.bincount(domain_of, minlength=2)),
+        "items": _by_domain(np.bincount(tally.domain_of, minlength=2)),
         "duplicate_titles": _by_domain(_duplicates(items)),
         "near_duplicate_titles": describe_near_titles(items),
         "without_attributes": _by_domain(_without_attributes(items)),
-        "users": _describe_users(samples),
-        "samples": {split: _all_and_by_domain(table.domain) for split, table in samples.items()},
-        "interactions": {split: _interactions(table, domain_of) for split, table in samples.items()},
-        "density": _density(samples["train"], domain_of),
-        "history_length": {split: _describe_lengths(table, domain_of) for split, table in samples.items()},
-        "time_range": {split: _time_range(table) for split, table in samples.items()},
-        "cold_targets": _cold_targets(samples, num_items=items.height),
-        "twins": twins,
-        "twin_users_share": _twins_of_all(samples, twins),
-        "popularity": describe_popularity(samples, domain_of),
-        "popularity_drift": describe_drift(samples, domain_of),
-        "coverage": describe_coverage(samples, domain_of),
-        "repeats": {split: describe_repeats(table) for split, table in samples.items()},
+        "users": _describe_users(tally),
+        "samples": {split: _all_and_by_domain(table.num_samples) for split, table in splits.items()},
+        "interactions": {split: _interactions(table, tally.domain_of) for split, table in splits.items()},
+        "density": _density(tally),
+        "history_length": {split: _describe_lengths(table) for split, table in splits.items()},
+        "time_range": {split: _time_range(table) for split, table in splits.items()},
+        "cold_targets": {split: _cold(table, tally) for split, table in splits.items() if split != "train"},
+        "twins": {split: _share(table.twin_users, table.num_users) for split, table in splits.items()},
+        "twin_users_share": _share(sum(table.twin_users for table in splits.values()), users),
+        "popularity": describe_popularity(tally),
+        "popularity_drift": describe_drift(tally),
+        "coverage": describe_coverage(tally),
+        "repeats": {split: describe_repeats(table) for split, table in splits.items()},
+        "histograms": {**describe_histograms(tally), "interactions_by_month": months},
     }
 
 
-def describe_order(samples: Samples, domain_of: npt.NDArray[np.int8]) -> Card:
-    """Whether the order of the histories can be trusted.
-
-    Without timestamps, count how often neighbours in a history are of different domains: between what a random order
-    would give (alternation 0) and the most that is possible (alternation 1). Zipping the two domains comes near it.
-    """
-    domain = domain_of[samples.history].astype(np.int64)
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
-    switches = np.zeros(len(samples))
-    np.add.at(switches, row[1:], (domain[1:] != domain[:-1]) & (row[1:] == row[:-1]))
-    num_y = np.bincount(row, weights=domain, minlength=len(samples))
-    num_x = samples.lengths - num_y
-    mixed = (num_x > 0) & (num_y > 0)
-    by_chance = np.divide(2 * num_x * num_y, samples.lengths, out=np.zeros(len(samples)), where=mixed)
-    most = 2 * np.minimum(num_x, num_y) - (num_x == num_y)
-    spread = float((most - by_chance)[mixed].sum())
-    alternation = float((switches - by_chance)[mixed].sum() / spread) if spread > 0 else 0.0
-    has_times = samples.history_time is not None
-    synthetic = not has_times and alternation >= SYNTHETIC_FROM
+def _describe_users(tally: Tally) -> Card:
+    asked_both = {split: _share(table.users_asked_both, table.num_users) for split, table in tally.splits.items()}
     return {
-        "order": "synthetic" if synthetic else "chronological",
-        "timestamps": has_times,
-        "alternation": round(alternation, 4),
-        "fully_alternating_histories": _share((switches >= most - 1)[mixed]),
-        "note": "the domains were zipped: cross-domain transitions mean nothing" if synthetic else "",
+        "all": tally.num_users,
+        **{split: table.num_users for split, table in tally.splits.items()},
+        "disjoint": tally.users_in_two_splits == 0,
+        "with_targets_in_both_domains": asked_both,
     }
 
 
-def twins_share(samples: Samples) -> float:
-    """Share of this split's users who have two or more samples with the same history."""
-    table = pl.DataFrame({"user": samples.user, "history": _history_keys(samples)})
-    twins = table.group_by("user", "history").len().filter(pl.col("len") > 1)["user"].n_unique()
-    return round(twins / max(table["user"].n_unique(), 1), 4)
+def _interactions(table: SplitTally, domain_of: Domains) -> Card:
+    return _all_and_by_domain(np.bincount(domain_of, weights=table.item_counts, minlength=2).astype(np.int64))
 
 
-def _history_keys(samples: Samples) -> pl.Series:
-    lists = pl.DataFrame({"row": np.repeat(np.arange(len(samples)), samples.lengths), "item": samples.history})
-    return lists.group_by("row", maintain_order=True).agg("item")["item"].hash(seed=0)
-
-
-def _twins_of_all(samples: dict[Split, Samples], twins: dict[Split, float]) -> float:
-    users = {split: len(np.unique(table.user)) for split, table in samples.items()}
-    return round(sum(twins[split] * users[split] for split in samples) / sum(users.values()), 4)
-
-
-def _describe_users(samples: dict[Split, Samples]) -> Card:
-    users = {split: np.unique(table.user) for split, table in samples.items()}
-    shared = [np.intersect1d(users[one], users[other]).size for one, other in combinations(users, 2)]
-    both = {split: _both_domains(table) for split, table in samples.items()}
-    return {
-        "all": len(np.unique(np.concatenate(list(users.values())))),
-        **{split: len(found) for split, found in users.items()},
-        "disjoint": not any(shared),
-        "with_targets_in_both_domains": both,
-    }
-
-
-def _both_domains(samples: Samples) -> float:
-    x, y = (np.unique(samples.user[samples.domain == domain]) for domain in (0, 1))
-    return round(len(np.intersect1d(x, y)) / max(len(np.union1d(x, y)), 1), 4)
-
-
-def _interactions(samples: Samples, domain_of: npt.NDArray[np.int8]) -> Card:
-    events = interactions(samples)
-    domain, count = domain_of[events["item"].to_numpy()], events["count"].to_numpy()
-    by_domain = [int(count[domain == d].sum()) for d in (0, 1)]
-    return {"all": sum(by_domain), "X": by_domain[0], "Y": by_domain[1]}
-
-
-def _density(samples: Samples, domain_of: npt.NDArray[np.int8]) -> Card:
+def _density(tally: Tally) -> Card:
     """Share of the train users x items cells that hold an interaction."""
-    events = interactions(samples)
-    domain = domain_of[events["item"].to_numpy()]
-    users = events["user"].n_unique()
-    cells = {letter: users * int((domain_of == d).sum()) for d, letter in enumerate(LETTERS)}
-    return {letter: float(f"{(domain == d).sum() / cells[letter]:.4g}") for d, letter in enumerate(LETTERS)}
+    train = tally.splits["train"]
+    size = train.num_users * np.bincount(tally.domain_of, minlength=2)
+    shares = train.cells / np.maximum(size, 1)
+    return {letter: float(f"{share:.4g}") for letter, share in zip(LETTERS, shares.tolist(), strict=True)}
 
 
-def _describe_lengths(samples: Samples, domain_of: npt.NDArray[np.int8]) -> Card:
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
-    num_y = np.bincount(row, weights=domain_of[samples.history], minlength=len(samples))
-    both = (num_y > 0) & (num_y < samples.lengths)
+def _describe_lengths(table: SplitTally) -> Card:
+    length = np.arange(len(table.lengths))
     return {
-        "mean": round(float(samples.lengths.mean()), 2),
-        "median": float(np.median(samples.lengths)),
-        "max": int(samples.lengths.max()),
-        "with_both_domains": _share(both),
+        "mean": round(float(table.lengths @ length) / max(len(table), 1), 2),
+        "median": weighted_median(length, table.lengths),
+        "max": int(np.flatnonzero(table.lengths).max(initial=0)),
+        "with_both_domains": _share(table.histories_of_both, len(table)),
     }
 
 
-def _cold_targets(samples: dict[Split, Samples], *, num_items: int) -> Card:
+def _cold(table: SplitTally, tally: Tally) -> Card:
     """Share of the targets that never occur in train: what a model of item ids alone cannot rank."""
-    counts = count_items(samples["train"], num_items=num_items)
-    cold = {split: counts[samples[split].target] == 0 for split in samples if split != "train"}
-    return {
-        split: {
-            "all": _share(is_cold),
-            **{letter: _share(is_cold[samples[split].domain == d]) for d, letter in enumerate(LETTERS)},
-        }
-        for split, is_cold in cold.items()
+    cold = np.where(tally.train_count == 0, table.target_counts, 0)
+    by_domain = [int(cold[tally.domain_of == d].sum()) for d in (0, 1)]
+    shares = {
+        letter: _share(found, int(asked))
+        for letter, found, asked in zip(LETTERS, by_domain, table.num_samples, strict=True)
     }
+    return {"all": _share(sum(by_domain), len(table)), **shares}
 
 
-def _time_range(samples: Samples) -> Card | None:
-    if samples.target_time is None or samples.history_time is None:
+def _time_range(table: SplitTally) -> Card | None:
+    if not table.timed or table.target_times is None or table.history_from is None:
         return None
-    return {
-        "targets": [iso(int(samples.target_time.min())), iso(int(samples.target_time.max()))],
-        "histories_from": iso(int(samples.history_time.min())),
-    }
+    return {"targets": [iso(time) for time in table.target_times], "histories_from": iso(table.history_from)}
 
 
 def iso(seconds: int) -> str:
@@ -186,14 +127,13 @@ def _without_attributes(items: pl.DataFrame) -> Ints:
     )
 
 
-def _all_and_by_domain(domain: Ints) -> Card:
-    counts = np.bincount(domain, minlength=2)
+def _all_and_by_domain(counts: Ints) -> Card:
     return {"all": int(counts.sum()), **_by_domain(counts)}
 
 
-def _by_domain(values: npt.NDArray[np.int64]) -> Card:
+def _by_domain(values: Ints) -> Card:
     return {letter: int(value) for letter, value in zip(LETTERS, values, strict=True)}
 
 
-def _share(flags: npt.NDArray[np.bool_]) -> float:
-    return round(float(flags.mean()), 4) if flags.size else 0.0
+def _share(some: int, of_all: int) -> float:
+    return round(some / max(of_all, 1), 4)

@@ -12,17 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from launch.errors import InputError
+from pairs.llm_source import NoAnswer
 
 WORTH_RETRYING = {408, 409, 425, 429}
-HOPELESS = {401, 403, 404, 405}
+HOPELESS = {301, 302, 303, 307, 308, 401, 403, 404, 405}
 """Statuses that every other request would get too."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 LARGEST_ANSWER = 1 << 20
 log = logging.getLogger(__name__)
 
 
-class NoAnswer(Exception):  # noqa: N818  it is caught and counted
-    """The endpoint did not answer this request, however often it was asked."""
+class StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: urllib would send the key along, to whatever host it is told."""
+
+    def redirect_request(self, *_: object) -> None:
+        """None: the status comes back as an error."""
 
 
 @dataclass
@@ -52,11 +56,12 @@ class ChatClient:
     url: str
     """The API's root, such as https://host/v1."""
     model: str
-    key: str | None
+    key: str | None = field(repr=False)
     limit: RateLimit
     retries: int = 5
     timeout: float = 60.0
     sleep: Callable[[float], None] = time.sleep
+    opener: urllib.request.OpenerDirector = field(default_factory=lambda: urllib.request.build_opener(StayHere))
 
     def ask(self, prompt: str, *, max_tokens: int = 200) -> str:
         """The answer's text; NoAnswer after the last retry, InputError where no request can succeed."""
@@ -93,7 +98,7 @@ class ChatClient:
         if self.key is not None:
             headers["Authorization"] = f"Bearer {self.key}"
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", data=content, headers=headers)
-        with urllib.request.urlopen(request, timeout=self.timeout) as response:
+        with self.opener.open(request, timeout=self.timeout) as response:
             answer = json.loads(response.read(LARGEST_ANSWER))
         text = answer["choices"][0]["message"]["content"]
         if not isinstance(text, str):
@@ -105,13 +110,17 @@ def key_from_environment(name: str | None) -> str | None:
     """The secret in the variable `name`; None if the endpoint needs none."""
     if name is None:
         return None
-    key = os.environ.get(name)
+    key = os.environ.get(name, "").strip()
     if not key:
         raise InputError(f"the environment has no {name}, which pair.llm_attributes.key_env names; export it")
+    if not (key.isascii() and key.isprintable()):  # the error of a header that cannot be sent would repeat the key
+        raise InputError(f"{name}, which pair.llm_attributes.key_env names, holds characters that no key has")
     return key
 
 
 def _advice(status: int) -> str:
     if status in (401, 403):
         return "check the key in the variable that pair.llm_attributes.key_env names"
+    if status < 400:
+        return "give the address to which it redirects as pair.llm_attributes.endpoint"
     return "check pair.llm_attributes.endpoint and pair.llm_attributes.model"

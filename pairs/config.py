@@ -16,6 +16,8 @@ LeakCheck = Literal[
     "identical_histories",
 ]
 SplitRule = Literal["released", "time", "last_out", "user"]
+BYTES_PER_INTERACTION = 1024
+"""Peak bytes for each interaction that is worked on at the same time, measured (bench/pairs.py), with room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,9 @@ class PairConfig:
     """What is kept of a user's interactions with one item; all: repeat purchases are real (see `audit_allow`)."""
     users: Literal["both", "either"] = "both"
     """Whether a user needs the floors below in each domain or in one; the card counts users of one domain only."""
+    graph_users: Literal["none", "one_domain"] = "none"
+    """one_domain: users who miss the floors in one domain but keep them in the other teach the item graphs, and
+    nothing else (pair/graph_only.parquet); in a split by time, with what they did up to the first cut."""
     require_title: bool = True
     """Whether an item without a title is left out; otherwise its id stands for the title."""
     k_core: int = 1
@@ -104,6 +109,11 @@ class PairConfig:
     split_seed: int = 1
     """Seed that divides the users (`user`); the recipe's own seed does not change the split."""
 
+    memory_gib: float = 2.0
+    """Memory that the preparation of interactions keeps to, about; what does not fit waits on disk in the run's folder.
+    The catalogue's ids and a few numbers for every item, user and sample come on top. The result does not depend on
+    it."""
+
     llm_attributes: LlmAttributesConfig = field(default_factory=LlmAttributesConfig)
     """Attributes by a language model."""
 
@@ -125,6 +135,8 @@ class PairConfig:
                 raise ValueError(f"pair.{name} must be between 0 and 1, got {share}")
         if not 0 <= self.max_bad_share < 1:
             raise ValueError(f"pair.max_bad_share must be at least 0 and below 1, got {self.max_bad_share}")
+        if not self.memory_gib > 0:
+            raise ValueError(f"pair.memory_gib must be positive, got {self.memory_gib}")
         held_out = self.valid_share + self.test_share
         if held_out >= 1:
             raise ValueError(f"pair.valid_share + pair.test_share must be below 1, got {held_out}")
@@ -139,7 +151,20 @@ class PairConfig:
         given = [name for name in unused if getattr(self, name) is not None]
         if given:
             raise ValueError(f"pair.{given[0]} does not go with pair.source=released, which is taken as it is")
+        if self.graph_users != "none" and (self.source == "released" or self.users == "either"):
+            why = "pair.source=released has no such users" if self.source == "released" else "pair.users=either has all"
+            raise ValueError(f"pair.graph_users={self.graph_users} does not go: {why}")
         self._check_files()
+
+    @property
+    def floor(self) -> int:
+        """Interactions that a user needs in each domain."""
+        return max(self.k_core, self.min_interactions)
+
+    @property
+    def band_rows(self) -> int:
+        """Interactions that are worked on at the same time."""
+        return max(int(self.memory_gib * 2**30 / BYTES_PER_INTERACTION), 1)
 
     @property
     def time_window(self) -> tuple[int | None, int | None]:

@@ -1,20 +1,26 @@
-"""Keep what can be learnt from: liked, in the window, each purchase once, items with a title, users and items with
-enough interactions."""
+"""Keep what can be learnt from: liked, in the window, each purchase once, items with a title."""
 
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from launch.errors import InputError
+from pairs.bands import Band, Bands, Counts
 from pairs.config import PairConfig
-from pairs.raw_pair import RawPair
+from pairs.item_codes import ItemCodes
+from pairs.read_pair import RawPair
+
+Steps = dict[str, dict[str, int]]
 
 
 def keep_rated(events: pl.DataFrame, *, min_rating: float) -> pl.DataFrame:
     """Interactions rated `min_rating` or better; one without a rating is left out."""
-    if events["rating"].null_count() == events.height:
-        raise InputError(f"pair.min_rating={min_rating:g} is given, but no file has ratings; remove it")
-    return events.filter(pl.col("rating") >= min_rating)
+    rating = pl.col("rating")
+    return events.filter(
+        (rating >= min_rating) & rating.is_not_nan()
+    )  # a rating that is missing is NaN: above all others
 
 
 def keep_window(events: pl.DataFrame, window: tuple[int | None, int | None]) -> pl.DataFrame:
@@ -25,104 +31,48 @@ def keep_window(events: pl.DataFrame, window: tuple[int | None, int | None]) -> 
 
 
 def drop_repeats(events: pl.DataFrame, keep: Literal["first", "last", "all"] = "first") -> pl.DataFrame:
-    """The earliest (or latest) interaction of each user with each item; `all`: each, but at one time only once."""
-    keys = ["domain", "user", "item"]
+    """The earliest (or latest) interaction of each user with each item; `all`: each, but at one time only once.
+
+    Items of different domains have different codes. The result is sorted by user, item, time.
+    """
+    ordered = events.sort("user", "item", "time")
+    same = (pl.col("user") == pl.col("user").shift()) & (pl.col("item") == pl.col("item").shift())
     if keep == "all":
-        return events.select(*keys, "time").unique()
-    time = pl.col("time").min() if keep == "first" else pl.col("time").max()
-    return events.group_by(keys).agg(time)
+        same &= pl.col("time") == pl.col("time").shift()
+    repeats = same.fill_null(False)
+    return ordered.filter(~(repeats.shift(-1, fill_value=False) if keep == "last" else repeats))
 
 
-def keep_titled(events: pl.DataFrame, catalogue: pl.DataFrame) -> pl.DataFrame:
-    """Interactions with items of the catalogue, which holds only items with a title."""
-    return events.join(catalogue, on=["domain", "item"], how="semi")
+def filter_rows(raw: RawPair, codes: ItemCodes, config: PairConfig, *, folder: Path) -> tuple[Bands, Steps]:
+    """The rows that are kept for what they are, as numbers, and what was there after each step, for the data card."""
+    if config.min_rating is not None and not raw.has_ratings:
+        raise InputError(f"pair.min_rating={config.min_rating:g} is given, but no file has ratings; remove it")
+    names = ["read", "rated", "in_window", "without_repeats", "with_title"]
+    counts = {name: Counts() for name in names}
+    bands = Bands(folder)
 
+    def count(step: str, events: pl.DataFrame) -> None:
+        counts[step].add(events["user"].to_numpy(), codes.domain_of(events["item"].to_numpy()))
 
-def keep_core(
-    events: pl.DataFrame, *, k_core: int, min_interactions: int, users_of: Literal["both", "either"] = "both"
-) -> pl.DataFrame:
-    """The largest part in which every item has `k_core` interactions and every user `k_core` and `min_interactions`
-    in each of the two domains (`either`: in at least one).
-
-    That part is unique: whatever breaks a bound now breaks it in every smaller part, so the order of removal is free.
-    """
-    floor = max(k_core, min_interactions)
-    needed = 2 if users_of == "both" else 1
-    while True:
-        size = events.height
-        per_user = events.group_by("user", "domain").len().filter(pl.col("len") >= floor)
-        users = per_user.group_by("user").len().filter(pl.col("len") >= needed)
-        events = events.join(users, on="user", how="semi")
-        if k_core > 1:
-            items = events.group_by("domain", "item").len().filter(pl.col("len") >= k_core)
-            events = events.join(items, on=["domain", "item"], how="semi")
-        if events.height == size:
-            return events
-
-
-def filter_pair(raw: RawPair, config: PairConfig) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
-    """The events that are kept, and what was there after each step, for the data card."""
-    steps = {"read": describe_events(raw.events)}
-    titled = raw.catalogue.filter(pl.col("title") != "")["domain"]
-    steps["titled_items"] = {letter: int((titled == domain).sum()) for domain, letter in enumerate("XY")}
-    events = raw.events
-    if config.min_rating is not None:
-        events = keep_rated(events, min_rating=config.min_rating)
-        steps["rated"] = describe_events(events)
-    if config.time_window != (None, None):
-        events = keep_window(events, config.time_window)
-        steps["in_window"] = describe_events(events)
-    events = drop_repeats(events, config.duplicates)
-    steps["without_repeats"] = describe_events(events)
-    if config.require_title:
-        events = keep_titled(events, raw.catalogue)
-    steps["with_title"] = describe_events(events)
-    floors = {"k_core": config.k_core, "min_interactions": config.min_interactions}
-    events = keep_core(events, **floors, users_of=config.users)
-    steps["kept"] = describe_events(events)
-    if events.is_empty():
-        which = "each" if config.users == "both" else "one"
-        raise InputError(
-            f"no user has {max(floors.values())} interactions in {which} of {raw.names[0]} and {raw.names[1]} after "
-            "filtering (an empty domain); lower pair.k_core or pair.min_interactions, or check that both categories "
-            "are of the same crawl"
-        )
-    return events, steps
-
-
-def describe_events(events: pl.DataFrame) -> dict[str, int]:
-    """Interactions of each domain, users, and users with interactions in both domains."""
-    sizes = dict(events.group_by("domain").len().iter_rows())
-    per_user = events.group_by("user").agg(pl.col("domain").n_unique())["domain"]
-    return {
-        "X": sizes.get(0, 0),
-        "Y": sizes.get(1, 0),
-        "users": len(per_user),
-        "users_of_both": int((per_user == 2).sum()),
-    }
-
-
-def number_pair(events: pl.DataFrame, catalogue: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Events with numbers for names, the items table, the users table. Numbers follow (domain, source id); an item
-    without a title has its source id for one.
-
-    Events come back as user, item, domain, time (all integers), sorted by user, time, item.
-    """
-    users = events.select(source_id="user").unique().sort("source_id").with_row_index("user")
-    users = users.select(pl.col("user").cast(pl.Int64), "source_id")
-    items = events.select("domain", source_id="item").unique().sort("domain", "source_id").with_row_index("item")
-    items = items.with_columns(pl.col("item").cast(pl.Int64))
-    titles = catalogue.rename({"item": "source_id"})
-    items = items.join(titles, on=["domain", "source_id"], how="left", maintain_order="left")
-    titled = pl.col("title").fill_null("") != ""
-    items = items.with_columns(title=pl.when(titled).then("title").otherwise("source_id"))
-    numbered = (
-        events.rename({"user": "user_id", "item": "item_id"})
-        .join(users, left_on="user_id", right_on="source_id")
-        .join(
-            items.select("domain", "source_id", "item"), left_on=["domain", "item_id"], right_on=["domain", "source_id"]
-        )
-        .select("user", "item", "domain", "time")
-        .sort("user", "time", "item")
-    )
-    return numbered, items, users
+    for events, source_ids in raw.runs.bands(config.band_rows, codes):
+        count("read", events)
+        if config.min_rating is not None:
+            events = keep_rated(events, min_rating=config.min_rating)
+            count("rated", events)
+        if config.time_window != (None, None):
+            events = keep_window(events, config.time_window)
+            count("in_window", events)
+        events = drop_repeats(events, config.duplicates)
+        count("without_repeats", events)
+        if config.require_title:
+            events = events.filter(pl.Series(codes.titled[events["item"].to_numpy()]))
+        count("with_title", events)
+        user, item, time = (events[name].to_numpy() for name in ("user", "item", "time"))
+        bands.add(Band(user, item, time.astype(np.int64)), source_ids)
+    if config.min_rating is None:
+        del counts["rated"]
+    if config.time_window == (None, None):
+        del counts["in_window"]
+    steps = {name: found.as_json() for name, found in counts.items()}
+    titled = {"titled_items": {"XY"[d]: catalogue.num_titled for d, catalogue in enumerate(raw.catalogues)}}
+    return bands, {"read": steps.pop("read"), **titled, **steps}

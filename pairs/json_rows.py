@@ -15,6 +15,8 @@ from pairs.raw_files import damaged
 from pairs.read_rows import UNFINISHED, Column, Kind
 
 PEEKED_ROWS = 1000
+PEEKED_BYTES = 1 << 20
+"""Read at once until enough rows are there."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +62,21 @@ class JsonLines:
 def peek_json(path: Path, count: FileCount) -> list[Row]:
     """The first good rows of a file of JSON lines; none if it holds no line. A file without any good is refused."""
     counted = FileCount(path, count.max_share)
-    for block in read_blocks(path, counted):
-        rows: list[Row] = []
+    rows: list[Row] = []
+    for block in read_blocks(path, counted, size=PEEKED_BYTES):
         for number, line in block.lines():
             try:
                 rows.append(parse_object(line))
+                counted.good += 1
             except BadRow as fault:
                 if block.last and block.data.find(b"\n") < 0 and line.startswith(UNFINISHED):
                     raise damaged(path, f"line {number} ends in the middle") from fault
                 counted.add_bad(number, str(fault))
             if len(rows) == PEEKED_ROWS:
-                break
-        if rows:
-            return rows
-        if counted.first is not None:
-            raise counted.refusal()
-    return []
+                return rows
+    if not rows and counted.first is not None:
+        raise counted.refusal()
+    return rows
 
 
 def json_form(peeked: list[Row], columns: list[Column]) -> JsonLines:

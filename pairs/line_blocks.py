@@ -63,14 +63,15 @@ def read_blocks(path: Path, count: FileCount, *, quoted: bool = False, size: int
 
 def is_plain(data: bytes) -> bool:
     """No line of the block is overlong or may be nested so deeply that it endangers polars."""
-    ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == 10)
-    begins = np.concatenate([[0], ends + 1])
-    lengths = np.append(ends, len(data)) - begins
-    for row in np.flatnonzero(lengths > DEEPEST).tolist():
-        begin, length = int(begins[row]), int(lengths[row])
-        brackets = data.count(b"[", begin, begin + length) + data.count(b"{", begin, begin + length)
-        if length > LONGEST_LINE or brackets > DEEPEST:
-            return False
+    at = 0
+    while at < len(data):
+        end = data.rfind(b"\n", at, at + DEEPEST)  # many short lines at once
+        if end < 0:
+            end = data.find(b"\n", at)
+            end = len(data) if end < 0 else end
+            if end - at > LONGEST_LINE or data.count(b"[", at, end) + data.count(b"{", at, end) > DEEPEST:
+                return False
+        at = end + 1
     return True
 
 

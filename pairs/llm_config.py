@@ -2,20 +2,30 @@
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
+
+NEEDED = {
+    "none": (),
+    "answers": ("answers",),
+    "endpoint": ("answers", "endpoint", "model"),
+    "local": ("answers", "model"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LlmAttributesConfig:
     """Attributes by a language model, instead of the catalogue's."""
 
-    source: Literal["none", "answers", "endpoint"] = "none"
-    """`answers`: only what the file holds; `endpoint`: ask an OpenAI-compatible endpoint for the rest."""
+    source: Literal["none", "answers", "endpoint", "local"] = "none"
+    """`answers`: only what the file holds; for the rest, `endpoint` asks an OpenAI-compatible endpoint and `local` a
+    causal language model on this machine."""
     answers: str | None = None
-    """File of answers, one JSON line an item; with an endpoint it grows, so keep it outside the run's folder."""
+    """File of answers, one JSON line an item; it grows where a model is asked, so keep it outside the run's folder."""
     endpoint: str | None = None
     """Root of the API, such as http://localhost:8000/v1."""
     model: str | None = None
-    """The model's name at the endpoint."""
+    """The model's name at the endpoint; for `local` the folder of a transformers model, or an ORG/NAME in the hub's
+    cache. Answers are kept under this name: give another model another one."""
     key_env: str | None = None
     """Environment variable that holds the key; null: the endpoint needs none. The key is written nowhere."""
     prompt: str = (
@@ -26,29 +36,47 @@ class LlmAttributesConfig:
     max_tokens: int = 200
     """Tokens of an answer."""
     requests_per_minute: float = 600.0
-    """Requests begun in a minute at most."""
+    """Requests to the endpoint begun in a minute at most."""
     concurrency: int = 8
-    """Requests at the same time."""
+    """Requests to the endpoint at the same time."""
     retries: int = 5
     """Times that a request is sent again, after growing pauses, where the endpoint is busy or does not answer."""
     timeout: float = 60.0
-    """Seconds to wait for an answer."""
+    """Seconds to wait for the endpoint's answer."""
+    batch_size: int = 16
+    """Titles that the local model answers at once."""
+    device: str = "auto"
+    """Where the local model runs: cpu, cuda, cuda:1; `auto`: a GPU if there is one."""
+    allow_download: bool = False
+    """Whether a local model named ORG/NAME may be fetched from the hub."""
+
+    @property
+    def asks(self) -> bool:
+        """A model is asked for what the file of answers does not hold."""
+        return self.source in ("endpoint", "local")
 
     def __post_init__(self) -> None:
-        for name in ("max_tokens", "requests_per_minute", "concurrency", "timeout"):
+        for name in ("max_tokens", "requests_per_minute", "concurrency", "timeout", "batch_size"):
             value: float = getattr(self, name)
             if value <= 0:
                 raise ValueError(f"pair.llm_attributes.{name} must be positive, got {value}")
         if self.retries < 0:
             raise ValueError(f"pair.llm_attributes.retries must not be negative, got {self.retries}")
-        needed = {"none": (), "answers": ("answers",), "endpoint": ("answers", "endpoint", "model")}[self.source]
-        missing = [name for name in needed if not getattr(self, name)]
+        missing = [name for name in NEEDED[self.source] if not getattr(self, name)]
         if missing:
             raise ValueError(f"pair.llm_attributes.{missing[0]} must be given with source={self.source}")
         if self.source == "endpoint":
-            if not (self.endpoint or "").startswith(("http://", "https://")):
-                raise ValueError(f"pair.llm_attributes.endpoint must be an http(s) address, got {self.endpoint}")
+            _check_address(self.endpoint or "")
+        if self.asks:
             if (self.answers or "").endswith((".gz", ".zst")):
                 raise ValueError(f"pair.llm_attributes.answers must be a plain file to grow, got {self.answers}")
             if "{title}" not in self.prompt:
                 raise ValueError("pair.llm_attributes.prompt must contain {title}")
+
+
+def _check_address(endpoint: str) -> None:
+    if not endpoint.startswith(("http://", "https://")):
+        raise ValueError(f"pair.llm_attributes.endpoint must be an http(s) address, got {endpoint}")
+    parts = urlsplit(endpoint)
+    if parts.username is not None or parts.query:  # may be secrets: do not repeat them
+        raise ValueError("pair.llm_attributes.endpoint must have no user, password or query; for keys there is key_env")

@@ -1,6 +1,6 @@
 """Read other people's tables: Parquet, CSV or JSON lines whose columns the recipe names."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,29 +11,29 @@ from pairs.bad_rows import FileCount, Ledger
 from pairs.config import ColumnsConfig
 from pairs.csv_rows import CsvLines, first_line
 from pairs.json_rows import peek_json
-from pairs.raw_pair import EVENT_SCHEMA, EventKeys, ItemKeys
+from pairs.raw_keys import EVENT_SCHEMA, EventKeys, ItemKeys
 from pairs.read_rows import Check, Column, empty, parquet_columns, read_parquet, read_rows
 
 JSON, PARQUET = (".json", ".jsonl", ".ndjson"), (".parquet", ".pq")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
-def read_events(path: Path, columns: ColumnsConfig, ledger: Ledger) -> pl.DataFrame:
-    """user, item, time (seconds), rating of every row."""
+def read_events(path: Path, columns: ColumnsConfig, ledger: Ledger) -> Iterator[pl.DataFrame]:
+    """user, item, time (seconds), rating of every row, a block at a time."""
     keys = EventKeys(columns.user, columns.item, columns.time, columns.rating, columns.time_format)
     suffix = _suffix(path)
     if suffix in JSON:
         count = ledger.open(path)
         peeked = peek_json(path, count)
         if not peeked:
-            return pl.DataFrame(schema=EVENT_SCHEMA)
+            return iter([pl.DataFrame(schema=EVENT_SCHEMA)])
         _check_names(path, keys.columns(), {key for row in peeked for key in row})
         return read_json_events(path, keys, peeked, count)
-    return keys.finish(_read_table(path, keys.columns(), keys.checks(), ledger))
+    return map(keys.finish, _read_table(path, keys.columns(), keys.checks(), ledger))
 
 
-def read_items(path: Path, columns: ColumnsConfig, ledger: Ledger, *, max_chars: int) -> pl.DataFrame:
-    """item, title (cleaned, "" if none), attributes of every row."""
+def read_items(path: Path, columns: ColumnsConfig, ledger: Ledger, *, max_chars: int) -> Iterator[pl.DataFrame]:
+    """item, title (cleaned, "" if none), attributes, cut (too long a title) of every row, a block at a time."""
     keys = ItemKeys(columns.item, columns.title, tuple(columns.attributes))
     suffix = _suffix(path)
     if suffix in JSON:
@@ -41,10 +41,11 @@ def read_items(path: Path, columns: ColumnsConfig, ledger: Ledger, *, max_chars:
         peeked = peek_json(path, count)
         _check_names(path, keys.columns(), {key for row in peeked for key in row})
         return read_json_items(path, keys, peeked, count, max_chars=max_chars)
-    return keys.finish(_read_table(path, keys.columns(), keys.checks(), ledger), max_chars=max_chars)
+    tables = _read_table(path, keys.columns(), keys.checks(), ledger)
+    return (keys.finish(rows, max_chars=max_chars) for rows in tables)
 
 
-def _read_table(path: Path, columns: list[Column], checks: list[Check], ledger: Ledger) -> pl.DataFrame:
+def _read_table(path: Path, columns: list[Column], checks: list[Check], ledger: Ledger) -> Iterator[pl.DataFrame]:
     suffix = _suffix(path)
     if suffix in PARQUET:
         count: FileCount = ledger.open(path, unit="row")
@@ -54,7 +55,7 @@ def _read_table(path: Path, columns: list[Column], checks: list[Check], ledger: 
     count = ledger.open(path)
     header = first_line(path, separator)
     if not header:
-        return empty(columns)
+        return iter([empty(columns)])
     _check_names(path, columns, header)
     if len(set(header)) < len(header):
         raise InputError(f"{path}: line 1 names a column twice: {', '.join(header)}; rename one")

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
-from pairs.tables import Ints, Samples, Split
-from pairs.write_tables import count_items
+from pairs.tables import Ints
+from pairs.tally import SplitTally, Tally
 
 LETTERS = ("X", "Y")
 BINS = (0, 1, 3, 10, 100)
@@ -17,45 +16,44 @@ Card = dict[str, Any]  # Any: plain JSON values
 Domains = npt.NDArray[np.int8]
 
 
-def describe_popularity(samples: dict[Split, Samples], domain_of: Domains) -> Card:
+def describe_popularity(tally: Tally) -> Card:
     """Popularity of items, and of targets, by their train counts."""
-    counts = count_items(samples["train"], num_items=len(domain_of))
+    counts = tally.train_count
     return {
-        "items": {letter: _describe_items(counts[domain_of == d]) for d, letter in enumerate(LETTERS)},
-        "targets": {split: _describe_targets(table, counts, domain_of) for split, table in samples.items()},
+        "items": {letter: _describe_items(counts[tally.domain_of == d]) for d, letter in enumerate(LETTERS)},
+        "targets": {split: _describe_targets(table, tally) for split, table in tally.splits.items()},
     }
 
 
-def describe_drift(samples: dict[Split, Samples], domain_of: Domains) -> Card:
+def describe_drift(tally: Tally) -> Card:
     """How far the targets of valid and test are distributed from those of train: the Jensen-Shannon distance (0 equal,
     1 nothing in common), beside what as many draws from train's own distribution give."""
+    train = tally.splits["train"].target_counts
     return {
         split: {
-            letter: _drift(*(_target_counts(samples[which], d, domain_of) for which in ("train", split)))
+            letter: _drift(train[tally.domain_of == d], table.target_counts[tally.domain_of == d])
             for d, letter in enumerate(LETTERS)
         }
-        for split in samples
+        for split, table in tally.splits.items()
         if split != "train"
     }
 
 
-def describe_coverage(samples: dict[Split, Samples], domain_of: Domains) -> Card:
+def describe_coverage(tally: Tally) -> Card:
     """For each split and domain: shares of the domain's items that occur, that are asked for, and of the split's users
     who are asked about the domain."""
     return {
-        split: {letter: _coverage(table, d, domain_of) for d, letter in enumerate(LETTERS)}
-        for split, table in samples.items()
+        split: {letter: _coverage(table, d, tally.domain_of) for d, letter in enumerate(LETTERS)}
+        for split, table in tally.splits.items()
     }
 
 
-def describe_repeats(samples: Samples) -> Card:
+def describe_repeats(split: SplitTally) -> Card:
     """Share of the history's interactions that repeat an earlier one, and of the targets that repeat one."""
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
-    pairs = pl.DataFrame({"row": row, "item": samples.history})
-    again = np.unique(row[samples.history == samples.target[row]])
+    num_interactions = int(split.lengths @ np.arange(len(split.lengths)))
     return {
-        "in_history": _round(1 - pairs.n_unique() / max(len(row), 1)),
-        "targets": _round(len(again) / max(len(samples), 1)),
+        "in_history": _round(split.repeats_in_history / max(num_interactions, 1)),
+        "targets": _round(split.repeated_targets / max(len(split), 1)),
     }
 
 
@@ -89,29 +87,37 @@ def _describe_items(counts: Ints) -> Card:
     }
 
 
-def _describe_targets(table: Samples, counts: Ints, domain_of: Domains) -> Card:
-    classes = np.bincount(np.digitize(counts[table.target], BINS) - 1, minlength=len(BINS))
+def _describe_targets(table: SplitTally, tally: Tally) -> Card:
+    """By how often train shows them; every target counts, so items are weighted by how often they are asked for."""
+    asked = np.flatnonzero(table.target_counts)
+    weights, counts = table.target_counts[asked], tally.train_count[asked]
+    classes = np.bincount(np.digitize(counts, BINS) - 1, weights=weights, minlength=len(BINS))
     names = [str(low) if low == high - 1 else f"{low}-{high - 1}" for low, high in pairwise(BINS)] + [f"{BINS[-1]}+"]
     return {
-        "median_train_count": float(np.median(counts[table.target])) if len(table) else 0.0,
+        "median_train_count": weighted_median(counts, weights),
         "by_train_count": {n: _round(share / max(len(table), 1)) for n, share in zip(names, classes, strict=True)},
         "of_most_popular_tenth": {
-            letter: _head_share(table.target[table.domain == d], counts, domain_of == d)
+            letter: _head_share(table.target_counts, tally.train_count, tally.domain_of == d)
             for d, letter in enumerate(LETTERS)
         },
     }
 
 
-def _head_share(targets: Ints, counts: Ints, inside: npt.NDArray[np.bool_]) -> float:
-    """Share of the targets that are among the tenth of a domain's items that train shows most often."""
+def weighted_median(values: Ints, weights: Ints) -> float:
+    """The median of `values`, each as often as its weight says; 0 where there is none."""
+    if weights.sum() == 0:
+        return 0.0
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order])
+    middle = (int(reached[-1]) - 1) // 2, int(reached[-1]) // 2
+    return float(values[order][np.searchsorted(reached, middle, side="right")].mean())
+
+
+def _head_share(asked: Ints, counts: Ints, inside: npt.NDArray[np.bool_]) -> float:
+    """Share of a domain's targets that are among the tenth of its items that train shows most often."""
     items = np.flatnonzero(inside)
     head = items[np.argsort(-counts[items], kind="stable")[: max(len(items) // 10, 1)]]
-    return _round(float(np.isin(targets, head).mean())) if len(targets) else 0.0
-
-
-def _target_counts(table: Samples, domain: int, domain_of: Domains) -> Ints:
-    counts: Ints = np.bincount(table.target, minlength=len(domain_of))[domain_of == domain].astype(np.int64)
-    return counts
+    return _round(asked[head].sum() / max(asked[items].sum(), 1))
 
 
 def _drift(train: Ints, held_out: Ints) -> Card:
@@ -121,15 +127,13 @@ def _drift(train: Ints, held_out: Ints) -> Card:
     return {"distance": _round(js_distance(train, held_out)), "by_chance": _round(js_distance(train, drawn))}
 
 
-def _coverage(table: Samples, domain: int, domain_of: Domains) -> Card:
-    num_items = max(int((domain_of == domain).sum()), 1)
-    asked = np.unique(table.target[table.domain == domain])
-    seen = np.union1d(asked, np.unique(table.history[domain_of[table.history] == domain]))
-    users = len(np.unique(table.user[table.domain == domain])) / max(len(np.unique(table.user)), 1)
+def _coverage(table: SplitTally, domain: int, domain_of: Domains) -> Card:
+    inside = domain_of == domain
+    num_items = max(int(inside.sum()), 1)
     return {
-        "items_seen": _round(len(seen) / num_items),
-        "items_asked": _round(len(asked) / num_items),
-        "users": _round(users),
+        "items_seen": _round((table.item_counts[inside] > 0).sum() / num_items),
+        "items_asked": _round((table.target_counts[inside] > 0).sum() / num_items),
+        "users": _round(table.users_asked[domain] / max(table.num_users, 1)),
     }
 
 

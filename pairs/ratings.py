@@ -6,6 +6,7 @@ from the ids: a user's begins with A and is longer than an item's, which is an A
 
 import logging
 import re
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from launch.errors import InputError
 from pairs.bad_rows import BadRow, FileCount
 from pairs.csv_rows import CsvLines, first_line, split_fields
 from pairs.line_blocks import read_blocks
-from pairs.raw_pair import EVENT_SCHEMA, EventKeys
+from pairs.raw_keys import EVENT_SCHEMA, EventKeys
 from pairs.read_rows import read_rows
 
 HEADERS = {"user_item": ["user", "item", "rating", "timestamp"], "item_user": ["item", "user", "rating", "timestamp"]}
@@ -31,11 +32,11 @@ def is_csv(path: Path) -> bool:
     return path.name.removesuffix(".gz").removesuffix(".zst").endswith(".csv")
 
 
-def read_ratings(path: Path, count: FileCount, *, order: str) -> pl.DataFrame:
-    """user, item, time (seconds), rating of every line."""
+def read_ratings(path: Path, count: FileCount, *, order: str) -> Iterator[pl.DataFrame]:
+    """user, item, time (seconds), rating of every line, a block at a time."""
     header = first_line(path)
     if not header:
-        return pl.DataFrame(schema=EVENT_SCHEMA)
+        return iter([pl.DataFrame(schema=EVENT_SCHEMA)])
     if "user_id" in header:
         item = next((key for key in ("parent_asin", "asin") if key in header), None)
         if item is None or "timestamp" not in header:
@@ -45,7 +46,7 @@ def read_ratings(path: Path, count: FileCount, *, order: str) -> pl.DataFrame:
     else:
         form = CsvLines(HEADERS[find_order(path) if order == "auto" else order])
         keys = EventKeys("user", "item", "timestamp", "rating")
-    return keys.finish(read_rows(path, form, keys.columns(), keys.checks(), count))
+    return map(keys.finish, read_rows(path, form, keys.columns(), keys.checks(), count))
 
 
 def find_order(path: Path) -> str:

@@ -1,7 +1,10 @@
-"""Read the raw files of both domains of a pair."""
+"""Read the raw files of both domains of a pair: interactions sorted by user, catalogues, both on disk."""
 
 import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,49 +12,61 @@ import polars as pl
 from launch.errors import InputError
 from pairs import amazon, own_tables
 from pairs.bad_rows import Ledger
+from pairs.catalogue import Catalogue, ChosenItems
 from pairs.config import PairConfig
 from pairs.raw_files import RawFiles
-from pairs.raw_pair import RawPair
+from pairs.read_ahead import ahead
+from pairs.sorted_runs import RunWriter, SortedRuns
 
-ITEM_SCHEMA = {"item": pl.String, "title": pl.String, "attributes": pl.String, "cut": pl.Boolean}
+Read = Callable[[Path], Iterator[pl.DataFrame]]
 log = logging.getLogger(__name__)
 
 
-def read_pair(x: RawFiles, y: RawFiles, config: PairConfig) -> RawPair:
-    """Both domains' interactions, and the titles and attributes of their items."""
+@dataclass(frozen=True)
+class RawPair:
+    """What the files hold, before any filter."""
+
+    names: tuple[str, str]
+    runs: SortedRuns
+    catalogues: tuple[ChosenItems, ChosenItems]
+    has_ratings: bool
+    reading: dict[str, Any]  # Any: plain JSON values
+    """Rows and bad rows of every file, and what the reader had to decide: for the data card."""
+
+
+def read_pair(x: RawFiles, y: RawFiles, config: PairConfig, *, scratch: Path) -> RawPair:
+    """Both domains' interactions, and the titles and attributes of their items; what they need of disk is in
+    `scratch`."""
     ledger = Ledger(config.max_bad_share)
     read_events, read_items = _readers(config, ledger)
-    events, catalogues, conflicts, cut = [], [], {}, {}
+    runs = RunWriter(scratch, run_rows=config.band_rows)
+    columns = ["user", "item", "time", *(["rating"] if config.min_rating is not None else [])]
+    catalogues, has_ratings = [], False
     for domain, files in enumerate((x, y)):
-        tag = pl.lit(domain, pl.Int8).alias("domain")
-        reviews = pl.concat([read_events(path) for path in files.reviews])
-        if reviews.is_empty():
+        num_reviews = 0
+        for path in files.reviews:
+            for frame in ahead(read_events(path)):
+                num_reviews += frame.height
+                has_ratings |= frame["rating"].null_count() < frame.height
+                runs.add(frame.select(columns), domain=domain)
+        if num_reviews == 0:
             raise InputError(f"{files.reviews[0]}: holds no review: {files.name} would be an empty domain")
-        items = pl.concat([pl.DataFrame(schema=ITEM_SCHEMA), *(read_items(path) for path in files.meta)])
-        conflicts["XY"[domain]] = count_conflicts(items)
-        items = choose_rows(items, require_title=config.require_title)
-        cut["XY"[domain]] = int(items["cut"].sum())
-        log.info("%s: %d reviews, %d items in the catalogue", files.name, reviews.height, items.height)
-        events.append(reviews.with_columns(tag))
-        catalogues.append(items.drop("cut").with_columns(tag))
-    reading = {**ledger.describe(), "items_with_conflicting_titles": conflicts, "titles_cut": cut}
-    return RawPair((x.name, y.name), pl.concat(events), pl.concat(catalogues), reading)
+        catalogue = Catalogue(scratch / f"catalogue-{domain}")
+        for path in files.meta:
+            for frame in ahead(read_items(path)):
+                catalogue.add(frame)
+        chosen = catalogue.choose()
+        catalogues.append(chosen)
+        log.info("%s: %d reviews, %d items in the catalogue", files.name, num_reviews, chosen.num_items)
+    reading = {
+        **ledger.describe(),
+        "items_with_conflicting_titles": {"XY"[d]: c.num_conflicts for d, c in enumerate(catalogues)},
+        "titles_cut": {"XY"[d]: c.num_cut(require_title=config.require_title) for d, c in enumerate(catalogues)},
+    }
+    return RawPair((x.name, y.name), runs.close(), (catalogues[0], catalogues[1]), has_ratings, reading)
 
 
-def count_conflicts(items: pl.DataFrame) -> int:
-    """Items that the metadata names twice or more, with different titles."""
-    titles = items.filter(pl.col("title") != "").group_by("item").agg(pl.col("title").n_unique())
-    return titles.filter(pl.col("title") > 1).height
-
-
-def choose_rows(items: pl.DataFrame, *, require_title: bool) -> pl.DataFrame:
-    """One row an item: its first with a title, else (where a title is not required) its first."""
-    titled = items.filter(pl.col("title") != "")
-    rows = titled if require_title else pl.concat([titled, items.filter(pl.col("title") == "")])
-    return rows.unique("item", keep="first", maintain_order=True)
-
-
-def _readers(config: PairConfig, ledger: Ledger) -> tuple[Any, Any]:  # Any: functions of a path
+def _readers(config: PairConfig, ledger: Ledger) -> tuple[Read, Read]:
     max_chars = config.max_title_chars
     if config.source == "tables":
         return (

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pairs.bad_rows import BadRow, FileCount
 from pairs.line_blocks import Block, is_plain, read_blocks
 from pairs.raw_files import damaged
+from pairs.read_ahead import ahead
 
 Kind = Literal["text", "number", "words"]
 UNFINISHED = (b"{'", b'{"')
@@ -64,19 +65,22 @@ class Form(Protocol):
         """Line number and values (or fault) of every row."""
 
 
-def read_rows(path: Path, form: Form, columns: list[Column], checks: list[Check], count: FileCount) -> pl.DataFrame:
-    """The good rows of a file of lines, in file order."""
-    parts = [empty(columns)]
-    for block in read_blocks(path, count, quoted=form.quoted):
+def read_rows(
+    path: Path, form: Form, columns: list[Column], checks: list[Check], count: FileCount
+) -> Iterator[pl.DataFrame]:
+    """The good rows of a file of lines, in file order, a block at a time; first a frame without rows."""
+    yield empty(columns)
+    for block in ahead(read_blocks(path, count, quoted=form.quoted)):
         frame = form.read_block(block, columns) if is_plain(block.data) else None
-        faults: list[tuple[int, BadRow]] = []
-        if frame is None or frame.select(pl.any_horizontal(check.wrong for check in checks).any()).item():
-            frame, faults = _read_carefully(path, form, block, columns)
-        parts.append(keep_good(frame, checks, count))
-        for number, fault in faults:
-            count.add_bad(number, str(fault))
+        if frame is not None and not frame.select(pl.any_horizontal(check.wrong for check in checks).any()).item():
+            count.good += frame.height
+        else:
+            rows, faults = _read_carefully(path, form, block, columns)
+            frame = keep_good(rows, checks, count)
+            for number, fault in faults:
+                count.add_bad(number, str(fault))
+        yield frame
     count.close()
-    return pl.concat(parts).rechunk()
 
 
 def keep_good(frame: pl.DataFrame, checks: list[Check], count: FileCount) -> pl.DataFrame:
@@ -116,9 +120,9 @@ def _read_carefully(
     return frame.with_columns(line=pl.Series(numbers, dtype=pl.Int64)), faults
 
 
-def read_parquet(path: Path, columns: list[Column], checks: list[Check], count: FileCount) -> pl.DataFrame:
-    """The good rows of a Parquet file; times that are dates come back in seconds."""
-    parts = [empty(columns)]
+def read_parquet(path: Path, columns: list[Column], checks: list[Check], count: FileCount) -> Iterator[pl.DataFrame]:
+    """The good rows of a Parquet file, a batch at a time, after an empty frame; dates come back in seconds."""
+    yield empty(columns)
     try:
         file = pq.ParquetFile(path)
         first = 1
@@ -127,11 +131,10 @@ def read_parquet(path: Path, columns: list[Column], checks: list[Check], count: 
             typed = frame.select(_from_parquet(frame.schema[column.key], column) for column in columns)
             typed = typed.with_columns(line=pl.int_range(first, first + frame.height, dtype=pl.Int64))
             first += frame.height
-            parts.append(keep_good(typed, checks, count))
+            yield keep_good(typed, checks, count)
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
         raise damaged(path, " ".join(str(error).split())[:200]) from error
     count.close()
-    return pl.concat(parts).rechunk()
 
 
 def parquet_columns(path: Path) -> list[str]:

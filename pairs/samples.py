@@ -4,14 +4,15 @@ An event has a part: train, valid or test (0, 1, 2). A sample of a part sees onl
 so nothing that is held out for later is in a history, a graph or a count that was made earlier.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from launch.errors import InputError
-from pairs.config import PairConfig
+from pairs.config import PairConfig, SplitRule
+from pairs.order_statistics import nth_smallest
 from pairs.tables import SPLITS, Ints, Samples, Split
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -19,62 +20,66 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class SplitEvents:
-    """Events (sorted by user, time, item) with the part of each, and the two cuts in seconds if there are any."""
+class SplitPlan:
+    """What decides the part of an event beside the event's own user's others."""
 
-    events: pl.DataFrame
+    rule: SplitRule
     cuts: tuple[int, int] | None = None
+    """`time`: the two cuts, in seconds."""
+    part_of_user: npt.NDArray[np.int8] | None = None
+    """`user`: the part of every user [U]."""
 
 
-def split_events(events: pl.DataFrame, config: PairConfig) -> SplitEvents:
-    """Add the column `part` by the rule of the configuration."""
+def plan_split(config: PairConfig, *, num_users: int, times: Callable[[], Iterable[Ints]]) -> SplitPlan:
+    """The cuts, or who belongs to which part; `times` gives the times of all events, in pieces, as often as asked."""
+    shares = {"valid_share": config.valid_share, "test_share": config.test_share}
     match config.split_rule:
         case "time":
-            return split_by_time(events, valid_share=config.valid_share, test_share=config.test_share)
-        case "last_out":
-            return split_last_out(events)
+            return SplitPlan("time", cuts=choose_cuts(times, **shares))
         case "user":
-            return split_by_user(
-                events, valid_share=config.valid_share, test_share=config.test_share, seed=config.split_seed
-            )
-    raise AssertionError(config.split_rule)
+            return SplitPlan("user", part_of_user=divide_users(num_users, **shares, seed=config.split_seed))
+    return SplitPlan(config.split_rule)
 
 
-def split_by_time(events: pl.DataFrame, *, valid_share: float, test_share: float) -> SplitEvents:
+def choose_cuts(times: Callable[[], Iterable[Ints]], *, valid_share: float, test_share: float) -> tuple[int, int]:
     """Two global cuts: train up to the first, valid up to the second, test after it; shares are of the events."""
-    ordered = events["time"].sort()
-    first, second = (
-        int(ordered[min(round((1 - held_out) * len(ordered)), len(ordered)) - 1])
-        for held_out in (valid_share + test_share, test_share)
-    )
-    part = (pl.col("time") > first).cast(pl.Int8) + (pl.col("time") > second).cast(pl.Int8)
-    return SplitEvents(events.with_columns(part=part), (first, second))
+    total = sum(len(piece) for piece in times())
+    places = [min(round((1 - held_out) * total), total) - 1 for held_out in (valid_share + test_share, test_share)]
+    return nth_smallest(times, places[0]), nth_smallest(times, places[1])
 
 
-def split_last_out(events: pl.DataFrame) -> SplitEvents:
-    """A user's last event in each domain is test, the one before it valid."""
-    from_end = pl.int_range(pl.len()).reverse().over("user", "domain")
-    return SplitEvents(events.with_columns(part=(TEST - from_end).clip(TRAIN, TEST).cast(pl.Int8)))
-
-
-def split_by_user(events: pl.DataFrame, *, valid_share: float, test_share: float, seed: int) -> SplitEvents:
-    """Users are divided; all events of one have the same part."""
-    users = events["user"].unique().sort().to_numpy()
-    order = np.random.default_rng(seed).permutation(len(users))
-    parts = np.full(len(users), TRAIN, dtype=np.int8)
-    num_test, num_valid = round(test_share * len(users)), round(valid_share * len(users))
+def divide_users(num_users: int, *, valid_share: float, test_share: float, seed: int) -> npt.NDArray[np.int8]:
+    """The part of every user [U]; all events of one have the same part."""
+    order = np.random.default_rng(seed).permutation(num_users)
+    parts = np.full(num_users, TRAIN, dtype=np.int8)
+    num_test, num_valid = round(test_share * num_users), round(valid_share * num_users)
     parts[order[:num_test]] = TEST
     parts[order[num_test : num_test + num_valid]] = VALID
-    table = pl.DataFrame({"user": users, "part": parts})
-    return SplitEvents(events.join(table, on="user", how="left", maintain_order="left"))
+    return parts
 
 
-def cut_samples(split: SplitEvents, config: PairConfig) -> dict[Split, Samples]:
-    """The samples of every split, numbered through train, valid, test, each sorted by user, target time, item."""
+def assign_parts(events: pl.DataFrame, plan: SplitPlan) -> pl.DataFrame:
+    """Events of whole users (sorted by user, time, item) with the column `part`."""
+    if plan.cuts is not None:
+        first, second = plan.cuts
+        part = (pl.col("time") > first).cast(pl.Int8) + (pl.col("time") > second).cast(pl.Int8)
+        return events.with_columns(part=part)
+    if plan.part_of_user is not None:
+        return events.with_columns(part=pl.Series(plan.part_of_user[events["user"].to_numpy()], dtype=pl.Int8))
+    assert plan.rule == "last_out", plan.rule  # a user's last event in each domain is test, the one before it valid
+    from_end = pl.int_range(pl.len()).reverse().over("user", "domain")
+    return events.with_columns(part=(TEST - from_end).clip(TRAIN, TEST).cast(pl.Int8))
+
+
+def cut_samples(events: pl.DataFrame, config: PairConfig) -> dict[Split, Samples]:
+    """The samples of every split out of events of whole users with their parts, sorted by user, target time, item.
+
+    They are numbered through train, valid, test, from 0.
+    """
     samples: dict[Split, Samples] = {}
     first = 0
     for part, name in enumerate(SPLITS):
-        seen = split.events.filter(pl.col("part") <= part)
+        seen = events.filter(pl.col("part") <= part)
         begins, ends = history_windows(seen)
         eligible = (seen["part"].to_numpy() == part) & (ends - begins >= config.min_history)
         # After a cut in time the next purchase is asked for; elsewhere the last one.
@@ -103,18 +108,17 @@ def history_windows(events: pl.DataFrame) -> tuple[Ints, Ints]:
 
 def choose_targets(events: pl.DataFrame, eligible: Bools, *, count: int, first_ones: bool) -> Ints:
     """Rows of the first, or the last, `count` eligible events of each user in each domain, in row order."""
-    rows = events.select("user", "domain").with_row_index("row").filter(pl.Series(eligible))
-    rank = pl.int_range(pl.len()) if first_ones else pl.int_range(pl.len()).reverse()
-    chosen = rows.filter(rank.over("user", "domain") < count)
-    return chosen["row"].to_numpy().astype(np.int64)
-
-
-def check_domains(samples: dict[Split, Samples], names: tuple[str, str], *, advice: str) -> None:
-    """InputError unless every split has targets of both domains."""
-    for split, table in samples.items():
-        for domain, name in enumerate(names):
-            if not (table.domain == domain).any():
-                raise InputError(f"{split} has no target in {name}: an empty domain; {advice}")
+    rows = np.flatnonzero(eligible)
+    whose = events["user"].to_numpy()[rows].astype(np.int64) * 2 + events["domain"].to_numpy()[rows]
+    order = np.argsort(whose, kind="stable")  # the rows of one user and domain side by side, in row order
+    grouped = whose[order]
+    begins = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(np.append(starts, len(grouped)))
+    rank = np.arange(len(grouped)) - np.repeat(starts, sizes)
+    if not first_ones:
+        rank = np.repeat(sizes, sizes) - 1 - rank
+    return np.sort(rows[order[rank < count]])
 
 
 def _gather(events: pl.DataFrame, targets: Ints, *, begins: Ints, ends: Ints, first: int) -> Samples:

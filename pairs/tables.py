@@ -19,6 +19,20 @@ from launch.errors import InputError
 Ints = npt.NDArray[np.int64]
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+GraphOnly = Literal["graph_only"]
+GRAPH_ONLY: GraphOnly = "graph_only"
+ARROW_SCHEMA = pa.schema(
+    [
+        ("sample", pa.int64()),
+        ("user", pa.int64()),
+        ("domain", pa.int8()),
+        ("history", pa.large_list(pa.int64())),
+        ("history_time", pa.large_list(pa.int64())),
+        ("target", pa.int64()),
+        ("target_time", pa.int64()),
+    ]
+)
+"""The columns of `SPLIT.arrow`: one record batch, which `load_samples` maps into memory."""
 
 
 @dataclass(frozen=True)
@@ -137,39 +151,53 @@ def load_pair(run_dir: Path) -> Pair:
     return Pair(name=card["pair"], domain_names=(names[0], names[1]), items=items)
 
 
-def load_samples(run_dir: Path, split: Split) -> Samples:
-    """One split's samples."""
-    table = _read(run_dir / "pair" / f"{split}.parquet").combine_chunks()
-    history, offsets = _flat(table["history"])
-    times = table["history_time"]
-    has_times = len(table) > 0 and times.null_count == 0 and not pa.types.is_null(times.type)
-    target_time = table["target_time"]
+def load_samples(run_dir: Path, split: Split | GraphOnly) -> Samples:
+    """One split's samples. The arrays lie in the file, which is mapped into memory: ranks share its pages."""
+    path = run_dir / "pair" / f"{split}.arrow"
+    _check_exists(path)
+    with pa.memory_map(str(path)) as source:
+        batch = pa.ipc.open_stream(source).read_next_batch()
+    history, times, target_time = (batch.column(name) for name in ("history", "history_time", "target_time"))
+    timed = len(batch) > 0 and times.null_count == 0 and target_time.null_count == 0
     return Samples(
-        sample=_ints(table["sample"]),
-        user=_ints(table["user"]),
-        domain=_ints(table["domain"]),
-        target=_ints(table["target"]),
-        history=history,
-        offsets=offsets,
-        history_time=_flat(times)[0] if has_times else None,
-        target_time=_ints(target_time) if has_times and target_time.null_count == 0 else None,
+        sample=_ints(batch.column("sample")),
+        user=_ints(batch.column("user")),
+        domain=_ints(batch.column("domain")),
+        target=_ints(batch.column("target")),
+        history=_ints(history.values),
+        offsets=_ints(history.offsets),
+        history_time=_ints(times.values) if timed else None,
+        target_time=_ints(target_time) if timed else None,
+    )
+
+
+def load_graph_samples(run_dir: Path) -> Samples:
+    """The train samples and, if the pair has them, the rows of users who are there for the item graphs alone."""
+    train = load_samples(run_dir, "train")
+    if not (run_dir / "pair" / f"{GRAPH_ONLY}.arrow").is_file():
+        return train
+    others = load_samples(run_dir, GRAPH_ONLY)
+    return Samples(
+        sample=np.concatenate([train.sample, others.sample]),
+        user=np.concatenate([train.user, others.user]),
+        domain=np.concatenate([train.domain, others.domain]),
+        target=np.concatenate([train.target, others.target]),
+        history=np.concatenate([train.history, others.history]),
+        offsets=np.concatenate([train.offsets, others.offsets[1:] + train.offsets[-1]]),
+        history_time=None,
+        target_time=None,
     )
 
 
 def _read(path: Path) -> pa.Table:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; run `kinrec prepare` first")
+    _check_exists(path)
     return pq.read_table(path, memory_map=True)
 
 
-def _ints(column: pa.ChunkedArray) -> Ints:
-    return np.ascontiguousarray(column.to_numpy(), dtype=np.int64)
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `kinrec prepare` first")
 
 
-def _flat(column: pa.ChunkedArray) -> tuple[Ints, Ints]:
-    lists = column.combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):
-        lists = lists.chunk(0) if lists.num_chunks else pa.array([], type=column.type)
-    offsets = np.asarray(lists.offsets, dtype=np.int64)
-    values = np.asarray(lists.values, dtype=np.int64)
-    return values[offsets[0] : offsets[-1]], offsets - offsets[0]
+def _ints(column: pa.Array) -> Ints:
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int64)

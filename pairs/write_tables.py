@@ -1,5 +1,6 @@
-"""Write a prepared pair: items, users and one table of samples a split, each by rename."""
+"""Write the tables of a prepared pair, each by rename: items, users; and samples as an Arrow table."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from launch.artifacts import atomic_file
-from pairs.tables import Ints, Samples, Split
+from pairs.tables import Ints, Samples
 
-SAMPLE_SCHEMA = pa.schema(
+PARQUET_SCHEMA = pa.schema(
     [
         ("sample", pa.int64()),
         ("user", pa.int64()),
@@ -32,19 +33,33 @@ ITEM_SCHEMA = pa.schema(
     ]
 )
 USER_SCHEMA = pa.schema([("user", pa.int64()), ("source_id", pa.string())])
+GROUP_ROWS = 1_000_000
 
 
-def write_pair(folder: Path, *, items: pl.DataFrame, users: pl.DataFrame, samples: dict[Split, Samples]) -> None:
-    """items.parquet (with train_count), users.parquet, train, valid and test.parquet in `folder`."""
-    counts = count_items(samples["train"], num_items=items.height)
-    catalogue = items.sort("item").with_columns(
-        pl.col("attributes", "title").fill_null(""), train_count=pl.Series(counts, dtype=pl.Int64)
+def write_items(folder: Path, items: pl.DataFrame, *, train_count: Ints) -> None:
+    """items.parquet; `items` are in order of their ids, `train_count` is [I]."""
+    assert np.array_equal(items["item"].to_numpy(), np.arange(items.height)), "item ids are not 0..I-1"
+    table = items.with_columns(
+        pl.col("attributes", "title").fill_null(""), train_count=pl.Series(train_count, dtype=pl.Int64)
     )
-    assert np.array_equal(catalogue["item"].to_numpy(), np.arange(items.height)), "item ids are not 0..I-1"
-    _write(folder / "items.parquet", catalogue.select(ITEM_SCHEMA.names).to_arrow().cast(ITEM_SCHEMA))
-    _write(folder / "users.parquet", users.sort("user").select(USER_SCHEMA.names).to_arrow().cast(USER_SCHEMA))
-    for split, table in samples.items():
-        _write(folder / f"{split}.parquet", as_table(table))
+    with atomic_file(folder / "items.parquet") as partial:
+        pq.write_table(_as_arrow(table, ITEM_SCHEMA), partial, compression="zstd")
+
+
+def write_users(folder: Path, pieces: Iterable[pl.DataFrame]) -> None:
+    """users.parquet out of frames of user, source_id, ascending; the same bytes however they are cut into frames."""
+    with (
+        atomic_file(folder / "users.parquet") as partial,
+        pq.ParquetWriter(partial, USER_SCHEMA, compression="zstd") as file,
+    ):
+        waiting = pl.DataFrame(schema={"user": pl.Int64, "source_id": pl.String})
+        for piece in pieces:
+            waiting = pl.concat([waiting, piece.select(USER_SCHEMA.names)])
+            whole = waiting.height // GROUP_ROWS * GROUP_ROWS
+            for begin in range(0, whole, GROUP_ROWS):
+                file.write_table(_as_arrow(waiting[begin : begin + GROUP_ROWS], USER_SCHEMA))
+            waiting = waiting[whole:]
+        file.write_table(_as_arrow(waiting, USER_SCHEMA))
 
 
 def as_table(samples: Samples) -> pa.Table:
@@ -65,35 +80,9 @@ def as_table(samples: Samples) -> pa.Table:
         pa.array(samples.target, type=pa.int64()),
         target_time,
     ]
-    return pa.Table.from_arrays(columns, schema=SAMPLE_SCHEMA)
+    return pa.Table.from_arrays(columns, schema=PARQUET_SCHEMA)
 
 
-def interactions(samples: Samples) -> pl.DataFrame:
-    """user, item, count: what the histories and targets of these samples show, each interaction once.
-
-    Samples of one user overlap: twins have the same history, later targets have the earlier ones in theirs. The most
-    often that an item occurs in any one of a user's samples is how often the user interacted with it.
-    """
-    rows = np.repeat(np.arange(len(samples)), samples.lengths)
-    events = pl.DataFrame(
-        {
-            "row": np.concatenate([rows, np.arange(len(samples))]),
-            "user": np.concatenate([samples.user[rows], samples.user]),
-            "item": np.concatenate([samples.history, samples.target]),
-        }
-    )
-    per_sample = events.group_by("row", "user", "item").len("count")
-    return per_sample.group_by("user", "item").agg(pl.col("count").max().cast(pl.Int64))
-
-
-def count_items(samples: Samples, *, num_items: int) -> Ints:
-    """How often each item occurs in the samples, each interaction once [num_items]."""
-    counted = interactions(samples).group_by("item").agg(pl.col("count").sum())
-    counts = np.zeros(num_items, dtype=np.int64)
-    counts[counted["item"].to_numpy()] = counted["count"].to_numpy()
-    return counts
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    with atomic_file(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+def _as_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    """In one piece: where a table consists of several, Parquet's pages end elsewhere."""
+    return frame.select(schema.names).rechunk().to_arrow().cast(schema)

@@ -8,7 +8,7 @@ import polars as pl
 from evaluation.ranked_lists import RankedLists, top_k, write_lists
 from launch.artifacts import write_json
 from pairs.tables import Items, Samples, Split, load_pair, load_samples
-from pairs.write_tables import write_pair
+from tests.pair_files import write_pair
 
 NUM_X, NUM_ITEMS, NUM_TASTES = 40, 80, 4
 WORDS = ("ink", "brush", "paper", "wood")

@@ -10,7 +10,7 @@ from graph.config import GraphConfig
 from launch.artifacts import write_json
 from launch.distributed import World
 from pairs.tables import Samples, Split
-from pairs.write_tables import write_pair
+from tests.pair_files import write_pair
 
 NUM_X, NUM_ITEMS = 14, 30
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from launch.artifacts import write_json
-from pairs.tables import Ints
+from pairs.tables import Ints, Split
+from tests.pair_files import write_split
 
 NUM_X, NUM_ITEMS, DIM = 30, 60, 8
 WORDS = ["red", "blue", "paper", "pen", "ink", "brush", "glue", "box", "wood", "frame", "card", "tape"]
@@ -16,11 +17,12 @@ WORDS = ["red", "blue", "paper", "pen", "ink", "brush", "glue", "box", "wood", "
 def write_run(run_dir: Path, *, num_train_users: int = 40, many: int = 30, timed: bool = False, seed: int = 0) -> None:
     """A run with `pair/` and `graph/vectors/`. Train user 0 has `many` samples, the others twins of one history."""
     random = np.random.default_rng(seed)
-    rows: dict[str, list[tuple[int, list[int]]]] = {"train": [], "valid": [], "test": []}
+    rows: dict[Split, list[tuple[int, list[int]]]] = {"train": [], "valid": [], "test": []}
     whole = random.integers(0, NUM_ITEMS, many + 1).tolist()
     rows["train"] += [(0, whole[: length + 1]) for length in range(many)]
     user = 1
-    for split, count in (("train", num_train_users - 1), ("valid", 5), ("test", 9)):
+    counts: dict[Split, int] = {"train": num_train_users - 1, "valid": 5, "test": 9}
+    for split, count in counts.items():
         for _ in range(count):
             history = random.integers(0, NUM_ITEMS, random.integers(1, 7)).tolist()
             rows[split] += [(user, history)] * 2
@@ -45,7 +47,7 @@ def write_run(run_dir: Path, *, num_train_users: int = 40, many: int = 30, timed
 
 def _write_samples(
     run_dir: Path,
-    split: str,
+    split: Split,
     samples: list[tuple[int, list[int]]],
     *,
     first: int,
@@ -68,7 +70,7 @@ def _write_samples(
         "target": pa.array(np.where(domain == 0, 0, NUM_X) + random.integers(0, NUM_X, count), pa.int64()),
         "target_time": pa.array(ends.tolist() if timed else [None] * count, pa.int64()),
     }
-    pq.write_table(pa.table(table), run_dir / "pair" / f"{split}.parquet")
+    write_split(run_dir / "pair", split, pa.table(table))
     write_vectors(run_dir, split, ids, [history for _, history in samples])
 
 

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from launch.artifacts import write_json
+from pairs.tables import Split
+from tests.pair_files import write_split
 
 WORDS = ["red", "blue", "soft", "hard", "paper", "pencil", "brush", "desk", "lamp", "ink", "folder", "canvas", "glue"]
 DOMAINS = ["Art", "Office_Products"]
@@ -37,12 +39,13 @@ def write_tiny_run(run_dir: Path, *, users: int = 24, items: int = 20, neighbour
     first_user, first_sample = 0, 0
     train_samples: list[int] = []
     train_users: list[int] = []
-    for split, count in (("train", users), ("valid", users // 3), ("test", users // 3)):
+    counts: dict[Split, int] = {"train": users, "valid": users // 3, "test": users // 3}
+    for split, count in counts.items():
         rows = _samples(rng, first_user, first_sample, count, items)
         if split == "train":
             train_samples = [int(row["sample"]) for row in rows]
             train_users = [int(row["user"]) for row in rows]
-        pq.write_table(pa.Table.from_pylist(rows, schema=SAMPLES), run_dir / "pair" / f"{split}.parquet")
+        write_split(run_dir / "pair", split, pa.Table.from_pylist(rows, schema=SAMPLES))
         lists = []
         for row in rows:
             others = [s for s, user in zip(train_samples, train_users, strict=True) if user != row["user"]]

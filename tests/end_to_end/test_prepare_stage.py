@@ -22,14 +22,32 @@ RECIPE = """
 name: small
 pair: {source: synthetic, splits: user, synthetic: {num_users: 400, items_per_domain: 96}}
 """
-FILES = ["card.json", "items.parquet", "test.parquet", "train.parquet", "users.parquet", "valid.parquet"]
+FILES = ["card.json", "items.parquet", "test.arrow", "train.arrow", "users.parquet", "valid.arrow"]
+SHARDS = [f"{split}.parquet/part-00000.parquet" for split in ("test", "train", "valid")]
+DIES = """
+import os, signal, sys
+from pairs.prepare import main
+
+wanted, ending = sys.argv.pop(1).split(":")
+
+def die_before(event, args):
+    if event == wanted and str(args[1 if event == "os.rename" else 0]).endswith(ending):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die_before)
+main()
+"""
+
+
+def command_of(folder: Path) -> list[str]:
+    recipe = folder / "small.yaml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    return [sys.executable, "-m", "pairs.prepare", "--config", str(recipe)]
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    recipe = tmp_path / "small.yaml"
-    recipe.write_text(RECIPE, encoding="utf-8")
-    return [sys.executable, "-m", "pairs.prepare", "--config", str(recipe)]
+    return command_of(tmp_path)
 
 
 def start(command: list[str], run_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -42,25 +60,68 @@ def digests(run_dir: Path) -> dict[str, str]:
     return {str(path.relative_to(run_dir)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_stage_writes_every_table_and_its_manifest(tmp_path: Path, command: list[str]) -> None:
-    ended = start(command, tmp_path / "run")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    ended = start(command_of(folder), folder / "run")
     assert ended.returncode == 0, ended.stderr
-    assert sorted(path.name for path in (tmp_path / "run" / "pair").iterdir() if path.is_file()) == FILES
-    assert "pair/train.parquet" in read_json(tmp_path / "run" / "manifests" / "prepare.json")["outputs"]
+    return folder / "run"
 
 
-def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path, command: list[str]) -> None:
-    assert start(command, tmp_path / "whole").returncode == 0
-    words = [*command, f"--run_dir={tmp_path / 'killed'}"]
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def test_stage_writes_every_table_and_its_manifest(whole: Path) -> None:
+    assert sorted(path.name for path in (whole / "pair").iterdir() if path.is_file()) == FILES
+    outputs = read_json(whole / "manifests" / "prepare.json")["outputs"]
+    assert {f"pair/{name}" for name in (*FILES, *SHARDS)} < set(outputs)
+    assert set(outputs) == set(digests(whole))
+
+
+def test_nothing_but_the_tables_is_left_behind(whole: Path) -> None:
+    assert {path.name for path in (whole / "pair").iterdir()} == {
+        *FILES, "raw", "train.parquet", "valid.parquet", "test.parquet",
+    }  # fmt: skip
+    assert not list(whole.rglob(".*"))
+
+
+def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path, command: list[str], whole: Path) -> None:
+    run_dir = tmp_path / "killed"
+    process = subprocess.Popen(
+        [*command, f"--run_dir={run_dir}"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "killed" / "pair").is_dir() and time.monotonic() < deadline:
+    while not (run_dir / "pair" / ".scratch.partial").is_dir() and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "killed" / "manifests" / "prepare.json").is_file(), "it had finished before the kill"
-    assert start(command, tmp_path / "killed").returncode == 0
-    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
+    assert not (run_dir / "manifests" / "prepare.json").is_file(), "it had finished before the kill"
+    assert start(command, run_dir).returncode == 0
+    assert digests(run_dir) == digests(whole)
+    assert not list(run_dir.rglob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("moment", "there", "missing"),
+    [
+        ("os.mkdir:/bands", ".scratch.partial", ".scratch.partial/bands"),
+        ("os.rename:/ready/train.arrow", ".scratch.partial/ready/train.parquet", "items.parquet"),
+        ("os.rename:/pair/items.parquet", ".scratch.partial/ready/test.arrow", "items.parquet"),
+        ("os.rename:/pair/users.parquet", "items.parquet", "users.parquet"),
+        ("os.rename:/pair/train.parquet", "users.parquet", "train.parquet"),
+        ("os.rename:/pair/card.json", "valid.arrow", "card.json"),
+    ],
+    ids=["reading", "first samples", "before the items", "after the items", "among the samples", "before the card"],
+)
+def test_killed_at_any_moment_and_started_again_gives_the_same_bytes(
+    tmp_path: Path, command: list[str], whole: Path, moment: str, there: str, missing: str
+) -> None:
+    run_dir = tmp_path / "killed"
+    killed = start([sys.executable, "-c", DIES, moment, *command[3:]], run_dir)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (run_dir / "pair" / there).exists()
+    assert not (run_dir / "pair" / missing).exists()
+    assert start(command, run_dir).returncode == 0
+    assert digests(run_dir) == digests(whole)
+    assert not list(run_dir.rglob(".*"))
 
 
 OWN_TABLES = """

@@ -163,7 +163,7 @@ def test_too_few_samples_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path)
     import polars as pl
 
-    from pairs.write_tables import write_pair
+    from tests.pair_files import write_pair
 
     items = pl.read_parquet(tmp_path / "pair" / "items.parquet").drop("train_count")
     few = make_samples([(0, [1], 2)])

@@ -2,19 +2,22 @@
 
 import gzip
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import zstandard
 
 from launch.errors import InputError
-from pairs.amazon import read_metadata, read_reviews
+from pairs import amazon
 from pairs.config import PairConfig
 from pairs.raw_files import find_files
-from pairs.raw_pair import RawPair
-from pairs.read_pair import read_pair
+from pairs.read_pair import RawPair, read_pair
+from pairs.sift import keep_interactions
+from tests.raw_pairs import events_of
 
 REVIEW_2014 = {"reviewerID": "U1", "asin": "A1", "overall": 5.0, "unixReviewTime": 1_381_536_000}
 REVIEW_2018 = {**REVIEW_2014, "style": {"Size:": " 50"}, "verified": True}
@@ -26,9 +29,22 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
+def read_reviews(path: Path) -> pl.DataFrame:
+    return pl.concat(amazon.read_reviews(path))
+
+
+def read_metadata(path: Path) -> pl.DataFrame:
+    return pl.concat(amazon.read_metadata(path))
+
+
 def read_folder(folder: Path, **changes: Any) -> RawPair:
     config = PairConfig(source="amazon", path=str(folder), **changes)
-    return read_pair(*find_files(config), config)
+    return read_pair(*find_files(config), config, scratch=Path(tempfile.mkdtemp(dir=folder)))
+
+
+def titles(raw: RawPair, *items: str) -> list[list[str]]:
+    """The titles of those of `items` that each domain's catalogue has, in order of the items' ids."""
+    return [c.texts(pl.Series(items)).sort("item")["title"].to_list() for c in raw.catalogues]
 
 
 def write_category(folder: Path, name: str, item: str) -> None:
@@ -87,8 +103,18 @@ def test_item_without_title_is_left_out(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"asin": "A", "title": "  "}, {"asin": "B", "title": None}, {"asin": "C"}]
     rows.append({"asin": "D", "title": "d"})
     write(tmp_path / "meta_Art.jsonl", *rows)
-    assert read_folder(tmp_path).catalogue["item"].to_list() == ["D", "B1"]
-    assert read_folder(tmp_path, require_title=False).catalogue["item"].to_list() == ["D", "A", "B", "C", "B1"]
+    write(tmp_path / "reviews_Art.jsonl", *({**REVIEW_2014, "asin": item} for item in "ABCD"))
+
+    def items(**changes: Any) -> list[str]:
+        config = PairConfig(source="amazon", path=str(tmp_path), **changes)
+        scratch = Path(tempfile.mkdtemp(dir=tmp_path))
+        raw = read_pair(*find_files(config), config, scratch=scratch)
+        kept: list[str] = keep_interactions(raw, config, scratch=scratch)[1]["source_id"].to_list()
+        return kept
+
+    assert items() == ["D", "B1"]
+    assert items(require_title=False) == ["A", "B", "C", "D", "B1"]
+    assert read_folder(tmp_path).catalogues[0].is_titled(pl.Series([*"DCBAX"])).to_list() == [True, *[False] * 4]
 
 
 def test_two_categories_of_a_folder_are_found_by_name(tmp_path: Path) -> None:
@@ -96,7 +122,7 @@ def test_two_categories_of_a_folder_are_found_by_name(tmp_path: Path) -> None:
     write_category(tmp_path, "Art", "A1")
     raw = read_folder(tmp_path)
     assert raw.names == ("Art", "Books and More")
-    assert raw.catalogue.select("domain", "item").rows() == [(0, "A1"), (1, "B1")]
+    assert titles(raw, "A1", "B1") == [["thing of Art"], ["thing of Books_and_More"]]
 
 
 @pytest.mark.parametrize(
@@ -115,9 +141,9 @@ def test_listed_files_and_display_names_are_taken_as_given(tmp_path: Path) -> No
     listed = {f"{kind}_{letter}": [str(tmp_path / f"{kind}_{name}.jsonl")] for kind in ("reviews", "meta")
               for letter, name in (("x", "Books"), ("y", "Art"))}  # fmt: skip
     config = PairConfig(source="amazon", domains=["to read", "to paint"], **listed)  # type: ignore[arg-type]  # four lists
-    raw = read_pair(*find_files(config), config)
+    raw = read_pair(*find_files(config), config, scratch=tmp_path)
     assert raw.names == ("to read", "to paint")
-    assert raw.catalogue["item"].to_list() == ["B1", "A1"]
+    assert titles(raw, "A1", "B1") == [["thing of Books"], ["thing of Art"]]
 
 
 def test_first_of_two_titles_of_an_item_is_kept(tmp_path: Path) -> None:
@@ -125,7 +151,7 @@ def test_first_of_two_titles_of_an_item_is_kept(tmp_path: Path) -> None:
     write_category(tmp_path, "Books", "B1")
     write(tmp_path / "meta_Art.jsonl", {"asin": "A1", "title": "first"}, {"asin": "A1", "title": "second"})
     raw = read_folder(tmp_path)
-    assert raw.catalogue["title"].to_list() == ["first", "thing of Books"]
+    assert titles(raw, "A1", "B1") == [["first"], ["thing of Books"]]
 
 
 def broken_line(text: str) -> Callable[[Path], None]:
@@ -199,7 +225,7 @@ def test_ratings_only_files_of_a_folder_are_found(tmp_path: Path) -> None:
     for name, item in (("Art", "B00000000A"), ("Books", "B00000000B")):
         (tmp_path / f"ratings_{name}.csv").write_text(f"A0000000000001,{item},5.0,7\n", encoding="utf-8")
         write(tmp_path / f"meta_{name}.json", {"asin": item, "title": name})
-    assert read_folder(tmp_path).events["item"].to_list() == ["B00000000A", "B00000000B"]
+    assert events_of(read_folder(tmp_path)).sort("item")["item"].to_list() == ["B00000000A", "B00000000B"]
 
 
 def test_items_with_conflicting_titles_and_cut_titles_are_counted(tmp_path: Path) -> None:
@@ -210,4 +236,4 @@ def test_items_with_conflicting_titles_and_cut_titles_are_counted(tmp_path: Path
     raw = read_folder(tmp_path, max_title_chars=10)
     assert raw.reading["items_with_conflicting_titles"] == {"X": 1, "Y": 0}
     assert raw.reading["titles_cut"] == {"X": 1, "Y": 1}
-    assert raw.catalogue["title"].to_list() == ["one two", "thing of"]
+    assert titles(raw, "A1", "B1") == [["one two"], ["thing of"]]

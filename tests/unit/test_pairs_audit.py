@@ -1,5 +1,6 @@
 """Every planted leak ends the run by its name, passes when it is allowed, and what is no leak passes anyway."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import InputError
-from pairs.audit import audit_pair, find_identical_histories
+from pairs.audit import Audit
 from pairs.config import LeakCheck, PairConfig
-from pairs.tables import Samples, Split
+from pairs.leak_checks import IN_ORDER, IdenticalHistories
+from pairs.tables import SPLITS, Samples, Split
+from tests.sample_rows import borders, cut_users, splits_of, splits_of_rows
 
 Event = tuple[int, int]  # item, time
 Row = tuple[int, list[Event], Event]  # user, history, target
@@ -45,6 +48,19 @@ def splits(train: list[Row], valid: list[Row], test: list[Row], *, timed: bool =
 
 def config(rule: Any = "user", **changes: Any) -> PairConfig:
     return PairConfig(source="amazon", path="d", splits=rule, **changes)
+
+
+def audit(batches: Sequence[Mapping[Split, Samples]], config: PairConfig) -> dict[str, Any]:  # Any: plain JSON values
+    times = [b[split].target_time for b in batches for split in ("valid", "test") if len(b[split])]
+    known = [int(time.min()) for time in times if time is not None]
+    found = Audit(config, first_held_out=min(known, default=None))
+    for batch in batches:
+        found.add(batch)
+    return found.conclude()
+
+
+def audit_pair(samples: dict[Split, Samples], config: PairConfig) -> dict[str, Any]:  # Any: plain JSON values
+    return audit([samples], config)
 
 
 LEAKS: list[tuple[LeakCheck, str, list[Row], str]] = [
@@ -129,4 +145,72 @@ def test_identical_histories_equal_comparing_every_two(
         for earlier, later in ((train, valid), (train, test), (valid, test))
         for u, h in later
     )
-    assert find_identical_histories(built).found == expected
+    search = IdenticalHistories()
+    search.add(built)
+    assert search.finding().found == expected
+
+
+every_check: list[LeakCheck] = [leak[0] for leak in LEAKS]
+
+
+@pytest.mark.parametrize("timed", [True, False], ids=["timed", "untimed"])
+@pytest.mark.parametrize("rule", ["user", "time", "last_out"])
+@settings(max_examples=50, deadline=None)
+@given(rows=splits_of_rows, cuts=borders)
+def test_audit_of_many_batches_says_what_that_of_one_says(
+    rule: str, timed: bool, rows: dict[Split, list[Row]], cuts: set[int]
+) -> None:
+    built = splits_of(rows, timed=timed or rule == "time")
+    allowing = config(rule, audit_allow=every_check)
+    assert audit(cut_users(built, cuts), allowing) == audit([built], allowing)
+
+
+def test_user_of_three_splits_counts_once() -> None:
+    row: Row = (0, [(1, 10)], (8, 70))
+    card = audit_pair(splits(TRAIN, [*VALID, row], [row]), config(audit_allow=every_check))
+    assert card["user_in_two_splits"]["found"] == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(splits_of_rows)
+def test_findings_equal_looking_at_every_sample(rows: dict[Split, list[Row]]) -> None:
+    card = audit_pair(splits_of(rows), config("time", audit_allow=every_check))
+    users = {split: {user for user, _, _ in rows[split]} for split in SPLITS}
+    first = min(time for split in ("valid", "test") for _, _, (_, time) in rows[split])
+    seen = {split: {(user, *e) for user, h, target in rows[split] for e in (*h, target)} for split in SPLITS}
+    assert {check: entry["found"] for check, entry in card.items()} == {
+        "train_later_than_held_out": sum(time >= first for _, _, (_, time) in rows["train"]),
+        "history_later_than_target": sum(
+            any(time > target[1] for _, time in history) for split in SPLITS for _, history, target in rows[split]
+        ),
+        "target_in_history": sum(
+            target[0] in {item for item, _ in history} for split in SPLITS for _, history, target in rows[split]
+        ),
+        "held_out_in_train": sum(
+            (user, *target) in seen[earlier] for earlier, later in IN_ORDER for user, _, target in rows[later]
+        ),
+        "identical_histories": sum(
+            len(h) >= 5 and any(u != user and [i for i, _ in g] == [i for i, _ in h] for u, g, _ in rows[earlier])
+            for earlier, later in IN_ORDER
+            for user, h, _ in rows[later]
+        ),
+    }
+    by_user = audit_pair(splits_of(rows), config("user", audit_allow=every_check))["user_in_two_splits"]
+    assert by_user["found"] == len({user for one, other in IN_ORDER for user in users[one] & users[other]})
+
+
+def test_split_that_has_no_times_makes_held_out_targets_comparable_by_item_only() -> None:
+    """However the users fall into batches: times of some splits alone are no times."""
+    train, valid = samples(TRAIN, 0), samples(VALID, 100, timed=False)
+    built: dict[Split, Samples] = {"train": train, "valid": valid, "test": samples([(0, [(7, 15)], (2, 70))], 200)}
+    allowing = config("last_out", audit_allow=every_check)
+    assert audit([built], allowing)["held_out_in_train"]["found"] == 1
+    one, other = (
+        {s: t.take(np.flatnonzero((t.user == 2) == mine)) for s, t in built.items()} for mine in (True, False)
+    )
+    assert audit([other, one], allowing) == audit([built], allowing)
+
+
+def test_cut_in_time_without_held_out_targets_has_no_late_train_samples() -> None:
+    nobody: dict[Split, Samples] = splits(TRAIN, [], [])
+    assert audit_pair(nobody, config("time"))["held_out_in_train"] == {"found": 0}

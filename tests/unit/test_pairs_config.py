@@ -46,11 +46,25 @@ def test_wrong_value_is_refused_with_its_dotted_name(wrong: dict[str, Any], name
         ({"num_users": 1}, "pair.synthetic.num_users"),
         ({"items_per_domain": 10}, "pair.synthetic.items_per_domain"),
         ({"mean_interactions": 2}, "pair.synthetic.mean_interactions"),
+        ({"seed": -1}, "pair.synthetic.seed must not be negative, got -1"),
+        ({"num_users": 100_001}, "num_users must be at most 100000, got 100001; pair.synthetic.generator=sampled"),
+        ({"items_per_domain": 100_000}, "items_per_domain must be in 48..43200, got 100000; pair.synthetic.generator="),
+        ({"compression": "none"}, "pair.synthetic.compression=none goes with pair.synthetic.generator=sampled"),
+        ({"workers": 2}, "pair.synthetic.workers=2 goes with pair.synthetic.generator=sampled, got exact"),
+        ({"generator": "sampled", "items_per_domain": 47}, "pair.synthetic.items_per_domain must be in 48..10000000"),
+        ({"generator": "sampled", "shard_users": 1}, "pair.synthetic.shard_users must be at least 10, got 1"),
+        ({"generator": "sampled", "workers": 0}, "pair.synthetic.workers must be at least 1, got 0"),
+        ({"generator": "sampled", "single_domain_share": 1.0}, "pair.synthetic.single_domain_share must be at least 0"),
     ],
 )
 def test_wrong_generator_value_is_refused(wrong: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         SyntheticConfig(**wrong)
+
+
+def test_sampled_generator_takes_ten_million_users_and_items() -> None:
+    config = SyntheticConfig(generator="sampled", num_users=10_000_000, items_per_domain=10_000_000)
+    assert config.shard_users == 100_000
 
 
 def test_split_rule_follows_from_the_source() -> None:

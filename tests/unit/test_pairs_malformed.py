@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launch.errors import InputError
-from pairs.amazon import read_metadata, read_reviews
+from pairs import amazon, own_tables
+from pairs.amazon import STRICT
 from pairs.bad_rows import Ledger
 from pairs.config import ColumnsConfig
 from pairs.line_blocks import read_blocks
-from pairs.own_tables import read_events, read_items
 from pairs.released import read_released
 
 REVIEW = b'{"reviewerID": "U1", "asin": "A1", "overall": 5.0, "unixReviewTime": 1381536000}\n'
@@ -53,6 +53,14 @@ bad_lines = pytest.mark.parametrize(
 def write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+def read_reviews(path: Path, ledger: Ledger = STRICT) -> pl.DataFrame:
+    return pl.concat(amazon.read_reviews(path, ledger))
+
+
+def read_metadata(path: Path) -> pl.DataFrame:
+    return pl.concat(amazon.read_metadata(path))
 
 
 @bad_lines
@@ -162,8 +170,8 @@ def test_blocks_of_any_size_hold_every_line_once(tmp_path: Path, size: int, quot
 
 
 def read_own(path: Path) -> None:
-    read_events(path, ColumnsConfig(rating="title"), Ledger(1e-4))
-    read_items(path, ColumnsConfig(attributes=["title"]), Ledger(1e-4), max_chars=50)
+    pl.concat(own_tables.read_events(path, ColumnsConfig(rating="title"), Ledger(1e-4)))
+    pl.concat(own_tables.read_items(path, ColumnsConfig(attributes=["title"]), Ledger(1e-4), max_chars=50))
 
 
 def damage(content: bytes) -> st.SearchStrategy[bytes]:

@@ -11,11 +11,12 @@ import pytest
 import zstandard
 
 from launch.errors import InputError
+from pairs import own_tables
 from pairs.bad_rows import Ledger
 from pairs.config import ColumnsConfig, PairConfig
-from pairs.own_tables import read_events, read_items
 from pairs.raw_files import find_files
 from pairs.read_pair import read_pair
+from tests.raw_pairs import events_of
 
 COLUMNS = ColumnsConfig(user="who", item="what", time="when", rating="stars", title="name", attributes=["genres"])
 EVENTS: list[dict[str, Any]] = [
@@ -45,27 +46,35 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def read_events(path: Path, columns: ColumnsConfig = COLUMNS) -> pl.DataFrame:
+    return pl.concat(own_tables.read_events(path, columns, Ledger(0.0)))
+
+
+def read_items(path: Path) -> pl.DataFrame:
+    return pl.concat(own_tables.read_items(path, COLUMNS, Ledger(0.0), max_chars=400))
+
+
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv", "t.tsv", "t.jsonl", "t.csv.gz", "t.jsonl.zst"])
 def test_every_form_gives_the_same_rows(tmp_path: Path, name: str) -> None:
-    events = read_events(write(tmp_path / name, EVENTS), COLUMNS, Ledger(0.0))
+    events = read_events(write(tmp_path / name, EVENTS))
     assert events.rows() == [("u1", "7", 1_500_000_000, 4.5), ("u2", "8", 1_500_000_001, None)]
-    items = read_items(write(tmp_path / name, ITEMS), COLUMNS, Ledger(0.0), max_chars=400)
+    items = read_items(write(tmp_path / name, ITEMS))
     assert items.rows() == [("7", 'Tea "Set", large', "cups green tea", False), ("8", "", "", False)]
 
 
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
 def test_numbers_of_any_unit_are_times(tmp_path: Path, unit: int) -> None:
     rows = [{**EVENTS[0], "when": 1_500_000_000 * unit}]
-    assert read_events(write(tmp_path / "t.parquet", rows), COLUMNS, Ledger(0.0))["time"].to_list() == [1_500_000_000]
+    assert read_events(write(tmp_path / "t.parquet", rows))["time"].to_list() == [1_500_000_000]
 
 
 def test_times_in_words_and_dates_are_read(tmp_path: Path) -> None:
     moment = datetime(2017, 7, 14, 2, 40, tzinfo=UTC)
     worded = ColumnsConfig(user="who", item="what", time="when", time_format="%d.%m.%Y %H:%M")
     path = write(tmp_path / "t.csv", [{"who": "u", "what": "i", "when": moment.strftime("%d.%m.%Y %H:%M")}])
-    assert read_events(path, worded, Ledger(0.0))["time"].to_list() == [1_500_000_000]
+    assert read_events(path, worded)["time"].to_list() == [1_500_000_000]
     path = write(tmp_path / "t.parquet", [{"who": "u", "what": "i", "when": moment, "stars": 1}])
-    assert read_events(path, COLUMNS, Ledger(0.0))["time"].to_list() == [1_500_000_000]
+    assert read_events(path)["time"].to_list() == [1_500_000_000]
 
 
 @pytest.mark.parametrize(
@@ -82,14 +91,14 @@ def test_times_in_words_and_dates_are_read(tmp_path: Path) -> None:
 def test_wrong_table_is_refused(tmp_path: Path, name: str, rows: list[dict[str, Any]], said: str) -> None:
     (tmp_path / name).touch()
     with pytest.raises(InputError, match=said):
-        read_events(write(tmp_path / name, rows), COLUMNS, Ledger(0.0))
+        read_events(write(tmp_path / name, rows))
 
 
 def test_truncated_parquet_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet", EVENTS)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match="truncated or damaged"):
-        read_events(path, COLUMNS, Ledger(0.0))
+        read_events(path)
 
 
 def test_pair_of_several_files_a_domain_needs_no_metadata(tmp_path: Path) -> None:
@@ -99,8 +108,8 @@ def test_pair_of_several_files_a_domain_needs_no_metadata(tmp_path: Path) -> Non
         source="tables", reviews_x=[str(one), str(two)], reviews_y=[str(other)], columns=COLUMNS,
         require_title=False, domains=["tea", "cups"],
     )  # fmt: skip
-    raw = read_pair(*find_files(config), config)
+    raw = read_pair(*find_files(config), config, scratch=tmp_path)
     assert raw.names == ("tea", "cups")
-    assert raw.events.sort("domain", "user")["user"].to_list() == ["u1", "u2", "u1", "u2"]
-    assert raw.catalogue.is_empty()
+    assert events_of(raw).sort("domain", "user")["user"].to_list() == ["u1", "u2", "u1", "u2"]
+    assert [catalogue.num_items for catalogue in raw.catalogues] == [0, 0]
     assert [file["rows"] for file in raw.reading["files"]] == [1, 1, 2]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from launch.errors import InputError
@@ -16,7 +17,7 @@ ITEM, BOOK = "B004LLIKVU", "000100039X"
 def rows(tmp_path: Path, text: str, order: str = "auto") -> list[Row]:
     path = tmp_path / "ratings_Art.csv"
     path.write_text(text, encoding="utf-8")
-    return [(u, i, t, r) for u, i, t, r in read_reviews(path, Ledger(0.0), order=order).rows()]
+    return [(u, i, t, r) for u, i, t, r in pl.concat(read_reviews(path, Ledger(0.0), order=order)).rows()]
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 
 from launch.artifacts import write_json
 from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
-from pairs.write_tables import write_pair
+from tests.pair_files import write_pair
 
 
 def samples(first: int, *, times: bool) -> Samples:
@@ -63,13 +64,23 @@ def test_catalogue_comes_back_with_train_counts(tmp_path: Path) -> None:
 
 def test_column_names_and_types_are_those_of_the_design(tmp_path: Path) -> None:
     write(tmp_path, times=False)
-    schema = pq.read_schema(tmp_path / "pair" / "train.parquet")
+    schema = pq.read_schema(tmp_path / "pair" / "train.parquet" / "part-00000.parquet")
     assert {name: str(schema.field(name).type) for name in schema.names} == {
         "sample": "int64",
         "user": "int64",
         "domain": "int8",
         "history": "list<element: int64>",
         "history_time": "list<element: int64>",
+        "target": "int64",
+        "target_time": "int64",
+    }
+    schema = Dataset.from_file(str(tmp_path / "pair" / "train.arrow")).features.arrow_schema
+    assert {name: str(schema.field(name).type) for name in schema.names} == {
+        "sample": "int64",
+        "user": "int64",
+        "domain": "int8",
+        "history": "large_list<item: int64>",
+        "history_time": "large_list<item: int64>",
         "target": "int64",
         "target_time": "int64",
     }

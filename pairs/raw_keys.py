@@ -1,7 +1,6 @@
-"""What the raw files of a pair hold, in one form whatever they were: interactions, and items with their texts."""
+"""Where a raw file has what we want, and how that becomes one form: interactions, and items with their texts."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -12,19 +11,6 @@ EVENT_SCHEMA = {"user": pl.String, "item": pl.String, "time": pl.Int64, "rating"
 TIME_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 """Above the first number a time is in so many parts of a second: 1e11 seconds would be the year 5138."""
 LATEST = 1e20
-
-
-@dataclass(frozen=True)
-class RawPair:
-    """What the files hold, before any filter."""
-
-    names: tuple[str, str]
-    events: pl.DataFrame
-    """user str, item str, domain i8, time i64 (seconds), rating f32 or null."""
-    catalogue: pl.DataFrame
-    """domain i8, item str, title str, attributes str; one row an item."""
-    reading: dict[str, Any] = field(default_factory=dict)  # Any: plain JSON values
-    """Rows and bad rows of every file, and what the reader had to decide: for the data card."""
 
 
 @dataclass(frozen=True)

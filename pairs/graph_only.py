@@ -1,0 +1,65 @@
+"""Users who are not in the pair but may teach its item graphs: those with enough interactions in one domain only.
+
+They get no sample to train, search or judge with, no id in users.parquet and no say in what an item's train_count is.
+Each is one row of `graph_only.arrow`, in the form of a sample: a history and, as its target, the last interaction.
+Only interactions with items of the pair count, and under a split by time only those up to the first cut.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from pairs.bands import Band, Bands, Ints
+from pairs.core import Core, count_users
+from pairs.sample_files import SampleSpool
+from pairs.samples import SplitPlan
+from pairs.tables import GRAPH_ONLY, Samples
+
+
+def spool_graph_only(
+    bands: Bands,
+    core: Core,
+    plan: SplitPlan,
+    *,
+    num_x: int,
+    floor: int,
+    max_history: int,
+    folder: Path,
+) -> SampleSpool:
+    """One row a user; users are numbered on from the pair's own. Codes of items below `num_x` are of domain X."""
+    spool = SampleSpool(folder, GRAPH_ONLY)
+    item_number = np.cumsum(core.items) - 1
+    first_user = sum(int(kept.sum()) for kept in core.users)
+    for index, num_users in enumerate(bands.num_users):
+        band = bands.load(index)
+        outside = core.items[band.item] & ~core.users[index][band.user]
+        if plan.cuts is not None:
+            outside &= band.time <= plan.cuts[0]
+        band = band.take(outside)
+        counts = count_users(band, num_users, num_x=num_x)
+        enough = (counts.max(axis=1) >= floor) & (counts.sum(axis=1) >= 2)
+        band = band.take(enough[band.user])
+        number = np.cumsum(enough) - 1 + first_user
+        spool.append(_as_rows(band, number, item_number, domain_from=num_x, max_history=max_history))
+        first_user += int(enough.sum())
+    return spool
+
+
+def _as_rows(band: Band, user_number: Ints, item_number: Ints, *, domain_from: int, max_history: int) -> Samples:
+    order = np.lexsort((band.item, band.time, band.user))
+    user, code, time = band.user[order].astype(np.int64), band.item[order], band.time[order]
+    last = np.flatnonzero(np.append(user[1:] != user[:-1], True)[: len(user)])
+    begins = np.maximum(np.append(0, last[:-1] + 1)[: len(last)], last - max_history)
+    lengths = last - begins
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(begins, lengths)
+    return Samples(
+        sample=np.arange(len(last), dtype=np.int64),
+        user=user_number[user[last]],
+        domain=(code[last] >= domain_from).astype(np.int64),
+        target=item_number[code[last]],
+        history=item_number[code[flat]],
+        offsets=offsets,
+        history_time=time[flat],
+        target_time=time[last],
+    )

@@ -1,0 +1,68 @@
+"""What samples show of their users, each interaction once; and keys that equal histories share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pairs.tables import Ints, Samples
+
+LONGEST_POSITION = 4096
+"""Positions of a history have that many different multipliers; beyond, they are used again."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A user and an item once, in order of (user, item)."""
+
+    user: Ints  # [E]
+    item: Ints  # [E]
+    count: Ints  # [E], how often the user interacted with the item
+
+
+def interactions(samples: Samples, *, num_items: int) -> Interactions:
+    """What the histories and targets of these samples show, each interaction once. (Sorting: numpy's unique, which
+    hashes, is several times slower.)
+
+    Samples of one user overlap: twins have the same history, later targets have the earlier ones in theirs. The most
+    often that an item occurs in any one of a user's samples is how often the user interacted with it.
+    """
+    users, user_of_row = np.unique(samples.user, return_inverse=True)
+    rows = np.arange(len(samples))
+    row = np.concatenate([np.repeat(rows, samples.lengths), rows])
+    item = np.concatenate([samples.history, samples.target])
+    cells, per_row = _count_sorted(np.sort(row * num_items + item))
+    owner = user_of_row[cells // num_items] * num_items + cells % num_items
+    if per_row.max(initial=1) == 1:
+        found, most = _count_sorted(np.sort(owner))[0], None
+    else:
+        most_in_a_row = int(per_row.max()) + 1
+        ordered = np.sort(owner * most_in_a_row + per_row)
+        owners = ordered // most_in_a_row
+        last = np.append(owners[1:] != owners[:-1], True)
+        found, most = owners[last], ordered[last] % most_in_a_row
+    count = np.ones(len(found), dtype=np.int64) if most is None else most
+    return Interactions(users[found // num_items], found % num_items, count)
+
+
+def history_keys(samples: Samples) -> npt.NDArray[np.uint64]:
+    """A number for every history [N], the same for the same items in the same order, practically never for others."""
+    multipliers = np.random.default_rng(1).integers(0, 2**63, size=LONGEST_POSITION, dtype=np.uint64) * 2 + 1
+    position = (np.arange(len(samples.history)) - np.repeat(samples.offsets[:-1], samples.lengths)) % LONGEST_POSITION
+    mixed = _scramble(samples.history.astype(np.uint64)) * multipliers[position]
+    sums = np.concatenate([[np.uint64(0)], np.cumsum(mixed, dtype=np.uint64)])
+    keys: npt.NDArray[np.uint64] = sums[samples.offsets[1:]] - sums[samples.offsets[:-1]]
+    return keys
+
+
+def _scramble(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """splitmix64's finalizer (Steele, Lea and Flood 2014): neighbouring numbers become unlike."""
+    values = (values + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(29))
+
+
+def _count_sorted(keys: Ints) -> tuple[Ints, Ints]:
+    """The distinct values of a sorted array, and how often each occurs."""
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.empty(0, dtype=np.int64)
+    return keys[first], np.diff(np.append(first, len(keys)))
