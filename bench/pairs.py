@@ -1,6 +1,6 @@
 """Preparation of a pair, from raw reviews to samples and card, in a memory-limited process; beside a pandas version.
 
-    python -m bench.pairs [--large 20000000 --small 5000000 --pandas 2000000] [--data DIR] [--json]
+    python -m bench.pairs [--large 20000000 --small 5000000 --pandas 5000000] [--data DIR] [--json]
 
 Synthetic reviews in the 2023 form, both domains together, about 310 bytes a line, plain JSON lines (packed: --packing);
 read, filtered, 5-core, split by time, samples, catalogue, card. KinRec and pandas must find the same samples.
@@ -31,7 +31,7 @@ LIMIT_GIB = 3.0
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("large", 20_000_000), ("small", 5_000_000), ("pandas", 2_000_000), ("repeats", 1)):
+    for name, default in (("large", 20_000_000), ("small", 5_000_000), ("pandas", 5_000_000), ("repeats", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--packing", choices=["none", "gzip", "zstd"], default="none")
     parser.add_argument("--data", type=Path, help="where the reviews are kept, and found the next time")

@@ -46,14 +46,17 @@ def read_blocks(path: Path, count: FileCount, *, quoted: bool = False, size: int
                 if end < 0:
                     continue
                 chunk, line, skipping = chunk[end + 1 :], line + 1, False
-            data = rest + chunk
-            end = data.rfind(b"\n") + 1
-            if quoted and data.count(b'"', 0, end) % 2 and end < 2 * size:
-                end = data.rfind(b"\n", 0, data.rfind(b'"', 0, end)) + 1  # the last quote opens a field
+            if quoted:
+                chunk, rest = rest + chunk, b""
+            end = chunk.rfind(b"\n") + 1
+            if quoted and chunk.count(b'"', 0, end) % 2 and end < 2 * size:
+                end = chunk.rfind(b"\n", 0, chunk.rfind(b'"', 0, end)) + 1  # the last quote opens a field
             if end:
-                yield Block(line, data[:end])
-                line += data.count(b"\n", 0, end)
-            rest = data[end:]
+                block = b"".join((rest, memoryview(chunk)[:end]))  # the one copy of what was read
+                yield Block(line, block)
+                line += block.count(b"\n")
+                rest = b""
+            rest += chunk[end:]
             if len(rest) > LONGEST_LINE and b"\n" not in rest:
                 count.add_bad(line, f"is longer than {LONGEST_LINE >> 20} MiB")
                 rest, skipping = b"", True

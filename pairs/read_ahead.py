@@ -1,12 +1,16 @@
-"""Read the next block of a file while the last one is parsed."""
+"""Read and parse the next blocks of a file while the last one is used."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
+THREADS = 2
 WAIT = 0.1
 """Seconds after which the reading thread looks whether anybody still wants what it read."""
 
@@ -54,3 +58,17 @@ def ahead(source: Iterator[T], *, most: int = 2) -> Iterator[T]:
     finally:
         left.set()
         thread.join()
+
+
+def each_ahead(source: Iterator[T], function: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+    """Every value of `source`, in order, with what `function` makes of it; `THREADS` of them at the same time."""
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="parse-ahead") as threads:
+        waiting: deque[tuple[T, Future[R]]] = deque()
+        for value in source:
+            waiting.append((value, threads.submit(function, value)))
+            if len(waiting) > THREADS:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pairs.bad_rows import BadRow, FileCount
 from pairs.line_blocks import Block, is_plain, read_blocks
 from pairs.raw_files import damaged
-from pairs.read_ahead import ahead
+from pairs.read_ahead import ahead, each_ahead
 
 Kind = Literal["text", "number", "words"]
 UNFINISHED = (b"{'", b'{"')
@@ -70,17 +70,26 @@ def read_rows(
 ) -> Iterator[pl.DataFrame]:
     """The good rows of a file of lines, in file order, a block at a time; first a frame without rows."""
     yield empty(columns)
-    for block in ahead(read_blocks(path, count, quoted=form.quoted)):
-        frame = form.read_block(block, columns) if is_plain(block.data) else None
-        if frame is not None and not frame.select(pl.any_horizontal(check.wrong for check in checks).any()).item():
+    blocks = ahead(read_blocks(path, count, quoted=form.quoted))
+    for block, frame in each_ahead(blocks, lambda block: _read_quickly(form, block, columns, checks)):
+        if frame is not None:
             count.good += frame.height
-        else:
-            rows, faults = _read_carefully(path, form, block, columns)
-            frame = keep_good(rows, checks, count)
-            for number, fault in faults:
-                count.add_bad(number, str(fault))
-        yield frame
+            yield frame
+            continue
+        rows, faults = _read_carefully(path, form, block, columns)
+        good = keep_good(rows, checks, count)
+        for number, fault in faults:
+            count.add_bad(number, str(fault))
+        yield good
     count.close()
+
+
+def _read_quickly(form: Form, block: Block, columns: list[Column], checks: list[Check]) -> pl.DataFrame | None:
+    """The block's rows if every one of them is good."""
+    frame = form.read_block(block, columns) if is_plain(block.data) else None
+    if frame is None or frame.select(pl.any_horizontal(check.wrong for check in checks).any()).item():
+        return None
+    return frame
 
 
 def keep_good(frame: pl.DataFrame, checks: list[Check], count: FileCount) -> pl.DataFrame:
