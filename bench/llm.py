@@ -17,28 +17,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import datasets
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 
+from bench.llm_prompts import measure_prompts, write_random_neighbours
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
-from launch.tracking import Tracker
 from pairs.config import PairConfig
 from pairs.prepare import prepare
-from pairs.tables import SPLITS, load_pair, load_samples
 from training.base_model import find_base, load_tokenizer_folder
 from training.batches import Batch, Plan, PromptData, collate, read_prompts, shares
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
 from training.engine import accumulation_steps, build_accelerator, wrap
 from training.finetune import make_small_model
-from training.kindred import distinct_users, read_neighbours
 from training.losses import answer_loss
-from training.prompts import clean_title, line_texts, make_frame
-from training.tokenize_prompts import tokenize_prompts
 
 DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
 
@@ -94,7 +86,7 @@ def measure(settings: Settings, run_dir: Path) -> dict[str, dict[str, float]]:
     """All rates: what, and what it is compared with."""
     prepare(PairConfig(source="synthetic"), run_dir=run_dir)
     write_random_neighbours(run_dir)
-    results = {"prompts assembled / tokenised one by one": measure_prompts(settings, run_dir)}
+    results = {"prompts assembled / tokenised one by one": measure_prompts(settings.prompts, run_dir)}
     data = read_prompts(run_dir, "train")
     plain = {name: measure_loop(settings, run_dir, data, precision=name, loss=answer_loss) for name in ("bf16", "fp32")}
     every = measure_loop(settings, run_dir, data, precision="fp32", loss=loss_of_all_logits)
@@ -105,46 +97,6 @@ def measure(settings: Settings, run_dir: Path) -> dict[str, dict[str, float]]:
         label = f"tokens, {name}, {settings.ranks} ranks / one plain process"
         results[label] = {"rate": rate, "against": plain[name.split()[1]]}
     return results
-
-
-def measure_prompts(settings: Settings, run_dir: Path) -> dict[str, float]:
-    """Prompts a second: the stage, and a loop that tokenises every prompt's whole text."""
-    config = replace(settings.prompts, max_tokens=4096)  # nothing is cut, so that both write the same
-    tokenize_prompts(config, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
-    started = time.perf_counter()
-    tokenize_prompts(config, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
-    ours = time.perf_counter() - started
-    count = sum(len(load_samples(run_dir, split)) for split in SPLITS)
-    texts = [text for split in SPLITS for text in prompt_texts(config, run_dir, split)]
-    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
-    started = time.perf_counter()
-    slow = [tokenizer(text)["input_ids"] for text in texts]
-    theirs = time.perf_counter() - started
-    fast = [row["input_ids"][: row["prompt_length"]] for split in SPLITS
-            for row in datasets.load_from_disk(str(run_dir / "prompts" / split))]  # fmt: skip
-    assert slow == fast or settings.base != "scratch", "the two do not write the same prompts"
-    tokenize_prompts(settings.prompts, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
-    return {"rate": count / ours, "against": count / theirs}
-
-
-def prompt_texts(config: PromptsConfig, run_dir: Path, split: Any) -> list[str]:  # Any: one of SPLITS
-    """The prompts of a split as texts, written the obvious way."""
-    pair, samples, train = load_pair(run_dir), load_samples(run_dir, split), load_samples(run_dir, "train")
-    neighbours = read_neighbours(run_dir, split, samples=samples, train=train)
-    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
-    frame = make_frame(tokenizer, pair.domain_names)
-    lines = line_texts([clean_title(t) for t in pair.items.titles], pair.items.domain.tolist(), pair.domain_names)
-    kindred = distinct_users(
-        neighbours.matrix(np.arange(len(samples))), users=train.user, own=samples.user, limit=config.num_neighbours
-    )
-    texts = []
-    for row in range(len(samples)):
-        domain = int(samples.domain[row])
-        shown = [train.history_of(int(near))[-config.neighbour_items :] for near in kindred[row] if near >= 0]
-        blocks = "".join(frame.neighbour + "".join(lines[item] for item in items) for items in shown if len(items))
-        own = "".join(lines[item] for item in samples.history_of(row)[-config.max_history :])
-        texts.append(frame.opening[domain] + blocks + frame.own + own + frame.request[domain])
-    return texts
 
 
 def measure_loop(
@@ -234,20 +186,6 @@ def launch_ranks(settings: Settings, run_dir: Path) -> dict[str, float]:
     )  # fmt: skip
     rates: dict[str, float] = read_json(run_dir / "rates.json")
     return rates
-
-
-def write_random_neighbours(run_dir: Path) -> None:
-    """Any other users: what is measured is the work, not the choice."""
-    rng = np.random.default_rng(1)
-    train = load_samples(run_dir, "train")
-    (run_dir / "neighbours").mkdir()
-    for split in SPLITS:
-        samples = load_samples(run_dir, split)
-        rows = rng.integers(len(train), size=(len(samples), 6))
-        lists = [[int(train.sample[row]) for row in chosen if train.user[row] != user]
-                 for chosen, user in zip(rows, samples.user, strict=True)]  # fmt: skip
-        columns = {"sample": samples.sample, "neighbour_samples": pa.array(lists, type=pa.list_(pa.int64()))}
-        pq.write_table(pa.table(columns), run_dir / "neighbours" / f"{split}.parquet")
 
 
 if __name__ == "__main__":

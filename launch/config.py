@@ -117,8 +117,16 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe
 def _read_mapping(path: Path) -> dict[str, Any]:
     import yaml
 
+    class RecipeLoader(yaml.SafeLoader):
+        """Safe, and a date stays the text that it was written as."""
+
+        yaml_implicit_resolvers = {  # noqa: RUF012  typed by its base
+            first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
     try:
-        text = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = yaml.load(path.read_text(encoding="utf-8"), Loader=RecipeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot read the recipe: {error}") from error
     except yaml.YAMLError as error:

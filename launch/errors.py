@@ -35,6 +35,12 @@ def one_line(error: BaseException) -> str | None:
     return None
 
 
+def first_line(error: BaseException) -> str:
+    """The beginning of what a library says, to stand inside a line of ours; its name where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
 def _system_line(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in USER_ERRNOS:
         where = f"{error.filename}: " if error.filename else ""

@@ -75,7 +75,7 @@ class PairConfig:
     min_rating: float | None = None
     """Amazon and tables: interactions rated lower, or not rated, are left out."""
     time_from: str | None = None
-    """Amazon and tables: interactions before this date or time (ISO 8601, in quotes; UTC unless it says otherwise) are
+    """Amazon and tables: interactions before this date or time (ISO 8601; UTC unless it says otherwise) are
     left out."""
     time_to: str | None = None
     """Amazon and tables: interactions at this date or time, or after it, are left out."""

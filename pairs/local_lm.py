@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from transformers.utils.logging import disable_progress_bar
 
 from launch.distributed import init_world
-from launch.errors import InputError
+from launch.errors import InputError, first_line
+from launch.model_files import check_model_folder
 from pairs.llm_config import LlmAttributesConfig
 from pairs.llm_source import NoAnswer, Prompt
 
@@ -26,7 +27,6 @@ WINDOW = 64
 """Batches of which the prompts are sorted by length together."""
 PADDING = 0
 """Any token will do where none is seen, but a tokenizer's own may lie beyond the model's vocabulary."""
-LFS_POINTER = b"version https://git-lfs"
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model"]
 """What is fetched of a model on the hub: no code and no pickles."""
 KEY = "pair.llm_attributes"
@@ -65,7 +65,7 @@ class LocalModel:
                     enable_thinking=False,  # a model that can think aloud would fill its answer with that
                 )
             except (TemplateError, TypeError, ValueError) as error:
-                raise InputError(f"{self.name}: its chat template fails ({_first_line(error)}); mend it") from error
+                raise InputError(f"{self.name}: its chat template fails ({first_line(error)}); mend it") from error
             tokens = self.tokenizer(chat, add_special_tokens=False)["input_ids"]
         positions = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if positions is not None and len(tokens) + self.max_tokens > positions:
@@ -117,7 +117,7 @@ def open_local_model(config: LlmAttributesConfig) -> LocalModel:
     try:
         model.to(device)
     except (RuntimeError, AssertionError) as error:  # no such device, or too little memory on it
-        raise InputError(f"{KEY}.device={config.device}: cannot hold the model ({_first_line(error)})") from error
+        raise InputError(f"{KEY}.device={config.device}: cannot hold the model ({first_line(error)})") from error
     model.train(False)
     dtype = str(model.dtype).removeprefix("torch.")
     form = "plain prompts" if tokenizer.chat_template is None else "prompts in its chat template"
@@ -130,22 +130,7 @@ def find_model(name: str, *, allow_download: bool) -> Path:
     folder = Path(name).expanduser()
     if not folder.exists():
         folder = _find_on_hub(name, allow_download=allow_download)
-    where = f"{KEY}.model={name}"
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{where}: no config.json there; give the folder of a transformers model")
-    if (folder / "adapter_config.json").is_file():
-        raise InputError(f"{where}: holds an adapter; merge it into its base model and give that folder")
-    weights = _listed_shards(folder) or sorted(folder.glob("*.safetensors"))
-    if not weights:
-        pickles = [file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in sorted(folder.glob(pattern))]
-        what = f"weights are pickles ({pickles[0]}), which can run code" if pickles else "no weights there"
-        raise InputError(f"{where}: {what}; give a folder with *.safetensors")
-    for file in weights:
-        if not file.is_file():
-            raise InputError(f"{where}: {file.name} is missing; download the folder again")
-        with file.open("rb") as opened:
-            if opened.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise InputError(f"{where}: {file.name} is a git-lfs pointer, not weights; run git lfs pull")
+    check_model_folder(folder, where=f"{KEY}.model={name}")
     return folder
 
 
@@ -159,7 +144,7 @@ def _load(folder: Path, name: str) -> tuple[Any, PreTrainedTokenizerBase]:  # An
         )
     except (ImportError, OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(
-            f"{KEY}.model={name}: cannot load a causal language model and its tokenizer ({_first_line(error)}); "
+            f"{KEY}.model={name}: cannot load a causal language model and its tokenizer ({first_line(error)}); "
             "give another folder"
         ) from error
     model, found = loaded
@@ -179,17 +164,6 @@ def _find_on_hub(name: str, *, allow_download: bool) -> Path:
     except (OSError, ValueError) as error:
         fix = "check the name and the network" if allow_download else f"download it, or set {KEY}.allow_download=true"
         raise InputError(f"{where}: no such folder, and not in the hub's cache; {fix}") from error
-
-
-def _listed_shards(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return []
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{index}: not a valid list of shards; download the folder again") from error
-    return [folder / name for name in sorted(names)]
 
 
 def _device(name: str) -> torch.device:
@@ -218,8 +192,3 @@ def _batches(asked: list[tuple[str, list[int]]], size: int) -> Iterator[list[tup
 
 def _as_list(tokens: int | list[int] | None) -> list[int]:
     return [] if tokens is None else [tokens] if isinstance(tokens, int) else list(tokens)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

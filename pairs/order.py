@@ -17,8 +17,10 @@ class OrderTally:
 
     def __init__(self, domain_of: npt.NDArray[np.int8]) -> None:
         self._domain_of = domain_of
-        self._spread = self._excess = 0.0
-        self._mixed = self._alternating = 0
+        # Whole numbers, so that the result does not depend on how histories were cut into batches.
+        self._most = self._switches = self._mixed = self._alternating = 0
+        self._products = np.zeros(1, dtype=np.int64)
+        """Sum of (items of X) x (items of Y) over the mixed histories of each length."""
         self._timed = True
 
     def add(self, samples: Samples) -> None:
@@ -31,16 +33,21 @@ class OrderTally:
         num_y = np.bincount(row[domain == 1], minlength=len(samples))
         num_x = samples.lengths - num_y
         mixed = (num_x > 0) & (num_y > 0)
-        by_chance = 2 * num_x[mixed] * num_y[mixed] / samples.lengths[mixed]
         most = (2 * np.minimum(num_x, num_y) - (num_x == num_y))[mixed]
-        self._spread += float((most - by_chance).sum())
-        self._excess += float((switches[mixed] - by_chance).sum())
+        longest = max(int(samples.lengths.max(initial=0)) + 1, len(self._products))
+        self._products = np.pad(self._products, (0, longest - len(self._products)))
+        np.add.at(self._products, samples.lengths[mixed], num_x[mixed] * num_y[mixed])
+        self._most += int(most.sum())
+        self._switches += int(switches[mixed].sum())
         self._mixed += int(mixed.sum())
         self._alternating += int((switches[mixed] >= most - 1).sum())
 
     def describe(self) -> dict[str, Any]:  # Any: plain JSON values
         """The card's entry; an order is only called synthetic where there are no timestamps to believe."""
-        alternation = self._excess / self._spread if self._spread > 0 else 0.0
+        length = np.maximum(np.arange(len(self._products)), 1)
+        by_chance = float((2 * self._products / length).sum())  # the mean number of switches of a random order
+        spread = self._most - by_chance
+        alternation = (self._switches - by_chance) / spread if spread > 0 else 0.0
         synthetic = not self._timed and alternation >= SYNTHETIC_FROM
         return {
             "order": "synthetic" if synthetic else "chronological",

@@ -98,4 +98,6 @@ def move_into(folder: Path, ready: Sequence[Path]) -> None:
         place = folder / path.name
         if place.is_dir():
             shutil.rmtree(place)
+        elif place.exists():
+            place.unlink()
         path.replace(place)

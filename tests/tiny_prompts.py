@@ -1,4 +1,4 @@
-"""A tiny prepared pair with neighbours, written as run files, for tests of the prompts and the fine-tune."""
+"""A tiny prepared pair with neighbours, written as run files, and its prompts, for tests of what reads them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from launch.artifacts import write_json
+from launch.tracking import Tracker
 from pairs.tables import Split
+from pairs.write_tables import PARQUET_SCHEMA
 from tests.pair_files import write_split
+from training.config import PromptsConfig
+from training.tokenize_prompts import tokenize_prompts
 
 WORDS = ["red", "blue", "soft", "hard", "paper", "pencil", "brush", "desk", "lamp", "ink", "folder", "canvas", "glue"]
 DOMAINS = ["Art", "Office_Products"]
+NAMES = ("Art", "Office")
+CONFIG = PromptsConfig(
+    scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3, max_item_tokens=16
+)
 
 
 def write_tiny_run(run_dir: Path, *, users: int = 24, items: int = 20, neighbours: int = 4, seed: int = 0) -> None:
@@ -45,7 +53,7 @@ def write_tiny_run(run_dir: Path, *, users: int = 24, items: int = 20, neighbour
         if split == "train":
             train_samples = [int(row["sample"]) for row in rows]
             train_users = [int(row["user"]) for row in rows]
-        write_split(run_dir / "pair", split, pa.Table.from_pylist(rows, schema=SAMPLES))
+        write_split(run_dir / "pair", split, pa.Table.from_pylist(rows, schema=PARQUET_SCHEMA))
         lists = []
         for row in rows:
             others = [s for s, user in zip(train_samples, train_users, strict=True) if user != row["user"]]
@@ -65,17 +73,10 @@ def write_tiny_run(run_dir: Path, *, users: int = 24, items: int = 20, neighbour
         first_sample += 2 * count
 
 
-SAMPLES = pa.schema(
-    [
-        ("sample", pa.int64()),
-        ("user", pa.int64()),
-        ("domain", pa.int8()),
-        ("history", pa.list_(pa.int64())),
-        ("history_time", pa.list_(pa.int64())),
-        ("target", pa.int64()),
-        ("target_time", pa.int64()),
-    ]
-)
+def write_tokenized_run(run_dir: Path, config: PromptsConfig = CONFIG, *, seed: int = 1) -> None:
+    """pair/ and neighbours/ of the tiny run, and prompts/ by the stage itself."""
+    write_tiny_run(run_dir)
+    tokenize_prompts(config, run_dir=run_dir, seed=seed, tracker=Tracker(None, "tokenize"))
 
 
 def _samples(

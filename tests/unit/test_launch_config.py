@@ -54,3 +54,11 @@ def test_shipped_recipe_survives_writing_it_out(path: Path, tmp_path: Path) -> N
     first = load_recipe(path)
     again = load_recipe(recipe(tmp_path, yaml.safe_dump(first.resolved())))
     assert again.resolved() == first.resolved()
+
+
+@pytest.mark.parametrize("written", ["2015-01-31", '"2015-01-31"', "2015-01-31T10:00:00"])
+def test_date_in_a_recipe_needs_no_quotes(tmp_path: Path, written: str) -> None:
+    recipe = tmp_path / "dated.yaml"
+    recipe.write_text(f"pair: {{source: amazon, path: d, time_from: {written}}}", encoding="utf-8")
+    assert load_recipe(recipe).sections["pair"].time_from == written.strip('"')
+    assert load_recipe(recipe, ["--pair.time_to=2016-02-01"]).sections["pair"].time_to == "2016-02-01"

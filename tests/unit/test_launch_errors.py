@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from launch.artifacts import atomic_file, atomic_folder, remove_partials
-from launch.errors import InputError, one_line
+from launch.errors import InputError, first_line, one_line
 from launch.stage import entry_point
 
 
@@ -23,6 +23,12 @@ def test_cause_is_found_below_a_library_error() -> None:
     error = RuntimeError("could not write")
     error.__cause__ = OSError(errno.EFBIG, "File too large")
     assert "file-size limit" in str(one_line(error))
+
+
+def test_first_line_is_the_beginning_of_what_was_said_or_the_errors_name() -> None:
+    assert first_line(ValueError("\n a b \n c")) == "a b"
+    assert first_line(ValueError("x" * 999)) == "x" * 200
+    assert first_line(KeyError()) == "KeyError"
 
 
 def test_our_fault_has_no_line() -> None:

@@ -58,14 +58,6 @@ def change_config(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
-def list_a_missing_shard(folder: Path) -> None:
-    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}')
-
-
-def spoil_the_list_of_shards(folder: Path) -> None:
-    (folder / "model.safetensors.index.json").write_text("[]")
-
-
 def lose_a_weight(folder: Path) -> None:
     change_config(folder, num_hidden_layers=3)
 
@@ -85,14 +77,7 @@ def bring_own_code(folder: Path) -> None:
         (lambda folder: (folder / "config.json").unlink(), "no config.json there; give the folder of a transformers"),
         (lambda folder: (folder / "config.json").write_text("{"), "cannot load a causal language model"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "cannot load a causal language model and its tokenizer"),
-        (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds an adapter; merge it"),
-        (
-            lambda folder: (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1"),
-            "model.safetensors is a git-lfs pointer, not weights; run git lfs pull",
-        ),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 99), "cannot load a causal language model"),
-        (list_a_missing_shard, "model-2.safetensors is missing; download the folder again"),
-        (spoil_the_list_of_shards, r"index\.json: not a valid list of shards"),
         (lose_a_weight, r"its weights lack model\.layers\.2\.\S+; download it again"),
         (bring_own_code, "cannot load a causal language model"),
     ],

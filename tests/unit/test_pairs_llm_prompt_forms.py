@@ -9,7 +9,7 @@ from tokenizers.processors import TemplateProcessing
 
 from launch.errors import InputError
 from pairs.local_lm import open_local_model
-from tests.unit.test_pairs_llm_local import CHAT, EXPECTED, ITEMS, add, config, copied, lines, write_taught_model
+from tests.taught_model import CHAT, EXPECTED, ITEMS, add, config, copied, lines, write_taught_model
 from training.scratch import PAD
 
 

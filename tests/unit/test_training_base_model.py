@@ -177,15 +177,25 @@ def test_pickled_weights_are_refused_unless_asked_for(copy: Path) -> None:
     assert find_base(str(copy), allow_pickle=True).kind == "folder"
 
 
-def test_a_missing_shard_is_named(copy: Path) -> None:
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
-    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert "model-2.safetensors is missing" in refusal(copy)
+def test_a_pickle_is_not_read_beside_other_safetensors(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "other.safetensors")
+    torch.save({}, copy / "pytorch_model.bin")
+    with pytest.raises(InputError, match="cannot load a causal language model"):
+        load_model(find_base(str(copy)), dtype=torch.float32)
 
 
-def test_a_git_lfs_pointer_is_not_weights(copy: Path) -> None:
-    (copy / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    assert "a git-lfs pointer, not weights" in refusal(copy)
+def test_an_adapter_is_refused(copy: Path) -> None:
+    (copy / "adapter_config.json").write_text("{}")
+    assert refusal(copy).startswith(f"prompts.base={copy}: holds an adapter; merge it")
+
+
+def test_code_of_its_own_is_not_run_unasked(copy: Path) -> None:
+    (copy / "code.py").write_text(f"open({str(copy / 'sprung')!r}, 'w')\nclass Model: ...\nclass Config: ...\n")
+    own = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
+    (copy / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": own}))
+    with pytest.raises(InputError, match="cannot load a causal language model"):
+        load_model(find_base(str(copy)), dtype=torch.float32)
+    assert not (copy / "sprung").exists()
 
 
 def test_truncated_weights_are_refused(copy: Path) -> None:

@@ -1,39 +1,24 @@
-"""Prompts: within their budget, most recent items first, answers whole, the same bytes when made again."""
+"""Prompts: within their budget, most recent items first, as their whole text would be tokenised."""
 
-from dataclasses import replace
 from pathlib import Path
 
-import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
-from launch.tracking import Tracker
-from pairs.tables import load_pair, load_samples
-from tests.tiny_prompts import WORDS, write_tiny_run
+from pairs.tables import load_pair
+from tests.tiny_prompts import NAMES, write_tokenized_run
 from training.assembly import Budget, Prompts, Wanted, assemble
 from training.base_model import load_tokenizer_folder
-from training.config import PromptsConfig
 from training.kindred import NOBODY, distinct_users
 from training.prompts import Ints, Pieces, answer_tokens, build_pieces, clean_title, line_texts, make_frame
-from training.scratch import train_tokenizer
-from training.tokenize_prompts import tokenize_prompts
-
-NAMES = ("Art", "Office")
-CONFIG = PromptsConfig(
-    scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3, max_item_tokens=16
-)
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    write_tiny_run(folder)
-    tokenize_prompts(CONFIG, run_dir=folder, seed=1, tracker=Tracker(None, "tokenize"))
+    write_tokenized_run(folder)
     return folder
 
 
@@ -125,24 +110,6 @@ def test_a_prompt_is_its_whole_text_tokenised(
     assert prompts.tokens.tolist() == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
 
 
-def test_the_answer_is_never_cut(run_dir: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    items = load_pair(run_dir).items
-    answers = answer_tokens(tokenizer, items.titles)
-    for split in ("train", "valid"):
-        samples = load_samples(run_dir, "train" if split == "train" else "valid")
-        prompts = datasets.load_from_disk(str(run_dir / "prompts" / split))
-        assert len(prompts) == len(samples)
-        for row, target in zip(prompts, samples.target, strict=True):
-            assert row["input_ids"][row["prompt_length"] :] == answers[target]
-
-
-def test_train_prompts_stay_within_the_budget(run_dir: Path) -> None:
-    prompts = datasets.load_from_disk(str(run_dir / "prompts" / "train"))
-    lengths = [len(tokens) for tokens in prompts["input_ids"]]
-    assert max(lengths) <= CONFIG.max_tokens
-    assert max(lengths) > CONFIG.max_tokens - 40, "the test's budget should bind"
-
-
 def test_most_recent_items_are_kept_and_neighbours_go_first(pieces: Pieces) -> None:
     want = wanted(pieces, own=[0, 1, 2, 3, 4], neighbours=[[5, 6]])
     whole = assemble(pieces, want, Budget(10_000, answer_reserve=5, fit_answer=True))
@@ -212,61 +179,3 @@ def test_a_chat_template_frames_the_message(tokenizer: PreTrainedTokenizerBase) 
     assert frame.opening[0].startswith("<user>Recommend a new Art item")
     assert frame.request[1] == "Recommend a new Office item.</user><assistant>"
     assert make_frame(tokenizer, NAMES).request[1].endswith("### Response:\n")
-
-
-def test_tokenising_twice_writes_the_same_bytes(run_dir: Path, tmp_path: Path) -> None:
-    write_tiny_run(tmp_path / "again")
-    tokenize_prompts(CONFIG, run_dir=tmp_path / "again", seed=1, tracker=Tracker(None, "tokenize"))
-    assert digests(tmp_path / "again" / "prompts") == digests(run_dir / "prompts")
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {str(file.relative_to(folder)): sha256_file(file) for file in folder.rglob("*") if file.is_file()}
-
-
-def test_workers_write_the_same_prompts(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.tokenize_prompts.BATCH", 16)
-    write_tiny_run(tmp_path / "two")
-    tokenize_prompts(
-        replace(CONFIG, num_workers=2), run_dir=tmp_path / "two", seed=1, tracker=Tracker(None, "tokenize")
-    )
-    one, two = (datasets.load_from_disk(str(path / "prompts" / "train")) for path in (run_dir, tmp_path / "two"))
-    assert one[:] == two[:]
-
-
-def test_a_sample_budget_is_drawn_by_the_seed(tmp_path: Path) -> None:
-    drawn = []
-    for place, seed in enumerate((1, 1, 2)):
-        folder = tmp_path / str(place)
-        write_tiny_run(folder)
-        tokenize_prompts(
-            replace(CONFIG, max_train_samples=10), run_dir=folder, seed=seed, tracker=Tracker(None, "tokenize")
-        )
-        drawn.append(datasets.load_from_disk(str(folder / "prompts" / "train"))["sample"][:])
-        assert read_json(folder / "prompts" / "meta.json")["splits"]["train"]["samples"] == 10
-    assert drawn[0] == drawn[1]
-    assert drawn[0] != drawn[2]
-
-
-def test_samples_whose_answer_cannot_fit_are_left_out_and_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write_tiny_run(tmp_path, items=200)  # so many that one long title does not set the reserve
-    table = pq.read_table(tmp_path / "pair" / "items.parquet").to_pydict()
-    train = load_samples(tmp_path, "train")
-    targets, counts = np.unique(train.target, return_counts=True)
-    rare = int(targets[counts.argmin()])
-    table["title"][rare] = "paper " * 150
-    pq.write_table(pa.table(table), tmp_path / "pair" / "items.parquet")
-    tokenize_prompts(CONFIG, run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
-    written = datasets.load_from_disk(str(tmp_path / "prompts" / "train"))["sample"][:]
-    assert written == train.sample[train.target != rare].tolist()
-    assert f"{counts.min()} of {len(train)} train samples left out" in caplog.text
-    with pytest.raises(InputError, match=r"only \d+ % of the train samples have room .* \d+ would do for 99 %"):
-        tokenize_prompts(replace(CONFIG, max_tokens=60), run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
-
-
-def test_the_scratch_tokenizer_is_deterministic() -> None:
-    titles = [f"{first} {second}" for first in WORDS for second in WORDS]
-    trained = [train_tokenizer(titles, vocab_size=350).backend_tokenizer.to_str() for _ in range(3)]
-    assert trained[0] == trained[1] == trained[2]  # its hash tables are seeded anew each time
