@@ -43,6 +43,9 @@ def make_card(events: pd.DataFrame, items: pd.DataFrame, samples: Frames) -> Car
         "interactions": {
             split: {"all": len(table), **by_domain(table.groupby("domain").size())} for split, table in shown.items()
         },
+        "overlap": {
+            split: share((table.groupby("user")["domain"].nunique() == 2).mean()) for split, table in shown.items()
+        },
         "density": {letter: float(f"{value:.4g}") for letter, value in zip(LETTERS, cells, strict=True)},
         "history_length": {
             split: describe_lengths(table, lengths[split], domain_of) for split, table in samples.items()

@@ -49,6 +49,7 @@ DOMAIN_ROWS: tuple[Spec, ...] = (
 )
 SPLIT_ROWS: tuple[Spec, ...] = (
     ("users", "users.*", count),
+    ("users with interactions in both domains", "overlap.*", share),
     ("users with targets in both domains", "users.with_targets_in_both_domains.*", share),
     ("samples", "samples.*.all", count),
     ("samples, target in X", "samples.*.X", count),

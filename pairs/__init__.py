@@ -13,6 +13,6 @@ In the order in which `prepare` goes through them:
 - attributes by a language model: `llm_attributes`, `llm_config`, `llm_source`, `llm_answers`, `llm_endpoint`,
   `chat_client`, `local_lm`
 - written and read again: `publish`, `write_tables`, `tables`
-- made up: `synthetic`, `synthetic_files` (exact), `synthetic_scaled`, `synthetic_shards` (at scale), `synthetic_config`,
-  `synthetic_words`, `ceiling`
+- made up: `synthetic`, `synthetic_files` (exact), `synthetic_scaled`, `synthetic_shards` (at scale),
+  `synthetic_config`, `synthetic_words`, `ceiling`
 """

@@ -1,12 +1,13 @@
 """Read raw Amazon reviews and metadata: the 2014, 2018 and 2023 forms, told apart by their keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from launch.errors import InputError
 from pairs.bad_rows import FileCount, Ledger
+from pairs.config import AttributeKind
 from pairs.json_lines import Row
 from pairs.json_rows import json_form, peek_json
 from pairs.ratings import is_csv, read_ratings
@@ -19,6 +20,12 @@ TIME_KEYS = ("timestamp", "unixReviewTime")
 RATING_KEYS = ("rating", "overall")
 CATEGORY_KEYS = ("categories", "category")
 BRAND_KEYS = ("store", "brand")
+FEATURE_KEYS = ("features", "feature")
+ATTRIBUTE_KEYS: dict[AttributeKind, tuple[str, ...]] = {
+    "categories": CATEGORY_KEYS,
+    "brand": BRAND_KEYS,
+    "features": FEATURE_KEYS,
+}
 STRICT = Ledger(max_share=0.0)
 
 
@@ -35,15 +42,21 @@ def read_reviews(path: Path, ledger: Ledger = STRICT, *, order: str = "auto") ->
     return read_json_events(path, EventKeys(user, item, time, _find_key(peeked, RATING_KEYS)), peeked, count)
 
 
-def read_metadata(path: Path, ledger: Ledger = STRICT, *, max_chars: int = 1000) -> Iterator[pl.DataFrame]:
-    """item, title (cleaned, "" if none), attributes (words of categories and brand), cut (too long a title) of every
+def read_metadata(
+    path: Path,
+    ledger: Ledger = STRICT,
+    *,
+    max_chars: int = 1000,
+    attributes: Sequence[AttributeKind] = ("categories", "brand"),
+) -> Iterator[pl.DataFrame]:
+    """item, title (cleaned, "" if none), attributes (words of what `attributes` names), cut (too long a title) of every
     item, in file order, a block at a time."""
     count = ledger.open(path)
     peeked = peek_json(path, count)
     if not peeked:
         raise InputError(f"{path}: holds no item: an empty domain; fetch the metadata again")
     item, title = (_key_of(path, peeked, keys, "metadata") for keys in (ITEM_KEYS, ("title",)))
-    words = (_find_key(peeked, keys) for keys in (CATEGORY_KEYS, BRAND_KEYS))
+    words = (_find_key(peeked, ATTRIBUTE_KEYS[kind]) for kind in attributes)
     keys = ItemKeys(item, title, tuple(key for key in words if key is not None))
     return read_json_items(path, keys, peeked, count, max_chars=max_chars)
 

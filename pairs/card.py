@@ -43,6 +43,7 @@ def make_card(
         "users": _describe_users(tally),
         "samples": {split: _all_and_by_domain(table.num_samples) for split, table in splits.items()},
         "interactions": {split: _interactions(table, tally.domain_of) for split, table in splits.items()},
+        "overlap": {split: _share(table.users_of_both, table.num_users) for split, table in splits.items()},
         "density": _density(tally),
         "history_length": {split: _describe_lengths(table) for split, table in splits.items()},
         "time_range": {split: _time_range(table) for split, table in splits.items()},

@@ -15,6 +15,7 @@ LeakCheck = Literal[
     "held_out_in_train",
     "identical_histories",
 ]
+AttributeKind = Literal["categories", "brand", "features"]
 SplitRule = Literal["released", "time", "last_out", "user"]
 BYTES_PER_INTERACTION = 1024
 """Peak bytes for each interaction that is worked on at the same time, measured (bench/pairs.py), with room."""
@@ -67,6 +68,8 @@ class PairConfig:
     auto: by the form of the ids, refused where they do not tell."""
     max_bad_share: float = 1e-4
     """Share of a file's rows that may be unusable: left out, counted in the card, and warned of. More stop the run."""
+    attributes: list[AttributeKind] = field(default_factory=lambda: ["categories", "brand"])
+    """Amazon: what an item's attributes are the words of. Features are sentences: many words, few that tell."""
     max_title_chars: int = 1000
     """Longer titles are cut at a word."""
     domains: list[str] = field(default_factory=list)

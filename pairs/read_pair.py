@@ -75,5 +75,5 @@ def _readers(config: PairConfig, ledger: Ledger) -> tuple[Read, Read]:
         )
     return (
         partial(amazon.read_reviews, ledger=ledger, order=config.ratings_order),
-        partial(amazon.read_metadata, ledger=ledger, max_chars=max_chars),
+        partial(amazon.read_metadata, ledger=ledger, max_chars=max_chars, attributes=config.attributes),
     )

@@ -30,6 +30,8 @@ class SplitTally:
         self.target_counts = np.zeros(num_items, dtype=np.int64)
         self.item_counts = np.zeros(num_items, dtype=np.int64)
         """How often each item occurs, each interaction once."""
+        self.users_of_both = 0
+        """Users with interactions in both domains."""
         self.cells = np.zeros(2, dtype=np.int64)
         """Users x items that hold an interaction."""
         self.lengths = np.zeros(1, dtype=np.int64)
@@ -69,6 +71,9 @@ class SplitTally:
         self.target_counts += np.bincount(samples.target, minlength=num_items)
         shown = interactions(samples, num_items=num_items)
         per_item = np.bincount(shown.item, minlength=num_items)
+        whose = np.cumsum(np.append(False, shown.user[1:] != shown.user[:-1]))
+        domains = np.bincount(whose * 2 + self._domain_of[shown.item], minlength=2 * int(whose[-1]) + 2)
+        self.users_of_both += int((domains.reshape(-1, 2) > 0).all(axis=1).sum())
         self.cells += np.bincount(self._domain_of, weights=per_item, minlength=2).astype(np.int64)
         if shown.count.max(initial=1) == 1:
             self.item_counts += per_item

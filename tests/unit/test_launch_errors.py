@@ -26,7 +26,7 @@ def test_cause_is_found_below_a_library_error() -> None:
 
 
 def test_first_line_is_the_beginning_of_what_was_said_or_the_errors_name() -> None:
-    assert first_line(ValueError("\n a b \n c")) == "a b"
+    assert first_line(ValueError("\n a b\n c")) == "a b"
     assert first_line(ValueError("x" * 999)) == "x" * 200
     assert first_line(KeyError()) == "KeyError"
 

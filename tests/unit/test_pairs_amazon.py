@@ -97,6 +97,15 @@ def test_attributes_are_the_words_of_categories_and_brand(tmp_path: Path, row: d
     assert read_metadata(write(tmp_path / "m.jsonl", row)).drop("cut").rows() == [("A", "T", attributes)]
 
 
+def test_features_are_attributes_where_they_are_asked_for(tmp_path: Path) -> None:
+    row = {"parent_asin": "B1", "title": "Kettle", "categories": ["Kitchen"], "features": ["Boils fast", "1.7 L"]}
+    path = tmp_path / "meta_Kitchen.jsonl"
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert read_metadata(path)["attributes"].to_list() == ["kitchen"]
+    both = pl.concat(amazon.read_metadata(path, attributes=["features", "categories"]))
+    assert both["attributes"].to_list() == ["boils fast 1 7 l kitchen"]
+
+
 def test_item_without_title_is_left_out(tmp_path: Path) -> None:
     write_category(tmp_path, "Books", "B1")
     write_category(tmp_path, "Art", "A1")

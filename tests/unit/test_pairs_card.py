@@ -139,3 +139,8 @@ def test_card_counts_cold_targets_users_and_titles() -> None:
 def test_card_tells_users_that_are_in_two_splits() -> None:
     card = card_of(NO_FLAGS, [(0, 1, [0]), (2, 70, [0])], [(3, 99, [0])])
     assert card["users"]["disjoint"] is False
+
+
+def test_overlap_is_the_share_of_users_with_interactions_in_both_domains() -> None:
+    card = card_of(NO_FLAGS, [(2, 1, [0]), (2, 70, [0])], [(3, 99, [60]), (3, 51, [50, 99]), (4, 50, [0])])
+    assert card["overlap"] == {"train": 1.0, "valid": 1.0, "test": 0.5}
