@@ -18,7 +18,7 @@ from launch.artifacts import atomic_file, atomic_folder
 from pairs.tables import ARROW_SCHEMA, SPLITS, GraphOnly, Ints, Samples, Split
 from pairs.write_tables import PARQUET_SCHEMA, as_table
 
-COLUMNS = {"user": np.int64, "domain": np.int8, "target": np.int64, "target_time": np.int64, "lengths": np.int64}
+COLUMNS = {"user": np.int64, "domain": np.int8, "target": np.int64, "target_time": np.int64}
 HISTORY_COLUMNS = {"history": np.int64, "history_time": np.int64}
 SHARD_ROWS = 500_000
 """Samples of a Parquet shard."""
@@ -44,11 +44,9 @@ class SampleSpool:
     def append(self, samples: Samples) -> None:
         """More samples, after those that are there; their own ids are not kept."""
         self.timed &= samples.target_time is not None and samples.history_time is not None
-        columns = {"lengths": samples.lengths}
-        for name in (*COLUMNS, *HISTORY_COLUMNS):
-            values = columns.get(name, getattr(samples, name, None))
+        for name, dtype in {**COLUMNS, **HISTORY_COLUMNS}.items():
+            values = getattr(samples, name)
             if values is not None:
-                dtype = {**COLUMNS, **HISTORY_COLUMNS}[name]
                 self._files[name].write(np.ascontiguousarray(values, dtype=dtype).data)
         if samples.target_time is not None and len(samples):
             earliest = int(samples.target_time.min())
