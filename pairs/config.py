@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from launch.manifests import MEANS
 from pairs.llm_config import LlmAttributesConfig
 from pairs.synthetic_config import SyntheticConfig
 
@@ -112,7 +113,7 @@ class PairConfig:
     split_seed: int = 1
     """Seed that divides the users (`user`); the recipe's own seed does not change the split."""
 
-    memory_gib: float = 2.0
+    memory_gib: float = field(default=2.0, metadata=MEANS)
     """Memory that the preparation of interactions keeps to, about; what does not fit waits on disk in the run's folder.
     The catalogue's ids and a few numbers for every item, user and sample come on top. The result does not depend on
     it."""

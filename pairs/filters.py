@@ -16,11 +16,9 @@ Steps = dict[str, dict[str, int]]
 
 
 def keep_rated(events: pl.DataFrame, *, min_rating: float) -> pl.DataFrame:
-    """Interactions rated `min_rating` or better; one without a rating is left out."""
-    rating = pl.col("rating")
-    return events.filter(
-        (rating >= min_rating) & rating.is_not_nan()
-    )  # a rating that is missing is NaN: above all others
+    """Interactions rated `min_rating` or better; one without a rating is left out. (It is NaN, which polars takes for
+    more than every number.)"""
+    return events.filter((pl.col("rating") >= min_rating) & pl.col("rating").is_not_nan())
 
 
 def keep_window(events: pl.DataFrame, window: tuple[int | None, int | None]) -> pl.DataFrame:

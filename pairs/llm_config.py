@@ -1,8 +1,10 @@
 """Configuration of attributes by a language model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
+
+from launch.manifests import MEANS
 
 NEEDED = {
     "none": (),
@@ -35,13 +37,13 @@ class LlmAttributesConfig:
     """What is asked; {domain} and {title} are filled in."""
     max_tokens: int = 200
     """Tokens of an answer."""
-    requests_per_minute: float = 600.0
+    requests_per_minute: float = field(default=600.0, metadata=MEANS)
     """Requests to the endpoint begun in a minute at most."""
-    concurrency: int = 8
+    concurrency: int = field(default=8, metadata=MEANS)
     """Requests to the endpoint at the same time."""
-    retries: int = 5
+    retries: int = field(default=5, metadata=MEANS)
     """Times that a request is sent again, after growing pauses, where the endpoint is busy or does not answer."""
-    timeout: float = 60.0
+    timeout: float = field(default=60.0, metadata=MEANS)
     """Seconds to wait for the endpoint's answer."""
     batch_size: int = 16
     """Titles that the local model answers at once."""

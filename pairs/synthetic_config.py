@@ -1,8 +1,9 @@
 """Configuration of the built-in generator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from launch.manifests import MEANS
 from pairs.synthetic_words import MAX_ITEMS, THEMES
 
 Compression = Literal["gzip", "zstd", "none"]
@@ -33,7 +34,7 @@ class SyntheticConfig:
     """How the raw files are packed (sampled only)."""
     shard_users: int = 100_000
     """Users whose reviews share a file of each domain (sampled only)."""
-    workers: int | None = None
+    workers: int | None = field(default=None, metadata=MEANS)
     """Processes that write shards; null: as many as cores. The result does not depend on it (sampled only)."""
     single_domain_share: float = 0.0
     """Share of the users who buy in one domain only (sampled only)."""

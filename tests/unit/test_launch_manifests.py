@@ -1,14 +1,14 @@
 """Manifests: what holds is skipped, what changed runs again, what was interrupted resumes or is wiped."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launch.errors import InputError
-from launch.manifests import begin, finish, make_intent, why_stale
+from launch.manifests import MEANS, begin, finish, make_intent, why_stale
 from launch.stage import Job, open_stage
 from launch.stages import stage_named
 
@@ -139,3 +139,22 @@ def test_changed_raw_file_makes_prepare_stale(tmp_path: Path) -> None:
     assert why_stale(tmp_path, PREPARE, wanted) is None
     write(tmp_path, "outside.txt", "new")
     assert "outside.txt has changed" in str(why_stale(tmp_path, PREPARE, wanted))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A configuration inside another, with a field that only says how."""
+
+    inner: Config = field(default_factory=Config)
+    threads: int = field(default=1, metadata=MEANS)
+
+
+def test_how_a_stage_works_makes_nothing_stale_and_what_it_makes_does(tmp_path: Path) -> None:
+    def stale(parts: Parts) -> str | None:
+        return why_stale(tmp_path, PREPARE, make_intent(tmp_path, PREPARE, config=parts, seed=1))
+
+    with open_stage(Job(stage=PREPARE, config=Parts(), seed=1, run_dir=tmp_path, recipe_name="r")):
+        write(tmp_path, "pair/items.parquet", "items")
+    assert stale(Parts()) is None
+    assert stale(Parts(threads=8)) is None
+    assert "pair.inner was" in str(stale(Parts(inner=Config(2))))
