@@ -47,6 +47,10 @@ def _listed_shards(folder: Path) -> list[Path]:
         return []
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return [folder / name for name in sorted(names)]
+        shards = [folder / name for name in sorted(names)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index}: not a valid list of shards; download the folder again") from error
+    outside = next((shard for shard in shards if shard.parent != folder), None)
+    if outside is not None:
+        raise InputError(f"{index}: names a file outside of its folder, {outside}; download the folder again")
+    return shards

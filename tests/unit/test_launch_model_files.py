@@ -109,6 +109,12 @@ def test_spoilt_list_of_shards_is_refused(folder: Path, content: str) -> None:
     assert refusal(folder) == f"{index}: not a valid list of shards; download the folder again"
 
 
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/hostname", "a/../../other.safetensors"])
+def test_shard_outside_of_the_folder_is_refused(folder: Path, name: str) -> None:
+    list_shards(folder, "model.safetensors", name)
+    assert "names a file outside of its folder" in refusal(folder)
+
+
 def test_pickles_pass_only_where_they_are_asked_for(folder: Path) -> None:
     weights_as(folder, "pytorch_model.bin")
     check_model_folder(folder, where="a.key=it", allow_pickle=True)
