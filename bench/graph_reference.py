@@ -4,6 +4,7 @@
 """
 
 from collections import Counter, defaultdict
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ def looped_successors(train: Samples, item_domain: npt.NDArray[np.int8], *, with
         if within_domain:
             streams = [[item for item in items if domain_of[item] == domain] for domain in (0, 1)]
         for stream in streams:
-            for source, target in zip(stream[:-1], stream[1:], strict=True):
+            for source, target in pairwise(stream):
                 seen.add((user, source, target))
     counts = Counter((source, target) for _, source, target in seen)
     rows = np.array([(*pair, counts[pair]) for pair in sorted(counts)], dtype=np.int64).reshape(-1, 3)
@@ -110,8 +111,8 @@ class PlainSasrec(nn.Module):
         next_BL = next_items(batch, pad=self.pad)
         if not every_position:
             next_BL[:, :-1] = self.pad
-        history_BL, next_BL = self._to_the_front(batch.history, batch.history), self._to_the_front(next_BL, batch.history)
-        states_BLK = self(history_BL)
+        next_BL = self._to_the_front(next_BL, batch.history)
+        states_BLK = self(self._to_the_front(batch.history, batch.history))
         total, count = states_BLK.new_zeros(()), 0
         for first, end in ((0, self.num_x), (self.num_x, self.pad)):
             chosen_BL = (next_BL >= first) & (next_BL < end)

@@ -1,36 +1,28 @@
-"""Training steps for `bench.graph`: the trainer on some samples, a plain SASRec beside it, and the trainer on ranks."""
+"""Training steps for `bench.graph`: the stage's trainer on some samples, and a plain SASRec beside it."""
 
 import ctypes
 import gc
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from bench.graph_reference import PlainSasrec
-from graph.batches import Batch, epoch_batches, make_batch
-from graph.load import Prepared, make_ranker, prepare
-from graph.objective import Objective, count_terms
-from graph.presets import BEST, GraphSettings
+from graph.batches import Batch, epoch_batches, make_batch, next_items
+from graph.load import Prepared, make_ranker
+from graph.objective import Objective
+from graph.presets import GraphSettings
 from graph.training import BETAS, Trainer
-from launch.artifacts import read_json, write_json
-from launch.distributed import World, init_world
+from launch.distributed import World
 from launch.tracking import Tracker
-from pairs.tables import Samples
+from pairs.tables import Ints, Samples
 
 SEED = 1
-VALID_SAMPLES = 32
-SMALL = replace(BEST, dim=32, global_batch=128)
-"""What the ranks train; its smaller vectors leave more of the time to what ranks share."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class Training:
 
 
 class Stopwatch(Tracker):
-    """Keeps the trainer's own epoch times."""
+    """Keeps the epoch times that the trainer logs."""
 
     def __init__(self) -> None:
         super().__init__(None, "bench")
@@ -63,8 +55,15 @@ def some_rows(samples: Samples, count: int) -> Samples:
     return samples.take(np.sort(rows).astype(np.int64))
 
 
-def train(
-    prepared: Prepared, settings: GraphSettings, train: Samples, valid: Samples, *, epochs: int, folder: Path, world: World
+def train_preset(
+    prepared: Prepared,
+    settings: GraphSettings,
+    train: Samples,
+    valid: Samples,
+    *,
+    epochs: int,
+    folder: Path,
+    world: World,
 ) -> Training:
     """Train with the stage's trainer on a few samples, the graphs being whole; the weights stay in `folder`."""
     chosen = replace(settings, epochs=epochs, patience=epochs)
@@ -94,11 +93,6 @@ def train_plain(prepared: Prepared, settings: GraphSettings, train: Samples, *, 
             optimizer.zero_grad(set_to_none=True)
         seconds.append(time.perf_counter() - started)
     return Training(min(seconds[1:]), peak_since(before), _num_trained(model))
-
-
-def train_on_ranks(run_dir: Path, train: Samples, valid: Samples, *, ranks: int, epochs: int, world: World) -> float:
-    """Seconds an epoch of `SMALL` on gloo ranks of one thread; their weights must be those of one rank."""
-    raise NotImplementedError
 
 
 def restart_peak() -> float:

@@ -1,0 +1,217 @@
+"""The graph stage beside what one would write first: item graphs, propagation, training steps, ranking, ranks.
+
+    python -m bench.graph [--pair RUN_DIR] [--json]
+
+Everything is measured in this run and on the CPU, on a pair of the built-in generator or that of a run folder. What is
+compared must agree, or the benchmark fails. Only the SASRec of the training rows is another, simpler model: that ratio
+is what dual graph, losses and evidence cost beside a plain sequential model; it says nothing of which ranks better.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.graph_ranks import NUM_TRAIN, measure_ranks
+from bench.graph_reference import added_up, edge_ends, looped_companions, looped_successors, same_arrays
+from bench.graph_training import some_rows, train_plain, train_preset
+from graph.edges import companion_pairs, successor_edges
+from graph.item_graph import ItemGraph
+from graph.load import Prepared, make_ranker, prepare
+from graph.presets import PRESETS, GraphSettings, PresetName
+from graph.ranking import Judge
+from launch.distributed import World
+from pairs.config import PairConfig
+from pairs.prepare import prepare as prepare_pair
+from pairs.synthetic_config import SyntheticConfig
+from pairs.tables import load_pair, load_samples
+
+MEASURED: tuple[PresetName, ...] = ("best", "paper")
+ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+SYNTHETIC = SyntheticConfig(generator="sampled", num_users=10_000, items_per_domain=5000, compression="none")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; the ratio is ours by the other's."""
+
+    what: str
+    unit: str
+    kinrec: float
+    beside: float
+    beside_it: str
+
+    @property
+    def ratio(self) -> float:
+        """Of rates, above 1 is faster; of memory, above 1 is more."""
+        return self.kinrec / self.beside
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pair", type=Path, help="run folder with a prepared pair; else one is generated")
+    parser.add_argument("--threads", type=int, default=1, help="of torch; more spin idly where the cores are busy")
+    parser.add_argument("--edge_rows", type=int, default=1500, help="train samples for the item graphs")
+    parser.add_argument("--steps", type=int, default=4, help="training steps an epoch, the first epoch not counted")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--ranked", type=int, default=96, help="valid samples that are ranked")
+    parser.add_argument("--ranks", type=int, default=2, help="gloo ranks of one thread; 1 leaves them out")
+    parser.add_argument("--json", action="store_true", help="print one JSON object last")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING)
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder)
+        if options.pair is None:
+            prepare_pair(PairConfig(source="synthetic", synthetic=SYNTHETIC), run_dir=run_dir)
+        else:  # nothing is written into a run folder that we are lent
+            (run_dir / "pair").symlink_to((options.pair / "pair").resolve(), target_is_directory=True)
+        name, num_items = load_pair(run_dir).name, load_pair(run_dir).items.num_items
+        rows = measure_edges(run_dir, num_rows=options.edge_rows)
+        for preset in MEASURED:
+            rows += measure_preset(run_dir, preset, options)
+        if options.ranks > 1:
+            torch.set_num_threads(1)
+            found = measure_ranks(run_dir, ranks=options.ranks, world=ALONE)
+            what = f"training, small model, {options.ranks} gloo ranks of 1 thread"
+            rows.append(speed(what, "sequences/s", NUM_TRAIN, found["ranks"], found["one"], "1 rank of 1 thread"))
+
+    print(f"{name}: {num_items} items; {options.threads} thread(s) of torch, CPU")
+    print(f"{'':<54}{'unit':>12}{'KinRec':>13}{'beside':>13}{'ratio':>7}  beside it")
+    for row in rows:
+        print(f"{row.what:<54}{row.unit:>12}{shown(row.kinrec):>13}{shown(row.beside):>13}"
+              f"{row.ratio:>7.2f}  {row.beside_it}")  # fmt: skip
+    if options.json:
+        report = {"bench": "graph", "pair": name, "num_items": num_items, "threads": options.threads}
+        print(json.dumps(report | {"rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}))
+
+
+def measure_edges(run_dir: Path, *, num_rows: int) -> list[Row]:
+    """Item graphs out of train samples."""
+    train, domain = some_rows(load_samples(run_dir, "train"), num_rows), load_pair(run_dir).items.domain
+    window = PRESETS["best"].window
+    rows = []
+    for name, ours, loops in (
+        (
+            "successor edges, mixed and within a domain",
+            lambda: [successor_edges(train, domain, within_domain=within) for within in (False, True)],
+            lambda: [looped_successors(train, domain, within_domain=within) for within in (False, True)],
+        ),
+        (
+            "companion pairs",
+            lambda: [companion_pairs(train, window=window)],
+            lambda: [looped_companions(train, window=window)],
+        ),
+    ):
+        assert all(map(same_arrays, ours(), loops())), f"{name}: the loops find others"
+        rows.append(speed(name, "samples/s", len(train), *fastest(ours, loops, repeats=2), "dictionaries and loops"))
+    return rows
+
+
+def measure_preset(run_dir: Path, preset: PresetName, options: argparse.Namespace) -> list[Row]:
+    """Propagation, training and ranking with one preset's sizes."""
+    settings = PRESETS[preset]
+    prepared = prepare(run_dir, settings, ALONE)
+    return [
+        *measure_propagation(prepared.graphs.mixed, settings, preset),
+        *measure_training(run_dir, prepared, settings, preset, steps=options.steps, epochs=options.epochs),
+        measure_ranking(run_dir, prepared, settings, preset, num_samples=options.ranked),
+    ]
+
+
+def measure_propagation(graph: ItemGraph, settings: GraphSettings, preset: str) -> list[Row]:
+    """The neighbours' mean over the mixed graph, and with its gradient."""
+    ends = edge_ends(graph)
+    torch.manual_seed(1)
+    table_IK = torch.randn(graph.num_items, settings.dim, requires_grad=True)
+    back_IK = torch.randn_like(table_IK)
+
+    def both_ways(mean: Callable[[], torch.Tensor]) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+        def run() -> tuple[torch.Tensor, torch.Tensor]:
+            mean_IK = mean()
+            return mean_IK, torch.autograd.grad(mean_IK, table_IK, back_IK)[0]
+
+        return run
+
+    ways = (lambda: graph.neighbour_mean(table_IK), lambda: added_up(ends, graph.weight, table_IK))
+    for found, expected in zip(both_ways(ways[0])(), both_ways(ways[1])(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    forward, there_and_back = fastest(*ways, repeats=10), fastest(*map(both_ways, ways), repeats=10)
+    edges = len(graph.keys)
+    label = f"width {settings.dim} ({preset})"
+    return [
+        speed(f"propagation, forward, {label}", "edges/s", edges, *forward, "index_add over edges"),
+        speed(f"propagation, forward and backward, {label}", "edges/s", edges, *there_and_back, "index_add over edges"),
+    ]
+
+
+def measure_training(
+    run_dir: Path, prepared: Prepared, settings: GraphSettings, preset: str, *, steps: int, epochs: int
+) -> list[Row]:
+    """Training steps on some samples, beside a plain SASRec of the same width and depth."""
+    train = some_rows(prepared.train, steps * settings.global_batch)
+    valid = some_rows(load_samples(run_dir, "valid"), 32)
+    plain = train_plain(prepared, settings, train, epochs=epochs, world=ALONE)
+    ours = train_preset(
+        prepared, settings, train, valid, epochs=epochs, folder=run_dir / f"train-{preset}", world=ALONE
+    )  # fmt: skip
+    tokens = int(np.minimum(train.lengths, settings.max_history).sum())
+    times = (ours.epoch_seconds, plain.epoch_seconds)
+    return [
+        speed(f"training, preset {preset}", "sequences/s", len(train), *times, "SASRec"),
+        speed(f"training, preset {preset}", "tokens/s", tokens, *times, "SASRec"),
+        Row(f"training, preset {preset}, peak memory", "MiB", ours.peak_mib, plain.peak_mib, "SASRec"),
+        Row(f"training, preset {preset}, numbers trained", "10^6", ours.num_weights / 1e6, plain.num_weights / 1e6,
+            "SASRec"),
+    ]  # fmt: skip
+
+
+def measure_ranking(
+    run_dir: Path, prepared: Prepared, settings: GraphSettings, preset: str, *, num_samples: int
+) -> Row:
+    """The best items of the target domain for valid samples; one sample at a time must find the same scores."""
+    samples = some_rows(load_samples(run_dir, "valid"), num_samples)
+    ranker = make_ranker(prepared, settings, seed=1, device=ALONE.device).eval()
+    many, single = (
+        Judge(ranker, prepared.graphs, replace(settings, encode_batch=size), ALONE)
+        for size in (settings.encode_batch, 1)
+    )
+    ways = (lambda: many.lists(samples, settings.list_depth), lambda: single.lists(samples, settings.list_depth))
+    found, expected = ways[0](), ways[1]()
+    assert np.allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-4), "one sample at a time scores otherwise"
+    assert (found.items == expected.items).mean() > 0.99, "one sample at a time ranks otherwise"  # near ties may turn
+    label = f"ranking all items, preset {preset}"
+    return speed(label, "samples/s", len(samples), *fastest(*ways, repeats=2), "one at a time")
+
+
+def fastest(ours: Callable[[], object], other: Callable[[], object], *, repeats: int) -> tuple[float, float]:
+    """The shortest times of both, taken in turn: what else the machine does meets both."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats):
+        for into, work in zip(seconds, (ours, other), strict=True):
+            started = time.perf_counter()
+            work()
+            into.append(time.perf_counter() - started)
+    return min(seconds[0]), min(seconds[1])
+
+
+def shown(value: float) -> str:
+    """Whole numbers with commas; small ones with three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def speed(what: str, unit: str, count: int, mine: float, other: float, beside_it: str) -> Row:
+    """A row of rates."""
+    return Row(what, unit, count / mine, count / other, beside_it)
+
+
+if __name__ == "__main__":
+    main()
