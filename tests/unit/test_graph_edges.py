@@ -1,6 +1,7 @@
 """Edges are counted by users, whatever the number of their samples."""
 
 import numpy as np
+import pytest
 import torch
 
 from graph.companions import build_companion_graph
@@ -61,6 +62,15 @@ def test_companions_match_a_slow_count() -> None:
     for (_, one, other), gap in slow.items():
         expected.setdefault((one, other), [0.0] * NUM_GAPS)[gap] += 1
     assert counts == expected
+
+
+def test_companions_do_not_depend_on_how_many_users_are_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = make_splits()["train"]
+    whole = companion_pairs(train, window=3)
+    monkeypatch.setattr("graph.edges.USERS_AT_ONCE", 3)
+    parts = companion_pairs(train, window=3)
+    for name in ("source", "target", "gap_counts", "users", "user_offsets", "user_pair", "user_gap"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
 
 
 def test_companions_know_whose_they_are() -> None:
