@@ -1,5 +1,7 @@
 """Keep what can be learnt from: liked, in the window, each purchase once, items with a title."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -45,32 +47,35 @@ def filter_rows(raw: RawPair, codes: ItemCodes, config: PairConfig, *, folder: P
     """The rows that are kept for what they are, as numbers, and what was there after each step, for the data card."""
     if config.min_rating is not None and not raw.has_ratings:
         raise InputError(f"pair.min_rating={config.min_rating:g} is given, but no file has ratings; remove it")
-    names = ["read", "rated", "in_window", "without_repeats", "with_title"]
-    counts = {name: Counts() for name in names}
-    bands = Bands(folder)
-
-    def count(step: str, events: pl.DataFrame) -> None:
-        counts[step].add(events["user"].to_numpy(), codes.domain_of(events["item"].to_numpy()))
-
+    filters = _filters(codes, config)
+    bands, counts = Bands(folder), {step: Counts() for step in ("read", *filters)}
     for events, source_ids in raw.runs.bands(config.band_rows, codes):
-        count("read", events)
-        if config.min_rating is not None:
-            events = keep_rated(events, min_rating=config.min_rating)
-            count("rated", events)
-        if config.time_window != (None, None):
-            events = keep_window(events, config.time_window)
-            count("in_window", events)
-        events = drop_repeats(events, config.duplicates)
-        count("without_repeats", events)
-        if config.require_title:
-            events = events.filter(pl.Series(codes.titled[events["item"].to_numpy()]))
-        count("with_title", events)
+        _count(counts["read"], events, codes)
+        for step, keep in filters.items():
+            events = keep(events)
+            _count(counts[step], events, codes)
         user, item, time = (events[name].to_numpy() for name in ("user", "item", "time"))
         bands.add(Band(user, item, time.astype(np.int64)), source_ids)
-    if config.min_rating is None:
-        del counts["rated"]
-    if config.time_window == (None, None):
-        del counts["in_window"]
     steps = {name: found.as_json() for name, found in counts.items()}
-    titled = {"titled_items": {"XY"[d]: catalogue.num_titled for d, catalogue in enumerate(raw.catalogues)}}
-    return bands, {"read": steps.pop("read"), **titled, **steps}
+    titled = {"XY"[domain]: catalogue.num_titled for domain, catalogue in enumerate(raw.catalogues)}
+    return bands, {"read": steps.pop("read"), "titled_items": titled, **steps}
+
+
+def _filters(codes: ItemCodes, config: PairConfig) -> dict[str, Callable[[pl.DataFrame], pl.DataFrame]]:
+    """What is done to the events of a band, in order, by the names of the steps in the card."""
+    found: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {}
+    if config.min_rating is not None:
+        found["rated"] = partial(keep_rated, min_rating=config.min_rating)
+    if config.time_window != (None, None):
+        found["in_window"] = partial(keep_window, window=config.time_window)
+    found["without_repeats"] = partial(drop_repeats, keep=config.duplicates)
+    found["with_title"] = partial(_keep_titled, codes=codes) if config.require_title else lambda events: events
+    return found
+
+
+def _keep_titled(events: pl.DataFrame, codes: ItemCodes) -> pl.DataFrame:
+    return events.filter(pl.Series(codes.titled[events["item"].to_numpy()]))
+
+
+def _count(step: Counts, events: pl.DataFrame, codes: ItemCodes) -> None:
+    step.add(events["user"].to_numpy(), codes.domain_of(events["item"].to_numpy()))
