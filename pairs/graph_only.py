@@ -8,11 +8,12 @@ Only interactions with items of the pair count, and under a split by time only t
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from pairs.bands import Band, Bands, Ints
+from pairs.bands import Bands
 from pairs.core import Core, count_users
 from pairs.sample_files import SampleSpool
-from pairs.samples import SplitPlan
+from pairs.samples import SplitPlan, gather, history_windows
 from pairs.tables import GRAPH_ONLY, Samples
 
 
@@ -40,26 +41,20 @@ def spool_graph_only(
         enough = (counts.max(axis=1) >= floor) & (counts.sum(axis=1) >= 2)
         band = band.take(enough[band.user])
         number = np.cumsum(enough) - 1 + first_user
-        spool.append(_as_rows(band, number, item_number, domain_from=num_x, max_history=max_history))
+        columns = {
+            "user": number[band.user],
+            "item": item_number[band.item],
+            "domain": (band.item >= num_x).astype(np.int8),
+            "time": band.time,
+        }
+        spool.append(_as_rows(pl.DataFrame(columns).sort("user", "time", "item"), max_history=max_history))
         first_user += int(enough.sum())
     return spool
 
 
-def _as_rows(band: Band, user_number: Ints, item_number: Ints, *, domain_from: int, max_history: int) -> Samples:
-    order = np.lexsort((band.item, band.time, band.user))
-    user, code, time = band.user[order].astype(np.int64), band.item[order], band.time[order]
+def _as_rows(events: pl.DataFrame, *, max_history: int) -> Samples:
+    """Each user's last event as the target of those before it; events are sorted by user and time."""
+    user = events["user"].to_numpy()
     last = np.flatnonzero(np.append(user[1:] != user[:-1], True)[: len(user)])
-    begins = np.maximum(np.append(0, last[:-1] + 1)[: len(last)], last - max_history)
-    lengths = last - begins
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(begins, lengths)
-    return Samples(
-        sample=np.arange(len(last), dtype=np.int64),
-        user=user_number[user[last]],
-        domain=(code[last] >= domain_from).astype(np.int64),
-        target=item_number[code[last]],
-        history=item_number[code[flat]],
-        offsets=offsets,
-        history_time=time[flat],
-        target_time=time[last],
-    )
+    begins, _ = history_windows(events)
+    return gather(events, last, begins=np.maximum(begins[last], last - max_history), ends=last, first=0)

@@ -88,7 +88,7 @@ def cut_samples(events: pl.DataFrame, config: PairConfig) -> dict[Split, Samples
             seen, eligible, count=1 if part != TRAIN else config.samples_per_user, first_ones=first_ones
         )
         begins = np.maximum(begins, ends - config.max_history)
-        samples[name] = _gather(seen, targets, begins=begins[targets], ends=ends[targets], first=first)
+        samples[name] = gather(seen, targets, begins=begins[targets], ends=ends[targets], first=first)
         first += len(targets)
     return samples
 
@@ -121,7 +121,9 @@ def choose_targets(events: pl.DataFrame, eligible: Bools, *, count: int, first_o
     return np.sort(rows[order[rank < count]])
 
 
-def _gather(events: pl.DataFrame, targets: Ints, *, begins: Ints, ends: Ints, first: int) -> Samples:
+def gather(events: pl.DataFrame, targets: Ints, *, begins: Ints, ends: Ints, first: int) -> Samples:
+    """Samples numbered from `first`: the rows `targets` [N] of events (user, item, domain, time), each with the rows
+    [begin, end) for its history."""
     lengths = ends - begins
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(begins, lengths)

@@ -14,18 +14,7 @@ from pairs.llm_answers import parse_answer, read_answers
 from pairs.llm_attributes import add_llm_attributes, hash_title
 from pairs.llm_config import LlmAttributesConfig
 from pairs.text import attribute_words
-
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "amazon_art_office" / "llm_attributes.jsonl.gz"
-ITEMS = pl.DataFrame(
-    {
-        "item": [0, 1, 2, 3],
-        "domain": [0, 0, 1, 1],
-        "source_id": ["a", "b", "c", "d"],
-        "title": ["Green Tea", "Green Tea", "Cup", "Odd thing"],
-        "attributes": ["", "catalogue words", "more words", "odd words"],
-    }
-)
-NAMES = ("tea", "kitchen")
+from tests.attribute_items import ITEMS, NAMES, REAL
 
 
 def add(settings: LlmAttributesConfig) -> tuple[list[str], dict[str, Any]]:

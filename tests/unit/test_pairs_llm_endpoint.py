@@ -21,18 +21,8 @@ from pairs.chat_client import key_from_environment
 from pairs.llm_attributes import add_llm_attributes, open_source
 from pairs.llm_config import LlmAttributesConfig
 from pairs.llm_endpoint import EndpointSource
+from tests.attribute_items import ITEMS, NAMES, REAL
 
-REAL = Path(__file__).parents[2].parent / "shared" / "data" / "amazon_art_office" / "llm_attributes.jsonl.gz"
-ITEMS = pl.DataFrame(
-    {
-        "item": [0, 1, 2, 3],
-        "domain": [0, 0, 1, 1],
-        "source_id": ["a", "b", "c", "d"],
-        "title": ["Green Tea", "Green Tea", "Cup", "Odd thing"],
-        "attributes": ["", "catalogue words", "more words", "odd words"],
-    }
-)
-NAMES = ("tea", "kitchen")
 LISTS = {
     "Green Tea": '["Drinks", "Green Tea"]',
     "Cup": 'Here it is:\n["Kitchen", "Cups & Mugs"]',
