@@ -18,8 +18,8 @@ import yaml
 
 from bench.memory_limit import Measured, run_limited
 from launch.artifacts import read_json
+from pairs.synthetic.shards import write_sampled
 from pairs.synthetic_config import Compression, SyntheticConfig
-from pairs.synthetic_shards import write_sampled
 
 ROOT = Path(__file__).parents[1]
 MEAN_INTERACTIONS = 18

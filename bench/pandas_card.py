@@ -1,4 +1,4 @@
-"""The data card of a prepared pair, computed with pandas: the same figures as `pairs.card`, written a second way."""
+"""The data card of a prepared pair, computed with pandas: the figures of `pairs.card.card`, written a second way."""
 
 import re
 from itertools import combinations

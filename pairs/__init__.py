@@ -2,17 +2,12 @@
 
 In the order in which `prepare` goes through them:
 
-- start: `prepare`, `config`
-- find and read files: `raw_files`, `read_pair`, `amazon`, `ratings`, `own_tables`, `released`; line by line:
-  `read_rows`, `read_ahead`, `line_blocks`, `json_rows`, `json_lines`, `csv_rows`, `raw_keys`, `text`, `bad_rows`
-- larger than memory: `sorted_runs`, `bands`, `catalogue`, `item_codes`
-- what is kept: `sift`, `filters`, `core`, `number`, `graph_only`
-- splits and samples: `samples`, `order_statistics`, `sample_files`, `sample_batches`
-- the data card: `tally`, `interactions`, `order`, `popularity`, `histograms`, `near_titles`, `card`
-- the leak audit: `audit`, `leak_checks`
-- attributes by a language model: `llm_attributes`, `llm_config`, `llm_source`, `llm_answers`, `llm_endpoint`,
-  `chat_client`, `local_lm`
-- written and read again: `publish`, `write_tables`, `tables`
-- made up: `synthetic`, `synthetic_files` (exact), `synthetic_scaled`, `synthetic_shards` (at scale),
-  `synthetic_config`, `synthetic_words`, `ceiling`
+- start: `prepare`, `config` (parts of it: `attributes_config`, `synthetic_config`)
+- `reading/`: bytes of any dump to good rows
+- `sifting/`: rows larger than memory to kept, numbered interactions
+- `samples/`: interactions to samples on disk
+- `card/`: the data card and the leak audit
+- `attributes/`: a language model that is asked about titles, where a recipe asks for it
+- written and read again: `publish`, `tables`
+- made up: `synthetic/`
 """

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from launch.manifests import MEANS
-from pairs.llm_config import LlmAttributesConfig
+from pairs.attributes_config import LlmAttributesConfig
 from pairs.synthetic_config import SyntheticConfig
 
 LeakCheck = Literal[

@@ -10,12 +10,12 @@ from launch.artifacts import PARTIAL
 from launch.stage import entry_point, open_stage, parse_job
 from pairs.config import PairConfig
 from pairs.publish import publish_pair
-from pairs.raw_files import existing_folder, find_files
-from pairs.released import read_released
-from pairs.sample_files import open_spools
-from pairs.sift import Sifted, sift_pair
-from pairs.synthetic_files import synthetic_files, write_synthetic
-from pairs.synthetic_shards import write_sampled
+from pairs.reading.raw_files import existing_folder, find_files
+from pairs.reading.released import read_released
+from pairs.samples.spool import open_spools
+from pairs.sifting.sift import Sifted, sift_pair
+from pairs.synthetic.exact_files import synthetic_files, write_synthetic
+from pairs.synthetic.shards import write_sampled
 
 
 @entry_point

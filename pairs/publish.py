@@ -9,16 +9,16 @@ from typing import Any
 
 from launch.artifacts import write_json
 from launch.errors import InputError
-from pairs.audit import Audit
-from pairs.card import make_card
-from pairs.ceiling import describe_generator
+from pairs.attributes.replace import add_llm_attributes
+from pairs.card.audit import Audit
+from pairs.card.card import make_card
+from pairs.card.tally import Tally
 from pairs.config import PairConfig
-from pairs.llm_attributes import add_llm_attributes
-from pairs.sample_batches import user_batches
-from pairs.sample_files import SampleSpool, close_spools
-from pairs.sift import Sifted
-from pairs.tally import Tally
-from pairs.write_tables import write_items, write_users
+from pairs.samples.spool import SampleSpool, close_spools
+from pairs.samples.user_batches import user_batches
+from pairs.samples.write_tables import write_items, write_users
+from pairs.sifting.sift import Sifted
+from pairs.synthetic.ceiling import describe_generator
 
 WRITERS = 2
 """Threads that write samples while they are looked at."""

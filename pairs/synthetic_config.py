@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from launch.manifests import MEANS
-from pairs.synthetic_words import MAX_ITEMS, THEMES
+from pairs.synthetic.words import MAX_ITEMS, THEMES
 
 Compression = Literal["gzip", "zstd", "none"]
 

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pairs.sample_batches import user_batches
-from pairs.sample_files import SampleSpool, open_spools
+from pairs.card.tally import Tally
+from pairs.samples.spool import SampleSpool, open_spools
+from pairs.samples.user_batches import user_batches
+from pairs.samples.write_tables import write_items, write_users
 from pairs.tables import Ints, Samples, Split
-from pairs.tally import Tally
-from pairs.write_tables import write_items, write_users
 
 
 def write_pair(folder: Path, *, items: pl.DataFrame, users: pl.DataFrame, samples: dict[Split, Samples]) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import polars as pl
 
-from pairs import amazon, own_tables
-from pairs.amazon import STRICT
-from pairs.bad_rows import Ledger
 from pairs.config import ColumnsConfig
+from pairs.reading import amazon, own_tables
+from pairs.reading.amazon import STRICT
+from pairs.reading.bad_rows import Ledger
 
 REVIEW = b'{"reviewerID": "U1", "asin": "A1", "overall": 5.0, "unixReviewTime": 1381536000}\n'
 META = b'{"asin": "A1", "title": "Tea &amp; cups", "categories": [["Home", "Tea"]], "brand": "Zen"}\n'

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pairs.catalogue import Catalogue
-from pairs.item_codes import make_codes
-from pairs.read_pair import RawPair
-from pairs.sorted_runs import RunWriter
+from pairs.sifting.catalogue import Catalogue
+from pairs.sifting.item_codes import make_codes
+from pairs.sifting.read_pair import RawPair
+from pairs.sifting.sorted_runs import RunWriter
 
 Event = tuple[int, str, str, int]  # domain, user, item, time
 SCHEMA = {"domain": pl.Int8, "user": pl.String, "item": pl.String, "time": pl.Int64}

@@ -8,8 +8,8 @@ import polars as pl
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
-from pairs.llm_attributes import add_llm_attributes
-from pairs.llm_config import LlmAttributesConfig
+from pairs.attributes.replace import add_llm_attributes
+from pairs.attributes_config import LlmAttributesConfig
 from training.config import ScratchConfig
 from training.scratch import END, PAD, build_model, train_tokenizer
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from launch.artifacts import write_json
 from launch.tracking import Tracker
+from pairs.samples.write_tables import PARQUET_SCHEMA
 from pairs.tables import Split
-from pairs.write_tables import PARQUET_SCHEMA
 from tests.pair_files import write_split
 from training.config import PromptsConfig
 from training.tokenize_prompts import tokenize_prompts

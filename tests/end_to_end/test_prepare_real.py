@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from launch.artifacts import read_json
-from pairs.amazon import read_metadata, read_reviews
 from pairs.config import PairConfig
 from pairs.prepare import prepare
+from pairs.reading.amazon import read_metadata, read_reviews
 from pairs.tables import load_pair, load_samples
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

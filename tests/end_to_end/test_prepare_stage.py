@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from launch.artifacts import read_json
-from pairs.llm_attributes import hash_title
+from pairs.attributes.replace import hash_title
 from pairs.tables import load_pair
 
 ROOT = Path(__file__).parents[2]

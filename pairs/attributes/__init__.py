@@ -1,0 +1,1 @@
+"""The language model that is asked about titles; loaded only if a recipe asks."""

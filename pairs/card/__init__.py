@@ -1,0 +1,1 @@
+"""What is known of the samples: card and leak audit; decides nothing."""

@@ -1,0 +1,1 @@
+"""Interactions to samples on disk."""

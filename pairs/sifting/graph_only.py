@@ -1,0 +1,60 @@
+"""Users who are not in the pair but may teach its item graphs: those with enough interactions in one domain only.
+
+They get no sample to train, search or judge with, no id in users.parquet and no say in what an item's train_count is.
+Each is one row of `graph_only.arrow`, in the form of a sample: a history and, as its target, the last interaction.
+Only interactions with items of the pair count, and under a split by time only those up to the first cut.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pairs.samples.cut import SplitPlan, gather, history_windows
+from pairs.samples.spool import SampleSpool
+from pairs.sifting.bands import Bands
+from pairs.sifting.core import Core, count_users
+from pairs.tables import GRAPH_ONLY, Samples
+
+
+def spool_graph_only(
+    bands: Bands,
+    core: Core,
+    plan: SplitPlan,
+    *,
+    num_x: int,
+    floor: int,
+    max_history: int,
+    folder: Path,
+) -> SampleSpool:
+    """One row a user; users are numbered on from the pair's own. Codes of items below `num_x` are of domain X."""
+    spool = SampleSpool(folder, GRAPH_ONLY)
+    item_number = np.cumsum(core.items) - 1
+    first_user = sum(int(kept.sum()) for kept in core.users)
+    for index, num_users in enumerate(bands.num_users):
+        band = bands.load(index)
+        outside = core.items[band.item] & ~core.users[index][band.user]
+        if plan.cuts is not None:
+            outside &= band.time <= plan.cuts[0]
+        band = band.take(outside)
+        counts = count_users(band, num_users, num_x=num_x)
+        enough = (counts.max(axis=1) >= floor) & (counts.sum(axis=1) >= 2)
+        band = band.take(enough[band.user])
+        number = np.cumsum(enough) - 1 + first_user
+        columns = {
+            "user": number[band.user],
+            "item": item_number[band.item],
+            "domain": (band.item >= num_x).astype(np.int8),
+            "time": band.time,
+        }
+        spool.append(_as_rows(pl.DataFrame(columns).sort("user", "time", "item"), max_history=max_history))
+        first_user += int(enough.sum())
+    return spool
+
+
+def _as_rows(events: pl.DataFrame, *, max_history: int) -> Samples:
+    """Each user's last event as the target of those before it; events are sorted by user and time."""
+    user = events["user"].to_numpy()
+    last = np.flatnonzero(np.append(user[1:] != user[:-1], True)[: len(user)])
+    begins, _ = history_windows(events)
+    return gather(events, last, begins=np.maximum(begins[last], last - max_history), ends=last, first=0)

@@ -1,0 +1,1 @@
+"""The generator of synthetic pairs, with a command of its own."""
