@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from evaluation.intervals import paired_difference
-from evaluation.metrics import METRICS, metric_values
-from evaluation.ranks import Ranks
-from evaluation.tables import text_table
+from evaluation.metrics.intervals import paired_difference
+from evaluation.metrics.metrics import METRICS, metric_values
+from evaluation.metrics.ranks import Ranks
+from evaluation.report.text_tables import text_table
 from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
 from launch.stage import entry_point

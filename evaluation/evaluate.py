@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.config import EvaluationConfig
-from evaluation.contents import Judgement, chosen_values, out_of_domain, split_metrics
-from evaluation.judging import judge
-from evaluation.mixture import choose_mixture
-from evaluation.publish import publish_plots, publish_report
 from evaluation.ranked_lists import write_lists
-from evaluation.sources import JUDGED_SPLITS, Judged, list_path, load_sources, present_systems
-from evaluation.tuning import Baselines, fit_baselines, sample_of_users
+from evaluation.report.publish import publish_plots, publish_report
+from evaluation.systems.contents import Judgement, chosen_values, out_of_domain, split_metrics
+from evaluation.systems.judging import judge
+from evaluation.systems.mixture import choose_mixture
+from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, load_sources, present_systems
+from evaluation.systems.tuning import Baselines, fit_baselines, sample_of_users
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.errors import InputError
 from launch.manifests import read_manifest

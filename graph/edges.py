@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from evaluation.interactions import sequences_with_target, successions
+from evaluation.matrices import sequences_with_target, successions
 from pairs.tables import Ints, Samples
 
 DISTANCES = (1, 2, 4, 8)

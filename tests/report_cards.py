@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from evaluation.publish import publish_plots, publish_report
+from evaluation.report.publish import publish_plots, publish_report
 
 Json = dict[str, Any]  # Any: plain JSON values
 SPLITS = ("train", "valid", "test")

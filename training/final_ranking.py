@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.baselines import ItemCosine, Markov, Popularity, Scorer, Text, text_vectors
-from evaluation.fusion import Weights, fuse
-from evaluation.interactions import Floats, transition_matrix, user_item_matrix
-from evaluation.mixture import Mixture, make_ingredients
+from evaluation.matrices import Floats, transition_matrix, user_item_matrix
+from evaluation.metrics.ranks import batches
 from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
-from evaluation.ranks import batches
-from evaluation.ridge import Ridge, sample_users
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Scorer, Text, text_vectors
+from evaluation.systems.fusion import Weights, fuse
+from evaluation.systems.mixture import Mixture, make_ingredients
+from evaluation.systems.ridge import Ridge, sample_users
 from pairs.tables import Items, Samples
 
 Parameters = Mapping[str, Mapping[str, float]]

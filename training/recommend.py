@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.mixture import Mixture
+from evaluation.systems.mixture import Mixture
 from graph.config import resolve
 from graph.infer import TrainedGraph
 from launch.artifacts import read_json

@@ -7,8 +7,8 @@ import pytest
 
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
-from evaluation.mixture import Mixture
 from evaluation.ranked_lists import RankedLists, read_lists, write_lists
+from evaluation.systems.mixture import Mixture
 from launch.errors import InputError
 from launch.tracking import Tracker
 from pairs.tables import Items, Pair, load_pair, load_samples

@@ -1,0 +1,1 @@
+"""Ranks, metrics, intervals: arithmetic without files."""

@@ -1,0 +1,1 @@
+"""metrics.json and card.json to pages; imports nothing else of evaluation."""

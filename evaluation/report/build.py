@@ -1,0 +1,182 @@
+"""What the report says: one table a split, then what a reader needs before trusting it.
+
+Made from `metrics.json` and the data card alone; but for the chapter on timing, equal results give equal reports.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.report.data_section import data_parts
+from evaluation.report.report_parts import Code, Figure, Folded, Heading, Paragraph, Part, Row, Table, nested, text
+
+Json = Mapping[str, Any]  # Any: plain JSON values
+COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr@20", "mrr")
+WITH_INTERVALS = ("hr@10", "mrr")
+SLICED = ("popularity", "baseline_fusion", "graph", "llm", "kinrec")
+PAIRED = ("hr@10", "ndcg@10", "mrr")
+PLOTTED = "histograms"
+"""The card's numbers that are there for the plots."""
+
+
+def build_report(metrics: Json, card: Json, figures: Sequence[Figure]) -> list[Part]:
+    """The whole report but for its timing; `figures` are the plots of the data."""
+    parts: list[Part] = [Heading(1, f"{metrics['pair']}: report"), _introduction(metrics)]
+    for split, found in metrics["splits"].items():
+        parts += [Heading(2, split), *_split_parts(split, found, metrics["settings"])]
+    parts += [Heading(2, "Out of domain"), *_out_of_domain(metrics["out_of_domain"])]
+    parts += [Heading(2, "Retrieval"), _retrieval(metrics["retrieval"])]
+    parts += [Heading(2, "What was chosen on valid"), *_chosen(metrics["chosen"])]
+    parts += [Heading(2, "The data"), *data_parts(card, figures)]
+    every_value = nested({key: value for key, value in card.items() if key != PLOTTED}, "There is no data card.")
+    parts += [
+        Heading(2, "Data card"),
+        Folded("Every value of pair/card.json by its path, but for the numbers behind the plots.", (every_value,)),
+    ]
+    return parts
+
+
+def timing_parts(timing: Json) -> list[Part]:
+    """Where the time went; no two runs have the same."""
+    stages = [[name, f"{seconds:,.1f}"] for name, seconds in timing["stages"].items()]
+    parts = [[f"evaluate: {name.replace('_', ' ')}", f"{seconds:,.1f}"] for name, seconds in timing["evaluate"].items()]
+    tuned = [[f"evaluate: tune {name}", f"{seconds:,.1f}"] for name, seconds in timing["tune_baselines"].items()]
+    return [Heading(2, "Timing"), Table(["stage or part of one", "seconds"], [*stages, *parts, *tuned])]
+
+
+def _introduction(metrics: Json) -> Paragraph:
+    settings = metrics["settings"]
+    filtering = "left out of" if settings["filter_history"] else "kept in"
+    x, y = metrics["domains"]
+    return text(
+        f"Domain X is {x}, domain Y is {y}. Full ranking over all items of the target's domain; ties count against the "
+        f"system; history items are {filtering} the ranking (a target among those left out is a miss). "
+        f"Intervals: 95 %, {settings['bootstrap_resamples']} bootstrap resamples of users. ",
+        Code("graph"),
+        ", ",
+        Code("llm"),
+        " and ",
+        Code("paper_refined"),
+        " are judged by their lists: a target that a list does not hold counts 0, also in ",
+        Code("mrr"),
+        "; the others are ranked in full. "
+        f"Everything that is chosen is chosen on valid, by {settings['selection_metric']}.",
+    )
+
+
+def _split_parts(split: str, found: Json, settings: Json) -> list[Part]:
+    parts: list[Part] = [
+        text(f"{found['num_samples']} samples of {found['num_users']} users."),
+        systems_table(found["systems"], "all"),
+    ]
+    answered = found["slices"].get("llm_answered")
+    if answered is not None:
+        parts += [
+            text(
+                f"The LLM answered {answered} of {found['num_samples']} samples; the others count as misses of ",
+                Code("llm"),
+                ". On the answered ones alone:",
+            ),
+            systems_table(found["systems"], "llm_answered"),
+        ]
+    for domain in ("X", "Y"):
+        if domain in found["slices"]:
+            parts += [
+                Heading(3, f"{split}, target in domain {domain} ({found['slices'][domain]} samples)"),
+                systems_table(found["systems"], domain),
+            ]
+    other = "kept in" if settings["filter_history"] else "left out of"
+    return [
+        *parts,
+        Heading(3, f"{split}, paired differences"),
+        _paired(found["paired"]),
+        Heading(3, f"{split}, HR@10 by slice"),
+        _slices(found),
+        Heading(3, f"{split}, history items {other} the ranking"),
+        systems_table(found["other_filter"]["systems"], "all"),
+        Heading(3, f"{split}, ceilings"),
+        _ceilings(found["ceilings"]),
+    ]
+
+
+def systems_table(systems: Json, label: str) -> Table:
+    """Systems x metrics on one slice."""
+    header = ["system", *COLUMNS, *(f"{metric} 95 %" for metric in WITH_INTERVALS)]
+    rows = [
+        [name, *(float(of[label][column]) for column in COLUMNS), *(_interval(of[label], m) for m in WITH_INTERVALS)]
+        for name, of in systems.items()
+    ]
+    return Table(header, rows, higher_is_better=True)
+
+
+def _interval(found: Json, metric: str) -> str:
+    low, high = found["ci95"][metric]
+    return f"{low:.4f} to {high:.4f}"
+
+
+def _paired(paired: Json) -> Part:
+    if not paired:
+        return text("Only one system: nothing to compare.")
+    rows = []
+    for name, of in paired.items():
+        cells: list[object] = [name]
+        for metric in PAIRED:
+            low, high = of[metric]["ci95"]
+            cells.append(f"{of[metric]['difference']:+.4f} ({low:+.4f} to {high:+.4f}), p {of[metric]['p']:.3f}")
+        rows.append(cells)
+    return Table(["difference", *PAIRED], rows)
+
+
+def _slices(found: Json) -> Table:
+    names = [name for name in SLICED if name in found["systems"]]
+    rows = [
+        [label, count, *(float(found["systems"][name][label]["hr@10"]) for name in names)]
+        for label, count in found["slices"].items()
+    ]
+    return Table(["slice", "samples", *names], rows)
+
+
+def _ceilings(found: Json) -> Table:
+    columns = list(next(iter(found.values())))
+    rows = [[label, *(float(of[column]) for column in columns)] for label, of in found.items()]
+    return Table(["target's domain", *(column.replace("_", " ") for column in columns)], rows)
+
+
+def _out_of_domain(found: Json) -> list[Part]:
+    splits = list(next(iter(found.values())))
+    rows = [[name, *(float(of[split]) for split in splits)] for name, of in found.items()]
+    said = text(
+        "Share of the LLM's texts (all of them; the first of each sample), of the samples in which the paper's "
+        "refinement took the graph's list, and of the items in the final lists:"
+    )
+    return [said, Table(["", *splits], rows)]
+
+
+def _retrieval(found: Json) -> Part:
+    """Measures x splits; the cells that a split lacks are empty."""
+    absent = "No neighbours were retrieved."
+    if not found or not all(isinstance(of, Mapping) for of in found.values()):
+        return nested(found, absent)
+    measures = list(dict.fromkeys(name for of in found.values() for name in of))
+    return Table(["", *found], [[name, *(of.get(name, "") for of in found.values())] for name in measures])
+
+
+def _chosen(chosen: Json) -> list[Part]:
+    rows: list[Row] = [
+        [name, ", ".join(f"{key} {value:g}" for key, value in parameters.items())]
+        for name, parameters in chosen["baselines"].items()
+    ]
+    for name in ("baseline_fusion", "kinrec"):
+        weights = ", ".join(f"{value:g} {key}" for key, value in chosen[name]["weights"].items())
+        rows.append([name, f"{weights} (of {chosen[name]['num_candidates']} candidates)"])
+    notes = [
+        text(
+            Code(name),
+            ": every candidate was below one of its parts on valid by HR@10 or MRR; the least bad was taken.",
+        )
+        for name in ("baseline_fusion", "kinrec")
+        if chosen[name]["below_parts"]
+    ]
+    ridge = chosen["ridge_users"]
+    if ridge["used"] < ridge["all"]:
+        notes.append(text(f"The ridge was fitted on a random {ridge['used']} of {ridge['all']} train users."))
+    return [Table(["system", "parameters or weights"], rows), *notes]

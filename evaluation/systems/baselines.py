@@ -1,0 +1,109 @@
+"""Baselines that every report carries: popularity, Markov-1, item cosine, text. The ridge has a file of its own.
+
+Each scores a few samples against one domain's items: dense rows for a batch, never users x items whole.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from evaluation.matrices import Floats, Sparse, recency_matrix
+from pairs.tables import Items, Samples
+
+
+class Scorer(Protocol):
+    """Whatever can score a domain's items for a batch of samples."""
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        """Scores [B, C] of the C items of `domain` in id order; the higher the better, no NaN."""
+        ...
+
+
+class Popularity:
+    """How often an item occurs in train."""
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        ids = self._items.ids(domain)
+        counts_C = self._items.train_count[ids.start : ids.stop].astype(np.float32)
+        return np.repeat(counts_C[None, :], len(samples), axis=0)
+
+
+class Markov:
+    """What train users chose next after an item, summed over the history with a recency decay."""
+
+    SMOOTHING = 1e-4
+    """Weight of the share of popularity that orders items without a transition."""
+
+    def __init__(self, transitions_II: Sparse, items: Items, *, decay: float) -> None:
+        self._by_domain = [split_columns(transitions_II, items, domain) for domain in (0, 1)]
+        self._popularity = self.SMOOTHING * items.train_count / max(1, int(items.train_count.sum()))
+        self._items = items
+        self._decay = decay
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        ids = self._items.ids(domain)
+        queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
+        scores_BC = dense(queries_BI @ self._by_domain[domain])
+        return scores_BC + self._popularity[ids.start : ids.stop].astype(np.float32)
+
+
+class ItemCosine:
+    """Items bought by the same train users: c_ij / (df_i df_j) ** exponent, summed with a recency decay.
+
+    An exponent of 0.5 is the cosine; a lower one favours popular items.
+    """
+
+    def __init__(self, bought_UI: Sparse, items: Items, *, exponent: float, decay: float) -> None:
+        frequency_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
+        scaled_UI = sp.csr_matrix(bought_UI @ sp.diags_array((frequency_I**-exponent).astype(np.float32)))
+        self._users_of_items = sp.csr_matrix(scaled_UI.T)
+        self._by_domain = [split_columns(scaled_UI, items, domain) for domain in (0, 1)]
+        self._num_items = items.num_items
+        self._decay = decay
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        queries_BI = recency_matrix(samples, self._decay, self._num_items)
+        return dense(queries_BI @ self._users_of_items @ self._by_domain[domain])
+
+
+class Text:
+    """TF-IDF likeness of an item's title and attributes to those of the history, with a recency decay."""
+
+    def __init__(self, vectors_IV: Sparse, items: Items, *, decay: float) -> None:
+        self._vectors = vectors_IV
+        self._by_domain = [
+            sp.csr_matrix(vectors_IV[items.ids(domain).start : items.ids(domain).stop].T) for domain in (0, 1)
+        ]
+        self._num_items = items.num_items
+        self._decay = decay
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        queries_BI = recency_matrix(samples, self._decay, self._num_items)
+        return dense(queries_BI @ self._vectors @ self._by_domain[domain])
+
+
+def text_vectors(titles: Sequence[str], attributes: Sequence[str]) -> Sparse:
+    """Unit TF-IDF vectors [I, V] of titles and attributes; all zero where there is no word."""
+    texts = [f"{title} {words}" for title, words in zip(titles, attributes, strict=True)]
+    vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
+    try:
+        return sp.csr_matrix(vectorizer.fit_transform(texts))
+    except ValueError:  # scikit-learn's word for a catalogue without a single word
+        return sp.csr_matrix(np.zeros((len(texts), 1), dtype=np.float32))
+
+
+def split_columns(matrix: Sparse, items: Items, domain: int) -> Sparse:
+    """The columns of one domain's items."""
+    ids = items.ids(domain)
+    return sp.csr_matrix(matrix[:, ids.start : ids.stop])
+
+
+def dense(product: Sparse) -> Floats:
+    """A sparse batch of scores as a dense one."""
+    return np.asarray(product.toarray(), dtype=np.float32)

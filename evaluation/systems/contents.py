@@ -1,0 +1,93 @@
+"""The contents of `metrics.json`, put together from what was judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evaluation.config import EvaluationConfig
+from evaluation.metrics.metrics import sample_slices
+from evaluation.systems.fusion import Weights
+from evaluation.systems.judging import Verdict
+from evaluation.systems.selection import Choice
+from evaluation.systems.sources import Judged, Sources
+from evaluation.systems.summary import (
+    ceilings,
+    first_out_of_domain,
+    lists_out_of_domain,
+    paired_table,
+    raw_out_of_domain,
+    system_table,
+)
+from evaluation.systems.tuning import Baselines
+from pairs.tables import Items, Samples
+
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One split, judged."""
+
+    samples: Samples
+    sources: Sources
+    verdict: Verdict
+
+
+def split_metrics(found: Judgement, items: Items, config: EvaluationConfig, seed: int) -> Json:
+    """Everything that a split has in `metrics.json`."""
+    samples, verdict = found.samples, found.verdict
+    slices = sample_slices(samples, items)
+    if not found.sources.covered.all() and found.sources.covered.any():
+        slices["llm_answered"] = found.sources.covered
+    main_slices = {name: mask_N for name, mask_N in slices.items() if name in {"all", "X", "Y"}}
+    draws: dict[str, int] = {"resamples": config.bootstrap_resamples, "seed": seed}
+    return {
+        "num_samples": len(samples),
+        "num_users": len(np.unique(samples.user)),
+        "slices": {name: int(mask_N.sum()) for name, mask_N in slices.items()},
+        "systems": system_table(verdict.ranks, samples.user, slices, **draws),
+        "paired": paired_table(verdict.ranks, samples.user, **draws),
+        "ceilings": ceilings(samples, items, filter_history=config.filter_history),
+        "other_filter": {
+            "filter_history": not config.filter_history,
+            "systems": system_table(verdict.other_ranks, samples.user, main_slices, **draws),
+        },
+    }
+
+
+def out_of_domain(judged: Mapping[Judged, Judgement], items: Items) -> Json:
+    """Out-of-domain rates by split: the LLM's texts, the paper's refinement, the final lists."""
+    rates: Json = {}
+    if all(found.sources.llm is not None for found in judged.values()):
+        rates["llm_raw"] = {split: raw_out_of_domain(found.sources) for split, found in judged.items()}
+        rates["llm_raw_first"] = {split: first_out_of_domain(found.sources) for split, found in judged.items()}
+    replaced = {split: found.verdict.replaced for split, found in judged.items()}
+    known = {split: round(float(flags_N.mean()), 6) for split, flags_N in replaced.items() if flags_N is not None}
+    if known:
+        rates["paper_refined_replaced"] = known
+    rates["kinrec"] = {
+        split: lists_out_of_domain(found.verdict.lists["kinrec"], found.samples, items)
+        for split, found in judged.items()
+    }
+    return rates
+
+
+def chosen_values(baselines: Baselines, choices: Mapping[str, Choice[Weights]]) -> Json:
+    """What was chosen on valid: the baselines' parameters and the weights of both fusions."""
+    fusions = {
+        name: {
+            "weights": dict(choice.candidate),
+            "num_candidates": choice.num_candidates,
+            "valid": round(choice.value, 6),
+            "best_on_valid": round(choice.best_value, 6),
+            "below_parts": choice.below_parts,
+        }
+        for name, choice in choices.items()
+    }
+    return {
+        "baselines": baselines.parameters,
+        "ridge_users": {"used": baselines.ridge_users, "all": baselines.train_users},
+        **fusions,
+    }

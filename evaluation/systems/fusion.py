@@ -1,0 +1,97 @@
+"""Several rankings into one: scores scaled row by row and added with few weights; the paper's refinement beside it."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.matrices import Floats
+from evaluation.metrics.ranks import Batch, in_history
+from evaluation.ranked_lists import NO_ITEM, RankedLists
+from pairs.tables import Samples
+
+Scale: TypeAlias = Literal["row_max", "reciprocal"]
+Weights: TypeAlias = Mapping[str, float]
+
+
+def fuse(parts: Mapping[str, Floats], weights: Weights) -> Floats:
+    """The weighted sum of the parts [B, C], each divided by its row's maximum; a weight of 0 leaves a part out.
+
+    An item that one part excludes (-inf) stays excluded. A part that is alone is returned as it is.
+    """
+    used = [name for name, weight in weights.items() if weight > 0]
+    assert used, "a fusion needs a positive weight"
+    if len(used) == 1:
+        return parts[used[0]]
+    total_BC = np.zeros_like(parts[used[0]])
+    for name in used:
+        total_BC += np.float32(weights[name]) * scale_rows(parts[name])
+    return total_BC
+
+
+def scale_rows(scores_BC: Floats) -> Floats:
+    """Each row divided by its maximum; a row without a positive score is left as it is."""
+    highest_B = scores_BC.max(axis=1, initial=-np.inf)
+    return scores_BC / np.where(highest_B > 0, highest_B, 1.0).astype(np.float32)[:, None]
+
+
+def scale_list(
+    lists: RankedLists, samples: Samples, how: Scale, *, num_items: int, filter_history: bool
+) -> RankedLists:
+    """Lists with scores from 1 (best) towards 0, whatever their own scale; the history's items dropped if asked.
+
+    `row_max` keeps the distances: (score - lowest) / (highest - lowest). `reciprocal` keeps the order: 1 / rank.
+    """
+    kept_NK = lists.items != NO_ITEM
+    if filter_history:
+        kept_NK &= ~in_history(lists.items, samples, num_items=num_items)
+    if how == "reciprocal":
+        scaled_NK = 1.0 / np.maximum(np.cumsum(kept_NK, axis=1), 1)
+    else:
+        low_N = np.where(kept_NK, lists.scores, np.inf).min(axis=1, initial=np.inf)
+        high_N = np.where(kept_NK, lists.scores, -np.inf).max(axis=1, initial=-np.inf)
+        spread_N = np.where(high_N > low_N, high_N - low_N, 1.0)
+        above_NK = np.where(kept_NK, lists.scores, 0.0) - np.where(kept_NK.any(axis=1), low_N, 0.0)[:, None]
+        scaled_NK = np.where((high_N > low_N)[:, None], above_NK / spread_N[:, None], 1.0)
+    return RankedLists(
+        lists.sample,
+        np.where(kept_NK, lists.items, NO_ITEM),
+        np.where(kept_NK, scaled_NK, -np.inf).astype(np.float32),
+    )
+
+
+def spread_list(lists: RankedLists, batch: Batch) -> Floats:
+    """Scaled lists as dense scores [B, C]: 0 for an item of the domain that a list does not hold."""
+    items_BK = lists.items[batch.rows]
+    inside_BK = (items_BK >= batch.ids.start) & (items_BK < batch.ids.stop)
+    row, place = np.nonzero(inside_BK)
+    scores_BC = np.zeros((len(batch.rows), len(batch.ids)), dtype=np.float32)
+    scores_BC[row, items_BK[row, place] - batch.ids.start] = lists.scores[batch.rows][row, place]
+    return scores_BC
+
+
+def refine_as_paper(
+    graph: RankedLists, llm: RankedLists, llm_in_domain: list[list[bool]], *, top: int
+) -> tuple[RankedLists, NDArray[np.bool_]]:
+    """METHOD 5, `paper`: the LLM's list, but the graph's if any of the top grounded items is out of domain.
+
+    Args:
+        llm_in_domain: for each sample, whether each generated text stands for an item of the asked domain.
+
+    Returns: the lists, and [N] where the graph's was taken. A sample without any text takes the graph's too.
+    """
+    assert np.array_equal(graph.sample, llm.sample), "lists of different samples"
+    replaced_N = np.array([not flags or not all(flags[:top]) for flags in llm_in_domain], dtype=bool)
+    depth = max(graph.depth, llm.depth)
+    graph_items, graph_scores = _widen(graph, depth)
+    llm_items, llm_scores = _widen(llm, depth)
+    items_NK = np.where(replaced_N[:, None], graph_items, llm_items)
+    scores_NK = np.where(replaced_N[:, None], graph_scores, llm_scores)
+    return RankedLists(graph.sample, items_NK, scores_NK), replaced_N
+
+
+def _widen(lists: RankedLists, depth: int) -> tuple[NDArray[np.int64], Floats]:
+    missing = ((0, 0), (0, depth - lists.depth))
+    items_NK = np.pad(lists.items, missing, constant_values=NO_ITEM)
+    return items_NK, np.pad(lists.scores, missing, constant_values=-np.inf).astype(np.float32)

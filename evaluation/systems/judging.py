@@ -1,0 +1,98 @@
+"""Rank every sample's target by every system, with and without the history's items, and make the lists to keep."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.config import EvaluationConfig
+from evaluation.matrices import Floats
+from evaluation.metrics.ranks import Batch, Ranks, batches, list_ranks, target_ranks
+from evaluation.ranked_lists import RankedLists, top_k
+from evaluation.systems.baselines import Scorer
+from evaluation.systems.fusion import fuse, refine_as_paper
+from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
+from evaluation.systems.sources import Sources
+from pairs.tables import Items, Samples
+
+SYSTEMS = (
+    *("popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion"),
+    *("graph", "llm", "paper_refined", "kinrec"),
+)
+"""Every system's name in the report's order (DESIGN)."""
+
+
+@dataclass
+class Verdict:
+    """Target ranks of every system on a split."""
+
+    ranks: dict[str, Ranks] = field(default_factory=dict)
+    """As configured: with `filter_history` or without."""
+    other_ranks: dict[str, Ranks] = field(default_factory=dict)
+    """The other way."""
+    lists: dict[str, RankedLists] = field(default_factory=dict)
+    """The lists of the systems that this stage makes, as configured."""
+    replaced: NDArray[np.bool_] | None = None
+    """[N] where the paper's refinement took the graph's list."""
+
+
+def judge(
+    samples: Samples,
+    items: Items,
+    *,
+    scorers: Mapping[str, Scorer],
+    mixture: Mixture,
+    sources: Sources,
+    config: EvaluationConfig,
+) -> Verdict:
+    """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists."""
+    verdict = Verdict()
+    modes = {way: make_ingredients(scorers, sources.lists, samples, items, filter_history=way) for way in (True, False)}
+    found = {way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "kinrec")} for way in modes}
+    kept = {name: _blank_lists(samples, config.list_depth) for name in found[True]}
+    for batch in batches(samples, items):
+        raw = {name: scorer.score(batch.samples, batch.domain) for name, scorer in scorers.items()}
+        for way, ingredients in modes.items():
+            scores = _all_scores(ingredients, batch, raw, mixture)
+            for name, scores_BC in scores.items():
+                found[way][name][batch.rows] = target_ranks(scores_BC, batch)
+                if way == config.filter_history:
+                    lists = kept[name]
+                    best = top_k(scores_BC, config.list_depth, batch.ids_array)
+                    lists.items[batch.rows], lists.scores[batch.rows] = best
+    given = dict(sources.lists)
+    if sources.graph is not None and sources.llm is not None:
+        given["paper_refined"], verdict.replaced = refine_as_paper(
+            sources.graph, sources.llm, sources.in_domain, top=config.refine_top
+        )
+        kept["paper_refined"] = given["paper_refined"]
+    for way in modes:
+        for name, lists in given.items():
+            found[way][name] = list_ranks(lists, samples, num_items=items.num_items, filter_history=way)
+    verdict.ranks = _in_order(found[config.filter_history])
+    verdict.other_ranks = _in_order(found[not config.filter_history])
+    verdict.lists = kept
+    return verdict
+
+
+def _all_scores(
+    ingredients: Ingredients, batch: Batch, raw: Mapping[str, Floats], mixture: Mixture
+) -> dict[str, Floats]:
+    """Scores of a batch by every system that has full scores."""
+    parts = ingredients.baseline_parts(batch, raw)
+    baseline_fusion_BC = fuse(parts, mixture.baselines)
+    kinrec_BC = fuse(ingredients.kinrec_parts(batch, baseline_fusion_BC), mixture.kinrec)
+    return {**parts, "baseline_fusion": baseline_fusion_BC, "kinrec": kinrec_BC}
+
+
+def _in_order(ranks: Mapping[str, Ranks]) -> dict[str, Ranks]:
+    return {name: ranks[name] for name in SYSTEMS if name in ranks}
+
+
+def _blank_lists(samples: Samples, depth: int) -> RankedLists:
+    return RankedLists(
+        samples.sample,
+        np.empty((len(samples), depth), dtype=np.int64),
+        np.empty((len(samples), depth), dtype=np.float32),
+    )

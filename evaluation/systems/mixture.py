@@ -1,0 +1,134 @@
+"""The two fusions of a report, both chosen on valid: `baseline_fusion`, and `kinrec`, the final ranking."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from evaluation.config import EvaluationConfig
+from evaluation.matrices import Floats
+from evaluation.metrics.ranks import Batch, list_ranks, without_history
+from evaluation.ranked_lists import RankedLists
+from evaluation.systems.baselines import Scorer
+from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
+from evaluation.systems.selection import Choice, fused_ranks, simplest_of
+from pairs.tables import Items, Samples
+
+SCALES: tuple[Scale, ...] = ("row_max", "reciprocal")
+BASELINE_SETS = (
+    ("ridge", "item_cosine", "text"),
+    ("ridge", "item_cosine", "text", "markov"),
+    ("ridge", "text", "markov"),
+    ("ridge", "text"),
+    ("item_cosine", "text"),
+    ("ridge", "item_cosine"),
+    ("ridge", "markov"),
+    ("ridge",),
+    ("item_cosine",),
+    ("text",),
+    ("markov",),
+    ("popularity",),
+)
+"""Baselines that are added with equal weights, METHOD 7's set first."""
+KINREC_SOURCES = ("baseline_fusion", "graph", "llm")
+KINREC_WEIGHTS = (
+    *((1, 1, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)),
+    *((2, 1, 1), (2, 1, 0), (2, 0, 1), (1, 2, 2), (1, 2, 0), (1, 0, 2), (1, 2, 1)),
+    *((4, 2, 1), (4, 1, 1), (4, 1, 0), (4, 0, 1), (1, 4, 0), (1, 0, 4)),
+    *((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+)
+"""Weights of `KINREC_SOURCES`: equal ones first, a single source last."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How the two fusions are made."""
+
+    baselines: Weights
+    kinrec: Weights
+    """Weights of `baseline_fusion` and of `SYSTEM/SCALE` for the lists."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a split's batches are scored from."""
+
+    scorers: Mapping[str, Scorer]
+    scaled: Mapping[str, RankedLists]
+    """`SYSTEM/SCALE` -> scaled lists aligned with the split."""
+    filter_history: bool
+
+    def baseline_parts(self, batch: Batch, raw: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
+        """The baselines' scores of a batch, the history excluded if asked; from `raw` scores where given."""
+        scores = raw or {name: scorer.score(batch.samples, batch.domain) for name, scorer in self.scorers.items()}
+        return {name: self.exclude(scores_BC, batch) for name, scores_BC in scores.items()}
+
+    def kinrec_parts(self, batch: Batch, baseline_fusion_BC: Floats) -> dict[str, Floats]:
+        """What `kinrec` is fused from: the baselines' fusion and every scaled list."""
+        lists = {name: self.exclude(spread_list(lists, batch), batch) for name, lists in self.scaled.items()}
+        return {"baseline_fusion": baseline_fusion_BC, **lists}
+
+    def exclude(self, scores_BC: Floats, batch: Batch) -> Floats:
+        """The scores without the history's items, if the ranking leaves them out."""
+        return without_history(scores_BC, batch) if self.filter_history else scores_BC
+
+
+def make_ingredients(
+    scorers: Mapping[str, Scorer],
+    lists: Mapping[str, RankedLists],
+    samples: Samples,
+    items: Items,
+    *,
+    filter_history: bool,
+) -> Ingredients:
+    """Scale every list of a split in every way."""
+    scaled = {
+        f"{system}/{how}": scale_list(found, samples, how, num_items=items.num_items, filter_history=filter_history)
+        for system, found in lists.items()
+        for how in SCALES
+    }
+    return Ingredients(scorers, scaled, filter_history)
+
+
+def choose_mixture(
+    valid: Samples,
+    items: Items,
+    scorers: Mapping[str, Scorer],
+    lists: Mapping[str, RankedLists],
+    config: EvaluationConfig,
+) -> tuple[Mixture, dict[str, Choice[Weights]]]:
+    """Choose both fusions on valid; neither falls below its parts there."""
+    ingredients = make_ingredients(scorers, lists, valid, items, filter_history=config.filter_history)
+    metric = config.selection_metric
+
+    baseline_sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in BASELINE_SETS]
+    ranks = fused_ranks(valid, items, ingredients.baseline_parts, baseline_sets)
+    singles = [found_N for weights, found_N in zip(baseline_sets, ranks, strict=True) if len(weights) == 1]
+    baseline = simplest_of(baseline_sets, ranks, valid.user, metric, singles)
+
+    def kinrec_parts(batch: Batch) -> dict[str, Floats]:
+        return ingredients.kinrec_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
+
+    candidates = kinrec_candidates(list(lists))
+    kinrec_ranks = fused_ranks(valid, items, kinrec_parts, candidates)
+    floors = [kinrec_ranks[candidates.index({"baseline_fusion": 1.0})]]
+    floors += [
+        list_ranks(found, valid, num_items=items.num_items, filter_history=config.filter_history)
+        for found in lists.values()
+    ]
+    kinrec = simplest_of(candidates, kinrec_ranks, valid.user, metric, floors)
+    return Mixture(baseline.candidate, kinrec.candidate), {"baseline_fusion": baseline, "kinrec": kinrec}
+
+
+def kinrec_candidates(systems: list[str]) -> list[Weights]:
+    """The weights to try when the run has lists of `systems`, simplest first, each once."""
+    present = {"baseline_fusion", *systems}
+    candidates: list[Weights] = []
+    for pattern, how in itertools.product(KINREC_WEIGHTS, SCALES):
+        used = {source: weight for source, weight in zip(KINREC_SOURCES, pattern, strict=True) if weight > 0}
+        weights = {
+            source if source == "baseline_fusion" else f"{source}/{how}": float(weight)
+            for source, weight in used.items()
+        }
+        if present.issuperset(used) and weights not in candidates:
+            candidates.append(weights)
+    return candidates

@@ -1,0 +1,145 @@
+"""Each baseline equals its formula written out slowly on a small pair."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text, text_vectors
+from evaluation.systems.ridge import Ridge, sample_users
+from pairs.tables import Samples
+from tests.evaluation_runs import make_items, make_samples
+
+NUM_X, NUM_ITEMS = 7, 12
+ITEMS = make_items(NUM_X, NUM_ITEMS)
+
+
+def random_train(seed: int = 0, *, num_users: int = 15) -> Samples:
+    random = np.random.default_rng(seed)
+    rows = []
+    for user in range(num_users):
+        history = random.integers(0, NUM_ITEMS, random.integers(1, 6)).tolist()
+        rows.append((user, 0, history, int(random.integers(0, NUM_X))))
+        rows.append((user, 1, history, int(random.integers(NUM_X, NUM_ITEMS))))
+    return make_samples(rows)
+
+
+def queries() -> Samples:
+    return make_samples([(90, 0, [0, 8, 3, 8], 1), (91, 0, [11], 2), (92, 0, [], 3), (93, 0, [5, 4], 6)])
+
+
+def slow_query(history: list[int], decay: float) -> NDArray[np.float64]:
+    query = np.zeros(NUM_ITEMS)
+    for after, item in enumerate(reversed(history)):
+        query[item] = max(query[item], decay**after)
+    return query
+
+
+def slow_bought(train: Samples) -> NDArray[np.float64]:
+    users = sorted(set(train.user.tolist()))
+    bought = np.zeros((len(users), NUM_ITEMS))
+    for row in range(len(train)):
+        for item in [*train.history_of(row).tolist(), int(train.target[row])]:
+            bought[users.index(int(train.user[row])), item] = 1
+    return bought
+
+
+def test_twin_samples_of_a_user_are_one_row_of_ones() -> None:
+    train = random_train()
+    assert user_item_matrix(train, NUM_ITEMS).toarray().tolist() == slow_bought(train).tolist()
+
+
+def test_recency_counts_an_item_at_its_latest_place() -> None:
+    found = recency_matrix(queries(), 0.5, NUM_ITEMS).toarray()
+    for row in range(len(queries())):
+        assert found[row] == pytest.approx(slow_query(queries().history_of(row).tolist(), 0.5))
+
+
+def test_a_decay_of_zero_asks_with_the_last_item_alone() -> None:
+    found = recency_matrix(queries(), 0.0, NUM_ITEMS)
+    assert [found[row].indices.tolist() for row in range(4)] == [[8], [11], [], [4]]
+
+
+def test_popularity_scores_by_train_count() -> None:
+    items = make_items(2, 4, counts=[3, 1, 4, 1])
+    assert Popularity(items).score(make_samples([(0, 1, [], 3)]), 1).tolist() == [[4.0, 1.0]]
+
+
+@pytest.mark.parametrize("domain", [0, 1])
+@pytest.mark.parametrize(("exponent", "decay"), [(0.5, 1.0), (0.3, 0.9)])
+def test_item_cosine_equals_a_dense_loop(exponent: float, decay: float, domain: int) -> None:
+    train = random_train()
+    bought = slow_bought(train)
+    frequency = np.maximum(bought.sum(axis=0), 1)
+    scorer = ItemCosine(user_item_matrix(train, NUM_ITEMS), ITEMS, exponent=exponent, decay=decay)
+    found = scorer.score(queries(), domain)
+    for row in range(len(queries())):
+        query = slow_query(queries().history_of(row).tolist(), decay)
+        for column, item in enumerate(ITEMS.ids(domain)):
+            expected = 0.0
+            for other in range(NUM_ITEMS):
+                together = float((bought[:, other] * bought[:, item]).sum())
+                expected += query[other] * together / (frequency[other] * frequency[item]) ** exponent
+            assert found[row, column] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("penalty", [0.5, 20.0])
+def test_dual_ridge_equals_the_primal_solution(penalty: float, weight: float) -> None:
+    train = random_train(1)
+    bought = slow_bought(train)
+    frequency = np.maximum(bought.sum(axis=0), 1)
+    primal_II = np.linalg.solve(bought.T @ bought + penalty * np.diag(frequency**weight), bought.T @ bought)
+    scorer = Ridge(user_item_matrix(train, NUM_ITEMS), ITEMS, penalty=penalty, weight=weight, decay=0.9, tolerance=1e-6)
+    query = np.stack([slow_query(queries().history_of(row).tolist(), 0.9) for row in range(len(queries()))])
+    assert scorer.score(queries(), 0) == pytest.approx((query @ primal_II)[:, :NUM_X], abs=2e-4)
+    assert scorer.score(queries(), 1) == pytest.approx((query @ primal_II)[:, NUM_X:], abs=2e-4)
+
+
+def test_ridge_uses_all_users_or_a_random_few_of_them() -> None:
+    bought_UI = sp.csr_matrix(np.arange(40, dtype=np.float32).reshape(20, 2))
+    assert sample_users(bought_UI, 20, seed=0).shape == (20, 2)
+    few = sample_users(bought_UI, 5, seed=0).toarray()[:, 0].tolist()
+    assert len(set(few)) == 5
+    assert few == sorted(few) == sample_users(bought_UI, 5, seed=0).toarray()[:, 0].tolist()
+    assert few != sample_users(bought_UI, 5, seed=1).toarray()[:, 0].tolist()
+
+
+def test_transitions_count_users_not_twin_samples() -> None:
+    train = make_samples([(0, 0, [1, 8, 2], 3), (0, 1, [1, 8, 2], 9), (1, 0, [1], 2)])
+    mixed = transition_matrix(train, ITEMS.domain, within_domain=False).toarray()
+    assert mixed[1].nonzero()[0].tolist() == [2, 8]
+    assert mixed[1, [2, 8]].tolist() == [0.5, 0.5]
+    assert mixed[2, [3, 9]].tolist() == [0.5, 0.5]
+    within = transition_matrix(train, ITEMS.domain, within_domain=True).toarray()
+    assert within[1, 2] == 1.0
+    assert within[8, 9] == 1.0
+    assert within[8].sum() == 1.0
+
+
+def test_markov_recommends_what_follows_the_last_item() -> None:
+    train = make_samples([(0, 0, [1, 8], 3), (1, 0, [8], 4), (2, 0, [8], 4)])
+    scorer = Markov(transition_matrix(train, ITEMS.domain, within_domain=False), ITEMS, decay=0.0)
+    scores = scorer.score(make_samples([(9, 0, [2, 8], 4)]), 0)
+    assert scores[0].argsort()[::-1][:2].tolist() == [4, 3]
+
+
+def test_sequences_end_with_their_target() -> None:
+    row, items = sequences_with_target(queries())
+    assert items.tolist() == [0, 8, 3, 8, 1, 11, 2, 3, 5, 4, 6]
+    assert row.tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3]
+
+
+def test_text_finds_the_item_with_the_same_rare_word() -> None:
+    titles = ["red pen", "blue pen", "red brush", "zebra pen", "zebra brush", "paper"]
+    items = make_items(3, 6)
+    scorer = Text(text_vectors(titles, [""] * 6), items, decay=0.9)
+    scores = scorer.score(make_samples([(0, 1, [0, 3], 4)]), 1)
+    assert scores[0].argsort()[::-1].tolist() == [0, 1, 2]
+    assert scores[0, 2] == 0.0
+
+
+def test_a_catalogue_without_words_scores_zero() -> None:
+    scorer = Text(text_vectors(["", ""], ["", ""]), make_items(1, 2), decay=0.9)
+    assert scorer.score(make_samples([(0, 1, [0], 1)]), 1).tolist() == [[0.0]]
