@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.ranked_lists import write_lists
-from graph.ranking import Judge
+from graph.full_ranking import Judge
 from launch.artifacts import atomic_file, atomic_folder
 from launch.distributed import World
 from pairs.tables import SPLITS, Samples, load_samples

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import torch
 
 from evaluation.ranked_lists import RankedLists, top_k
+from graph.full_ranking import Judge
 from graph.load import Prepared, load_trained
 from graph.presets import GraphSettings
 from graph.ranker import GraphRanker
-from graph.ranking import Judge
 from launch.distributed import World
 from pairs.tables import Ints, Samples
 

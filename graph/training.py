@@ -14,10 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from graph.batches import epoch_batches, make_batch, rank_rows
 from graph.build import Graphs
+from graph.full_ranking import Judge
 from graph.noise import Noise
 from graph.objective import TERMS, Objective, count_terms
 from graph.presets import GraphSettings
-from graph.ranking import Judge
 from launch.artifacts import atomic_file
 from launch.checkpoints import load_checkpoint, save_checkpoint
 from launch.distributed import World

@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 
 from evaluation.ranked_lists import read_lists
 from graph.config import GraphConfig, resolve
+from graph.full_ranking import Judge, target_ranks
 from graph.infer import TrainedGraph
 from graph.load import make_ranker, prepare
 from graph.presets import PRESETS, PresetName
 from graph.pretrain import pretrain
-from graph.ranking import Judge, target_ranks
 from graph.training import Trainer
 from launch.artifacts import sha256_file
 from launch.errors import InputError

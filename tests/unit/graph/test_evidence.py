@@ -12,7 +12,7 @@ from graph.evidence import Evidence, EvidenceGraph
 from graph.words import read_words, text_vectors
 from pairs.tables import Samples, load_pair
 from tests.graph_runs import NUM_ITEMS, NUM_X, make_rows, make_samples, tiny, write_run
-from tests.unit.test_graph_edges import slow_pairs
+from tests.unit.graph.test_edges import slow_pairs
 
 PAD = NUM_ITEMS
 
