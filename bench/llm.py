@@ -26,11 +26,11 @@ from launch.distributed import World, init_world
 from pairs.config import PairConfig
 from pairs.prepare import prepare
 from training.base_model import find_base, load_tokenizer_folder
-from training.batches import Batch, Plan, PromptData, collate, read_prompts, shares
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
-from training.engine import accumulation_steps, build_accelerator, wrap
 from training.finetune import make_small_model
-from training.losses import answer_loss
+from training.tuning.batches import Batch, Plan, PromptData, collate, read_prompts, shares
+from training.tuning.engine import accumulation_steps, build_accelerator, wrap
+from training.tuning.losses import answer_loss
 
 DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
 

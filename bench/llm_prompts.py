@@ -13,8 +13,8 @@ from launch.tracking import Tracker
 from pairs.tables import SPLITS, Split, load_pair, load_samples
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
-from training.kindred import distinct_users, read_neighbours
-from training.prompts import clean_title, line_texts, make_frame
+from training.prompts.kindred import distinct_users, read_neighbours
+from training.prompts.pieces import clean_title, line_texts, make_frame
 from training.tokenize_prompts import tokenize_prompts
 
 

@@ -10,11 +10,11 @@ from launch.tracking import Tracker
 from pairs.tables import Split, load_pair
 from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
-from training.answering import load_answerer
+from training.answers.answerer import load_answerer
+from training.answers.parts import read_prompts, write_parts
 from training.base_model import load_tokenizer_folder
 from training.config import GenerationConfig, PromptsConfig, ScratchConfig
 from training.generate import generate
-from training.generation import read_prompts, write_parts
 from training.scratch import build_model
 from training.tokenize_prompts import tokenize_prompts
 

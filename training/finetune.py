@@ -16,12 +16,12 @@ from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from training.base_model import DTYPES, BaseModel, find_base, hidden_size_of, load_model, load_tokenizer_folder
-from training.batches import learn_whole_prompts, read_prompts
 from training.config import LlmConfig
-from training.engine import build_accelerator, count_parameters, whole_size, wrap
-from training.fit import fit
 from training.scratch import build_model
-from training.tuned_weights import add_adapters, publish
+from training.tuning.batches import learn_whole_prompts, read_prompts
+from training.tuning.engine import build_accelerator, count_parameters, whole_size, wrap
+from training.tuning.fit import fit
+from training.tuning.tuned_weights import add_adapters, publish
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.tables import load_pair
 from retrieval.grounding import TitleGrounder
-from training.answering import load_answerer
+from training.answers.answerer import load_answerer
+from training.answers.parts import GENERATED, describe_lists, generate_split, read_prompts
 from training.config import GenerationConfig
-from training.generation import GENERATED, describe_lists, generate_split, read_prompts
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ from launch.stages import STAGES
 from pairs.tables import Ints, Pair, load_pair, load_samples
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
-from training.answering import load_answerer
-from training.asking import Matched, find_domain, match_history
+from training.answers.answerer import load_answerer
+from training.asking.asking import Matched, find_domain, match_history
+from training.asking.final_ranking import Final, fit_scorers, rank_finally
+from training.asking.new_prompt import one_sample, write_prompt
 from training.config import PromptsConfig
-from training.final_ranking import Final, fit_scorers, rank_finally
-from training.new_prompt import one_sample, write_prompt
 
 SHOWN_TEXTS = 3
 

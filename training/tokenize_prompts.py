@@ -21,11 +21,11 @@ from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
-from training.assembly import Budget, assemble, least_tokens
 from training.base_model import BaseModel, find_base, load_tokenizer
 from training.config import PromptsConfig
-from training.kindred import PromptSource, no_neighbours, read_neighbours
-from training.prompts import Ints, Pieces, build_pieces, clean_title, make_frame
+from training.prompts.assembly import Budget, assemble, least_tokens
+from training.prompts.kindred import PromptSource, no_neighbours, read_neighbours
+from training.prompts.pieces import Ints, Pieces, build_pieces, clean_title, make_frame
 from training.scratch import train_tokenizer
 
 log = logging.getLogger(__name__)

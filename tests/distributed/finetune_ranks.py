@@ -17,11 +17,11 @@ from launch.errors import InputError
 from launch.stages import stage_named
 from launch.tracking import Tracker
 from tests.tiny_prompts import write_tiny_run
-from training import fit as fit_module
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
-from training.engine import check_ranks, deepspeed_settings
 from training.finetune import finetune
 from training.tokenize_prompts import tokenize_prompts
+from training.tuning import fit as fit_module
+from training.tuning.engine import check_ranks, deepspeed_settings
 
 PROMPTS = PromptsConfig(scratch_vocab=400, max_tokens=140, num_neighbours=1, max_history=4, neighbour_items=2)
 TINY = LlmConfig(

@@ -25,11 +25,11 @@ from tests.distributed.finetune_ranks import (
 )
 from tests.ranks import run_ranks
 from training.base_model import load_tuned_model
-from training.batches import collate, read_prompts
 from training.config import LoraConfig
-from training.fit import choose_rows
-from training.losses import answer_loss
 from training.scratch import build_model
+from training.tuning.batches import collate, read_prompts
+from training.tuning.fit import choose_rows
+from training.tuning.losses import answer_loss
 
 pytestmark = pytest.mark.slow
 LORA = replace(TINY, lora=LoraConfig(enabled=True, rank=2, dropout=0.1), max_steps=2)

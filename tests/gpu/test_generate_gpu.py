@@ -10,10 +10,10 @@ import torch
 from pairs.tables import load_pair
 from retrieval.grounding import TitleGrounder
 from tests.tiny_generation import CONSTRAINED, FREE, write_answerable_run
-from training.answer_lists import Answers
-from training.answering import load_answerer
+from training.answers.answer_lists import Answers
+from training.answers.answerer import load_answerer
+from training.answers.parts import answer_rows, read_prompts
 from training.config import GenerationConfig
-from training.generation import answer_rows, read_prompts
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

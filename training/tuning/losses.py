@@ -5,7 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from training.batches import IGNORED, Batch
+from training.tuning.batches import IGNORED, Batch
 
 
 def answer_loss(model: Any, batch: Batch) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed

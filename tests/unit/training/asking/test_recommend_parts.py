@@ -14,13 +14,13 @@ from launch.tracking import Tracker
 from pairs.tables import Items, Pair, load_pair, load_samples
 from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
-from training.asking import find_domain, match_history
+from training.answers.parts import read_prompts
+from training.asking.asking import find_domain, match_history
+from training.asking.final_ranking import fit_scorers, rank_finally
+from training.asking.new_prompt import one_sample, write_prompt
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
-from training.final_ranking import fit_scorers, rank_finally
-from training.generation import read_prompts
-from training.kindred import read_neighbours
-from training.new_prompt import one_sample, write_prompt
+from training.prompts.kindred import read_neighbours
 from training.tokenize_prompts import tokenize_prompts
 
 TITLES = ["Red paper", "Soft brush: large", "Steel desk", "Red paper", "Stapler"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from training.choices import NEVER, Choices, Continuations
-from training.tree_cache import new_tree_cache
+from training.answers.choices import NEVER, Choices, Continuations
+from training.answers.tree_cache import new_tree_cache
 
 COMPACT_BELOW = 0.75
 """A batch is copied to a smaller one when at most this share of its prompts is still running."""

@@ -8,10 +8,10 @@ from transformers import PreTrainedTokenizerBase
 
 from launch.artifacts import read_json
 from pairs.tables import Pair, Samples
-from training.assembly import Budget, assemble
 from training.config import PromptsConfig
-from training.kindred import Neighbours, PromptSource
-from training.prompts import build_pieces
+from training.prompts.assembly import Budget, assemble
+from training.prompts.kindred import Neighbours, PromptSource
+from training.prompts.pieces import build_pieces
 
 NEW_USER = -2
 """A user id that no train user has; -1 means nobody."""

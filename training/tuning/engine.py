@@ -25,7 +25,7 @@ from training.config import LlmConfig
 
 log = logging.getLogger(__name__)
 
-DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
+DS_CONFIGS = Path(__file__).parents[2] / "ds_configs"
 ADAM_BETAS = (0.9, 0.95)
 # What an Accelerate file may say about DeepSpeed; the recipe and its DeepSpeed file alone count.
 LAUNCHER_SETTINGS = ("ACCELERATE_CONFIG_DS_FIELDS", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS")

@@ -16,7 +16,7 @@ import torch
 
 from launch.distributed import World
 from launch.errors import InputError
-from training.prompts import Ints
+from training.prompts.pieces import Ints
 
 WINDOW = 50  # global batches among which lengths are sorted: little padding, still a random order
 IGNORED = -100

@@ -25,8 +25,8 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.progress import progress
 from pairs.tables import Ints, Split, load_samples
-from training.answer_lists import Answers
-from training.answering import Answerer
+from training.answers.answer_lists import Answers
+from training.answers.answerer import Answerer
 
 log = logging.getLogger(__name__)
 GENERATED: tuple[Split, ...] = ("valid", "test")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from launch.errors import InputError
-from training.prompts import NEIGHBOUR, OPENING, OWN, REQUEST, Ints, Pieces, Tokens
+from training.prompts.pieces import NEIGHBOUR, OPENING, OWN, REQUEST, Ints, Pieces, Tokens
 
 Mask = npt.NDArray[np.bool_]
 NO_PIECE = -1

@@ -6,7 +6,7 @@ import pytest
 from evaluation.ranked_lists import NO_ITEM
 from pairs.tables import Items
 from retrieval.grounding import TitleGrounder
-from training.answer_lists import Answers, ExactTitles, rank_answers
+from training.answers.answer_lists import Answers, ExactTitles, rank_answers
 
 TITLES = [
     "red paper", "blue paper", "soft brush", "red  paper", "ink",  # X: items 0 and 3 bear one title

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.beam_search import Beams, Results, search_beams
-from training.choices import Continuations, FreeText, TitlesOnly
-from training.title_trie import TitleTrie, TrieOnDevice, build_trie
+from training.answers.beam_search import Beams, Results, search_beams
+from training.answers.choices import Continuations, FreeText, TitlesOnly
+from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 
 VOCAB, END, PAD = 12, 1, 0
 SHARPNESS = 2.0
@@ -115,7 +115,7 @@ def test_a_prompt_in_company_is_answered_as_if_alone() -> None:
 
 def test_leaving_finished_prompts_in_the_batch_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     compacted = fast(PROMPTS, trie=titles_trie())
-    monkeypatch.setattr("training.beam_search.COMPACT_BELOW", -1.0)
+    monkeypatch.setattr("training.answers.beam_search.COMPACT_BELOW", -1.0)
     kept = fast(PROMPTS, trie=titles_trie())
     assert [beams.tokens for beams in kept] == [beams.tokens for beams in compacted]
 

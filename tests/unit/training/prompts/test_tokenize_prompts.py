@@ -16,7 +16,7 @@ from launch.tracking import Tracker
 from pairs.tables import load_pair, load_samples
 from tests.tiny_prompts import CONFIG, WORDS, write_tiny_run, write_tokenized_run
 from training.base_model import load_tokenizer_folder
-from training.prompts import answer_tokens
+from training.prompts.pieces import answer_tokens
 from training.scratch import train_tokenizer
 from training.tokenize_prompts import tokenize_prompts
 

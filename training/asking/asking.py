@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from launch.errors import InputError
 from pairs.tables import Pair
 from retrieval.grounding import TitleGrounder, in_words
-from training.prompts import display_name
+from training.prompts.pieces import display_name
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 
-from training.title_trie import TrieOnDevice
+from training.answers.title_trie import TrieOnDevice
 
 NEVER = float("-inf")
 

@@ -12,13 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from launch.errors import InputError
 from pairs.tables import Ints, Pair
 from retrieval.grounding import TitleGrounder
-from training.answer_lists import Answers, ExactTitles, rank_answers
+from training.answers.answer_lists import Answers, ExactTitles, rank_answers
+from training.answers.beam_search import Beams, search_beams
+from training.answers.choices import Choices, FreeText, TitlesOnly
+from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 from training.base_model import load_tokenizer_folder, load_tuned_model
-from training.beam_search import Beams, search_beams
-from training.choices import Choices, FreeText, TitlesOnly
 from training.config import GenerationConfig
-from training.prompts import answer_tokens
-from training.title_trie import TitleTrie, TrieOnDevice, build_trie
+from training.prompts.pieces import answer_tokens
 
 log = logging.getLogger(__name__)
 TITLE_PERCENTILE = 0.99

@@ -12,10 +12,10 @@ import yaml
 from launch.distributed import World
 from launch.errors import InputError
 from training.config import LlmConfig, LoraConfig, PromptsConfig, ScratchConfig
-from training.engine import DS_CONFIGS, accumulation_steps, deepspeed_settings
-from training.fit import choose_rows, count_steps, learning_rate
 from training.scratch import build_model
-from training.tuned_weights import add_adapters, merge_adapters
+from training.tuning.engine import DS_CONFIGS, accumulation_steps, deepspeed_settings
+from training.tuning.fit import choose_rows, count_steps, learning_rate
+from training.tuning.tuned_weights import add_adapters, merge_adapters
 
 CONFIG = LlmConfig(lr=1.0, warmup_ratio=0.1, min_lr_ratio=0.2, global_batch=32, per_device_batch=4)
 

@@ -9,10 +9,10 @@ from transformers import PreTrainedTokenizerBase
 from launch.errors import InputError
 from pairs.tables import load_pair
 from tests.tiny_prompts import NAMES, write_tokenized_run
-from training.assembly import Budget, Prompts, Wanted, assemble
 from training.base_model import load_tokenizer_folder
-from training.kindred import NOBODY, distinct_users
-from training.prompts import Ints, Pieces, answer_tokens, build_pieces, clean_title, line_texts, make_frame
+from training.prompts.assembly import Budget, Prompts, Wanted, assemble
+from training.prompts.kindred import NOBODY, distinct_users
+from training.prompts.pieces import Ints, Pieces, answer_tokens, build_pieces, clean_title, line_texts, make_frame
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,10 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
 from launch.distributed import World
-from training.batches import (
+from training.config import ScratchConfig
+from training.prompts.pieces import Ints
+from training.scratch import build_model
+from training.tuning.batches import (
     IGNORED,
     Batch,
     Plan,
@@ -21,10 +24,7 @@ from training.batches import (
     read_prompts,
     shares,
 )
-from training.config import ScratchConfig
-from training.losses import answer_loss
-from training.prompts import Ints
-from training.scratch import build_model
+from training.tuning.losses import answer_loss
 
 PAD = 0
 VOCAB = 64

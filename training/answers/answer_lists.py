@@ -20,7 +20,7 @@ import numpy.typing as npt
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from pairs.tables import Ints, Items
 from retrieval.grounding import TitleGrounder
-from training.prompts import clean_title
+from training.prompts.pieces import clean_title
 
 T = TypeVar("T")
 FILLER = np.iinfo(np.int64).max

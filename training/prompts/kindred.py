@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from launch.errors import InputError
 from pairs.tables import Samples, Split
-from training.assembly import Wanted
-from training.prompts import Ints
+from training.prompts.assembly import Wanted
+from training.prompts.pieces import Ints
 
 NOBODY = -1
 

@@ -14,13 +14,13 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.progress import progress
 from launch.tracking import Tracker
-from training.batches import Plan, PromptData, collate, shares
 from training.config import LlmConfig
-from training.engine import Tuning, accumulation_steps
-from training.losses import answer_loss
-from training.prompts import Ints
-from training.resume import load_position, save_position
-from training.tuned_weights import save_weights
+from training.prompts.pieces import Ints
+from training.tuning.batches import Plan, PromptData, collate, shares
+from training.tuning.engine import Tuning, accumulation_steps
+from training.tuning.losses import answer_loss
+from training.tuning.resume import load_position, save_position
+from training.tuning.tuned_weights import save_weights
 
 log = logging.getLogger(__name__)
 
