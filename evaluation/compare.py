@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from evaluation.metrics.intervals import paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.metrics.ranks import Ranks
-from evaluation.report.text_tables import text_table
+from evaluation.report.report_parts import text_table
 from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
 from launch.stage import entry_point

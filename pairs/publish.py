@@ -14,8 +14,7 @@ from pairs.card.audit import Audit
 from pairs.card.card import make_card
 from pairs.card.tally import Tally
 from pairs.config import PairConfig
-from pairs.samples.spool import SampleSpool, close_spools
-from pairs.samples.user_batches import user_batches
+from pairs.samples.spool import SampleSpool, close_spools, user_batches
 from pairs.samples.write_tables import write_items, write_users
 from pairs.sifting.sift import Sifted
 from pairs.synthetic.ceiling import describe_generator

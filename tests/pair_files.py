@@ -8,8 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from pairs.card.tally import Tally
-from pairs.samples.spool import SampleSpool, open_spools
-from pairs.samples.user_batches import user_batches
+from pairs.samples.spool import SampleSpool, open_spools, user_batches
 from pairs.samples.write_tables import write_items, write_users
 from pairs.tables import Ints, Samples, Split
 

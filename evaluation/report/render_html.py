@@ -22,8 +22,8 @@ from evaluation.report.report_parts import (
     Row,
     Strong,
     Table,
+    one_line,
 )
-from evaluation.report.text_tables import one_line
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Told to the browser too: load nothing, run nothing."""

@@ -14,8 +14,8 @@ from evaluation.report.report_parts import (
     Piece,
     Strong,
     Table,
+    one_line,
 )
-from evaluation.report.text_tables import one_line
 
 PLOTS = "plots"
 """The folder of the plots, beside the report."""

@@ -1,12 +1,135 @@
-"""Attributes from an OpenAI-compatible endpoint: several requests at the same time."""
+"""Attributes from an OpenAI-compatible endpoint: several requests at the same time, politely.
 
-from collections.abc import Generator, Sequence
+A rate limit, retries with growing pauses, errors in one line.
+"""
+
+import http.client
+import json
+import logging
+import os
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pairs.attributes.chat_client import ChatClient, RateLimit, key_from_environment
+from launch.errors import InputError
 from pairs.attributes.source import NoAnswer, Prompt
 from pairs.attributes_config import LlmAttributesConfig
+
+WORTH_RETRYING = {408, 409, 425, 429}
+HOPELESS = {301, 302, 303, 307, 308, 401, 403, 404, 405}
+"""Statuses that every other request would get too."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+LARGEST_ANSWER = 1 << 20
+log = logging.getLogger(__name__)
+
+
+class StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: urllib would send the key along, to whatever host it is told."""
+
+    def redirect_request(self, *_: object) -> None:
+        """None: the status comes back as an error."""
+
+
+@dataclass
+class RateLimit:
+    """Lets callers of any thread begin at most so many times a minute, evenly."""
+
+    per_minute: float
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _next: float = 0.0
+
+    def wait(self) -> None:
+        """Return when it is this caller's turn."""
+        with self._lock:
+            begin = max(self.clock(), self._next)
+            self._next = begin + 60.0 / self.per_minute
+        pause = begin - self.clock()
+        if pause > 0:
+            self.sleep(pause)
+
+
+@dataclass(frozen=True)
+class ChatClient:
+    """One model behind one endpoint; safe to call from several threads."""
+
+    url: str
+    """The API's root, such as https://host/v1."""
+    model: str
+    key: str | None = field(repr=False)
+    limit: RateLimit
+    retries: int = 5
+    timeout: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+    opener: urllib.request.OpenerDirector = field(default_factory=lambda: urllib.request.build_opener(StayHere))
+
+    def ask(self, prompt: str, *, max_tokens: int = 200) -> str:
+        """The answer's text; NoAnswer after the last retry, InputError where no request can succeed."""
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "temperature": 0,
+            "max_tokens": max_tokens,
+        }
+        content = json.dumps(body).encode()
+        why = ""
+        for attempt in range(self.retries + 1):
+            self.limit.wait()
+            pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
+            try:
+                return self._post(content)
+            except urllib.error.HTTPError as error:
+                why = f"status {error.code}"
+                asked = error.headers.get("Retry-After", "")
+                pause = min(float(asked), LONGEST_PAUSE) if asked.isdecimal() else pause
+                error.close()
+                if error.code in HOPELESS:
+                    raise InputError(f"{self.url}: refused the request with {why}; {_advice(error.code)}") from error
+                if error.code < 500 and error.code not in WORTH_RETRYING:
+                    raise NoAnswer(why) from error
+            except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+                why = f"{type(error).__name__}: {error}"  # no connection, a timeout, an answer of another form
+            if attempt < self.retries:
+                self.sleep(pause)
+        raise NoAnswer(why)
+
+    def _post(self, content: bytes) -> str:
+        headers = {"Content-Type": "application/json"}
+        if self.key is not None:
+            headers["Authorization"] = f"Bearer {self.key}"
+        request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", data=content, headers=headers)
+        with self.opener.open(request, timeout=self.timeout) as response:
+            answer = json.loads(response.read(LARGEST_ANSWER))
+        text = answer["choices"][0]["message"]["content"]
+        if not isinstance(text, str):
+            raise ValueError("an answer without text")
+        return text
+
+
+def key_from_environment(name: str | None) -> str | None:
+    """The secret in the variable `name`; None if the endpoint needs none."""
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise InputError(f"the environment has no {name}, which pair.llm_attributes.key_env names; export it")
+    if not (key.isascii() and key.isprintable()):  # the error of a header that cannot be sent would repeat the key
+        raise InputError(f"{name}, which pair.llm_attributes.key_env names, holds characters that no key has")
+    return key
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403):
+        return "check the key in the variable that pair.llm_attributes.key_env names"
+    if status < 400:
+        return "give the address to which it redirects as pair.llm_attributes.endpoint"
+    return "check pair.llm_attributes.endpoint and pair.llm_attributes.model"
+
 
 BATCH = 32
 """Requests in hand for each thread."""

@@ -18,7 +18,7 @@ from pairs.card.leak_checks import (
     TargetsInHistory,
 )
 from pairs.config import LeakCheck, PairConfig
-from pairs.samples.user_batches import Batch
+from pairs.samples.spool import Batch
 
 log = logging.getLogger(__name__)
 

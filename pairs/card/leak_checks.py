@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pairs.card.interactions import history_keys
-from pairs.samples.user_batches import Batch
+from pairs.samples.spool import Batch
 from pairs.tables import SPLITS, Ints, Samples, Split
 
 IN_ORDER: tuple[tuple[Split, Split], ...] = (("train", "valid"), ("train", "test"), ("valid", "test"))

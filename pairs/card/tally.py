@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from pairs.card.interactions import history_keys, interactions
 from pairs.card.order import OrderTally
-from pairs.samples.user_batches import Batch
+from pairs.samples.spool import Batch
 from pairs.tables import SPLITS, Ints, Samples, Split
 
 Domains = npt.NDArray[np.int8]

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import polars as pl
 
 from pairs.config import PairConfig, SplitRule
-from pairs.samples.order_statistics import nth_smallest
 from pairs.tables import SPLITS, Ints, Samples, Split
 
+BINS = 1 << 16
 TRAIN, VALID, TEST = 0, 1, 2
 Bools = npt.NDArray[np.bool_]
 
@@ -138,3 +138,23 @@ def gather(events: pl.DataFrame, targets: Ints, *, begins: Ints, ends: Ints, fir
         history_time=time[flat],
         target_time=time[targets],
     )
+
+
+def nth_smallest(pieces: Callable[[], Iterable[Ints]], place: int) -> int:
+    """The number at `place` (from 0) if all pieces were sorted into one; `pieces` is called once a pass.
+
+    By counting, since they need not fit in memory: each pass narrows the range that the number can be in.
+    """
+    bounds = [(int(piece.min()), int(piece.max())) for piece in pieces() if len(piece)]
+    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+    while low < high:
+        width = -(-(high - low + 1) // BINS)
+        counts = np.zeros(BINS, dtype=np.int64)
+        below = 0
+        for piece in pieces():
+            below += int((piece < low).sum())
+            inside = piece[(piece >= low) & (piece <= high)]
+            counts += np.bincount((inside - low) // width, minlength=BINS)
+        chosen = int(np.searchsorted(below + np.cumsum(counts), place, side="right"))
+        low, high = low + chosen * width, min(low + (chosen + 1) * width - 1, high)
+    return low

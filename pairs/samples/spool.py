@@ -5,7 +5,7 @@ trainer maps it into memory and has every column as one array without reading or
 """
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,8 @@ from launch.artifacts import atomic_file, atomic_folder
 from pairs.samples.write_tables import PARQUET_SCHEMA, as_table
 from pairs.tables import ARROW_SCHEMA, SPLITS, GraphOnly, Ints, Samples, Split
 
+Batch = Mapping[Split, Samples]
+"""All samples of some users, by split."""
 COLUMNS = {"user": np.int64, "domain": np.int8, "target": np.int64, "target_time": np.int64}
 HISTORY_COLUMNS = {"history": np.int64, "history_time": np.int64}
 SHARD_ROWS = 500_000
@@ -172,3 +174,20 @@ class _ReleasingFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def user_batches(spools: Mapping[Split, SampleSpool], *, interactions: int) -> Iterator[Batch]:
+    """All samples, in batches that hold about so many interactions of the largest split.
+
+    Where samples are not in order of their users (a released pair keeps the order of its lines), all are one batch.
+    """
+    if any((np.diff(spool.users) < 0).any() for spool in spools.values()):
+        yield {split: spool.read(0, len(spool)) for split, spool in spools.items()}
+        return
+    largest = max(spools.values(), key=lambda spool: int(spool.offsets[-1]))
+    total = int(largest.offsets[-1])
+    places = np.searchsorted(largest.offsets, np.arange(interactions, total, interactions))
+    borders = np.unique(largest.users[np.minimum(places, len(largest) - 1)]) if len(largest) else np.empty(0)
+    rows = {split: [0, *np.searchsorted(spool.users, borders).tolist(), len(spool)] for split, spool in spools.items()}
+    for number in range(len(borders) + 1):
+        yield {split: spools[split].read(at[number], at[number + 1]) for split, at in rows.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from launch.errors import InputError
-from pairs.attributes.chat_client import ChatClient, RateLimit, key_from_environment
+from pairs.attributes.endpoint import ChatClient, RateLimit, key_from_environment
 from pairs.attributes.source import NoAnswer
 from tests.unit.pairs.attributes.test_endpoint import LISTS, Endpoint, served
 

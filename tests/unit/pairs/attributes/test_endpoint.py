@@ -17,8 +17,7 @@ import polars as pl
 import pytest
 
 from launch.errors import InputError
-from pairs.attributes.chat_client import key_from_environment
-from pairs.attributes.endpoint import EndpointSource
+from pairs.attributes.endpoint import EndpointSource, key_from_environment
 from pairs.attributes.replace import add_llm_attributes, open_source
 from pairs.attributes_config import LlmAttributesConfig
 from tests.attribute_items import ITEMS, NAMES, REAL

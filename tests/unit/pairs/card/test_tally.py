@@ -12,8 +12,7 @@ from hypothesis import given, settings
 
 from pairs.card.card import make_card
 from pairs.card.tally import SplitTally, Tally, tally
-from pairs.samples.spool import close_spools, open_spools
-from pairs.samples.user_batches import user_batches
+from pairs.samples.spool import close_spools, open_spools, user_batches
 from pairs.tables import SPLITS, Samples, Split
 from tests.sample_rows import (
     DOMAIN_OF,

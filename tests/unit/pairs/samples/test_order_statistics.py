@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairs.samples import order_statistics
-from pairs.samples.order_statistics import nth_smallest
+from pairs.samples.cut import nth_smallest
 from pairs.tables import Ints
 
 WIDE = 2**61
@@ -34,7 +33,7 @@ def test_it_equals_the_place_in_the_sorted_list(values: list[int], cuts: list[in
     place = min(int(share * len(values)), len(values) - 1)
     pieces = pieces_of(values, cuts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(order_statistics, "BINS", bins)
+        patch.setattr("pairs.samples.cut.BINS", bins)
         assert nth_smallest(lambda: iter(pieces), place) == sorted(values)[place]
 
 
