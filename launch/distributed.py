@@ -1,4 +1,4 @@
-"""The process group: the only file that names a back end or reads RANK.
+"""The process group: the only file that names a back end; `launch/ranks.py` alone reads RANK beside it.
 
 Everything else takes a `World` and calls `sum`, `gather`, `share`. Reduce sums and counts, never averages:
 then one rank and N give the same numbers.
@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from launch import ranks
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +85,7 @@ def init_world(*, timeout_minutes: int = 60) -> Iterator[World]:
 
     NCCL where there are GPUs, gloo elsewhere. A process group that exists already is used and left open.
     """
-    rank = int(os.environ.get("RANK", "0"))
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, size = ranks.rank(), ranks.world_size()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = _pick_device(local_rank)
     owns_group = size > 1 and not dist.is_initialized()
@@ -107,6 +108,14 @@ def init_world(*, timeout_minutes: int = 60) -> Iterator[World]:
     finally:
         if owns_group and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def join_alone(world: World) -> None:
+    """A process group of one, for a library that needs one after a start without a launcher."""
+    os.environ.setdefault("LOCAL_RANK", "0")  # Accelerate looks for it before it takes DeepSpeed into account
+    if not dist.is_initialized():
+        store = dist.HashStore()  # type: ignore[attr-defined]  # torch does not list it in __all__
+        dist.init_process_group(backend=backend_of(world.device), store=store, rank=0, world_size=1)
 
 
 def backend_of(device: torch.device) -> str:

@@ -18,6 +18,7 @@ from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
 from launch.manifests import begin, finish, make_intent, read_manifest, why_altered
 from launch.orphans import die_with_parent
+from launch.ranks import rank, world_size
 from launch.stages import Stage, stage_named
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
             if line is None:
                 raise
             report_error(line)
-            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            if world_size() > 1:
                 # A rank that waits in a collective must not keep this one from ending: leave without clean-up.
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -121,9 +122,9 @@ def report_error(line: str) -> None:
 
 def configure_logging() -> None:
     """One line a record on stderr, with the rank when there are several."""
-    rank = f" [rank {os.environ['RANK']}]" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
-    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
-    logging.basicConfig(level=level, format=f"%(asctime)s{rank} %(name)s: %(message)s", datefmt="%H:%M:%S", force=True)
+    label = f" [rank {rank()}]" if world_size() > 1 else ""
+    level = logging.INFO if rank() == 0 else logging.WARNING
+    logging.basicConfig(level=level, format=f"%(asctime)s{label} %(name)s: %(message)s", datefmt="%H:%M:%S", force=True)
     for noisy in ("httpx", "urllib3", "bm25s", "fsspec", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # torch 2.13 deprecates collectives that DeepSpeed still calls: thousands of equal lines.

@@ -1,31 +1,132 @@
-"""Imports run one way: launch <- pairs <- evaluation <- graph <- retrieval <- training."""
+"""The laws of the house: who may import whom, what a room holds, who knows of ranks.
+
+Imports run one way: launch <- pairs <- evaluation <- graph <- retrieval <- training. Each law is a function of source
+text or of names, so that it is shown here what breaks it.
+"""
 
 import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ["launch", "pairs", "evaluation", "graph", "retrieval", "training"]
+MOST_FILES = 15
+"""Modules of a folder, `__init__.py` not counted."""
+MOST_FILES_OF = {"graph": 23, "launch": 23}
+"""The two packages that stay flat until they outgrow this."""
+RANK_WORDS = re.compile(r"\b(RANK|WORLD_SIZE|LOCAL_RANK|(?i:nccl|gloo))\b")
+KNOW_RANKS = {"launch/distributed.py", "launch/ranks.py"}
 
 
-def imported_packages(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imported_modules(source: str) -> set[str]:
+    """Dotted names that a source text imports; `from a.b import c` gives `a.b` and `a.b.c`."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module.partition(".")[0])
-    return found
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def relative_imports(source: str) -> list[str]:
+    """Imports with leading dots, which the other laws would not see."""
+    tree = ast.walk(ast.parse(source))
+    return [ast.unparse(node) for node in tree if isinstance(node, ast.ImportFrom) and node.level > 0]
+
+
+def forbidden_packages(package: str, source: str) -> set[str]:
+    """Packages to the right of `package` that a source text of it imports."""
+    forbidden = set(LAYERS[LAYERS.index(package) + 1 :]) | {"tests", "bench"}
+    return {name.partition(".")[0] for name in imported_modules(source)} & forbidden
+
+
+def room_arrows(package: str, sources: Mapping[str, str], rooms: Iterable[str]) -> dict[str, set[str]]:
+    """Room -> the other rooms of `package` that its modules import; `sources` maps `room/module.py` to text."""
+    names = set(rooms)
+    arrows: dict[str, set[str]] = {room: set() for room in names}
+    for path, source in sources.items():
+        room = path.partition("/")[0]
+        if room in names:
+            inside = [name.split(".") for name in imported_modules(source) if name.startswith(f"{package}.")]
+            arrows[room] |= {parts[1] for parts in inside} & (names - {room})
+    return arrows
+
+
+def circle(arrows: Mapping[str, set[str]]) -> list[str]:
+    """Nodes that lead back to the first of them, or an empty list."""
+
+    def follow(path: list[str]) -> list[str]:
+        for after in sorted(arrows[path[-1]]):
+            if after in path:
+                return [*path[path.index(after) :], after]
+            if round_trip := follow([*path, after]):
+                return round_trip
+        return []
+
+    return next((round_trip for start in sorted(arrows) if (round_trip := follow([start]))), [])
+
+
+def crowded(files: Mapping[str, int]) -> dict[str, int]:
+    """Folders with more modules than a reader takes in."""
+    return {folder: count for folder, count in files.items() if count > MOST_FILES_OF.get(folder, MOST_FILES)}
+
+
+def rank_words(source: str) -> list[str]:
+    """Where a source text names a back end or a launcher's variable: strings (not docstrings), attributes, keywords."""
+    tree = ast.parse(source)
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    words = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+            words += RANK_WORDS.findall(node.value)
+        elif isinstance(node, ast.Attribute) and node.attr in {"NCCL", "GLOO"}:
+            words.append(node.attr)
+        elif isinstance(node, ast.keyword) and node.arg in {"RANK", "WORLD_SIZE", "LOCAL_RANK"}:
+            words.append(node.arg)
+    return words
+
+
+def _modules(package: str) -> Iterator[tuple[str, str]]:
+    """(path below the root, source text) of every module of a package."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_a_package_imports_itself_and_those_to_its_left(package: str) -> None:
-    forbidden = set(LAYERS[LAYERS.index(package) + 1 :]) | {"tests", "bench"}
-    wrong = {
-        str(path.relative_to(ROOT)): imported_packages(path) & forbidden for path in (ROOT / package).rglob("*.py")
-    }
+    wrong = {path: forbidden_packages(package, source) for path, source in _modules(package)}
     assert {path: names for path, names in wrong.items() if names} == {}
+    assert {path: found for path, source in _modules(package) if (found := relative_imports(source))} == {}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_no_rooms_of_a_package_import_each_other_in_a_circle(package: str) -> None:
+    rooms = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").is_file()}
+    sources = {path.partition("/")[2]: source for path, source in _modules(package)}
+    assert circle(room_arrows(package, sources, rooms)) == []
+
+
+def test_the_report_imports_nothing_else_of_evaluation() -> None:
+    for path, source in _modules("evaluation/report"):
+        outside = [
+            name
+            for name in imported_modules(source)
+            if name.partition(".")[0] == "evaluation" and not name.startswith("evaluation.report")
+        ]
+        assert outside == [], path
+
+
+@pytest.mark.parametrize("package", [*LAYERS, "ds_configs", "tests", "bench"])
+def test_a_folder_holds_no_more_modules_than_a_reader_takes_in(package: str) -> None:
+    files: dict[str, int] = {}
+    for path, _ in _modules(package):
+        folder, _, name = path.rpartition("/")
+        files[folder] = files.get(folder, 0) + (name != "__init__.py")
+    assert crowded(files) == {}
 
 
 @pytest.mark.parametrize("package", [*LAYERS, "ds_configs", "tests", "bench"])
@@ -34,13 +135,82 @@ def test_package_docstring_says_what_it_is(package: str) -> None:
     assert ast.get_docstring(tree)
 
 
-def test_only_distributed_names_a_back_end() -> None:
-    words = ("nccl", '"gloo"', 'environ["RANK"]')
-    allowed = {"launch/distributed.py", "launch/stage.py", "training/tuning/engine.py"}
-    users = {
-        str(path.relative_to(ROOT))
-        for package in LAYERS
-        for path in (ROOT / package).rglob("*.py")
-        if any(word in path.read_text(encoding="utf-8") for word in words)
+def test_only_two_files_of_launch_know_of_ranks_and_back_ends() -> None:
+    users = {path: words for package in LAYERS for path, source in _modules(package) if (words := rank_words(source))}
+    assert {path: words for path, words in users.items() if path not in KNOW_RANKS} == {}
+
+
+def test_ranks_are_read_without_a_heavy_import() -> None:
+    modules = imported_modules((ROOT / "launch" / "ranks.py").read_text(encoding="utf-8"))
+    assert modules == {"os"}
+
+
+# What breaks each law.
+
+
+@pytest.mark.parametrize(
+    "source", ["import training", "from training.finetune import main", "def late():\n    import bench.llm"]
+)
+def test_an_import_to_the_right_is_seen(source: str) -> None:
+    assert forbidden_packages("graph", source) != set()
+    assert forbidden_packages("graph", "from graph.model import x\nfrom pairs.tables import y") == set()
+
+
+def test_a_relative_import_is_seen() -> None:
+    assert relative_imports("from ..training import finetune") == ["from ..training import finetune"]
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from pairs.reading.text import clean",
+        "import pairs.reading.text",
+        "from pairs import reading",
+        "def late():\n    from pairs.reading import text",
+    ],
+)
+def test_rooms_that_import_each_other_are_seen(back: str) -> None:
+    sources = {"reading/rows.py": "from pairs.sifting.core import keep", "sifting/core.py": back}
+    assert circle(room_arrows("pairs", sources, {"reading", "sifting"})) == ["reading", "sifting", "reading"]
+
+
+def test_a_circle_over_three_rooms_is_seen() -> None:
+    arrows = {"card": {"samples"}, "reading": {"card"}, "samples": {"reading"}, "synthetic": {"card"}}
+    assert circle(arrows) == ["card", "samples", "reading", "card"]
+    assert circle({**arrows, "samples": set()}) == []
+
+
+def test_a_module_beside_the_rooms_is_no_room() -> None:
+    sources = {"reading/rows.py": "from pairs.config import PairConfig", "config.py": "import pairs.reading.rows"}
+    assert circle(room_arrows("pairs", sources, {"reading"})) == []
+
+
+def test_a_sixteenth_module_is_seen() -> None:
+    assert crowded({"retrieval": 15, "graph": 23}) == {}
+    assert crowded({"retrieval": 16, "graph": 24, "graph/encoders": 16}) == {
+        "retrieval": 16,
+        "graph": 24,
+        "graph/encoders": 16,
     }
-    assert users <= allowed
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'import os\nos.environ.get("RANK")',
+        'import os\nos.environ["WORLD_SIZE"]',
+        'import os\nos.environ.setdefault("LOCAL_RANK", "0")',
+        "import os\nos.getenv('RANK', '0')",
+        'import os\nos.environ.update(RANK="0")',
+        'import torch.distributed as dist\ndist.init_process_group("nccl")',
+        'import torch.distributed as dist\ndist.init_process_group(backend="cpu:gloo,cuda:nccl")',
+        "import torch.distributed as dist\ndist.init_process_group(dist.Backend.GLOO)",
+        "import os\nf\"rank {os.environ['RANK']}\"",
+    ],
+)
+def test_a_rank_read_elsewhere_is_seen(source: str) -> None:
+    assert rank_words(source) != []
+
+
+def test_a_docstring_may_speak_of_ranks_and_back_ends() -> None:
+    assert rank_words('"""On CUDA over NCCL, elsewhere over gloo."""\nrank = world.rank\nRANKS = 2\n') == []

@@ -19,7 +19,7 @@ from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
-from launch.distributed import World, backend_of
+from launch.distributed import World, backend_of, join_alone
 from launch.errors import InputError
 from training.config import LlmConfig
 
@@ -49,7 +49,7 @@ def build_accelerator(config: LlmConfig, world: World, *, hidden_size: int) -> A
     for name in LAUNCHER_SETTINGS:
         os.environ.pop(name, None)
     if world.size == 1:
-        _join_alone(world)
+        join_alone(world)
     settings = deepspeed_settings(config, world, hidden_size=hidden_size)
     plugin = DeepSpeedPlugin(hf_ds_config=settings, zero3_init_flag=settings["zero_optimization"]["stage"] == 3)
     accelerator = Accelerator(
@@ -166,11 +166,3 @@ def _quiet_libraries() -> None:
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     deepspeed.utils.logger.setLevel(logging.WARNING)
     logging.getLogger("accelerate").setLevel(logging.WARNING)
-
-
-def _join_alone(world: World) -> None:
-    """A process group of one, for a start without a launcher."""
-    os.environ.setdefault("LOCAL_RANK", "0")  # Accelerate looks for it before it takes DeepSpeed into account
-    if not dist.is_initialized():
-        store = dist.HashStore()  # type: ignore[attr-defined]  # torch does not list it in __all__
-        dist.init_process_group(backend=backend_of(world.device), store=store, rank=0, world_size=1)

@@ -1,0 +1,13 @@
+"""Which of how many ranks this process is, read from what the launcher set; light enough for the command."""
+
+import os
+
+
+def rank() -> int:
+    """This process's place among the ranks; 0 without a launcher."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """How many ranks the launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
