@@ -17,7 +17,7 @@ LeakCheck = Literal[
     "identical_histories",
 ]
 AttributeKind = Literal["categories", "brand", "features"]
-SplitRule = Literal["released", "time", "last_out", "user"]
+SplitRule = Literal["released", "time", "last_out", "last_one_out", "user"]
 BYTES_PER_INTERACTION = 1024
 """Peak bytes for each interaction that is worked on at the same time, measured (bench/pairs.py), with room."""
 
@@ -103,13 +103,15 @@ class PairConfig:
 
     splits: SplitRule | None = None
     """`released`; `time`: two global cuts; `last_out`: a user's last in each domain is test, the one before valid;
-    `user`: users are divided. Null: `released` for a released pair, else `time`."""
+    `last_one_out`: a user's last of all is test, the one before valid, whatever their domains; `user`: users are
+    divided. Null: `released` for a released pair, else `time`."""
     valid_share: float = 0.1
     """Share of the interactions between the two cuts (`time`), or of the users (`user`)."""
     test_share: float = 0.1
     """Share of the interactions after the later cut (`time`), or of the users (`user`)."""
     samples_per_user: int = 1
-    """Train samples of one user in one domain at most: his last interactions before the cut."""
+    """Train samples of one user in one domain (`last_one_out`: in both together) at most: his last interactions before
+    the cut."""
     split_seed: int = 1
     """Seed that divides the users (`user`); the recipe's own seed does not change the split."""
 

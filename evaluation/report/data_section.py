@@ -35,6 +35,7 @@ SPLIT_RULES = {
     "released": "as released: users are divided",
     "time": "two cuts in time for everybody: train up to the first, valid up to the second, test after it",
     "last_out": "a user's last interaction in each domain is test, the one before it valid",
+    "last_one_out": "a user's last interaction is test, the one before it valid, whatever their domains",
     "user": "users are divided at random",
 }
 CHECKS = {

@@ -66,8 +66,9 @@ def assign_parts(events: pl.DataFrame, plan: SplitPlan) -> pl.DataFrame:
         return events.with_columns(part=part)
     if plan.part_of_user is not None:
         return events.with_columns(part=pl.Series(plan.part_of_user[events["user"].to_numpy()], dtype=pl.Int8))
-    assert plan.rule == "last_out", plan.rule  # a user's last event in each domain is test, the one before it valid
-    from_end = pl.int_range(pl.len()).reverse().over("user", "domain")
+    assert plan.rule in ("last_out", "last_one_out"), plan.rule  # the last event is test, the one before it valid
+    whose = ["user", "domain"] if plan.rule == "last_out" else ["user"]
+    from_end = pl.int_range(pl.len()).reverse().over(whose)
     return events.with_columns(part=(TEST - from_end).clip(TRAIN, TEST).cast(pl.Int8))
 
 
@@ -85,7 +86,11 @@ def cut_samples(events: pl.DataFrame, config: PairConfig) -> dict[Split, Samples
         # After a cut in time the next purchase is asked for; elsewhere the last one.
         first_ones = config.split_rule == "time" and part != TRAIN
         targets = choose_targets(
-            seen, eligible, count=1 if part != TRAIN else config.samples_per_user, first_ones=first_ones
+            seen,
+            eligible,
+            count=1 if part != TRAIN else config.samples_per_user,
+            first_ones=first_ones,
+            each_domain=config.split_rule != "last_one_out",
         )
         begins = np.maximum(begins, ends - config.max_history)
         samples[name] = gather(seen, targets, begins=begins[targets], ends=ends[targets], first=first)
@@ -106,10 +111,14 @@ def history_windows(events: pl.DataFrame) -> tuple[Ints, Ints]:
     return begins.astype(np.int64), ends.astype(np.int64)
 
 
-def choose_targets(events: pl.DataFrame, eligible: Bools, *, count: int, first_ones: bool) -> Ints:
-    """Rows of the first, or the last, `count` eligible events of each user in each domain, in row order."""
+def choose_targets(
+    events: pl.DataFrame, eligible: Bools, *, count: int, first_ones: bool, each_domain: bool = True
+) -> Ints:
+    """Rows of the first, or the last, `count` eligible events of each user (in each domain), in row order."""
     rows = np.flatnonzero(eligible)
-    whose = events["user"].to_numpy()[rows].astype(np.int64) * 2 + events["domain"].to_numpy()[rows]
+    whose = events["user"].to_numpy()[rows].astype(np.int64)
+    if each_domain:
+        whose = whose * 2 + events["domain"].to_numpy()[rows]
     order = np.argsort(whose, kind="stable")  # the rows of one user and domain side by side, in row order
     grouped = whose[order]
     begins = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]

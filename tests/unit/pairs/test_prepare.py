@@ -29,6 +29,7 @@ FILES = {
 CONFIGS: list[dict[str, Any]] = [  # Any: whatever a configuration holds
     {"splits": "time"},
     {"splits": "last_out", "k_core": 3},
+    {"splits": "last_one_out", "k_core": 2, "samples_per_user": 2},
     {"splits": "user", "min_interactions": 4},
     {"splits": "last_out", "k_core": 4, "graph_users": "one_domain"},
     {"splits": "time", "duplicates": "last", "users": "either", "k_core": 2, "samples_per_user": 3},

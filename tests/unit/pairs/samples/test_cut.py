@@ -15,7 +15,7 @@ from pairs.publish import check_domains
 from pairs.samples.cut import SplitPlan, assign_parts, choose_cuts, choose_targets, cut_samples, plan_split
 from pairs.tables import SPLITS, Samples, Split
 
-Rule = Literal["time", "last_out", "user"]
+Rule = Literal["time", "last_out", "last_one_out", "user"]
 Row = tuple[int, int, tuple[int, ...], int, int]  # user, domain, history, target, target time
 NUM_X = 10
 
@@ -64,14 +64,14 @@ def slow_samples(events: pl.DataFrame, rule: Rule, settings_: PairConfig) -> dic
     for part, name in enumerate(SPLITS):
         rows = []
         for user in sorted({event["user"] for event in assigned}):
-            for domain in (0, 1):
+            for domains in ((0, 1),) if rule == "last_one_out" else ((0,), (1,)):
                 mine = [e for e in assigned if e["user"] == user and e["part"] <= part]
                 possible = []
                 for event in mine:
                     before = [e for e in mine if e["time"] < event["time"]]
-                    if event["part"] == part and event["domain"] == domain and len(before) >= settings_.min_history:
+                    if event["part"] == part and event["domain"] in domains and len(before) >= settings_.min_history:
                         history = tuple(e["item"] for e in before)[-settings_.max_history :]
-                        possible.append((user, domain, history, event["item"], event["time"]))
+                        possible.append((user, event["domain"], history, event["item"], event["time"]))
                 if part > 0:
                     possible = possible[:1] if rule == "time" else possible[-1:]
                 rows += possible[-settings_.samples_per_user :]
@@ -79,7 +79,7 @@ def slow_samples(events: pl.DataFrame, rule: Rule, settings_: PairConfig) -> dic
     return found
 
 
-@pytest.mark.parametrize("rule", ["time", "last_out", "user"])
+@pytest.mark.parametrize("rule", ["time", "last_out", "last_one_out", "user"])
 @settings(max_examples=60, deadline=None)
 @given(times=purchases, max_history=st.integers(1, 6), min_history=st.integers(1, 3), per_user=st.integers(1, 3))
 def test_samples_equal_the_slow_definition(
@@ -94,12 +94,38 @@ def test_samples_equal_the_slow_definition(
     assert ids.tolist() == list(range(len(ids)))
 
 
+@settings(max_examples=60, deadline=None)
+@given(times=purchases)
+def test_last_one_out_holds_out_the_last_two_events_of_a_user_whatever_their_domains(
+    times: dict[tuple[int, int], int],
+) -> None:
+    settings_, events = config("last_one_out", samples_per_user=99), frame(times)
+    samples = cut_samples(parts(events, settings_), settings_)
+    mine = {user: [row for row in events.rows() if row[0] == user] for user in events["user"].unique().to_list()}
+
+    def possible(kept: list[tuple[int, ...]]) -> list[Row]:
+        """Each event as the target of those strictly before it."""
+        found: list[Row] = []
+        for user, item, domain, time in kept:
+            history = tuple(event[1] for event in kept if event[3] < time)
+            found += [(user, domain, history, item, time)] if history else []
+        return found
+
+    def last_of(kept: list[tuple[int, ...]]) -> list[Row]:
+        return [row for row in possible(kept) if kept and (row[3], row[4]) == (kept[-1][1], kept[-1][3])]
+
+    rows = [events for _, events in sorted(mine.items())]
+    assert rows_of(samples["test"]) == [row for kept in rows for row in last_of(kept)]
+    assert rows_of(samples["valid"]) == [row for kept in rows if len(kept) > 1 for row in last_of(kept[:-1])]
+    assert rows_of(samples["train"]) == [row for kept in rows for row in possible(kept[:-2])]
+
+
 def many_events(seed: int = 0) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     return frame({(u, i): int(rng.integers(1, 400)) for u in range(40) for i in rng.permutation(20)[:12].tolist()})
 
 
-@pytest.mark.parametrize("rule", ["time", "last_out", "user"])
+@pytest.mark.parametrize("rule", ["time", "last_out", "last_one_out", "user"])
 def test_every_history_item_is_strictly_before_its_target(rule: Rule) -> None:
     for table in cut_samples(parts(many_events(), config(rule)), config(rule)).values():
         assert table.history_time is not None
@@ -120,7 +146,7 @@ def test_time_cuts_separate_the_splits() -> None:
     assert times["valid"].max() <= second < times["test"].min()
 
 
-@pytest.mark.parametrize("rule", ["time", "last_out"])
+@pytest.mark.parametrize("rule", ["time", "last_out", "last_one_out"])
 def test_what_is_held_out_is_in_no_earlier_history(rule: Rule) -> None:
     settings_ = config(rule, samples_per_user=9)
     samples = cut_samples(parts(many_events(), settings_), settings_)
@@ -165,7 +191,7 @@ def test_split_without_a_domain_is_refused() -> None:
         check_domains(found, ("Art", "Books"), released=True)
 
 
-@pytest.mark.parametrize("rule", ["time", "last_out", "user"])
+@pytest.mark.parametrize("rule", ["time", "last_out", "last_one_out", "user"])
 @settings(max_examples=40, deadline=None)
 @given(times=purchases, cuts=st.sets(st.integers(0, 10), max_size=4), per_user=st.integers(1, 3))
 def test_samples_of_bands_of_users_are_those_of_all_users(
