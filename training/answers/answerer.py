@@ -18,6 +18,7 @@ from training.answers.choices import Choices, FreeText, TitlesOnly
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 from training.base_model import load_tokenizer_folder, load_tuned_model
 from training.config import GenerationConfig
+from training.precision import resolve_precision
 from training.prompts.pieces import answer_tokens
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def load_answerer(
     if not folder.is_dir():
         raise InputError(f"{folder}: no tuned model; run `kinrec finetune` first")
     tokenizer = load_tokenizer_folder(folder)
-    precision = _precision(config, device)
+    precision = resolve_precision(config.precision, device)
     model = load_tuned_model(folder, precision=precision).to(device)  # type: ignore[arg-type]  # its stub wants a module
     answers = answer_tokens(tokenizer, pair.items.titles)
     limit = config.max_new_tokens or longest_answer(answers, margin=config.token_margin)
@@ -117,11 +118,3 @@ def longest_answer(answers: Sequence[Sequence[int]], *, margin: int) -> int:
     """The 99th percentile of the answers' lengths, end token included, plus `margin`."""
     lengths = np.array([len(answer) for answer in answers])
     return int(np.quantile(lengths, TITLE_PERCENTILE, method="higher")) + margin
-
-
-def _precision(config: GenerationConfig, device: torch.device) -> str:
-    if config.precision != "auto":
-        return config.precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if torch.cpu.get_capabilities().get("avx512_bf16", False) else "fp32"

@@ -75,6 +75,7 @@ def check_ranks(accelerator: Accelerator, world: World) -> None:
 
 def deepspeed_settings(config: LlmConfig, world: World, *, hidden_size: int) -> dict[str, Any]:  # Any: JSON
     """The DeepSpeed file of `config` with every "auto" filled in."""
+    assert config.precision != "auto", "resolve it first: see training.precision"
     path = find_deepspeed_file(config.deepspeed)
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
