@@ -6,6 +6,8 @@ Stages are named by strings, so that the command knows all of them and imports n
 from dataclasses import dataclass
 from typing import Literal
 
+from launch.systems import JUDGED
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -25,11 +27,6 @@ class Stage:
     resumes: tuple[str, ...] = ()
     """Folders of state that only a resumed start reads; not part of what it wrote."""
 
-
-JUDGED = (
-    "popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion", "paper_refined", "kinrec",
-)  # fmt: skip
-"""Systems whose lists the evaluate stage makes; `graph` and `llm` come from their own stages."""
 
 STAGES: tuple[Stage, ...] = (
     Stage("prepare", "pairs.prepare", "pair", "pairs.config:PairConfig", "python", (), ("pair/**/*",)),

@@ -7,12 +7,9 @@ from launch.artifacts import read_json
 from launch.errors import InputError
 from launch.manifests import read_manifest, started_path, why_altered
 from launch.stages import STAGES, stage_named
+from launch.systems import SYSTEMS
 
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
-ORDER = (
-    "popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion",
-    "graph", "llm", "paper_refined", "kinrec",
-)  # fmt: skip
 
 
 def render_status(run_dir: Path) -> str:
@@ -56,8 +53,8 @@ def _state(run_dir: Path, manifest: dict[str, Any], current: dict[str, str]) -> 
 
 def _table(metrics: dict[str, Any], split: str) -> str:
     found = metrics["splits"][split]
-    names = [name for name in ORDER if name in found["systems"]]
-    names += [name for name in found["systems"] if name not in ORDER]
+    names = [name for name in SYSTEMS if name in found["systems"]]
+    names += [name for name in found["systems"] if name not in SYSTEMS]
     rows = [["", *COLUMNS, "hr@10 95 %"]]
     for name in names:
         overall = found["systems"][name]["all"]

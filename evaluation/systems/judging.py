@@ -14,13 +14,8 @@ from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import fuse, refine_as_paper
 from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
 from evaluation.systems.sources import Sources
+from launch.systems import SYSTEMS
 from pairs.tables import Items, Samples
-
-SYSTEMS = (
-    *("popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion"),
-    *("graph", "llm", "paper_refined", "kinrec"),
-)
-"""Every system's name in the report's order (DESIGN)."""
 
 
 @dataclass
@@ -87,6 +82,7 @@ def _all_scores(
 
 
 def _in_order(ranks: Mapping[str, Ranks]) -> dict[str, Ranks]:
+    assert set(ranks) <= set(SYSTEMS), set(ranks) - set(SYSTEMS)
     return {name: ranks[name] for name in SYSTEMS if name in ranks}
 
 

@@ -1,7 +1,7 @@
 """The two fusions of a report, both chosen on valid: `baseline_fusion`, and `kinrec`, the final ranking."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from evaluation.config import EvaluationConfig
@@ -22,13 +22,10 @@ BASELINE_SETS = (
     ("item_cosine", "text"),
     ("ridge", "item_cosine"),
     ("ridge", "markov"),
-    ("ridge",),
-    ("item_cosine",),
-    ("text",),
-    ("markov",),
-    ("popularity",),
 )
-"""Baselines that are added with equal weights, METHOD 7's set first."""
+"""Baselines that are added with equal weights, the method's set first."""
+ALONE = ("ridge", "item_cosine", "text", "markov", "popularity")
+"""The order in which single baselines are tried, behind all sets; one that is not named here comes last."""
 KINREC_SOURCES = ("baseline_fusion", "graph", "llm")
 KINREC_WEIGHTS = (
     *((1, 1, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)),
@@ -100,10 +97,10 @@ def choose_mixture(
     ingredients = make_ingredients(scorers, lists, valid, items, filter_history=config.filter_history)
     metric = config.selection_metric
 
-    baseline_sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in BASELINE_SETS]
-    ranks = fused_ranks(valid, items, ingredients.baseline_parts, baseline_sets)
-    singles = [found_N for weights, found_N in zip(baseline_sets, ranks, strict=True) if len(weights) == 1]
-    baseline = simplest_of(baseline_sets, ranks, valid.user, metric, singles)
+    sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(scorers)]
+    ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets)
+    singles = [found_N for weights, found_N in zip(sets, ranks, strict=True) if len(weights) == 1]
+    baseline = simplest_of(sets, ranks, valid.user, metric, singles)
 
     def kinrec_parts(batch: Batch) -> dict[str, Floats]:
         return ingredients.kinrec_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
@@ -117,6 +114,12 @@ def choose_mixture(
     ]
     kinrec = simplest_of(candidates, kinrec_ranks, valid.user, metric, floors)
     return Mixture(baseline.candidate, kinrec.candidate), {"baseline_fusion": baseline, "kinrec": kinrec}
+
+
+def baseline_sets(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """The sets of baselines to try: those of `BASELINE_SETS`, then every baseline alone."""
+    alone = sorted(names, key=lambda name: ALONE.index(name) if name in ALONE else len(ALONE))
+    return [*BASELINE_SETS, *((name,) for name in alone)]
 
 
 def kinrec_candidates(systems: list[str]) -> list[Weights]:

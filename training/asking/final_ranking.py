@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.matrices import Floats, transition_matrix, user_item_matrix
+from evaluation.matrices import Floats
 from evaluation.metrics.ranks import batches
 from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Scorer, Text, text_vectors
+from evaluation.systems.baseline_table import BASELINE_TABLE, Material
+from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import Weights, fuse
 from evaluation.systems.mixture import Mixture, make_ingredients
-from evaluation.systems.ridge import Ridge, sample_users
 from pairs.tables import Items, Samples
 
 Parameters = Mapping[str, Mapping[str, float]]
@@ -31,23 +31,12 @@ def fit_scorers(
     names: Weights, parameters: Parameters, *, train: Samples, items: Items, ridge_max_users: int, seed: int
 ) -> dict[str, Scorer]:
     """The baselines that have a weight in `names`, with the parameters that were chosen for them on valid."""
-    bought_UI = user_item_matrix(train, items.num_items)
-
-    def fit(name: str) -> Scorer:
-        chosen = parameters.get(name, {})
-        if name == "popularity":
-            return Popularity(items)
-        if name == "item_cosine":
-            return ItemCosine(bought_UI, items, **chosen)
-        if name == "ridge":
-            return Ridge(sample_users(bought_UI, ridge_max_users, seed), items, **chosen)
-        if name == "text":
-            return Text(text_vectors(items.titles, items.attributes), items, **chosen)
-        assert name == "markov", name
-        transitions = transition_matrix(train, items.domain, within_domain=bool(chosen["within_domain"]))
-        return Markov(transitions, items, decay=chosen["decay"])
-
-    return {name: fit(name) for name, weight in names.items() if weight > 0}
+    material = Material(train, items, ridge_max_users, seed)
+    return {
+        name: BASELINE_TABLE[name].fit(material, **parameters.get(name, {}))
+        for name, weight in names.items()
+        if weight > 0
+    }
 
 
 def rank_finally(

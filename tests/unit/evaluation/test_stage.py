@@ -18,7 +18,7 @@ from pairs.tables import load_pair, load_samples
 from tests.evaluation_runs import write_run, write_system
 
 CONFIG = EvaluationConfig(bootstrap_resamples=100, list_depth=20)
-BASELINES = {"popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion"}
+MADE_HERE = {"popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_metrics_json_has_the_layout_that_others_read(metrics: dict[str, Any]) -
     for split in ("valid", "test"):
         found = metrics["splits"][split]
         assert found["num_samples"] == 50
-        assert set(found["systems"]) == BASELINES | {"graph", "llm", "paper_refined", "kinrec"}
+        assert set(found["systems"]) == MADE_HERE | {"graph", "llm", "paper_refined", "kinrec"}
         for of in found["systems"].values():
             assert {"all", "X", "Y"} <= set(of)
             assert set(of["all"]) == {*METRICS, "ci95"}
@@ -115,7 +115,7 @@ def test_stages_that_have_not_run_are_left_out(tmp_path: Path, caplog: pytest.Lo
     write_run(tmp_path, systems=())
     with caplog.at_level("INFO"):
         found = evaluate(CONFIG, run_dir=tmp_path, seed=1)
-    assert set(found["splits"]["test"]["systems"]) == BASELINES | {"kinrec"}
+    assert set(found["splits"]["test"]["systems"]) == MADE_HERE | {"kinrec"}
     assert "no lists of graph" in caplog.text
     assert found["chosen"]["kinrec"]["weights"] == {"baseline_fusion": 1.0}
     systems = found["splits"]["test"]["systems"]
