@@ -76,7 +76,7 @@ class Trainer:
 
     def fit(self, train: Samples, valid: Samples) -> Progress:
         """Train until valid stops getting better or the epochs are over; leave the best epoch's weights loaded."""
-        found = load_checkpoint(self.folder)
+        found = load_checkpoint(self.folder, self.world)
         if found is not None:
             self._restore(found[1])
         # Every rank starts from rank 0's weights: DistributedDataParallel broadcasts them.

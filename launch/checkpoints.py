@@ -1,4 +1,8 @@
-"""Checkpoints of our own training loops: atomic, loaded without pickled code, the latest ones kept."""
+"""Checkpoints of our own training loops: whole or passed over, loaded without pickled code, the latest two kept.
+
+Beside `step-N.pt` lies its seal, `step-N.json`, written last: where it is absent or says otherwise, the checkpoint is
+torn or damaged, and the one before it is taken. No key is needed: `weights_only` loading runs no code, whoever wrote.
+"""
 
 import logging
 import re
@@ -7,7 +11,9 @@ from typing import Any
 
 import torch
 
-from launch.artifacts import atomic_file
+from launch.artifacts import atomic_file, write_json
+from launch.distributed import World
+from launch.seals import digest_files, first_difference, read_seal, seal_files
 
 log = logging.getLogger(__name__)
 NAME = re.compile(r"step-(\d+)\.pt")
@@ -19,22 +25,27 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
     Call on rank 0 only, with the state of all ranks in it.
     """
     path = folder / f"step-{step:09d}.pt"
+    _seal_of(path).unlink(missing_ok=True)
     with atomic_file(path) as partial:
         torch.save(state, partial)
-    for old in list_checkpoints(folder)[:-keep]:
+    write_json(_seal_of(path), seal_files(folder, [path.name], key=None))
+    there = list_checkpoints(folder)
+    # Later ones were passed over as damaged, or training would have gone on from them.
+    for old in [*there[: there.index(path) + 1][:-keep], *there[there.index(path) + 1 :]]:
         old.unlink()
+        _seal_of(old).unlink(missing_ok=True)
     return path
 
 
-def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
-    """The latest (step, state), on the CPU, or None where there is none."""
-    paths = list_checkpoints(folder)
-    if not paths:
+def load_checkpoint(folder: Path, world: World) -> tuple[int, dict[str, Any]] | None:
+    """The latest whole (step, state), on the CPU, or None where there is none. Call on all ranks."""
+    path: Path | None = world.broadcast_object(_latest_whole(folder) if world.is_main else None)
+    if path is None:
         return None
-    match = NAME.fullmatch(paths[-1].name)
+    match = NAME.fullmatch(path.name)
     assert match is not None
-    state = torch.load(paths[-1], map_location="cpu", weights_only=True)
-    log.info("resuming from %s", paths[-1])
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    log.info("resuming from %s", path)
     return int(match.group(1)), state
 
 
@@ -43,6 +54,29 @@ def list_checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+
+
+def _latest_whole(folder: Path) -> Path | None:
+    paths = list_checkpoints(folder)
+    for path in reversed(paths):
+        why = _why_damaged(path)
+        if why is None:
+            return path
+        then = "training starts from the beginning" if path == paths[0] else "going back to the one before it"
+        log.warning("%s: damaged (%s); %s", path, why, then)
+    return None
+
+
+def _why_damaged(path: Path) -> str | None:
+    try:
+        sealed = read_seal(_seal_of(path), key=None)
+    except ValueError as error:
+        return str(error)
+    return first_difference(sealed, digest_files(path.parent, [path.name]))
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
