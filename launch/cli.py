@@ -8,10 +8,11 @@ kinrec status runs/demo
 import argparse
 import importlib.util
 import logging
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from launch.errors import InputError, one_line
 from launch.stage import USER_ERROR_STATUS, configure_logging
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; the exit status is 2 for a user's mistake, 1 for a fault of ours."""
     words = list(sys.argv[1:] if argv is None else argv)
     configure_logging()
+    end_on_signal()
     try:
         sys.exit(dispatch(words))
     except KeyboardInterrupt:
@@ -106,9 +108,24 @@ def status(words: list[str]) -> int:
 
 def start_module(module: str, words: list[str]) -> int:
     """Run a module of a heavier package as a process of its own; its exit status."""
+    from launch import starter
+
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         raise InputError(f"{module} is not installed; install the whole of KinRec")
-    return subprocess.run([sys.executable, "-m", module, *words], check=False).returncode
+    return starter.start_module(module, words)
+
+
+def end_on_signal() -> None:
+    """SIGTERM and SIGHUP end the command as Ctrl-C does: what it has started ends first, then it, with 128 + number."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        sys.stderr.write(f"kinrec: ended by {signal.Signals(number).name}; the same command resumes\n")
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores the second: so do we
+            signal.signal(number, end)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Run the stages of a recipe in order, skipping what still holds, stopping at the first that fails."""
 
-import fcntl
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +9,10 @@ from pathlib import Path
 from launch.artifacts import write_text
 from launch.config import Recipe, default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError
+from launch.lock import NAME, hold_lock
 from launch.manifests import make_intent, read_manifest, why_stale
 from launch.stages import STAGES, Stage
-from launch.starter import start_stage
+from launch.starter import TEMPORARY, remove_temporary, start_stage
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +54,9 @@ def claim_run(recipe: Recipe, run_dir: Path) -> Iterator[Path]:
             raise InputError(
                 f"{run_dir}: this folder belongs to the recipe {owner!r}, not {recipe.name!r}; choose another --run_dir"
             )
-    elif run_dir.is_dir() and any(path.name != "lock" for path in run_dir.iterdir()):
+    elif run_dir.is_dir() and any(path.name not in {NAME, TEMPORARY} for path in run_dir.iterdir()):
         raise InputError(f"{run_dir}: not empty and not the folder of a run; choose another --run_dir")
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with (run_dir / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{run_dir}: another kinrec is at work in this folder; wait for it") from error
-        os.set_inheritable(lock.fileno(), False)
+    with hold_lock(run_dir):
+        remove_temporary(run_dir)
         write_text(kept, yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True))
         yield kept

@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from launch.artifacts import write_text
 from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
+from launch.lock import hold_lock
 from launch.manifests import begin, finish, make_intent, read_manifest, why_altered
-from launch.orphans import die_with_parent
+from launch.orphans import COMMAND, die_with_parent
 from launch.ranks import rank, world_size
 from launch.stages import Stage, stage_named
 
@@ -66,22 +67,25 @@ def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
     """Check what the stage reads, clear or keep what an earlier start left, write the manifest at the end."""
     started = time.monotonic()
     intent = make_intent(job.run_dir, job.stage, config=job.config, seed=job.seed)
-    problem: str | None = None
-    if world is None or world.is_main:
-        problem = _why_unreadable(job)
-        if problem is None and begin(job.run_dir, job.stage, intent):
-            log.info("resuming %s", job.stage.name)
-    if world is not None:
-        problem = world.broadcast_object(problem)
-    if problem is not None:
-        raise InputError(problem)
-    yield
-    if world is not None:
-        world.barrier()
-    if world is None or world.is_main:
-        facts = {"seconds": round(time.monotonic() - started, 3), "world_size": 1 if world is None else world.size}
-        finish(job.run_dir, job.stage, intent, external=job.external, facts=facts)
-        log.info("%s finished in %.1f s", job.stage.name, facts["seconds"])
+    with ExitStack() as held:
+        problem: str | None = None
+        if world is None or world.is_main:
+            problem = _why_unreadable(job)
+            if problem is None:
+                problem = _why_taken(job.run_dir, held)
+            if problem is None and begin(job.run_dir, job.stage, intent):
+                log.info("resuming %s", job.stage.name)
+        if world is not None:
+            problem = world.broadcast_object(problem)
+        if problem is not None:
+            raise InputError(problem)
+        yield
+        if world is not None:
+            world.barrier()
+        if world is None or world.is_main:
+            facts = {"seconds": round(time.monotonic() - started, 3), "world_size": 1 if world is None else world.size}
+            finish(job.run_dir, job.stage, intent, external=job.external, facts=facts)
+            log.info("%s finished in %.1f s", job.stage.name, facts["seconds"])
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:
@@ -90,7 +94,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> None:
         configure_logging()
-        if ERROR_FILE in os.environ:  # started by the command, not by hand or in a test
+        if "TORCHELASTIC_RUN_ID" in os.environ and COMMAND not in os.environ:  # a launcher that a user started
             die_with_parent()
         try:
             main(argv)
@@ -129,6 +133,15 @@ def configure_logging() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # torch 2.13 deprecates collectives that DeepSpeed still calls: thousands of equal lines.
     warnings.filterwarnings("ignore", message=".*torch.distributed.*deprecated.*", category=FutureWarning)
+
+
+def _why_taken(run_dir: Path, held: ExitStack) -> str | None:
+    """Hold the run's lock until `held` ends, or say who holds it; a problem that all ranks have to hear of."""
+    try:
+        held.enter_context(hold_lock(run_dir))
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _why_unreadable(job: Job[Any]) -> str | None:

@@ -1,29 +1,37 @@
-"""Start one stage as a process: python, torchrun or accelerate launch, its output shown and kept.
+"""Start one stage as a process: python, torchrun or accelerate launch, its output in `logs/STAGE.log`.
 
-The stage's output goes to `logs/STAGE.log` whole. On the terminal it stops at the stage's own error line, before the
-launchers add their reports about it.
+All that is started begins with `launch.begin`, which ties it to this command before anything else is imported.
 """
 
 import logging
 import os
+import shutil
 import signal
+import site
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from launch.config import LaunchConfig
 from launch.errors import InputError
-from launch.orphans import die_with_parent
+from launch.lock import LOCK
+from launch.lock import NAME as LOCK_NAME
+from launch.orphans import COMMAND, PARENT, own_identity
 from launch.progress import TERMINAL
+from launch.relay import relay
 from launch.stage import ERROR_FILE
 from launch.stages import Stage
 
 log = logging.getLogger(__name__)
-DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
-ERROR_MARK = b"kinrec: error: "
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that our packages lie in: site-packages, or a checkout."""
+DS_CONFIGS = ROOT / "ds_configs"
+BEGIN = "launch.begin"
+TEMPORARY = ".tmp"
+"""Temporary files of all processes of a run, below its folder."""
 
 
 class StageError(Exception):
@@ -60,14 +68,40 @@ def stage_command(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchCo
     given = resources(launch)
     arguments = ["--config", str(recipe), "--run_dir", str(run_dir)]
     if stage.starter == "python":
-        return [sys.executable, "-m", stage.module, *arguments]
+        return begin(stage.module, arguments)
     count = str(given.processes)
+    ranks = ["-m", BEGIN, stage.module, *arguments]
     if stage.starter == "torchrun":
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", count]
-        return [*torchrun, "-m", stage.module, *arguments]
+        return begin("torch.distributed.run", ["--standalone", "--nproc-per-node", count, *ranks])
     file = accelerate_file(launch, gpus=given.gpus)
-    accelerate = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", str(file)]
-    return [*accelerate, "--num_processes", count, "-m", stage.module, *arguments]
+    accelerate = ["launch", "--config_file", str(file), "--num_processes", count]
+    return begin("accelerate.commands.accelerate_cli", [*accelerate, *ranks])
+
+
+def begin(module: str, words: Sequence[str]) -> list[str]:
+    """The command that runs `module` as a process of this one; it needs `tied_environment`."""
+    return [sys.executable, "-P", "-m", BEGIN, module, *words]  # -P: folders where the user stands shadow nothing
+
+
+def tied_environment() -> dict[str, str]:
+    """An environment whose processes run this very code, wherever the user stands, and end when this one ends."""
+    me = str(own_identity())
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    known = {*given, *site.getsitepackages(), site.getusersitepackages()}
+    path = [] if str(ROOT) in known else [str(ROOT)]  # a checkout that is not installed
+    return {
+        **os.environ,
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join([*path, *filter(None, given)]),
+        COMMAND: me,
+        PARENT: me,
+    }
+
+
+def start_module(module: str, words: Sequence[str]) -> int:
+    """Run a module that belongs to no run as a process of this one; its exit status."""
+    environment = {key: value for key, value in tied_environment().items() if key not in {LOCK, ERROR_FILE}}
+    return subprocess.run(begin(module, words), env=environment, check=False).returncode
 
 
 def accelerate_file(launch: LaunchConfig, *, gpus: int) -> Path:
@@ -84,74 +118,51 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
     command = stage_command(stage, recipe=recipe, run_dir=run_dir, launch=launch)
     log_path = run_dir / "logs" / f"{stage.name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="kinrec-") as folder:
-        error_file = Path(folder) / "error"
+    with temporary_folder(run_dir) as folder:
+        error_file = folder / "error"
         environment = {
-            **os.environ,
+            **tied_environment(),
             "OMP_NUM_THREADS": str(resources(launch).threads),
             "PYTHONUNBUFFERED": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             **({} if count_gpus() else {"DS_ACCELERATOR": "cpu"}),  # DeepSpeed need not guess, nor say so
+            "TMPDIR": str(folder),
+            LOCK: str(run_dir.resolve() / LOCK_NAME),
             ERROR_FILE: str(error_file),
             TERMINAL: "1" if sys.stderr.isatty() else "0",
         }
         with log_path.open("ab") as kept:
             kept.write(f"\n$ {' '.join(command)}\n".encode())
             kept.flush()
-            status = _relay(command, environment, kept)
+            status, shown = relay(command, environment, kept, command=own_identity())
         if status == 0:
             return
         if error_file.is_file():
             raise InputError(error_file.read_text(encoding="utf-8"))
+        if shown is not None:  # the disk is full: the line had no other way
+            raise InputError(shown)
     if status < 0:
         raise StageError(f"{stage.name} was ended by {signal.Signals(-status).name}; see {log_path}")
     raise StageError(f"{stage.name} failed with status {status}; its traceback is above and in {log_path}")
 
 
-def _relay(command: list[str], environment: dict[str, str], kept: BinaryIO) -> int:
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=die_with_parent,
-    )
-    assert process.stdout is not None
-    shown = True
-    tail = b""
+@contextmanager
+def temporary_folder(run_dir: Path) -> Iterator[Path]:
+    """An empty folder for a stage's temporary files, gone afterwards; what a killed one left goes first."""
+    folder = run_dir.resolve() / TEMPORARY
+    remove_temporary(run_dir)
+    folder.mkdir(mode=0o700)
     try:
-        while chunk := os.read(process.stdout.fileno(), 1 << 16):
-            kept.write(chunk)
-            kept.flush()
-            if shown:
-                tail += chunk
-                shown, tail = _show(tail)
-        return process.wait()
-    except BaseException:  # Ctrl-C, or the log's disk is full: take the ranks along
-        _end_group(process)
-        raise
+        yield folder
+    finally:
+        remove_temporary(run_dir)
 
 
-def _show(text: bytes) -> tuple[bool, bytes]:
-    """Write `text` to stderr as far as lines are whole (or redrawn bars); stop for good at an error line."""
-    mark = text.find(ERROR_MARK)
-    whole = text if mark < 0 else text[:mark]
-    end = max(whole.rfind(b"\n"), whole.rfind(b"\r")) + 1
-    sys.stderr.buffer.write(whole[:end])
-    sys.stderr.buffer.flush()
-    return mark < 0, b"" if mark >= 0 else whole[end:]
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(timeout=10)
-            return
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def remove_temporary(run_dir: Path) -> None:
+    """Remove the temporary files of a run; call it only while holding the run's lock."""
+    folder = run_dir / TEMPORARY
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -74,20 +74,21 @@ def _without_times(value: Any) -> Any:
 
 def _wait_until_nobody_writes(run_dir: Path, deadline: float) -> None:
     """The ranks end with their parent; give the kernel the moment it needs."""
-    while _at_work(run_dir):
+    while processes_of(run_dir):
         assert time.monotonic() < deadline, "ranks outlived the command that started them"
         time.sleep(0.05)
 
 
-def _at_work(run_dir: Path) -> list[int]:
+def processes_of(run_dir: Path) -> list[int]:
+    """Process ids of all that belong to a run, by their words or their environment."""
+    mark = str(run_dir).encode()
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                command = (entry / "cmdline").read_bytes()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                known = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()  # a zombie has none
             except OSError:
                 continue
-            if str(run_dir).encode() in command and state != "Z":
+            if mark in known:
                 found.append(int(entry.name))
     return found

@@ -1,0 +1,155 @@
+"""The lock of a run folder: one at work at a time, its processes included; nothing outside is ever touched."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launch import lock
+from launch.errors import InputError
+from launch.lock import hold_lock, read_holder, share_lock
+from launch.orphans import Identity, boot_id, is_alive, own_identity, parse_identity
+
+
+def dead_process() -> Identity:
+    """A process of this machine that has ended."""
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    return Identity(int(ended.stdout), "1", boot_id())
+
+
+def write_record(path: Path, process: Identity) -> None:
+    record = {"process": str(process), "host": "node7", "since": "2026-01-02 03:04:05", "command": "kinrec run demo"}
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def test_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
+    with hold_lock(tmp_path):
+        with pytest.raises(InputError, match=rf"another kinrec \(pid {os.getpid()} on \S+ since 20[\d: -]+\)") as taken:
+            hold_lock(tmp_path).__enter__()
+        assert str(tmp_path) in str(taken.value)
+    with hold_lock(tmp_path):
+        pass  # free again
+
+
+def test_holder_on_another_machine_is_believed(tmp_path: Path) -> None:
+    with hold_lock(tmp_path):
+        write_record(tmp_path / "lock", Identity(1, "1", "another-boot"))
+        with pytest.raises(InputError, match="pid 1 on node7 since 2026-01-02 03:04:05"):
+            hold_lock(tmp_path).__enter__()
+
+
+def test_a_living_process_of_a_dead_command_keeps_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.2)
+    with hold_lock(tmp_path):
+        orphan = os.open(tmp_path / "lock", os.O_RDWR)
+        fcntl.flock(orphan, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as a rank does
+    write_record(tmp_path / "lock", dead_process())
+    with pytest.raises(InputError, match=r"processes of a kinrec that has ended .* are still at work"):
+        hold_lock(tmp_path).__enter__()
+    os.close(orphan)
+    with hold_lock(tmp_path):
+        pass
+
+
+def test_shared_lock_outlasts_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_shared", set())
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.2)
+    program = (
+        "import sys; from pathlib import Path; from launch.lock import share_lock; from launch.orphans import *;"
+        "print(share_lock(Path(sys.argv[1]), parse_identity(sys.argv[2])), flush=True); sys.stdin.read()"
+    )
+    with hold_lock(tmp_path):
+        words = [sys.executable, "-c", program, str(tmp_path / "lock"), str(own_identity())]
+        rank = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert rank.stdout is not None
+        assert rank.stdout.readline() == "True\n"
+    with pytest.raises(InputError, match="at work"):
+        hold_lock(tmp_path).__enter__()
+    rank.communicate()
+    with hold_lock(tmp_path):
+        pass
+
+
+def test_nobody_shares_the_lock_of_a_dead_command(tmp_path: Path) -> None:
+    with hold_lock(tmp_path):
+        assert not share_lock(tmp_path / "lock", dead_process())
+
+
+def test_holding_what_is_shared_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_shared", set())
+    with hold_lock(tmp_path):
+        written = (tmp_path / "lock").read_text()
+        assert share_lock(tmp_path / "lock", own_identity())
+        with hold_lock(tmp_path):  # a stage whose process shares the command's lock
+            assert (tmp_path / "lock").read_text() == written
+
+
+def test_lock_file_says_who(tmp_path: Path) -> None:
+    with hold_lock(tmp_path):
+        holder = read_holder(tmp_path)
+    assert holder is not None
+    assert holder.process == own_identity()
+    assert set(json.loads((tmp_path / "lock").read_text())) == {"process", "host", "since", "command"}
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "dangling", "fifo", "folder"])
+def test_a_lock_that_is_no_plain_file_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:
+    outside = tmp_path / "precious.txt"
+    outside.write_text("a user's words", encoding="utf-8")
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    path = run_dir / "lock"
+    match kind:
+        case "symbolic":
+            path.symlink_to(outside)
+        case "hard":
+            path.hardlink_to(outside)
+        case "dangling":
+            path.symlink_to(tmp_path / "new.txt")
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+    with pytest.raises(InputError, match=str(path)):
+        hold_lock(run_dir).__enter__()
+    assert outside.read_text() == "a user's words"
+    assert not (tmp_path / "new.txt").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"process": 1}', '{"process": "x:y"}', "\0" * 50])
+def test_a_torn_record_names_nobody(tmp_path: Path, content: str) -> None:
+    (tmp_path / "lock").write_text(content, encoding="utf-8")
+    assert read_holder(tmp_path) is None
+    with hold_lock(tmp_path):
+        (tmp_path / "lock").write_text(content, encoding="utf-8")
+        with pytest.raises(InputError, match="another kinrec is at work in this folder; wait for it"):
+            hold_lock(tmp_path).__enter__()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, kind: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(InputError, match="No locks available"):
+        hold_lock(tmp_path).__enter__()
+
+
+def test_identity_is_a_process_for_ever() -> None:
+    me = own_identity()
+    assert parse_identity(str(me)) == me
+    assert is_alive(me)
+    assert not is_alive(me._replace(start="1"))  # the same number, used again
+    assert not is_alive(me._replace(boot="another"))
+    waiting = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    state = Path(f"/proc/{waiting.pid}/stat").read_text().rpartition(")")[2].split()
+    child = Identity(waiting.pid, state[19], boot_id())
+    assert is_alive(child)
+    waiting.kill()
+    os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(child)  # ended, not yet collected
+    waiting.communicate()
