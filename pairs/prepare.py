@@ -9,9 +9,10 @@ from pathlib import Path
 from launch.artifacts import PARTIAL
 from launch.stage import entry_point, open_stage, parse_job
 from pairs.config import PairConfig
+from pairs.finding.find_files import find_files
 from pairs.publish import publish_pair
-from pairs.reading.raw_files import existing_folder, find_files
-from pairs.reading.released import read_released
+from pairs.reading.raw_files import existing_folder
+from pairs.released.read import read_released
 from pairs.samples.spool import open_spools
 from pairs.sifting.sift import Sifted, sift_pair
 from pairs.synthetic.exact_files import synthetic_files, write_synthetic

@@ -11,8 +11,8 @@ import pytest
 from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.config import PairConfig
+from pairs.finding.find_files import find_files
 from pairs.prepare import prepare
-from pairs.reading.raw_files import find_files
 from pairs.sifting import sorted_runs
 from pairs.sifting.read_pair import read_pair
 from pairs.sifting.sift import keep_interactions

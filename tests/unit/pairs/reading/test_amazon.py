@@ -13,8 +13,8 @@ import zstandard
 
 from launch.errors import InputError
 from pairs.config import PairConfig
+from pairs.finding.find_files import find_files
 from pairs.reading import amazon
-from pairs.reading.raw_files import find_files
 from pairs.sifting.read_pair import RawPair, read_pair
 from pairs.sifting.sift import keep_interactions
 from tests.raw_pairs import events_of

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from launch.errors import InputError
 from pairs.reading.bad_rows import Ledger
-from pairs.reading.released import read_released
+from pairs.released.read import read_released
 from tests.raw_lines import LITERAL, META, OWN, RATINGS, REVIEW, read_metadata, read_own, read_reviews, write
 
 

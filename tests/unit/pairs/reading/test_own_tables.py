@@ -12,9 +12,9 @@ import zstandard
 
 from launch.errors import InputError
 from pairs.config import ColumnsConfig, PairConfig
+from pairs.finding.find_files import find_files
 from pairs.reading import own_tables
 from pairs.reading.bad_rows import Ledger
-from pairs.reading.raw_files import find_files
 from pairs.sifting.read_pair import read_pair
 from tests.raw_pairs import events_of
 

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from launch.errors import InputError
-from pairs.reading.released import read_released
+from pairs.released.read import read_released
 
 ITEMS = "idBefore,item_title,idAfter,item_attribute\n"
 TRAIN = "0\t7\t1|5|5\t3|6|6\t2|7|7\t\n0\t7\t1|5|5\t3|6|6\t4|7|7\t\n"
