@@ -11,10 +11,11 @@ from pairs.reading.amazon import read_json_events, read_json_items
 from pairs.reading.bad_rows import FileCount, Ledger
 from pairs.reading.csv_rows import CsvLines, first_line
 from pairs.reading.json_rows import peek_json
+from pairs.reading.raw_files import PARQUET, refuse_other_than_file
 from pairs.reading.raw_keys import EVENT_SCHEMA, EventKeys, ItemKeys
 from pairs.reading.read_rows import Check, Column, empty, parquet_columns, read_parquet, read_rows
 
-JSON, PARQUET = (".json", ".jsonl", ".ndjson"), (".parquet", ".pq")
+JSON = (".json", ".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -48,6 +49,7 @@ def read_items(path: Path, columns: ColumnsConfig, ledger: Ledger, *, max_chars:
 def _read_table(path: Path, columns: list[Column], checks: list[Check], ledger: Ledger) -> Iterator[pl.DataFrame]:
     suffix = _suffix(path)
     if suffix in PARQUET:
+        refuse_other_than_file(path)
         count: FileCount = ledger.open(path, unit="row")
         _check_names(path, columns, parquet_columns(path))
         return read_parquet(path, columns, checks, count)

@@ -1,6 +1,7 @@
 """Open the raw files of a pair whatever their compression, and say what is wrong with one."""
 
 import gzip
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,14 @@ from pairs.config import PairConfig
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+PARQUET = (".parquet", ".pq")
+OTHER_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class Readable(Protocol):
@@ -43,6 +52,18 @@ def existing_folder(config: PairConfig) -> Path:
     return folder
 
 
+def refuse_other_than_file(path: Path) -> None:
+    """InputError for what is not there, or no file of bytes: a FIFO would be waited for, a device never ends."""
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give another path") from error
+    if kind != stat.S_IFREG:
+        raise InputError(f"{path}: is {OTHER_KINDS.get(kind, 'something else')} and no file; give the file itself")
+
+
 def find_one(folder: Path, name: str) -> Path | None:
     """`folder/name`, plain, gzip or zstd, if it is there."""
     paths = (folder / f"{name}{suffix}" for suffix in ("", ".gz", ".zst"))
@@ -60,6 +81,7 @@ def existing_file(folder: Path, name: str) -> Path:
 @contextmanager
 def open_raw(path: Path) -> Iterator[Readable]:
     """The file's bytes, decompressed; damage is told as an InputError that names the file."""
+    refuse_other_than_file(path)
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
