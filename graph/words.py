@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfTransformer
 
+from evaluation.tfidf import TELLING_WORDS, Vocabulary, Words, item_texts
 from pairs.tables import Items
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Matrix: TypeAlias = "sp.csr_matrix[np.float32]"
-WORD = r"[^\W_]+"
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,8 @@ class WordTables:
 
 
 def read_words(items: Items) -> WordTables:
-    """Count the words of the catalogue."""
-    both = [f"{title} {attributes}" for title, attributes in zip(items.titles, items.attributes, strict=True)]
-    counts = _count(both, least_items=2)
-    tfidf = TfidfTransformer(sublinear_tf=True).fit_transform(counts) if counts.shape[1] else counts
-    return WordTables(_attributes(items), sp.csr_matrix(tfidf, dtype=np.float32))
+    """The words of the catalogue."""
+    return WordTables(_attributes(items), Words(item_texts(items), TELLING_WORDS).fitted)
 
 
 def text_vectors(tfidf: Matrix, dim: int, *, seed: int) -> Floats:
@@ -59,18 +55,9 @@ def _attributes(items: Items) -> Matrix:
     Where the catalogue has no attributes, the titles' words without stop words serve.
     """
     has_attributes = any(items.attributes)
-    counts = _count(items.attributes if has_attributes else items.titles, least_items=1)
-    counts.data[:] = 1.0
-    x_items = counts[: items.num_x].sum(axis=0).A1
-    y_items = counts[items.num_x :].sum(axis=0).A1
-    return sp.csr_matrix(counts[:, (x_items > 1) | (y_items > 1)])
-
-
-def _count(texts: list[str], *, least_items: int) -> Matrix:
-    vectorizer = CountVectorizer(token_pattern=WORD, stop_words=list(ENGLISH_STOP_WORDS), dtype=np.float32)
-    try:
-        counts = sp.csr_matrix(vectorizer.fit_transform(texts))
-    except ValueError:  # sklearn: "empty vocabulary": no item has a word
-        return sp.csr_matrix(np.zeros((len(texts), 0), dtype=np.float32))
-    items_with = np.bincount(counts.indices, minlength=counts.shape[1])
-    return sp.csr_matrix(counts[:, items_with >= least_items])
+    texts = items.attributes if has_attributes else items.titles
+    has = Words(texts, Vocabulary(least_texts=1)).fitted
+    has.data[:] = 1.0
+    x_items = has[: items.num_x].sum(axis=0).A1
+    y_items = has[items.num_x :].sum(axis=0).A1
+    return sp.csr_matrix(has[:, (x_items > 1) | (y_items > 1)])

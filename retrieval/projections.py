@@ -10,11 +10,12 @@ import logging
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
+from evaluation.tfidf import TELLING_WORDS, Words, item_texts
 from launch.errors import InputError
+from pairs.draws import draw_rows
 from pairs.tables import Ints, Items, Samples
 from retrieval.fixed_point import Floats, to_unit_length
 from retrieval.keys import Keys
@@ -35,17 +36,15 @@ def fit_item_table(train: Samples, keys: Keys, *, num_items: int, dim: int, max_
 
 def fit_text_table(items: Items, *, dim: int, max_rows: int, seed: int) -> Floats:
     """Text: [I, dim], each item's words as a vector of length one (zeros where it has no known word)."""
-    texts = [f"{title} {words}" for title, words in zip(items.titles, items.attributes, strict=True)]
+    texts = item_texts(items)
     trained = np.flatnonzero(items.train_count > 0)
     fitted = trained[draw_rows(len(trained), max_rows, seed=seed)]
-    words = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", stop_words="english", min_df=2, sublinear_tf=True)
-    try:
-        fitted_rows = words.fit_transform([texts[item] for item in fitted])
-    except ValueError as error:  # scikit-learn's own words for it: "empty vocabulary", "no terms remain"
-        raise InputError("retrieval.weights.text: no word is in two titles of train; set it to 0") from error
-    directions = leading_directions(sp.csr_array(fitted_rows), dim, seed=seed)
+    words = Words([texts[item] for item in fitted], TELLING_WORDS, dtype=np.float64)
+    if words.num_words == 0:
+        raise InputError("retrieval.weights.text: no word is in two titles of train; set it to 0")
+    directions = leading_directions(sp.csr_array(words.fitted), dim, seed=seed)
     blocks = [
-        np.asarray(words.transform(texts[start : start + ITEMS_AT_ONCE]) @ directions, dtype=np.float32)
+        np.asarray(words.vectors(texts[start : start + ITEMS_AT_ONCE]) @ directions, dtype=np.float32)
         for start in range(0, len(texts), ITEMS_AT_ONCE)
     ]
     return to_unit_length(np.concatenate(blocks))
@@ -84,10 +83,3 @@ def leading_directions(matrix: sp.csr_array, dim: int, *, seed: int) -> npt.NDAr
     kept = values > 1e-6 * values[0]
     log.info("%d directions of %d x %d", int(kept.sum()), *matrix.shape)
     return np.asarray(directions[kept].T, dtype=np.float64)
-
-
-def draw_rows(num_rows: int, at_most: int, *, seed: int) -> Ints:
-    """All rows, or a seeded draw of `at_most`, in order."""
-    if num_rows <= at_most:
-        return np.arange(num_rows, dtype=np.int64)
-    return np.sort(np.random.default_rng(seed).choice(num_rows, at_most, replace=False)).astype(np.int64)

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import TypeAlias
 
 from evaluation.matrices import Sparse, transition_matrix, user_item_matrix
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Scorer, Text, text_vectors
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Scorer, Text
 from evaluation.systems.ridge import Ridge, sample_users
+from evaluation.tfidf import EVERY_WORD, Words, item_texts
 from pairs.tables import Items, Samples
 
 Parameters: TypeAlias = dict[str, float]
@@ -40,7 +41,7 @@ class Material:
     @cached_property
     def vectors(self) -> Sparse:
         """[I, V] the words of titles and attributes."""
-        return text_vectors(self.items.titles, self.items.attributes)
+        return Words(item_texts(self.items), EVERY_WORD).fitted
 
     def transitions(self, within_domain: bool) -> Sparse:
         """[I, I] shares of what train users took next."""

@@ -3,12 +3,10 @@
 Each scores a few samples against one domain's items: dense rows for a batch, never users x items whole.
 """
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from evaluation.matrices import Floats, Sparse, recency_matrix
 from pairs.tables import Items, Samples
@@ -86,16 +84,6 @@ class Text:
     def score(self, samples: Samples, domain: int) -> Floats:
         queries_BI = recency_matrix(samples, self._decay, self._num_items)
         return dense(queries_BI @ self._vectors @ self._by_domain[domain])
-
-
-def text_vectors(titles: Sequence[str], attributes: Sequence[str]) -> Sparse:
-    """Unit TF-IDF vectors [I, V] of titles and attributes; all zero where there is no word."""
-    texts = [f"{title} {words}" for title, words in zip(titles, attributes, strict=True)]
-    vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
-    try:
-        return sp.csr_matrix(vectorizer.fit_transform(texts))
-    except ValueError:  # scikit-learn's word for a catalogue without a single word
-        return sp.csr_matrix(np.zeros((len(texts), 1), dtype=np.float32))
 
 
 def split_columns(matrix: Sparse, items: Items, domain: int) -> Sparse:

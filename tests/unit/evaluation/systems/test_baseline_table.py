@@ -30,8 +30,8 @@ MAY_NAME = {
 
 def named_baselines(source: str) -> set[str]:
     """Baselines (but `text`, a common word) that a source text holds as a string of their own."""
-    strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
-    return strings & (set(BASELINES) - {"text", "popularity"})
+    constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    return {value for value in constants if isinstance(value, str)} & (set(BASELINES) - {"text", "popularity"})
 
 
 def test_only_the_table_and_the_choices_name_a_baseline() -> None:

@@ -6,8 +6,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text, text_vectors
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text
 from evaluation.systems.ridge import Ridge, sample_users
+from evaluation.tfidf import EVERY_WORD, Words
 from pairs.tables import Samples
 from tests.evaluation_runs import make_items, make_samples
 
@@ -134,12 +135,12 @@ def test_sequences_end_with_their_target() -> None:
 def test_text_finds_the_item_with_the_same_rare_word() -> None:
     titles = ["red pen", "blue pen", "red brush", "zebra pen", "zebra brush", "paper"]
     items = make_items(3, 6)
-    scorer = Text(text_vectors(titles, [""] * 6), items, decay=0.9)
+    scorer = Text(Words(titles, EVERY_WORD).vectors(titles), items, decay=0.9)
     scores = scorer.score(make_samples([(0, 1, [0, 3], 4)]), 1)
     assert scores[0].argsort()[::-1].tolist() == [0, 1, 2]
     assert scores[0, 2] == 0.0
 
 
 def test_a_catalogue_without_words_scores_zero() -> None:
-    scorer = Text(text_vectors(["", ""], ["", ""]), make_items(1, 2), decay=0.9)
+    scorer = Text(Words(["", ""], EVERY_WORD).vectors(["", ""]), make_items(1, 2), decay=0.9)
     assert scorer.score(make_samples([(0, 1, [0], 1)]), 1).tolist() == [[0.0]]
