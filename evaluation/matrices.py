@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pairs.ragged import rows_of
 from pairs.tables import Ints, Samples
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -59,7 +60,7 @@ def sequences_with_target(samples: Samples) -> tuple[Ints, Ints]:
     """Every history followed by its target, end to end: (row of the sample, item)."""
     lengths_N = samples.lengths + 1
     ends_N = np.cumsum(lengths_N)
-    row = np.repeat(np.arange(len(samples)), lengths_N)
+    row = rows_of(lengths_N)
     items = np.empty(len(row), dtype=np.int64)
     is_target = np.zeros(len(row), dtype=bool)
     is_target[ends_N - 1] = True
@@ -72,7 +73,7 @@ def recency_matrix(samples: Samples, decay: float, num_items: int) -> Sparse:
 
     A decay of 0 leaves the last item alone.
     """
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
+    row = samples.item_rows
     after = np.repeat(samples.offsets[1:], samples.lengths) - 1 - np.arange(len(samples.history))
     order = np.lexsort((after, samples.history, row))
     row, item, after = row[order], samples.history[order], after[order]
@@ -86,7 +87,7 @@ def recency_matrix(samples: Samples, decay: float, num_items: int) -> Sparse:
 
 def history_cells(samples: Samples, ids: range) -> tuple[Ints, Ints]:
     """(row, column) of every history item that is one of `ids`, columns counted from the first id."""
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
+    row = samples.item_rows
     inside = (samples.history >= ids.start) & (samples.history < ids.stop)
     return row[inside], samples.history[inside] - ids.start
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from launch.artifacts import atomic_file
 from launch.errors import InputError
+from pairs.ragged import offsets_of
 
 NO_ITEM = -1
 """Fills the end of a list that is shorter than the table is wide."""
@@ -163,5 +164,5 @@ def _read_table(path: Path, columns: list[str]) -> Any:  # Any: pyarrow has no t
 
 def _ragged(values_NK: NDArray[Any], lengths_N: NDArray[np.int64], type_: Any) -> Any:  # Any: pyarrow has no types
     filled_NK = np.arange(values_NK.shape[1]) < lengths_N[:, None]
-    offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
+    offsets = offsets_of(lengths_N).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values_NK[filled_NK], type_))

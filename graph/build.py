@@ -16,6 +16,7 @@ from graph.evidence import EvidenceGraph
 from graph.item_graph import ItemGraph, as_edge_index, build_item_graph
 from graph.presets import GraphSettings
 from graph.words import Floats, WordTables
+from pairs.ragged import rows_of
 from pairs.tables import Ints, Items, Samples
 
 
@@ -80,7 +81,7 @@ def _attribute_graph(words: WordTables) -> AttributeGraph:
     has = words.attributes
     both = sp.csr_matrix(sp.block_array([[None, sp.csr_array(has)], [sp.csr_array(has.T), None]]))
     both.sort_indices()
-    row = np.repeat(np.arange(both.shape[0]), np.diff(both.indptr))
+    row = rows_of(np.diff(both.indptr))
     degree = np.maximum(np.diff(both.indptr), 1).astype(np.float32)
     adjacency = as_edge_index(row.astype(np.int64), both.indices.astype(np.int64), both.shape)
     return AttributeGraph(adjacency, torch.from_numpy(1.0 / degree[row]))
@@ -110,7 +111,7 @@ def _evidence_graph(
     tfidf = words.tfidf
     user_C, item_C = _user_items(train)
     own = sp.csr_matrix(tfidf[ids.start : ids.stop])
-    row = np.repeat(np.arange(len(ids)), np.diff(own.indptr))
+    row = rows_of(np.diff(own.indptr))
     return EvidenceGraph(
         first=ids.start,
         size=len(ids),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graph.edges import NUM_GAPS, Companions
 from graph.words import Floats
+from pairs.ragged import offsets_of
 from pairs.tables import Ints
 
 
@@ -76,7 +77,7 @@ def build_companion_graph(
     source, target = pairs.source[inside], pairs.target[inside]
     new_row = np.cumsum(inside) - 1
     kept = inside[pairs.user_pair]
-    before_C = np.concatenate([[0], np.cumsum(kept)])
+    before_C = offsets_of(kept)
     counts = pairs.gap_counts[inside]
     return CompanionGraph(
         offsets=torch.from_numpy(np.searchsorted(source, np.arange(num_items + 2)).astype(np.int64)),

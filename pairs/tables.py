@@ -3,6 +3,7 @@
 Joins are by sample id and item id, never by row number; `Samples.row_of` turns ids into rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from launch.artifacts import read_json
 from launch.errors import InputError
+from pairs.ragged import offsets_of, rows_of, segments
 
 Ints = npt.NDArray[np.int64]
 Split = Literal["train", "valid", "test"]
@@ -96,6 +98,11 @@ class Samples:
         """History lengths [N]."""
         return np.diff(self.offsets)
 
+    @property
+    def item_rows(self) -> Ints:
+        """The row of every history item [sum of lengths]."""
+        return rows_of(self.lengths)
+
     def history_of(self, row: int) -> Ints:
         """The whole history of one row, oldest first."""
         return self.history[self.offsets[row] : self.offsets[row + 1]]
@@ -112,15 +119,14 @@ class Samples:
     def take(self, rows: Ints) -> "Samples":
         """Only `rows`, in that order."""
         lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(self.offsets[rows], lengths)
+        flat = segments(self.offsets[rows], lengths)
         return Samples(
             sample=self.sample[rows],
             user=self.user[rows],
             domain=self.domain[rows],
             target=self.target[rows],
             history=self.history[flat],
-            offsets=offsets,
+            offsets=offsets_of(lengths),
             history_time=None if self.history_time is None else self.history_time[flat],
             target_time=None if self.target_time is None else self.target_time[rows],
         )
@@ -132,6 +138,27 @@ class Samples:
         rows = order[np.minimum(places, len(order) - 1)]
         assert np.array_equal(self.sample[rows], sample), "a sample id is not in this split"
         return rows.astype(np.int64)
+
+
+NEW_USER = -2
+"""A user id that no train user has; -1 means nobody."""
+
+
+def one_sample(history: Sequence[int], *, domain: int = 0) -> Samples:
+    """A question as a sample: what a user whom the run has never seen bought, oldest first, and the domain asked for.
+
+    It has no target, and nothing may look at one.
+    """
+    return Samples(
+        sample=np.zeros(1, dtype=np.int64),
+        user=np.full(1, NEW_USER, dtype=np.int64),
+        domain=np.full(1, domain, dtype=np.int64),
+        target=np.zeros(1, dtype=np.int64),
+        history=np.array(history, dtype=np.int64),
+        offsets=offsets_of([len(history)]),
+        history_time=None,
+        target_time=None,
+    )
 
 
 def load_pair(run_dir: Path) -> Pair:

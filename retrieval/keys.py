@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pairs.history_keys import history_keys
 from pairs.tables import Ints, Samples
-
-Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,10 @@ class Keys:
 def unique_histories(train: Samples) -> Keys:
     """The keys of a train table; empty histories have nothing to show and are left out."""
     lengths = train.lengths
-    order = np.lexsort((train.sample, _history_hash(train), lengths, train.user))
+    hashes = history_keys(train)
+    order = np.lexsort((train.sample, hashes, lengths, train.user))
     order = order[lengths[order] > 0]
-    fields = (train.user[order], lengths[order], _history_hash(train)[order])
+    fields = (train.user[order], lengths[order], hashes[order])
     repeats = np.zeros(len(order), dtype=bool)
     repeats[1:] = np.logical_and.reduce([field[1:] == field[:-1] for field in fields])
     rows = order[~repeats]
@@ -51,20 +50,3 @@ def unique_histories(train: Samples) -> Keys:
         user=train.user[rows],
         last_time=None if times is None else times[train.offsets[rows + 1] - 1],
     )
-
-
-def _history_hash(samples: Samples) -> Hashes:
-    """64 bits [N] of each history, item by place; a user's own few histories are all that it has to tell apart."""
-    places = np.arange(len(samples.history)) - np.repeat(samples.offsets[:-1], samples.lengths)
-    mixed = _mix(_mix(samples.history.astype(np.uint64)) + places.astype(np.uint64))
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    hashes: Hashes = sums[samples.offsets[1:]] - sums[samples.offsets[:-1]]  # modulo 2^64
-    return hashes
-
-
-def _mix(values: Hashes) -> Hashes:
-    """splitmix64's finaliser."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

@@ -9,14 +9,12 @@ import torch
 
 from launch.artifacts import read_json
 from launch.errors import InputError
-from pairs.tables import Samples, load_pair, load_samples
+from pairs.tables import NEW_USER, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
 from retrieval.index import ExactIndex, TopKIndex
 from retrieval.keys import unique_histories
 from retrieval.kindred import Asking, find_kindred
 from retrieval.vectors import BagPart, Part, combine, key_source, open_vectors
-
-NOBODY = -1  # a user id that no train user has
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class KindredLookup:
         if not history:
             raise InputError("kindred users need a history of at least one item")
         query = self._query(history, model_vector)
-        asking = Asking(query, np.array([NOBODY]), None)
+        asking = Asking(query, np.array([NEW_USER]), None)
         scores, samples = find_kindred(self._index(domain), asking, k, keys=self._keys)
         rows = self._keys.row[self._keys.position_of(samples[0][samples[0] >= 0])]
         return [self._describe(int(row), float(score)) for row, score in zip(rows, scores[0], strict=False)]
@@ -65,7 +63,7 @@ class KindredLookup:
         found: dict[str, Floats] = {}
         for name, part in self._vectors.parts.items():
             if isinstance(part, BagPart):
-                found[name] = part.of_histories(_one_sample(history), np.zeros(1, dtype=np.int64))
+                found[name] = part.of_histories(one_sample(history), np.zeros(1, dtype=np.int64))
             else:
                 assert model_vector is not None, "this run compares users by the graph model's vectors: pass one"
                 found[name] = np.asarray(model_vector, dtype=np.float32)[None, :]
@@ -86,17 +84,3 @@ class KindredLookup:
             items=items,
             titles=[self._items.titles[item] for item in items],
         )
-
-
-def _one_sample(history: Sequence[int]) -> Samples:
-    one = np.zeros(1, dtype=np.int64)
-    return Samples(
-        sample=one,
-        user=one,
-        domain=one,
-        target=one,
-        history=np.array(history, dtype=np.int64),
-        offsets=np.array([0, len(history)], dtype=np.int64),
-        history_time=None,
-        target_time=None,
-    )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from launch.distributed import World
+from pairs.ragged import offsets_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
 from retrieval.index import pad_results
@@ -35,8 +36,7 @@ class Holdings:
         present = groups >= 0
         starts = np.where(present, self.offsets[groups], 0).ravel()
         lengths = np.where(present, self.offsets[groups + 1] - self.offsets[groups], 0).ravel()
-        cells = np.repeat(np.arange(groups.size), lengths)
-        flat = np.arange(len(cells)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
+        cells, flat = rows_of(lengths), segments(starts, lengths)
         equal = self.items[flat] == np.repeat(np.repeat(wanted, groups.shape[1]), lengths)
         return (np.bincount(cells[equal], minlength=groups.size) > 0).reshape(groups.shape)
 
@@ -122,4 +122,4 @@ def _belongings(train: Samples, users: Ints) -> Holdings:
     known = np.isin(owners, users)
     pairs = np.unique(np.searchsorted(users, owners[known]) * width + items[known])
     counts = np.bincount(pairs // width, minlength=len(users))
-    return Holdings(pairs % width, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+    return Holdings(pairs % width, offsets_of(counts))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from launch.artifacts import atomic_file
+from pairs.ragged import offsets_of
 from pairs.tables import Ints, Split
 from retrieval.fixed_point import Floats
 
@@ -41,7 +42,7 @@ def finished_blocks(run_dir: Path, split: Split) -> set[int]:
 def write_part(path: Path, *, sample: Ints, neighbours: Ints, scores: Floats) -> None:
     """Write neighbours [B, k], padded with -1, as a table with lists."""
     kept = neighbours >= 0
-    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
+    offsets = offsets_of(kept.sum(axis=1)).astype(np.int32)
     table = pa.table(
         [
             pa.array(sample),
@@ -72,7 +73,7 @@ class NeighbourTable:
     def __init__(self, run_dir: Path, split: Split) -> None:
         self._file = pq.ParquetFile(table_path(run_dir, split), memory_map=True)
         sizes = [self._file.metadata.row_group(block).num_rows for block in range(self.num_blocks)]
-        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.starts = offsets_of(sizes)
 
     @property
     def num_blocks(self) -> int:

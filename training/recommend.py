@@ -20,13 +20,13 @@ from launch.errors import InputError
 from launch.manifests import read_manifest
 from launch.stage import entry_point
 from launch.stages import STAGES
-from pairs.tables import Ints, Pair, load_pair, load_samples
+from pairs.tables import Ints, Pair, load_pair, load_samples, one_sample
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
 from training.answers.answerer import load_answerer
 from training.asking.asking import Matched, find_domain, match_history
 from training.asking.final_ranking import Final, fit_scorers, rank_finally
-from training.asking.new_prompt import one_sample, write_prompt
+from training.asking.new_prompt import write_prompt
 from training.config import PromptsConfig
 
 SHOWN_TEXTS = 3
@@ -91,7 +91,7 @@ def recommend(run_dir: Path, *, domain: str, history: list[str], k: int, world: 
     asked = find_domain(domain, pair)
     grounder = TitleGrounder(pair.items)
     matched = match_history(history, pair, grounder)
-    sample = one_sample([match.item for match in matched], asked)
+    sample = one_sample([match.item for match in matched], domain=asked)
 
     graph = TrainedGraph.open(run_dir, world)
     ranking = graph.rank(sample, depth=resolve(recipe.sections["graph"]).list_depth)

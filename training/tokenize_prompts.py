@@ -20,6 +20,7 @@ from launch.artifacts import PARTIAL, atomic_folder, write_json
 from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
+from pairs.draws import draw_rows
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
 from training.base_model import BaseModel, find_base, load_tokenizer
 from training.config import PromptsConfig
@@ -117,9 +118,8 @@ def _source(
 ) -> tuple[Ints, PromptSource]:
     """The rows of a split that get a prompt, and what these could show."""
     samples = train if split == "train" else load_samples(run_dir, split)
-    rows = np.arange(len(samples))
-    if split == "train" and config.max_train_samples is not None and config.max_train_samples < len(rows):
-        rows = np.sort(np.random.default_rng(seed).choice(rows, size=config.max_train_samples, replace=False))
+    rows = draw_rows(len(samples), config.max_train_samples if split == "train" else None, seed=seed)
+    if len(rows) < len(samples):
         log.info("training on %d of %d samples (prompts.max_train_samples)", len(rows), len(samples))
     neighbours = (
         read_neighbours(run_dir, split, samples=samples, train=train)

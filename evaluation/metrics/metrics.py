@@ -34,7 +34,7 @@ def one_metric(ranks_N: Ranks, name: str) -> NDArray[np.float64]:
 
 def sample_slices(samples: Samples, items: Items) -> dict[str, NDArray[np.bool_]]:
     """Name -> [N] which samples; `all`, the domains `X` and `Y`, and the finer slices. Empty ones are left out."""
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
+    row = samples.item_rows
     same_domain = items.domain[samples.history] == samples.domain[row]
     known_N = np.bincount(row[same_domain], minlength=len(samples))
     popularity_N = items.train_count[samples.target]

@@ -79,7 +79,7 @@ def list_ranks(lists: RankedLists, samples: Samples, *, num_items: int, filter_h
 
 def in_history(items_NK: Ints, samples: Samples, *, num_items: int) -> NDArray[np.bool_]:
     """[N, K] whether an item is in its sample's own history."""
-    row = np.repeat(np.arange(len(samples)), samples.lengths)
+    row = samples.item_rows
     seen = row * num_items + samples.history
     asked_NK = np.arange(len(samples))[:, None] * num_items + items_NK
     return np.asarray(np.isin(asked_NK, seen) & (items_NK != NO_ITEM))

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from evaluation.matrices import Floats, Sparse, recency_matrix
 from evaluation.systems.baselines import split_columns
+from pairs.draws import draw_rows
 from pairs.tables import Items, Samples
 
 
@@ -66,8 +67,7 @@ def sample_users(bought_UI: Sparse, most: int, seed: int) -> Sparse:
     """All rows, or `most` of them at random, in their order."""
     if bought_UI.shape[0] <= most:
         return bought_UI
-    rows = np.sort(np.random.default_rng(seed).choice(bought_UI.shape[0], size=most, replace=False))
-    return sp.csr_matrix(bought_UI[rows])
+    return sp.csr_matrix(bought_UI[draw_rows(bought_UI.shape[0], most, seed=seed)])
 
 
 def _column_energy(values_UB: Floats) -> Floats:

@@ -1,14 +1,10 @@
-"""What samples show of their users, each interaction once; and keys that equal histories share."""
+"""What samples show of their users, each interaction once."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pairs.tables import Ints, Samples
-
-LONGEST_POSITION = 4096
-"""Positions of a history have that many different multipliers; beyond, they are used again."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +39,6 @@ def interactions(samples: Samples, *, num_items: int) -> Interactions:
         found, most = owners[last], ordered[last] % most_in_a_row
     count = np.ones(len(found), dtype=np.int64) if most is None else most
     return Interactions(users[found // num_items], found % num_items, count)
-
-
-def history_keys(samples: Samples) -> npt.NDArray[np.uint64]:
-    """A number for every history [N], the same for the same items in the same order, practically never for others."""
-    multipliers = np.random.default_rng(1).integers(0, 2**63, size=LONGEST_POSITION, dtype=np.uint64) * 2 + 1
-    position = (np.arange(len(samples.history)) - np.repeat(samples.offsets[:-1], samples.lengths)) % LONGEST_POSITION
-    mixed = _scramble(samples.history.astype(np.uint64)) * multipliers[position]
-    sums = np.concatenate([[np.uint64(0)], np.cumsum(mixed, dtype=np.uint64)])
-    keys: npt.NDArray[np.uint64] = sums[samples.offsets[1:]] - sums[samples.offsets[:-1]]
-    return keys
-
-
-def _scramble(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """splitmix64's finalizer (Steele, Lea and Flood 2014): neighbouring numbers become unlike."""
-    values = (values + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(29))
 
 
 def _count_sorted(keys: Ints) -> tuple[Ints, Ints]:

@@ -5,10 +5,9 @@ from itertools import combinations
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from pairs.card.interactions import history_keys
+from pairs.history_keys import history_keys
 from pairs.samples.spool import Batch
 from pairs.tables import SPLITS, Ints, Samples, Split
 
@@ -110,7 +109,7 @@ class LaterHistories(_Counted):
             if table.history_time is None or table.target_time is None:
                 self._can_tell = False
                 continue
-            row = rows_of(table)
+            row = table.item_rows
             self.count(table, split, row[table.history_time > table.target_time[row]])
 
 
@@ -120,7 +119,7 @@ class TargetsInHistory(_Counted):
     def add(self, batch: Batch) -> None:
         """All samples of some users."""
         for split, table in batch.items():
-            row = rows_of(table)
+            row = table.item_rows
             self.count(table, split, row[table.history == table.target[row]])
 
 
@@ -179,11 +178,6 @@ class IdenticalHistories:
         return Finding(found, example, tolerated)
 
 
-def rows_of(table: Samples) -> npt.NDArray[np.int64]:
-    """The row of every interaction of the histories [sum of lengths]."""
-    return np.repeat(np.arange(len(table), dtype=np.int64), table.lengths)
-
-
 def _targets(table: Samples, users: Ints, *, timed: bool) -> pl.DataFrame:
     rows = np.flatnonzero(np.isin(table.user, users))
     times = {"time": table.target_time[rows]} if timed and table.target_time is not None else {}
@@ -191,7 +185,7 @@ def _targets(table: Samples, users: Ints, *, timed: bool) -> pl.DataFrame:
 
 
 def _histories(table: Samples, users: Ints, *, timed: bool) -> pl.DataFrame:
-    row = rows_of(table)
+    row = table.item_rows
     inside = np.isin(table.user, users)[row]
     times = {"time": table.history_time[inside]} if timed and table.history_time is not None else {}
     columns = {"row": row[inside], "user": table.user[row[inside]], "item": table.history[inside]}

@@ -27,7 +27,7 @@ class OrderTally:
         """More histories."""
         self._timed &= samples.history_time is not None
         domain = self._domain_of[samples.history].astype(np.int64)
-        row = np.repeat(np.arange(len(samples)), samples.lengths)
+        row = samples.item_rows
         differ = (domain[1:] != domain[:-1]) & (row[1:] == row[:-1])
         switches = np.bincount(row[1:][differ], minlength=len(samples))
         num_y = np.bincount(row[domain == 1], minlength=len(samples))

@@ -6,8 +6,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from pairs.card.interactions import history_keys, interactions
+from pairs.card.interactions import interactions
 from pairs.card.order import OrderTally
+from pairs.history_keys import history_keys
 from pairs.samples.spool import Batch
 from pairs.tables import SPLITS, Ints, Samples, Split
 
@@ -85,7 +86,7 @@ class SplitTally:
         longest = max(len(lengths), len(self.lengths))
         self.lengths = np.pad(self.lengths, (0, longest - len(self.lengths)))
         self.lengths[: len(lengths)] += lengths
-        row = np.repeat(np.arange(len(samples)), samples.lengths)
+        row = samples.item_rows
         num_y = np.bincount(row[self._domain_of[samples.history] == 1], minlength=len(samples))
         self.histories_of_both += int(((num_y > 0) & (num_y < samples.lengths)).sum())
         cells = np.sort(row * len(self._domain_of) + samples.history)

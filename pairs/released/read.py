@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from launch.errors import InputError
+from pairs.ragged import offsets_of
 from pairs.reading.raw_files import existing_file, find_one, read_lines
 from pairs.reading.text import clean_titles
 from pairs.tables import SPLITS, Samples, Split
@@ -168,7 +169,7 @@ def _to_samples(events: pl.DataFrame, *, first: int, domain_of: npt.NDArray[np.i
         domain=domain_of[items].astype(np.int64),
         target=items,
         history=history["item"].to_numpy(),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        offsets=offsets_of(lengths),
         history_time=history["time"].to_numpy() if timed else None,
         target_time=target["time"].to_numpy() if timed else None,
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pairs.config import PairConfig, SplitRule
+from pairs.ragged import offsets_of, places_of, segments
 from pairs.tables import SPLITS, Ints, Samples, Split
 
 BINS = 1 << 16
@@ -124,7 +125,7 @@ def choose_targets(
     begins = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]
     starts = np.flatnonzero(begins)
     sizes = np.diff(np.append(starts, len(grouped)))
-    rank = np.arange(len(grouped)) - np.repeat(starts, sizes)
+    rank = places_of(sizes)
     if not first_ones:
         rank = np.repeat(sizes, sizes) - 1 - rank
     return np.sort(rows[order[rank < count]])
@@ -134,8 +135,7 @@ def gather(events: pl.DataFrame, targets: Ints, *, begins: Ints, ends: Ints, fir
     """Samples numbered from `first`: the rows `targets` [N] of events (user, item, domain, time), each with the rows
     [begin, end) for its history."""
     lengths = ends - begins
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    flat = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(begins, lengths)
+    flat = segments(begins, lengths)
     item, time = events["item"].to_numpy(), events["time"].to_numpy()
     return Samples(
         sample=np.arange(first, first + len(targets), dtype=np.int64),
@@ -143,7 +143,7 @@ def gather(events: pl.DataFrame, targets: Ints, *, begins: Ints, ends: Ints, fir
         domain=events["domain"].to_numpy()[targets].astype(np.int64),
         target=item[targets],
         history=item[flat],
-        offsets=offsets,
+        offsets=offsets_of(lengths),
         history_time=time[flat],
         target_time=time[targets],
     )

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from launch.artifacts import atomic_file, atomic_folder
+from pairs.ragged import offsets_of
 from pairs.samples.write_tables import PARQUET_SCHEMA, as_table
 from pairs.tables import ARROW_SCHEMA, SPLITS, GraphOnly, Ints, Samples, Split
 
@@ -64,7 +65,7 @@ class SampleSpool:
         self.first = first
         self.users = np.concatenate([np.empty(0, dtype=np.int64), *self._users])
         lengths = np.concatenate([np.empty(0, dtype=np.int64), *self._lengths])
-        self.offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        self.offsets = offsets_of(lengths)
         self._users, self._lengths = [], []
 
     def __len__(self) -> int:

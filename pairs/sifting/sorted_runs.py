@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pairs.ragged import offsets_of
 from pairs.sifting.bands import save_array
 from pairs.sifting.item_codes import ItemCodes, ItemNumbers
 
@@ -34,7 +35,7 @@ class Run:
         number, ids = number_users(rows["user"])
         order = number.arg_sort().to_numpy()
         counts = np.bincount(number.to_numpy(), minlength=len(ids))
-        save_array(self._file("offsets.npy"), np.concatenate([[0], np.cumsum(counts)]))
+        save_array(self._file("offsets.npy"), offsets_of(counts))
         save_array(self._file("item.npy"), items[order])
         for name in rows.columns:
             if name != "user":
@@ -88,7 +89,7 @@ class SortedRuns:
             inside = [(at[band], at[band + 1]) for at in places]
             parts = [found[low:high] for found, (low, high) in zip(ids, inside, strict=True)]
             number, users = number_users(pl.concat(parts))
-            first = np.cumsum([0, *(len(part) for part in parts)])
+            first = offsets_of([len(part) for part in parts])
             frames = []
             for place, (run, (low, high)) in enumerate(zip(self.runs, inside, strict=True)):
                 starts = offsets[place][low : high + 1]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pairs.ragged import offsets_of, places_of, rows_of
 from pairs.synthetic.market import (
     FIRST_TIME,
     LAST_START,
@@ -110,15 +111,13 @@ def simulate_users(
 ) -> Purchases:
     """What `num_users` users buy. The first of them buys in both domains, whatever `single_domain_share`."""
     lengths = _draw_lengths(rng, num_users, mean=mean)
-    first = np.cumsum(lengths) - lengths  # [U], the place of each user's first purchase
-    user = np.repeat(np.arange(num_users), lengths)  # [N]
+    user, step = rows_of(lengths), places_of(lengths)  # [N]
     row = np.arange(len(user))
-    step = row - first[user]
     domain = _draw_domains(rng, user, step, num_users=num_users, single_domain_share=single_domain_share)
     interest, place = _draw_walks(rng, shop, user=user, step=step, domain=domain)
     item = _redraw_bought(rng, shop, user=user, domain=domain, interest=interest, place=place)
     source = _draw_repeats(rng, row, step)
-    time = _draw_times(rng, lengths, user=user, first=first)
+    time = _draw_times(rng, lengths, user=user, first=offsets_of(lengths)[:-1])
     rating = _draw_ratings(rng, user, num_users=num_users)
     return Purchases(user=user, domain=domain[source], item=item[source], time=time, rating=rating)
 

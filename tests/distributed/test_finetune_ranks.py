@@ -15,6 +15,7 @@ from transformers import LlamaForCausalLM
 from launch.artifacts import read_json, sha256_file
 from launch.distributed import World
 from launch.errors import InputError
+from pairs.draws import draw_rows
 from tests.distributed.finetune_ranks import (
     PROMPTS,
     TINY,
@@ -28,7 +29,6 @@ from training.base_model import load_tuned_model
 from training.config import LoraConfig
 from training.scratch import build_model
 from training.tuning.batches import collate, read_prompts
-from training.tuning.fit import choose_rows
 from training.tuning.losses import answer_loss
 
 pytestmark = pytest.mark.slow
@@ -135,7 +135,7 @@ def test_the_saved_model_gives_the_measured_validation_loss(
     run_dir = prepared / "zero3"
     model = load_tuned_model(run_dir / "llm" / "model", precision="fp32")
     valid = read_prompts(run_dir, "valid")
-    rows = choose_rows(len(valid), TINY.eval_samples, seed=1)
+    rows = draw_rows(len(valid), TINY.eval_samples, seed=1)
     with torch.no_grad():
         summed = float(answer_loss(model, collate(valid, rows, pad=0)))
     measured = min(two_ranks["zero3"]["finetune/valid_loss"])

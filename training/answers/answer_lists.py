@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.ranked_lists import NO_ITEM, RankedLists
+from pairs.ragged import places_of, rows_of
 from pairs.tables import Ints, Items
 from retrieval.grounding import TitleGrounder
 from training.prompts.pieces import clean_title
@@ -64,9 +65,9 @@ def rank_answers(
     depth: int,
 ) -> Answers:
     """Ground the texts of B samples and rank the items of each sample's `domain` [B]."""
-    rows = np.repeat(np.arange(len(sample)), [len(found) for found in texts])
+    rows = rows_of([len(written) for written in texts])
     flat = [text for found in texts for text in found]
-    beam = np.concatenate([np.arange(len(found)) for found in texts] or [np.zeros(0, np.int64)]).astype(np.int64)
+    beam = places_of([len(written) for written in texts])
     scores = np.array([score for found in text_scores for score in found], dtype=np.float64)
     asked = domain[rows]
 
@@ -105,7 +106,7 @@ def _named(written: list[list[int]], grounded: Ints, in_domain: npt.NDArray[np.b
         items or ([item] if inside else [])
         for items, item, inside in zip(written, grounded.tolist(), in_domain.tolist(), strict=True)
     ]
-    text = np.repeat(np.arange(len(written)), [len(items) for items in stands_for])
+    text = rows_of([len(items) for items in stands_for])
     item = np.array([item for items in stands_for for item in items], dtype=np.int64)
     return text, item, np.arange(len(item))
 

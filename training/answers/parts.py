@@ -24,6 +24,8 @@ from launch.artifacts import atomic_file
 from launch.distributed import World
 from launch.errors import InputError
 from launch.progress import progress
+from pairs.draws import draw_rows
+from pairs.ragged import places_of, rows_of
 from pairs.tables import Ints, Split, load_samples
 from training.answers.answer_lists import Answers
 from training.answers.answerer import Answerer
@@ -59,9 +61,7 @@ def read_prompts(run_dir: Path, split: Split, *, max_samples: int | None, seed: 
     sample = np.asarray(dataset.data["sample"], dtype=np.int64)
     if len(sample) == 0:
         raise InputError(f"{folder}: no prompts; prepare a pair with samples in every split")
-    place = np.arange(len(sample))
-    if max_samples is not None and max_samples < len(place):
-        place = np.sort(np.random.default_rng(seed).choice(place, size=max_samples, replace=False))
+    place = draw_rows(len(sample), max_samples, seed=seed)
     samples = load_samples(run_dir, split)
     return PromptTable(
         dataset=dataset,
@@ -154,8 +154,7 @@ def describe_lists(path: Path) -> dict[str, float]:
     lists = table["in_domain"].combine_chunks()
     lengths = np.asarray(lists.value_lengths(), dtype=np.int64)
     inside = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=bool)
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    row, place = rows_of(lengths), places_of(lengths)
     first_outside = np.bincount(row[(place == 0) & inside], minlength=len(lengths)) == 0
     any_outside = np.bincount(row[(place < PAPER_TOP) & ~inside], minlength=len(lengths)) > 0
     return {

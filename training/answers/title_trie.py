@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from graph.companions import expand
+
 Ints = NDArray[np.int64]
 
 
@@ -102,12 +104,7 @@ class TrieOnDevice:
 
     def expand(self, nodes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """All children of `nodes` [n]: which of the n each belongs to, and its node; both [total children]."""
-        first = self.first_child[nodes]
-        count = self.first_child[nodes + 1] - first
-        owner = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), count)
-        before = torch.cumsum(count, 0) - count
-        child = torch.arange(len(owner), device=nodes.device) - before[owner] + first[owner]
-        return owner, child
+        return expand(self.first_child, nodes)
 
     def is_leaf(self, nodes: torch.Tensor) -> torch.Tensor:
         """True where a title ends."""

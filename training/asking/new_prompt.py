@@ -13,23 +13,6 @@ from training.prompts.assembly import Budget, assemble
 from training.prompts.kindred import Neighbours, PromptSource
 from training.prompts.pieces import build_pieces
 
-NEW_USER = -2
-"""A user id that no train user has; -1 means nobody."""
-
-
-def one_sample(history: Sequence[int], domain: int) -> Samples:
-    """A question as a sample; it has no target, and nothing may look at one."""
-    return Samples(
-        sample=np.zeros(1, dtype=np.int64),
-        user=np.full(1, NEW_USER, dtype=np.int64),
-        domain=np.full(1, domain, dtype=np.int64),
-        target=np.zeros(1, dtype=np.int64),
-        history=np.array(history, dtype=np.int64),
-        offsets=np.array([0, len(history)], dtype=np.int64),
-        history_time=None,
-        target_time=None,
-    )
-
 
 def write_prompt(
     sample: Samples,

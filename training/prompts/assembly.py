@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from launch.errors import InputError
+from pairs.ragged import offsets_of, segments
 from training.prompts.pieces import NEIGHBOUR, OPENING, OWN, REQUEST, Ints, Pieces, Tokens
 
 Mask = npt.NDArray[np.bool_]
@@ -64,7 +65,7 @@ def assemble(pieces: Pieces, wanted: Wanted, budget: Budget) -> Prompts:
     return Prompts(
         sample=wanted.sample,
         tokens=_join(pieces, segments_BS[segments_BS != NO_PIECE]),
-        offsets=np.concatenate([[0], np.cumsum(total)]).astype(np.int64),
+        offsets=offsets_of(total),
         prompt_length=total - answers,
         own_shown=keep_own.sum(axis=1),
         neighbours_shown=keep_neighbours.any(axis=2).sum(axis=1),
@@ -136,9 +137,7 @@ def _segments(pieces: Pieces, wanted: Wanted, keep_own: Mask, keep_neighbours: M
     return np.concatenate(columns, axis=1)
 
 
-def _join(pieces: Pieces, segments: Ints) -> Tokens:
-    """The tokens of `segments`, one after another."""
-    lengths = pieces.lengths[segments]
-    starts = np.cumsum(lengths) - lengths  # where each segment begins in the result
-    source = np.repeat(pieces.offsets[segments] - starts, lengths) + np.arange(lengths.sum())
-    return np.asarray(pieces.tokens[source], dtype=np.int32)
+def _join(pieces: Pieces, ids: Ints) -> Tokens:
+    """The tokens of the pieces `ids`, one after another."""
+    lengths = pieces.lengths[ids]
+    return np.asarray(pieces.tokens[segments(pieces.offsets[ids], lengths)], dtype=np.int32)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
 from launch.errors import InputError
+from pairs.ragged import offsets_of
 
 Ints = npt.NDArray[np.int64]
 Tokens = npt.NDArray[np.int32]
@@ -136,7 +137,7 @@ def build_pieces(
     lines = [ids if len(ids) <= max_item_tokens else _cut(ids, max_item_tokens, end_of_line) for ids in lines]
     pieces = [*fixed, *lines, *answer_tokens(tokenizer, titles)]
     lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    offsets = offsets_of(lengths)
     tokens = np.fromiter((token for ids in pieces for token in ids), dtype=np.int32, count=int(offsets[-1]))
     return Pieces(tokens=tokens, offsets=offsets, num_items=len(titles))
 

@@ -14,6 +14,7 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.progress import progress
 from launch.tracking import Tracker
+from pairs.draws import draw_rows
 from training.config import LlmConfig
 from training.prompts.pieces import Ints
 from training.tuning.batches import Plan, PromptData, collate, shares
@@ -52,7 +53,7 @@ def fit(
     to keep."""
     plan = Plan(train.lengths, global_batch=config.global_batch, seed=seed)
     total = count_steps(config, plan.steps_per_epoch)
-    eval_rows = choose_rows(len(valid), config.eval_samples, seed=seed)
+    eval_rows = draw_rows(len(valid), config.eval_samples, seed=seed)
     position = load_position(accelerator, folder, world)
     kept = folder / config.keep
     micro_steps = accumulation_steps(config, world.size)
@@ -113,13 +114,6 @@ def learning_rate(step: int, total: int, config: LlmConfig) -> float:
     progressed = (step - warmup) / max(1, total - warmup)
     floor = config.min_lr_ratio
     return config.lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progressed)))
-
-
-def choose_rows(count: int, limit: int | None, *, seed: int) -> Ints:
-    """At most `limit` of `count` rows, drawn by the seed."""
-    if limit is None or limit >= count:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, size=limit, replace=False))
 
 
 @torch.no_grad()

@@ -3,12 +3,11 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairs.card import interactions as module
-from pairs.card.interactions import history_keys, interactions
+from pairs.card.interactions import interactions
+from pairs.history_keys import history_keys
 from pairs.tables import Samples
 from tests.sample_rows import NUM_ITEMS, Row, rows_lists, samples_of
 
@@ -30,15 +29,10 @@ def test_no_samples_show_nothing() -> None:
     assert (len(found.user), len(found.item), len(found.count)) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("longest", [2, 4096])
 @settings(max_examples=100, deadline=None)
 @given(rows_lists)
-def test_histories_share_a_key_only_if_they_are_the_same_list(longest: int, rows: list[Row]) -> None:
-    """As long as they have no more positions than there are multipliers."""
-    rows = [(user, history[:longest], target) for user, history, target in rows]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "LONGEST_POSITION", longest)
-        keys = history_keys(samples_of(rows)).tolist()
+def test_histories_share_a_key_only_if_they_are_the_same_list(rows: list[Row]) -> None:
+    keys = history_keys(samples_of(rows)).tolist()
     histories = [tuple(item for item, _ in history) for _, history, _ in rows]
     for one, key in zip(histories, keys, strict=True):
         for other, other_key in zip(histories, keys, strict=True):

@@ -11,13 +11,13 @@ from evaluation.ranked_lists import RankedLists, read_lists, write_lists
 from evaluation.systems.mixture import Mixture
 from launch.errors import InputError
 from launch.tracking import Tracker
-from pairs.tables import Items, Pair, load_pair, load_samples
+from pairs.tables import Items, Pair, load_pair, load_samples, one_sample
 from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
 from training.answers.parts import read_prompts
 from training.asking.asking import find_domain, match_history
 from training.asking.final_ranking import fit_scorers, rank_finally
-from training.asking.new_prompt import one_sample, write_prompt
+from training.asking.new_prompt import write_prompt
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
 from training.prompts.kindred import read_neighbours
@@ -95,7 +95,7 @@ def test_the_prompt_of_a_known_history_is_the_one_that_tokenize_wrote(tmp_path: 
     written = read_prompts(tmp_path, "test", max_samples=None, seed=1)
     for row, sample in enumerate(written.sample):
         place = int(test.row_of(np.array([sample]))[0])
-        asked = one_sample(test.history_of(place).tolist(), int(test.domain[place]))
+        asked = one_sample(test.history_of(place).tolist(), domain=int(test.domain[place]))
         rows = neighbours.matrix(np.array([place]))[0]
         prompt, num_shown = write_prompt(
             asked, train.sample[rows].tolist(), run_dir=tmp_path, pair=pair, train=train, tokenizer=tokenizer,

@@ -14,7 +14,7 @@ from launch.errors import InputError
 from training.config import LlmConfig, LoraConfig, PromptsConfig, ScratchConfig
 from training.scratch import build_model
 from training.tuning.engine import DS_CONFIGS, accumulation_steps, deepspeed_settings
-from training.tuning.fit import choose_rows, count_steps, learning_rate
+from training.tuning.fit import count_steps, learning_rate
 from training.tuning.tuned_weights import add_adapters, merge_adapters
 
 CONFIG = LlmConfig(lr=1.0, warmup_ratio=0.1, min_lr_ratio=0.2, global_batch=32, per_device_batch=4)
@@ -76,12 +76,6 @@ def test_steps_follow_epochs_unless_bounded() -> None:
     assert count_steps(replace(CONFIG, epochs=1.5), 10) == 15
     assert count_steps(replace(CONFIG, epochs=1.5, max_steps=7), 10) == 7
     assert count_steps(replace(CONFIG, epochs=1.5, max_steps=70), 10) == 15
-
-
-def test_validation_rows_are_drawn_by_the_seed() -> None:
-    assert choose_rows(5, None, seed=1).tolist() == [0, 1, 2, 3, 4]
-    assert choose_rows(1000, 20, seed=1).tolist() == choose_rows(1000, 20, seed=1).tolist()
-    assert choose_rows(1000, 20, seed=1).tolist() != choose_rows(1000, 20, seed=2).tolist()
 
 
 def test_our_merge_of_adapters_is_that_of_peft() -> None:

@@ -1,0 +1,26 @@
+"""Keys that equal histories share."""
+
+import numpy as np
+import numpy.typing as npt
+
+from pairs.ragged import places_of
+from pairs.tables import Samples
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def history_keys(samples: Samples) -> Hashes:
+    """64 bits [N] of each history: the same for the same items in the same order, practically never for others."""
+    places = places_of(samples.lengths).astype(np.uint64)
+    mixed = splitmix64(splitmix64(samples.history.astype(np.uint64)) + places)
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    keys: Hashes = sums[samples.offsets[1:]] - sums[samples.offsets[:-1]]  # modulo 2^64
+    return keys
+
+
+def splitmix64(values: Hashes) -> Hashes:
+    """One step of splitmix64 (Steele, Lea and Flood 2014) from each state: neighbouring numbers become unlike."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
