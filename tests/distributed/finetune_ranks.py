@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DeepSpeedPlugin
+from transformers import LlamaForCausalLM
 
 from launch.distributed import World, init_world
 from launch.errors import InputError
@@ -19,6 +21,7 @@ from launch.tracking import Tracker
 from tests.tiny_prompts import write_tiny_run
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
 from training.finetune import finetune
+from training.scratch import build_model
 from training.tokenize_prompts import tokenize_prompts
 from training.tuning import fit as fit_module
 from training.tuning.engine import check_ranks, deepspeed_settings
@@ -44,6 +47,11 @@ def prepare_run(run_dir: Path, prompts: PromptsConfig = PROMPTS) -> Path:
     write_tiny_run(run_dir)
     tokenize_prompts(prompts, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
     return run_dir
+
+
+def start_model() -> LlamaForCausalLM:
+    """What the scratch runs start from."""
+    return build_model(TINY.scratch, vocab_size=400, eos=1, pad=0, max_tokens=140, seed=1, dtype=torch.float32)
 
 
 def run_finetune(world: World, run_dir: Path, config: LlmConfig = TINY) -> dict[str, list[float]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaForCausalLM
 
 from launch.artifacts import read_json, sha256_file
 from launch.distributed import World
@@ -23,11 +22,11 @@ from tests.distributed.finetune_ranks import (
     prepare_run,
     run_finetune,
     run_until_killed,
+    start_model,
 )
 from tests.ranks import run_ranks
 from training.base_model import load_tuned_model
 from training.config import LoraConfig
-from training.scratch import build_model
 from training.tuning.batches import collate, read_prompts
 from training.tuning.losses import answer_loss
 
@@ -69,11 +68,6 @@ def write_base_folder(base: Path) -> None:
     start_model().save_pretrained(base)
     for file in tokenizer.iterdir():
         shutil.copy(file, base)
-
-
-def start_model() -> LlamaForCausalLM:
-    """What the scratch runs start from."""
-    return build_model(TINY.scratch, vocab_size=400, eos=1, pad=0, max_tokens=140, seed=1, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,24 @@ def world(size: int = 2, device: str = "cpu") -> World:
 @pytest.mark.parametrize("name", [file.stem for file in sorted(DS_CONFIGS.glob("*.json"))])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_every_deepspeed_file_is_filled_in(name: str, device: str) -> None:
-    settings = deepspeed_settings(replace(CONFIG, deepspeed=name), world(device=device), hidden_size=256)
+    config = replace(CONFIG, deepspeed=name, clip_norm=0.7)
+    settings = deepspeed_settings(config, world(device=device), hidden_size=256)
     assert '"auto"' not in json.dumps(settings)
+    assert settings["gradient_clipping"] == 0.7
     assert settings["gradient_accumulation_steps"] == 4
     assert settings["bf16"] == {"enabled": True}
     assert settings["zero_optimization"]["stage"] == (2 if name == "zero2" else 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "offload"), [("zero2", 2, None), ("zero3", 3, None), ("zero3_offload", 3, "cpu")]
+)
+def test_every_deepspeed_file_does_what_its_name_says(name: str, stage: int, offload: str | None) -> None:
+    settings = deepspeed_settings(replace(CONFIG, deepspeed=name), world(device="cuda"), hidden_size=256)
+    zero = settings["zero_optimization"]
+    assert zero["stage"] == stage
+    for part in ("offload_optimizer", "offload_param"):
+        assert zero.get(part) == (None if offload is None else {"device": offload, "pin_memory": True})
 
 
 @pytest.mark.parametrize("file", sorted(DS_CONFIGS.glob("*.yaml")), ids=lambda file: str(file.stem))
