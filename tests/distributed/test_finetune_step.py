@@ -15,7 +15,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 
 from launch.distributed import World
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, start_model
-from tests.optimizer_watch import Watch, watch_optimizers
+from tests.distributed.optimizer_watch import Watch, watch_optimizers
 from tests.ranks import run_ranks
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,8 @@ def fits(folder: Path) -> dict[str, Fit]:
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    return load_file(folder / name / "llm" / "model" / "model.safetensors")
+    found: dict[str, torch.Tensor] = load_file(folder / name / "llm" / "model" / "model.safetensors")
+    return found
 
 
 def test_the_optimizer_steps_at_the_rates_of_the_schedule(fits: dict[str, Fit]) -> None:

@@ -68,7 +68,7 @@ def prompt_texts(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
     texts = []
     for row, length in enumerate(prompts.prompt_length.tolist()):
         tokens = prompts.tokens[prompts.offsets[row] : prompts.offsets[row + 1]].tolist()
-        texts.append((tokenizer.decode(tokens[:length]), tokenizer.decode(tokens[length:])))
+        texts.append((str(tokenizer.decode(tokens[:length])), str(tokenizer.decode(tokens[length:]))))
     return texts
 
 
