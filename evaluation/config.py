@@ -3,26 +3,28 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from launch.options.fields import Decides
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """How ranked lists are judged, tuned and fused. Everything that is chosen is chosen on valid."""
 
-    filter_history: bool = True
+    filter_history: Decides[bool] = True
     """Leave a user's own history out of the ranking (a target in it is then a miss). The other way is reported too."""
-    selection_metric: Literal["hr@10", "mrr"] = "hr@10"
+    selection_metric: Decides[Literal["hr@10", "mrr"]] = "hr@10"
     """What hyper-parameters and fusion weights are chosen by, on valid."""
-    list_depth: int = 100
+    list_depth: Decides[int] = 100
     """Items a list that this stage writes."""
-    refine_top: int = 5
+    refine_top: Decides[int] = 5
     """Paper refinement: grounded items looked at (m); one out of domain and the graph's list is used."""
-    bootstrap_resamples: int = 1000
+    bootstrap_resamples: Decides[int] = 1000
     """Resamples of the users behind every 95 % interval."""
-    ridge_max_users: int = 20_000
+    ridge_max_users: Decides[int] = 20_000
     """Train users in the ridge baseline; of more, this many at random, and the report says so."""
-    tuning_samples: int = 2_000
+    tuning_samples: Decides[int] = 2_000
     """Valid samples that baselines are tuned on; of more, about this many, whole users at random."""
-    max_samples: int | None = None
+    max_samples: Decides[int | None] = None
     """Samples of a split to judge, whole users at random; null: all."""
 
     def __post_init__(self) -> None:

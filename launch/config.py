@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import InputError
+from launch.options.fields import Means
 from launch.stages import STAGES
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -25,11 +26,11 @@ TOP_KEYS = ("name", "seed", "launch")
 class LaunchConfig:
     """How many processes a stage gets on this machine. Results do not depend on it."""
 
-    processes: int | None = None
+    processes: Means[int | None] = None
     """Ranks of the torchrun and accelerate stages; null: one a GPU, or one without GPUs."""
-    threads: int | None = None
+    threads: Means[int | None] = None
     """CPU threads a rank (OMP_NUM_THREADS); null: cores divided by ranks."""
-    accelerate: str | None = None
+    accelerate: Means[str | None] = None
     """Accelerate file for the fine-tune: a name in ds_configs/ or a path; null: accelerate_gpu or accelerate_cpu."""
 
     def __post_init__(self) -> None:

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from launch.artifacts import PARTIAL, read_json, remove_partials, sha256_file, write_json
+from launch.options.fields import deciding
 from launch.stages import Stage, stage_named
 
 HEAD_BYTES = 1 << 20
-MEANS = {"means": True}
-"""Metadata of a field of a configuration that says how a stage works and nothing of what comes out: a change of it
-makes nothing stale."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def make_intent(run_dir: Path, stage: Stage, *, config: Any, seed: int) -> Inten
     for name in stage.reads:
         manifest = read_manifest(run_dir, stage_named(name))
         inputs[name] = "missing" if manifest is None else str(manifest["fingerprint"])
-    plain: dict[str, Any] = json.loads(json.dumps(_deciding(config), default=str))
+    plain: dict[str, Any] = json.loads(json.dumps(deciding(config), default=str))
     return Intent(config=plain, seed=seed, inputs=inputs)
 
 
@@ -176,11 +174,3 @@ def identify(path: Path) -> str:
             head = opened.read(HEAD_BYTES)
         digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns} ".encode() + hashlib.sha256(head).digest())
     return digest.hexdigest()
-
-
-def _deciding(config: Any) -> Any:  # Any: a configuration, or what its fields hold
-    """A configuration as plain values, without the fields that are means."""
-    if not dataclasses.is_dataclass(config):
-        return config
-    fields = [field for field in dataclasses.fields(config) if "means" not in field.metadata]
-    return {field.name: _deciding(getattr(config, field.name)) for field in fields}

@@ -1,10 +1,10 @@
 """Configuration of attributes by a language model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from launch.manifests import MEANS
+from launch.options.fields import Decides, Means
 
 NEEDED = {
     "none": (),
@@ -18,38 +18,38 @@ NEEDED = {
 class LlmAttributesConfig:
     """Attributes by a language model, instead of the catalogue's."""
 
-    source: Literal["none", "answers", "endpoint", "local"] = "none"
+    source: Decides[Literal["none", "answers", "endpoint", "local"]] = "none"
     """`answers`: only what the file holds; for the rest, `endpoint` asks an OpenAI-compatible endpoint and `local` a
     causal language model on this machine."""
-    answers: str | None = None
+    answers: Decides[str | None] = None
     """File of answers, one JSON line an item; it grows where a model is asked, so keep it outside the run's folder."""
-    endpoint: str | None = None
+    endpoint: Decides[str | None] = None
     """Root of the API, such as http://localhost:8000/v1."""
-    model: str | None = None
+    model: Decides[str | None] = None
     """The model's name at the endpoint; for `local` the folder of a transformers model, or an ORG/NAME in the hub's
     cache. Answers are kept under this name: give another model another one."""
-    key_env: str | None = None
+    key_env: Means[str | None] = None
     """Environment variable that holds the key; null: the endpoint needs none. The key is written nowhere."""
-    prompt: str = (
+    prompt: Decides[str] = (
         'A {domain} product is called "{title}". List up to eight short attributes of it, such as its category, '
         "material, use, style and brand, the most general first. Answer with one JSON list of strings and nothing else."
     )
     """What is asked; {domain} and {title} are filled in."""
-    max_tokens: int = 200
+    max_tokens: Decides[int] = 200
     """Tokens of an answer."""
-    requests_per_minute: float = field(default=600.0, metadata=MEANS)
+    requests_per_minute: Means[float] = 600.0
     """Requests to the endpoint begun in a minute at most."""
-    concurrency: int = field(default=8, metadata=MEANS)
+    concurrency: Means[int] = 8
     """Requests to the endpoint at the same time."""
-    retries: int = field(default=5, metadata=MEANS)
+    retries: Means[int] = 5
     """Times that a request is sent again, after growing pauses, where the endpoint is busy or does not answer."""
-    timeout: float = field(default=60.0, metadata=MEANS)
+    timeout: Means[float] = 60.0
     """Seconds to wait for the endpoint's answer."""
-    batch_size: int = 16
+    batch_size: Means[int] = 16
     """Titles that the local model answers at once."""
-    device: str = "auto"
+    device: Means[str] = "auto"
     """Where the local model runs: cpu, cuda, cuda:1; `auto`: a GPU if there is one."""
-    allow_download: bool = False
+    allow_download: Means[bool] = False
     """Whether a local model named ORG/NAME may be fetched from the hub."""
 
     @property

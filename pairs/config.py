@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from launch.manifests import MEANS
+from launch.options.fields import Decides, Means
 from pairs.attributes_config import LlmAttributesConfig
 from pairs.synthetic_config import SyntheticConfig
 
@@ -26,20 +26,20 @@ BYTES_PER_INTERACTION = 1024
 class ColumnsConfig:
     """Which column of other people's tables is what (`source: tables`)."""
 
-    user: str = "user"
+    user: Decides[str] = "user"
     """Interactions: the user's id."""
-    item: str = "item"
+    item: Decides[str] = "item"
     """Interactions and items: the item's id."""
-    time: str = "time"
+    time: Decides[str] = "time"
     """Interactions: when."""
-    time_format: str | None = None
+    time_format: Decides[str | None] = None
     """How `time` is written, as in strptime ("%Y-%m-%d %H:%M:%S"); null: a number of seconds, milli-, micro- or
     nanoseconds (told apart by size), or a date column of a Parquet file."""
-    rating: str | None = None
+    rating: Decides[str | None] = None
     """Interactions: the rating; null: none."""
-    title: str | None = "title"
+    title: Decides[str | None] = "title"
     """Items: the title; null: none."""
-    attributes: list[str] = field(default_factory=list)
+    attributes: Decides[list[str]] = field(default_factory=list)
     """Items: columns of text, or lists of text, whose words are the attributes."""
 
 
@@ -47,75 +47,75 @@ class ColumnsConfig:
 class PairConfig:
     """One category pair, from its source to its samples."""
 
-    name: str | None = None
+    name: Decides[str | None] = None
     """Name of the pair; null: the two domains' names joined by a dash."""
-    source: Literal["released", "amazon", "tables", "synthetic"] = "synthetic"
+    source: Decides[Literal["released", "amazon", "tables", "synthetic"]] = "synthetic"
     """The released Art-Office form; raw Amazon reviews (or "ratings only" CSVs) and metadata of 2014, 2018 or 2023;
     Parquet, CSV or JSON-lines tables with the columns that `columns` names; or the generator."""
-    path: str | None = None
+    path: Decides[str | None] = None
     """Folder of the raw files. Amazon: reviews and meta files of exactly two categories."""
-    reviews_x: list[str] = field(default_factory=list)
+    reviews_x: Decides[list[str]] = field(default_factory=list)
     """Amazon (instead of `path`) and tables: files of interactions of domain X."""
-    reviews_y: list[str] = field(default_factory=list)
+    reviews_y: Decides[list[str]] = field(default_factory=list)
     """The same of domain Y."""
-    meta_x: list[str] = field(default_factory=list)
+    meta_x: Decides[list[str]] = field(default_factory=list)
     """Amazon (instead of `path`) and tables: files of items of domain X; none only without `require_title`."""
-    meta_y: list[str] = field(default_factory=list)
+    meta_y: Decides[list[str]] = field(default_factory=list)
     """The same of domain Y."""
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     """The columns of other people's tables."""
-    ratings_order: Literal["auto", "user_item", "item_user"] = "auto"
+    ratings_order: Decides[Literal["auto", "user_item", "item_user"]] = "auto"
     """"Ratings only" CSVs without a header: user,item,rating,timestamp (2014) or item,user,rating,timestamp (2018);
     auto: by the form of the ids, refused where they do not tell."""
-    max_bad_share: float = 1e-4
+    max_bad_share: Decides[float] = 1e-4
     """Share of a file's rows that may be unusable: left out, counted in the card, and warned of. More stop the run."""
-    attributes: list[AttributeKind] = field(default_factory=lambda: ["categories", "brand"])
+    attributes: Decides[list[AttributeKind]] = field(default_factory=lambda: ["categories", "brand"])
     """Amazon: what an item's attributes are the words of. Features are sentences: many words, few that tell."""
-    max_title_chars: int = 1000
+    max_title_chars: Decides[int] = 1000
     """Longer titles are cut at a word."""
-    domains: list[str] = field(default_factory=list)
+    domains: Decides[list[str]] = field(default_factory=list)
     """Display names of X and Y, used in prompts; empty: from the file names. X is the first in file-name order."""
 
-    min_rating: float | None = None
+    min_rating: Decides[float | None] = None
     """Amazon and tables: interactions rated lower, or not rated, are left out."""
-    time_from: str | None = None
+    time_from: Decides[str | None] = None
     """Amazon and tables: interactions before this date or time (ISO 8601; UTC unless it says otherwise) are
     left out."""
-    time_to: str | None = None
+    time_to: Decides[str | None] = None
     """Amazon and tables: interactions at this date or time, or after it, are left out."""
-    duplicates: Literal["first", "last", "all"] = "first"
+    duplicates: Decides[Literal["first", "last", "all"]] = "first"
     """What is kept of a user's interactions with one item; all: repeat purchases are real (see `audit_allow`)."""
-    users: Literal["both", "either"] = "both"
+    users: Decides[Literal["both", "either"]] = "both"
     """Whether a user needs the floors below in each domain or in one; the card counts users of one domain only."""
-    graph_users: Literal["none", "one_domain"] = "none"
+    graph_users: Decides[Literal["none", "one_domain"]] = "none"
     """one_domain: users who miss the floors in one domain but keep them in the other teach the item graphs, and
     nothing else (pair/graph_only.parquet); in a split by time, with what they did up to the first cut."""
-    require_title: bool = True
+    require_title: Decides[bool] = True
     """Whether an item without a title is left out; otherwise its id stands for the title."""
-    k_core: int = 1
+    k_core: Decides[int] = 1
     """Amazon: an item needs this many interactions, a user this many in each domain, to a joint fixpoint."""
-    min_interactions: int = 1
+    min_interactions: Decides[int] = 1
     """Amazon: a user needs this many interactions in each domain (above k_core to matter)."""
-    max_history: int = 100
+    max_history: Decides[int] = 100
     """Most recent interactions kept in a history."""
-    min_history: int = 1
+    min_history: Decides[int] = 1
     """Interactions that a history needs for its sample to be kept."""
 
-    splits: SplitRule | None = None
+    splits: Decides[SplitRule | None] = None
     """`released`; `time`: two global cuts; `last_out`: a user's last in each domain is test, the one before valid;
     `last_one_out`: a user's last of all is test, the one before valid, whatever their domains; `user`: users are
     divided. Null: `released` for a released pair, else `time`."""
-    valid_share: float = 0.1
+    valid_share: Decides[float] = 0.1
     """Share of the interactions between the two cuts (`time`), or of the users (`user`)."""
-    test_share: float = 0.1
+    test_share: Decides[float] = 0.1
     """Share of the interactions after the later cut (`time`), or of the users (`user`)."""
-    samples_per_user: int = 1
+    samples_per_user: Decides[int] = 1
     """Train samples of one user in one domain (`last_one_out`: in both together) at most: his last interactions before
     the cut."""
-    split_seed: int = 1
+    split_seed: Decides[int] = 1
     """Seed that divides the users (`user`); the recipe's own seed does not change the split."""
 
-    memory_gib: float = field(default=2.0, metadata=MEANS)
+    memory_gib: Means[float] = 2.0
     """Memory that the preparation of interactions keeps to, about; what does not fit waits on disk in the run's folder.
     The catalogue's ids and a few numbers for every item, user and sample come on top. The result does not depend on
     it."""
@@ -123,7 +123,7 @@ class PairConfig:
     llm_attributes: LlmAttributesConfig = field(default_factory=LlmAttributesConfig)
     """Attributes by a language model."""
 
-    audit_allow: list[LeakCheck] | None = None
+    audit_allow: Decides[list[LeakCheck] | None] = None
     """Findings of the leak audit that do not end the run. Null: none, but `target_in_history` where repeat purchases
     are meant: with `duplicates=all`, and in a released pair, whose samples are taken as they were published."""
 

@@ -1,9 +1,9 @@
 """Configuration of the built-in generator."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from launch.manifests import MEANS
+from launch.options.fields import Decides, Means
 from pairs.synthetic.words import MAX_ITEMS, THEMES
 
 Compression = Literal["gzip", "zstd", "none"]
@@ -19,24 +19,24 @@ MIN_SHARD_USERS = 10
 class SyntheticConfig:
     """The built-in generator: two domains, users whose interests span both."""
 
-    generator: Literal["exact", "sampled"] = "exact"
+    generator: Decides[Literal["exact", "sampled"]] = "exact"
     """exact: knows every purchase's true probabilities, and so the best hit rate that is possible; up to some 20,000
     users. sampled: 10^4 to 10^7 users, in shards."""
-    num_users: int = 2000
+    num_users: Decides[int] = 2000
     """Users; every one buys in both domains, but for `single_domain_share`."""
-    items_per_domain: int = 480
+    items_per_domain: Decides[int] = 480
     """Items of each domain, shared out among the themes."""
-    mean_interactions: int = 18
+    mean_interactions: Decides[int] = 18
     """Mean number of purchases of a user, both domains together."""
-    seed: int = 1
+    seed: Decides[int] = 1
     """Seed of the generator; the recipe's own seed does not change the data."""
-    compression: Compression = "gzip"
+    compression: Means[Compression] = "gzip"
     """How the raw files are packed (sampled only)."""
-    shard_users: int = 100_000
+    shard_users: Decides[int] = 100_000
     """Users whose reviews share a file of each domain (sampled only)."""
-    workers: int | None = field(default=None, metadata=MEANS)
+    workers: Means[int | None] = None
     """Processes that write shards; null: as many as cores. The result does not depend on it (sampled only)."""
-    single_domain_share: float = 0.0
+    single_domain_share: Decides[float] = 0.0
     """Share of the users who buy in one domain only (sampled only)."""
 
     def __post_init__(self) -> None:

