@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from launch.errors import InputError
 from pairs.reading.bad_rows import FileCount
 from pairs.reading.raw_files import open_raw
 
 BLOCK_BYTES = 16 << 20
 LONGEST_LINE = 8 << 20
 """A line may be so long; what is longer is no row of a catalogue."""
+MOST_BYTES, MOST_LINES = 256 << 20, 4_000_000
+"""What a file that is read whole may hold."""
+READ_BYTES = 1 << 20
 DEEPEST = 1000
 """A line may open so many brackets before only the careful parser gets it: polars crashes on deep nesting."""
 BOM = b"\xef\xbb\xbf"
@@ -62,6 +66,38 @@ def read_blocks(path: Path, count: FileCount, *, quoted: bool = False, size: int
                 rest, skipping = b"", True
         if rest:
             yield Block(line, rest, last=True)
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of a UTF-8 text file without their ends, for files that fit in memory; InputError for others."""
+    content = _read_whole(path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}: line {row} is not UTF-8 text; save the file as UTF-8") from error
+    lines = text.replace("\r\n", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _read_whole(path: Path) -> bytes:
+    """The file's bytes, decompressed; not one more than `MOST_BYTES` is held."""
+    parts: list[bytes] = []
+    size = ends = unended = 0
+    with open_raw(path) as file:
+        while part := file.read(READ_BYTES):
+            parts.append(part)
+            size, ends = size + len(part), ends + part.count(b"\n")
+            end = part.rfind(b"\n")
+            unended = unended + len(part) if end < 0 else len(part) - end - 1
+            if unended > LONGEST_LINE:
+                raise InputError(f"{path}: line {ends + 1} is longer than {LONGEST_LINE >> 20} MiB; fetch it again")
+            if size > MOST_BYTES or ends > MOST_LINES:
+                raise InputError(
+                    f"{path}: holds more than {MOST_BYTES >> 20} MiB or {MOST_LINES:,} lines, unpacked, the most that "
+                    "this form is read with; fetch it again, or give the raw reviews instead"
+                )
+    return b"".join(parts)
 
 
 def is_plain(data: bytes) -> bool:

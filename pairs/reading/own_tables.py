@@ -11,7 +11,7 @@ from pairs.reading.amazon import read_json_events, read_json_items
 from pairs.reading.bad_rows import FileCount, Ledger
 from pairs.reading.csv_rows import CsvLines, first_line
 from pairs.reading.json_rows import peek_json
-from pairs.reading.raw_files import PARQUET, refuse_other_than_file
+from pairs.reading.raw_files import PARQUET, bare_name, refuse_other_than_file
 from pairs.reading.raw_keys import EVENT_SCHEMA, EventKeys, ItemKeys
 from pairs.reading.read_rows import Check, Column, empty, parquet_columns, read_parquet, read_rows
 
@@ -65,7 +65,7 @@ def _read_table(path: Path, columns: list[Column], checks: list[Check], ledger: 
 
 
 def _suffix(path: Path) -> str:
-    suffix = Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
+    suffix = Path(bare_name(path)).suffix.lower()
     if suffix not in (*JSON, *PARQUET, *SEPARATORS):
         known = ", ".join((*JSON, *PARQUET, *SEPARATORS))
         raise InputError(f"{path}: its name must end in one of {known} (text forms also with .gz or .zst)")

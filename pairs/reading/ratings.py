@@ -16,6 +16,7 @@ from launch.errors import InputError
 from pairs.reading.bad_rows import BadRow, FileCount
 from pairs.reading.csv_rows import CsvLines, first_line, split_fields
 from pairs.reading.line_blocks import read_blocks
+from pairs.reading.raw_files import bare_name
 from pairs.reading.raw_keys import EVENT_SCHEMA, EventKeys
 from pairs.reading.read_rows import read_rows
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def is_csv(path: Path) -> bool:
     """A comma-separated file by its name, whatever its compression."""
-    return path.name.removesuffix(".gz").removesuffix(".zst").endswith(".csv")
+    return bare_name(path).endswith(".csv")
 
 
 def read_ratings(path: Path, count: FileCount, *, order: str) -> Iterator[pl.DataFrame]:

@@ -1,6 +1,7 @@
 """Open the raw files of a pair whatever their compression, and say what is wrong with one."""
 
 import gzip
+import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -64,10 +65,19 @@ def refuse_other_than_file(path: Path) -> None:
         raise InputError(f"{path}: is {OTHER_KINDS.get(kind, 'something else')} and no file; give the file itself")
 
 
+def bare_name(path: Path) -> str:
+    """The file's name without what says how it is packed."""
+    return path.name.removesuffix(".gz").removesuffix(".zst")
+
+
 def find_one(folder: Path, name: str) -> Path | None:
-    """`folder/name`, plain, gzip or zstd, if it is there."""
-    paths = (folder / f"{name}{suffix}" for suffix in ("", ".gz", ".zst"))
-    return next((path for path in paths if path.is_file()), None)
+    """`folder/name`, plain, gzip or zstd, if it is there; InputError if it is there twice, or is no file."""
+    paths = [path for suffix in ("", ".gz", ".zst") if os.path.lexists(path := folder / f"{name}{suffix}")]
+    if len(paths) > 1:
+        raise InputError(f"{paths[0]} and {paths[1].name} are both there; remove one")
+    for path in paths:
+        refuse_other_than_file(path)
+    return paths[0] if paths else None
 
 
 def existing_file(folder: Path, name: str) -> Path:
@@ -105,16 +115,3 @@ def open_raw(path: Path) -> Iterator[Readable]:
 def damaged(path: Path, what: str) -> InputError:
     """The error for a file that ends too early or does not decompress."""
     return InputError(f"{path}: truncated or damaged ({what}); fetch it again")
-
-
-def read_lines(path: Path) -> list[str]:
-    """All lines of a UTF-8 text file without their ends, for files that fit in memory."""
-    with open_raw(path) as file:
-        content = file.read()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}: line {row} is not UTF-8 text; save the file as UTF-8") from error
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines[:-1] if lines[-1] == "" else lines

@@ -11,6 +11,8 @@ EVENT_SCHEMA = {"user": pl.String, "item": pl.String, "time": pl.Int64, "rating"
 TIME_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 """Above the first number a time is in so many parts of a second: 1e11 seconds would be the year 5138."""
 LATEST = 1e20
+TIME_END = 4_102_444_800
+"""Seconds of 2100-01-01: no interaction is so late; it is a time in another unit, or none."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The released form: what is read, and how each kind of broken file is refused."""
 
 import gzip
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ import zstandard
 
 from launch.errors import InputError
 from pairs.released.read import read_released
+from tests.fifos import fifo_at
 
+ART_OFFICE = Path(__file__).parents[4] / ".." / "shared" / "data" / "amazon_art_office"
 ITEMS = "idBefore,item_title,idAfter,item_attribute\n"
 TRAIN = "0\t7\t1|5|5\t3|6|6\t2|7|7\t\n0\t7\t1|5|5\t3|6|6\t4|7|7\t\n"
 
@@ -89,7 +92,7 @@ def test_users_file_gives_the_source_ids(folder: Path) -> None:
 
 
 def test_history_at_the_time_of_the_target_is_not_before_it(folder: Path) -> None:
-    (folder / "train.txt").write_text("0\t7\t1|5|5\t3|7|7\t2|7|7\t\n" + TRAIN, encoding="utf-8")
+    (folder / "train.txt").write_text("3\t7\t1|5|5\t3|7|7\t2|7|7\t\n" + TRAIN, encoding="utf-8")
     train = read_released(folder).samples["train"]
     assert train.history_of(0).tolist() == [1]
     assert train.target[0] == 2
@@ -146,3 +149,102 @@ def test_broken_file_is_refused_by_file_and_row(folder: Path, change: Callable[[
     with pytest.raises(InputError, match=said) as refusal:
         read_released(folder)
     assert "\n" not in str(refusal.value)
+
+
+def swap_columns(folder: Path) -> None:
+    rows = [line.split(",") for line in (folder / "office_items.csv").read_text(encoding="utf-8").splitlines()]
+    swapped = "".join(",".join(row[place] for place in (3, 1, 2, 0)) + "\n" for row in rows)
+    (folder / "office_items.csv").write_text(swapped, encoding="utf-8")
+
+
+def test_columns_are_found_by_the_header_in_any_order(folder: Path) -> None:
+    plain = read_released(folder)
+    swap_columns(folder)
+    (folder / "art_items.csv").write_text(
+        "price, idAfter ,item_attribute,item_title,idBefore\n"
+        '9,0,Arts paint,Blue &amp; red paint,a\n,1,arts brush,"brush, fine",b\n9,2,arts,canvas,c\n',
+        encoding="utf-8-sig",
+    )
+    assert read_released(folder).items.equals(plain.items)
+
+
+def change_header(line: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / "art_items.csv").read_text(encoding="utf-8")
+        (folder / "art_items.csv").write_text(text.replace(ITEMS, line), encoding="utf-8")
+
+    return change
+
+
+def copy_packed(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+
+    return change
+
+
+def in_milliseconds(folder: Path) -> None:
+    for name in ("train", "valid", "test"):
+        text = (folder / f"{name}.txt").read_text(encoding="utf-8")
+        stamped = re.sub(r"(?<=\|)(?=\d)|(?<=^\d\t)", "150000000000", text, flags=re.MULTILINE)
+        (folder / f"{name}.txt").write_text(stamped, encoding="utf-8")
+
+
+USER_3 = "3\t2\t0|0|0\t4|1|1\t1|2|2\t\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (change_header("item_title,idBefore,idAfter\n"), r"art_items\.csv: row 1 names no item_attribute"),
+        (change_header(""), r"art_items\.csv: row 1 names no idBefore"),
+        (change_header("idBefore,item_title,idAfter,idAfter,item_attribute\n"), "row 1 names idAfter twice"),
+        (append("art_items.csv", "a,again,9,\n"), r"art_items\.csv: row 5: idBefore 'a' is there twice"),
+        (append("art_items.csv", ",none,9,\n"), r"art_items\.csv: row 5: idBefore is blank"),
+        (append("art_items.csv", "9,same,2,\n"), r"art_items\.csv: row 5: idAfter 2 is there twice"),
+        (append("train.txt", "0\t7\t1|5|5\t3|6|6\t4|7|7\n"), r"train\.txt: line 3 repeats line 2"),
+        (append("train.txt", "0\t7\t3|6|6\t1|5|5\t4|7|7\n"), r"train\.txt: line 3 repeats line 2"),
+        (append("train.txt", "0\t7\t1|5|5\t3|6|6\t0|7|7\t\n"), r"train\.txt: line 3 is the third of user 0"),
+        (append("train.txt", USER_3 * 2), r"train\.txt: line 4 repeats line 3"),
+        (append("train.txt", USER_3.replace("3\t2", "-3\t2")), "line 3 has a negative user -3"),
+        (append("train.txt", "3\t2\t0|-5|-5\t4|1|1\t1|2|2\t\n"), r"line 3 has a negative time in '0\|-5\|-5'"),
+        (append("train.txt", "3\t-1\t0|-5|-5\t4|-2|-2\t1|-1|-1\t\n"), "line 3 has a negative answer_time -1"),
+        (in_milliseconds, r"train\.txt: line 1 has a time later than the year 2100 .*milliseconds"),
+        (append("train.txt", "3\t1500000002\t0|0|0\t1|1500000002|1500000002\n"), "line 1 has the position 5"),
+        (copy_packed("train.txt"), r"train\.txt and train\.txt\.gz are both there; remove one"),
+        (copy_packed("art_items.csv"), r"art_items\.csv and art_items\.csv\.gz are both there; remove one"),
+        (append("users.txt", "AAA\t0\nBBB\t1\nCCC\t2\nDDD\t2\n"), r"users\.txt: line 4 .* user 2 is there twice"),
+        (append("users.txt", "AAA\t0\nBBB\t1\nAAA\t2\n"), r"users\.txt: line 3 .* 'AAA' is there twice"),
+        (append("users.txt", "AAA\t0\nBBB\t1\nAAA\t-2\n"), r"users\.txt: line 3 must end with a user number"),
+        (append("users.txt", "AAA\t0\nBBB\t1\n\t2\n"), r"users\.txt: line 3 has a blank source_id"),
+    ],
+)  # fmt: skip
+def test_what_would_pass_in_silence_is_refused(folder: Path, change: Callable[[Path], object], said: str) -> None:
+    change(folder)
+    with pytest.raises(InputError, match=said) as refusal:
+        read_released(folder)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["train.txt", "art_items.csv", "users.txt"])
+def test_fifo_and_folder_in_the_place_of_a_file_are_refused(folder: Path, name: str) -> None:
+    with fifo_at(folder / name), pytest.raises(InputError, match=rf"{re.escape(name)}: is a FIFO and no file"):
+        read_released(folder)
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(InputError, match=rf"{re.escape(name)}: is a folder and no file"):
+        read_released(folder)
+
+
+@pytest.mark.skipif(not ART_OFFICE.is_dir(), reason="the Art-Office pair is not beside the checkout")
+def test_art_office_is_read_to_the_last_bit() -> None:
+    pair = read_released(ART_OFFICE)
+    digest = hashlib.sha256()
+    for table in (pair.items, pair.users):
+        digest.update(table.write_json().encode())
+    for split in ("train", "valid", "test"):
+        samples = pair.samples[split]
+        for column in ("sample", "user", "domain", "target", "history", "offsets"):
+            digest.update(getattr(samples, column).astype("<i8").tobytes())
+        assert samples.history_time is samples.target_time is None
+    assert digest.hexdigest() == "eaee749a61ff19f0612198375d43cc7a841f89b6b55186b19d1a1b5d130cd751"

@@ -11,7 +11,7 @@ import pytest
 from launch.artifacts import read_json
 from pairs.config import PairConfig
 from pairs.prepare import prepare
-from pairs.reading.raw_files import read_lines
+from pairs.reading.line_blocks import read_lines
 from pairs.synthetic.exact_files import make_catalogue, write_synthetic
 from pairs.synthetic.market import TOP, build_market, simulate
 from pairs.synthetic.words import MAX_ITEMS

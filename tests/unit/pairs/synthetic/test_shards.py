@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from launch.errors import InputError
-from pairs.reading.raw_files import read_lines
+from pairs.reading.line_blocks import read_lines
 from pairs.synthetic.exact_files import META_SHARD_ITEMS, sampled_items, synthetic_files, write_synthetic
 from pairs.synthetic.scaled import build_shop
 from pairs.synthetic.shards import RECORD, main, write_sampled
