@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,8 @@ class Job(Generic[C]):
     seed: int
     run_dir: Path
     recipe_name: str
+    sections: Mapping[str, Any] = field(default_factory=dict)  # Any: one type of configuration a section
+    """All sections of the recipe: another stage's say which base model, and whose code to trust."""
     external: list[Path] = field(default_factory=list)
     """Files and folders outside the run that the stage read; the stage's body adds to it."""
 
@@ -59,6 +61,7 @@ def parse_job(config_type: type[C], stage: str, argv: list[str] | None = None) -
         seed=recipe.seed,
         run_dir=known.run_dir or default_run_dir(recipe),
         recipe_name=recipe.name,
+        sections=recipe.sections,
     )
 
 

@@ -13,7 +13,7 @@ from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
 from training.answers.answerer import load_answerer
 from training.answers.parts import read_prompts, write_parts
-from training.base_model import load_tokenizer_folder
+from training.base_model import BaseModel, load_tokenizer_folder
 from training.config import GenerationConfig, PromptsConfig, ScratchConfig
 from training.generate import generate
 from training.scratch import build_model
@@ -44,14 +44,14 @@ def write_answerable_run(run_dir: Path) -> None:
 
 def generate_alone(config: GenerationConfig, run_dir: Path) -> None:
     """The stage's body in this process."""
-    generate(config, run_dir=run_dir, seed=1, world=ALONE, tracker=Tracker(None, "generate"))
+    generate(config, base=SCRATCH, run_dir=run_dir, seed=1, world=ALONE, tracker=Tracker(None, "generate"))
 
 
 def parts_alone(config: GenerationConfig, run_dir: Path, split: Split, world: World | None = None) -> list[Path]:
     """The parts of a split as the stage leaves them before it joins them; those of one rank of `world`, if given."""
     pair = load_pair(run_dir)
     grounder = TitleGrounder(pair.items)
-    answerer = load_answerer(config, run_dir=run_dir, pair=pair, grounder=grounder, device=ALONE.device)
+    answerer = load_answerer(config, base=None, run_dir=run_dir, pair=pair, grounder=grounder, device=ALONE.device)
     prompts = read_prompts(run_dir, split, max_samples=config.max_samples, seed=1)
     folder = run_dir / "generated/parts" / split
     done = finished_parts(folder)
@@ -59,4 +59,5 @@ def parts_alone(config: GenerationConfig, run_dir: Path, split: Split, world: Wo
     return [part_path(folder, places) for places in finished_parts(folder)]
 
 
+SCRATCH = BaseModel("scratch")
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))

@@ -22,9 +22,11 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from launch.artifacts import read_json
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
-from training.config import Precision
+from training.config import Precision, PromptsConfig
+from training.own_code import check_code
 from training.precision import DTYPES
 
 log = logging.getLogger(__name__)
@@ -82,9 +84,20 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_tokenizer_folder(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer that a stage saved: prompts/tokenizer or llm/model."""
-    return load_tokenizer(BaseModel("folder", folder))
+def base_of_run(run_dir: Path, prompts: PromptsConfig) -> BaseModel:
+    """The base model of a recipe, for which the run's prompts were written. Whom to trust the recipe alone says."""
+    written = read_json(run_dir / "prompts" / "meta.json")["base"]
+    if written != prompts.base:
+        raise InputError(
+            f"{run_dir}: its prompts were written for {written}, the recipe's prompts.base is {prompts.base}; run "
+            "`kinrec tokenize` again"
+        )
+    return find_base(prompts.base, trust_remote_code=prompts.trust_remote_code, allow_pickle=prompts.allow_pickle)
+
+
+def load_tokenizer_folder(folder: Path, *, base: BaseModel | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer that a stage saved: prompts/tokenizer or llm/model. It runs code of `base` only, if allowed."""
+    return load_tokenizer(BaseModel("folder", folder, trust_remote_code=_may_run_code(folder, base)))
 
 
 def hidden_size_of(base: BaseModel) -> int:
@@ -116,12 +129,20 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def load_tuned_model(folder: Path, *, precision: Precision) -> PreTrainedModel:
-    """The model that `finetune` wrote (llm/model), in eval mode on the CPU."""
+def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | None = None) -> PreTrainedModel:
+    """The model that `finetune` wrote (llm/model), in eval mode on the CPU. It runs code of `base` only, if allowed."""
     check_model_folder(folder, where=str(folder))
-    model = load_model(BaseModel("folder", folder), dtype=DTYPES[precision])
+    model = load_model(BaseModel("folder", folder, _may_run_code(folder, base)), dtype=DTYPES[precision])
     model.train(False)
     return model
+
+
+def _may_run_code(folder: Path, base: BaseModel | None) -> bool:
+    """Whether code in a folder of the run may run: it is that of a base model whose code the user allowed."""
+    if base is None or not base.trust_remote_code:
+        return False
+    check_code(folder, base.files)
+    return True
 
 
 def _where(base: BaseModel) -> tuple[str, dict[str, Any]]:  # Any: options of several types, passed on

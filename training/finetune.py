@@ -16,7 +16,7 @@ from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
-from training.base_model import BaseModel, find_base, hidden_size_of, load_model, load_tokenizer_folder
+from training.base_model import BaseModel, base_of_run, hidden_size_of, load_model, load_tokenizer_folder
 from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
 from training.scratch import build_model
@@ -32,21 +32,21 @@ log = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> None:
     job = parse_job(LlmConfig, "finetune", argv)
     with init_world() as world, open_stage(job, world), open_tracker(job, world) as tracker:
-        base = finetune(job.config, run_dir=job.run_dir, seed=job.seed, world=world, tracker=tracker)
+        base = base_of_run(job.run_dir, job.sections["prompts"])
+        finetune(job.config, base=base, run_dir=job.run_dir, seed=job.seed, world=world, tracker=tracker)
         if base.path is not None:
             job.external.append(base.path)
 
 
-def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> BaseModel:
-    """Write llm/model and llm/engine.json. Returns the base model that was tuned."""
+def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
+    """Write llm/model and llm/engine.json."""
     meta = read_json(run_dir / "prompts" / "meta.json")
-    base = find_base(meta["base"], trust_remote_code=meta["trust_remote_code"], allow_pickle=meta["allow_pickle"])
     folder = run_dir / "llm"
     if world.broadcast_object((folder / "model").is_dir()):
         log.info("%s is complete: an earlier start was stopped after writing it", folder / "model")
-        return base
+        return
     config = replace(config, precision=choose_precision(config, folder, world))
-    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
+    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer", base=base)
     train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
     if config.learn == "prompt":
         train = learn_whole_prompts(train)
@@ -65,7 +65,6 @@ def finetune(config: LlmConfig, *, run_dir: Path, seed: int, world: World, track
     publish(folder / "model", weights=weights, tokenizer=tokenizer, world=world)
     if world.is_main:
         shutil.rmtree(folder / "checkpoints")  # many times the size of the model, and of no further use
-    return base
 
 
 def choose_precision(config: LlmConfig, folder: Path, world: World) -> Precision:

@@ -14,6 +14,7 @@ from pairs.tables import load_pair
 from retrieval.grounding import TitleGrounder
 from training.answers.answerer import load_answerer
 from training.answers.parts import GENERATED, describe_lists, generate_split, read_prompts
+from training.base_model import BaseModel, base_of_run
 from training.config import GenerationConfig
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,17 @@ log = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> None:
     job = parse_job(GenerationConfig, "generate", argv)
     with init_world() as world, open_stage(job, world), open_tracker(job, world) as tracker:
-        generate(job.config, run_dir=job.run_dir, seed=job.seed, world=world, tracker=tracker)
+        base = base_of_run(job.run_dir, job.sections["prompts"])
+        generate(job.config, base=base, run_dir=job.run_dir, seed=job.seed, world=world, tracker=tracker)
 
 
-def generate(config: GenerationConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
+def generate(
+    config: GenerationConfig, *, base: BaseModel, run_dir: Path, seed: int, world: World, tracker: Tracker
+) -> None:
     """Write lists/llm_valid and llm_test, and generated/generation.json."""
     pair = load_pair(run_dir)
     answerer = load_answerer(
-        config, run_dir=run_dir, pair=pair, grounder=TitleGrounder(pair.items), device=world.device
+        config, base=base, run_dir=run_dir, pair=pair, grounder=TitleGrounder(pair.items), device=world.device
     )
     for split in GENERATED:
         prompts = read_prompts(run_dir, split, max_samples=config.max_samples, seed=seed)

@@ -27,6 +27,7 @@ from training.answers.answerer import load_answerer
 from training.asking.asking import Matched, find_domain, match_history
 from training.asking.final_ranking import Final, fit_scorers, rank_finally
 from training.asking.new_prompt import write_prompt
+from training.base_model import BaseModel
 from training.config import PromptsConfig
 
 SHOWN_TEXTS = 3
@@ -75,15 +76,25 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--history", action="extend", nargs="+", default=[], metavar="TITLE",
                         help="what was bought, oldest first; `DOMAIN: title` looks in that domain only")  # fmt: skip
     parser.add_argument("--k", type=int, default=10, help="length of the list")
+    parser.add_argument("--trust_remote_code", action="store_true",
+                        help="run Python code that lies in the run's model folder, whoever wrote it")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(argv)
     with init_world() as world:
-        found = recommend(asked.run, domain=asked.domain, history=asked.history, k=asked.k, world=world)
+        found = recommend(
+            asked.run, domain=asked.domain, history=asked.history, k=asked.k, world=world,
+            trust_remote_code=asked.trust_remote_code,
+        )  # fmt: skip
     sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n" if asked.json else render(found))
 
 
-def recommend(run_dir: Path, *, domain: str, history: list[str], k: int, world: World) -> Recommendation:
-    """What the run's final list would be for a new user with this history."""
+def recommend(
+    run_dir: Path, *, domain: str, history: list[str], k: int, world: World, trust_remote_code: bool = False
+) -> Recommendation:
+    """What the run's final list would be for a new user with this history.
+
+    `trust_remote_code` comes from who asks: the recipe in the run's folder is whoever's the folder is.
+    """
     if k < 1:
         raise InputError(f"--k must be at least 1, got {k}")
     recipe = _finished_recipe(run_dir)
@@ -103,7 +114,12 @@ def recommend(run_dir: Path, *, domain: str, history: list[str], k: int, world: 
         k=max(1, prompts.num_neighbours),
     )
     answerer = load_answerer(
-        recipe.sections["generation"], run_dir=run_dir, pair=pair, grounder=grounder, device=world.device
+        recipe.sections["generation"],
+        base=BaseModel("folder", run_dir / "llm" / "model", trust_remote_code=trust_remote_code),
+        run_dir=run_dir,
+        pair=pair,
+        grounder=grounder,
+        device=world.device,
     )
     prompt, num_shown = write_prompt(
         sample,

@@ -91,8 +91,6 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
         folder / "meta.json",
         {
             "base": config.base,
-            "trust_remote_code": config.trust_remote_code,
-            "allow_pickle": config.allow_pickle,
             "template": "chat" if tokenizer.chat_template else "alpaca",
             "vocab_size": len(tokenizer),
             "max_tokens": config.max_tokens,

@@ -14,11 +14,13 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DeepSpeedPlugin
 from transformers import LlamaForCausalLM
 
+from launch.artifacts import read_json
 from launch.distributed import World, init_world
 from launch.errors import InputError
 from launch.stages import stage_named
 from launch.tracking import Tracker
 from tests.tiny_prompts import write_tiny_run
+from training.base_model import find_base
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
 from training.finetune import finetune
 from training.scratch import build_model
@@ -58,7 +60,8 @@ def run_finetune(world: World, run_dir: Path, config: LlmConfig = TINY) -> dict[
     """Fine-tune in `run_dir`; what the tracker was told, by tag."""
     AcceleratorState._reset_state(reset_partial_state=True)
     tracker = Tracker(run_dir if world.is_main else None, stage_named("finetune").name)
-    finetune(config, run_dir=run_dir, seed=1, world=world, tracker=tracker)
+    base = find_base(read_json(run_dir / "prompts" / "meta.json")["base"])
+    finetune(config, base=base, run_dir=run_dir, seed=1, world=world, tracker=tracker)
     tracker.close()
     return tracked(run_dir) if world.is_main else {}
 

@@ -11,7 +11,7 @@ from launch.artifacts import sha256_file
 from launch.distributed import World
 from launch.tracking import Tracker
 from tests.ranks import run_ranks
-from tests.tiny_generation import CONSTRAINED, FREE, generate_alone, parts_alone, write_answerable_run
+from tests.tiny_generation import CONSTRAINED, FREE, SCRATCH, generate_alone, parts_alone, write_answerable_run
 from training.config import GenerationConfig
 from training.generate import generate
 
@@ -19,7 +19,7 @@ FILES = ("lists/llm_valid.parquet", "lists/llm_test.parquet", "generated/generat
 
 
 def generate_on(world: World, run_dir: Path, config: GenerationConfig) -> int:
-    generate(config, run_dir=run_dir, seed=1, world=world, tracker=Tracker(None, "generate"))
+    generate(config, base=SCRATCH, run_dir=run_dir, seed=1, world=world, tracker=Tracker(None, "generate"))
     return world.size
 
 

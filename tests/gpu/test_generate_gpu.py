@@ -28,7 +28,7 @@ def answerable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers_on(device: str, config: GenerationConfig, run_dir: Path) -> Answers:
     pair = load_pair(run_dir)
     answerer = load_answerer(
-        config, run_dir=run_dir, pair=pair, grounder=TitleGrounder(pair.items), device=torch.device(device)
+        config, base=None, run_dir=run_dir, pair=pair, grounder=TitleGrounder(pair.items), device=torch.device(device)
     )
     prompts = read_prompts(run_dir, "test", max_samples=None, seed=1)
     return answer_rows(answerer, prompts, np.arange(len(prompts.sample)))

@@ -16,7 +16,7 @@ from training.answers.answer_lists import Answers, ExactTitles, rank_answers
 from training.answers.beam_search import Beams, search_beams
 from training.answers.choices import Choices, FreeText, TitlesOnly
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
-from training.base_model import load_tokenizer_folder, load_tuned_model
+from training.base_model import BaseModel, load_tokenizer_folder, load_tuned_model
 from training.config import GenerationConfig
 from training.precision import resolve_precision
 from training.prompts.pieces import answer_tokens
@@ -84,15 +84,21 @@ class Answerer:
 
 
 def load_answerer(
-    config: GenerationConfig, *, run_dir: Path, pair: Pair, grounder: TitleGrounder, device: torch.device
+    config: GenerationConfig,
+    *,
+    base: BaseModel | None,
+    run_dir: Path,
+    pair: Pair,
+    grounder: TitleGrounder,
+    device: torch.device,
 ) -> Answerer:
-    """The run's tuned model on `device`, ready to answer."""
+    """The run's tuned model on `device`, ready to answer; of `base`'s code it runs what `base` allows."""
     folder = run_dir / "llm" / "model"
     if not folder.is_dir():
         raise InputError(f"{folder}: no tuned model; run `kinrec finetune` first")
-    tokenizer = load_tokenizer_folder(folder)
+    tokenizer = load_tokenizer_folder(folder, base=base)
     precision = resolve_precision(config.precision, device)
-    model = load_tuned_model(folder, precision=precision).to(device)  # type: ignore[arg-type]  # its stub wants a module
+    model = load_tuned_model(folder, precision=precision, base=base).to(device)  # type: ignore[arg-type]  # its stub wants a module
     answers = answer_tokens(tokenizer, pair.items.titles)
     limit = config.max_new_tokens or longest_answer(answers, margin=config.token_margin)
     trie = None
