@@ -10,6 +10,7 @@ from pairs.synthetic_config import SyntheticConfig
 
 LeakCheck = Literal[
     "user_in_two_splits",
+    "user_later_in_earlier_split",
     "history_later_than_target",
     "train_later_than_held_out",
     "target_in_history",
@@ -17,7 +18,14 @@ LeakCheck = Literal[
     "identical_histories",
 ]
 AttributeKind = Literal["categories", "brand", "features"]
-SplitRule = Literal["released", "time", "last_out", "last_one_out", "user"]
+SplitRule = Literal["released", "given", "time", "last_out", "last_one_out", "user"]
+SPLIT_AS_IT_IS: dict[str, SplitRule] = {"released": "released", "samples": "given"}
+"""Sources of samples, which are taken as they are, and the word for their splits."""
+SIFTING = (
+    *("min_rating", "time_from", "time_to", "duplicates", "users", "k_core", "min_interactions", "max_history"),
+    *("min_history", "valid_share", "test_share", "samples_per_user"),
+)
+"""What says which interactions are kept, and how samples are made of them."""
 BYTES_PER_INTERACTION = 1024
 """Peak bytes for each interaction that is worked on at the same time, measured (bench/pairs.py), with room."""
 
@@ -49,9 +57,10 @@ class PairConfig:
 
     name: Decides[str | None] = None
     """Name of the pair; null: the two domains' names joined by a dash."""
-    source: Decides[Literal["released", "amazon", "tables", "synthetic"]] = "synthetic"
-    """The released Art-Office form; raw Amazon reviews (or "ratings only" CSVs) and metadata of 2014, 2018 or 2023;
-    Parquet, CSV or JSON-lines tables with the columns that `columns` names; or the generator."""
+    source: Decides[Literal["released", "samples", "amazon", "tables", "synthetic"]] = "synthetic"
+    """The released Art-Office form; samples and items of your own; raw Amazon reviews (or "ratings only" CSVs) and
+    metadata of 2014, 2018 or 2023; Parquet, CSV or JSON-lines tables with the columns that `columns` names; or the
+    generator."""
     path: Decides[str | None] = None
     """Folder of the raw files. Amazon: reviews and meta files of exactly two categories."""
     reviews_x: Decides[list[str]] = field(default_factory=list)
@@ -102,9 +111,9 @@ class PairConfig:
     """Interactions that a history needs for its sample to be kept."""
 
     splits: Decides[SplitRule | None] = None
-    """`released`; `time`: two global cuts; `last_out`: a user's last in each domain is test, the one before valid;
-    `last_one_out`: a user's last of all is test, the one before valid, whatever their domains; `user`: users are
-    divided. Null: `released` for a released pair, else `time`."""
+    """`released`, `given`: as the samples say, if there are any; `time`: two global cuts; `last_out`: a user's last in
+    each domain is test, the one before valid; `last_one_out`: a user's last of all is test, the one before valid,
+    whatever their domains; `user`: users are divided. Null: as the samples say, else `time`."""
     valid_share: Decides[float] = 0.1
     """Share of the interactions between the two cuts (`time`), or of the users (`user`)."""
     test_share: Decides[float] = 0.1
@@ -113,7 +122,8 @@ class PairConfig:
     """Train samples of one user in one domain (`last_one_out`: in both together) at most: his last interactions before
     the cut."""
     split_seed: Decides[int] = 1
-    """Seed that divides the users (`user`); the recipe's own seed does not change the split."""
+    """Seed that divides the users (`user`) and draws in which order items are numbered (`samples`); the recipe's own
+    seed changes neither."""
 
     memory_gib: Means[float] = 2.0
     """Memory that the preparation of interactions keeps to, about; what does not fit waits on disk in the run's folder.
@@ -148,17 +158,19 @@ class PairConfig:
             raise ValueError(f"pair.valid_share + pair.test_share must be below 1, got {held_out}")
         if len(self.domains) not in (0, 2) or len(set(self.domains)) != len(self.domains):
             raise ValueError(f"pair.domains must be two different names or none, got {self.domains}")
-        if (self.splits == "released") != (self.source == "released") and self.splits is not None:
+        own_rule = SPLIT_AS_IT_IS.get(self.source)
+        if self.splits is not None and (own_rule or self.splits) != self.splits:
+            raise ValueError(f"pair.splits={self.splits} does not go with pair.source={self.source}")
+        if self.splits in SPLIT_AS_IT_IS.values() and own_rule is None:
             raise ValueError(f"pair.splits={self.splits} does not go with pair.source={self.source}")
         begin, end = self.time_window
         if begin is not None and end is not None and begin >= end:
             raise ValueError(f"pair.time_from={self.time_from} must be before pair.time_to={self.time_to}")
-        unused = ("min_rating", "time_from", "time_to") if self.source == "released" else ()
-        given = [name for name in unused if getattr(self, name) is not None]
-        if given:
-            raise ValueError(f"pair.{given[0]} does not go with pair.source=released, which is taken as it is")
-        if self.graph_users != "none" and (self.source == "released" or self.users == "either"):
-            why = "pair.source=released has no such users" if self.source == "released" else "pair.users=either has all"
+        given = [name for name in SIFTING if getattr(self, name) != getattr(PairConfig, name)]
+        if given and own_rule:
+            raise ValueError(f"pair.{given[0]} does not go with pair.source={self.source}, which is taken as it is")
+        if self.graph_users != "none" and (own_rule or self.users == "either"):
+            why = f"pair.source={self.source} has no such users" if own_rule else "pair.users=either has all"
             raise ValueError(f"pair.graph_users={self.graph_users} does not go: {why}")
         self._check_files()
 
@@ -187,7 +199,7 @@ class PairConfig:
     @property
     def split_rule(self) -> SplitRule:
         """`splits` with null resolved."""
-        return self.splits or ("released" if self.source == "released" else "time")
+        return self.splits or SPLIT_AS_IT_IS.get(self.source, "time")
 
     def _check_files(self) -> None:
         lists = {name: getattr(self, name) for name in ("reviews_x", "reviews_y", "meta_x", "meta_y")}
@@ -208,7 +220,7 @@ class PairConfig:
                 f"pair.{missing[0]} is empty; list both domains' files (no metadata: pair.require_title=false)"
             )
         if self.path is not None and self.source == "synthetic":
-            raise ValueError("pair.path is given while pair.source is synthetic; set pair.source to released or amazon")
+            raise ValueError("pair.path is given while pair.source is synthetic; set pair.source")
 
 
 def _seconds(name: str, moment: str | None) -> int | None:

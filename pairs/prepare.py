@@ -1,4 +1,4 @@
-"""Prepare a category pair: raw files, a released pair or the generator in; items, users, samples and data card out.
+"""Prepare a category pair: raw files, samples or the generator in; items, users, samples and data card out.
 
 python -m pairs.prepare --config launch/recipes/demo.yaml
 """
@@ -13,6 +13,7 @@ from pairs.finding.find_files import find_files
 from pairs.publish import publish_pair
 from pairs.reading.raw_files import existing_folder
 from pairs.released.read import read_released
+from pairs.samples.given import read_given
 from pairs.samples.spool import open_spools
 from pairs.sifting.sift import Sifted, sift_pair
 from pairs.synthetic.exact_files import synthetic_files, write_synthetic
@@ -50,6 +51,10 @@ def _sift(config: PairConfig, *, folder: Path, scratch: Path) -> Sifted:
             for split, samples in pair.samples.items():
                 spools[split].append(samples)
             return Sifted(pair.names, pair.items, [pair.users], spools, pair.files)
+        case "samples":
+            given = read_given(config, scratch=scratch)
+            facts = {"reading": given.reading}
+            return Sifted(given.names, given.items, [given.users], given.spools, given.files, facts)
         case "amazon" | "tables":
             x, y = find_files(config)
             return sift_pair(x, y, config, scratch=scratch)

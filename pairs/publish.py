@@ -13,7 +13,7 @@ from pairs.attributes.replace import add_llm_attributes
 from pairs.card.audit import Audit
 from pairs.card.card import make_card
 from pairs.card.tally import Tally
-from pairs.config import PairConfig
+from pairs.config import SPLIT_AS_IT_IS, PairConfig
 from pairs.samples.spool import SampleSpool, close_spools, user_batches
 from pairs.samples.write_tables import write_items, write_users
 from pairs.sifting.sift import Sifted
@@ -75,11 +75,11 @@ def look_at_samples(config: PairConfig, sifted: Sifted, names: tuple[str, str]) 
     for batch in user_batches(sifted.spools, interactions=config.band_rows):
         tally.add(batch)
         audit.add(batch)
-    check_domains(tally, names, released=config.source == "released")
+    check_domains(tally, names, as_it_is=config.source in SPLIT_AS_IT_IS)
     return tally, audit.conclude()
 
 
-def check_domains(tally: Tally, names: tuple[str, str], *, released: bool) -> None:
+def check_domains(tally: Tally, names: tuple[str, str], *, as_it_is: bool) -> None:
     """InputError unless every split has targets of both domains."""
     advice = "change pair.splits, raise pair.valid_share and pair.test_share, or lower pair.k_core"
     for split, table in tally.splits.items():
@@ -87,7 +87,7 @@ def check_domains(tally: Tally, names: tuple[str, str], *, released: bool) -> No
             if found == 0:
                 raise InputError(
                     f"{split} has no target in {name}: an empty domain; "
-                    f"{'add such lines to its file' if released else advice}"
+                    f"{'add such lines to its file' if as_it_is else advice}"
                 )
 
 

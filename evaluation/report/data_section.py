@@ -27,12 +27,14 @@ LONGEST_TITLE = 200
 
 SOURCES = {
     "released": "a released pair, split by its authors",
+    "samples": "tables of items and samples, taken as they are",
     "amazon": "raw Amazon reviews and metadata",
     "tables": "tables of interactions and items",
     "synthetic": "the built-in generator: no real shopper is in it",
 }
 SPLIT_RULES = {
     "released": "as released: users are divided",
+    "given": "as the samples were given; a user can be in several splits",
     "time": "two cuts in time for everybody: train up to the first, valid up to the second, test after it",
     "last_out": "a user's last interaction in each domain is test, the one before it valid",
     "last_one_out": "a user's last interaction is test, the one before it valid, whatever their domains",
@@ -41,6 +43,7 @@ SPLIT_RULES = {
 CHECKS = {
     "train_later_than_held_out": "train targets later than a held-out one",
     "user_in_two_splits": "users in two splits",
+    "user_later_in_earlier_split": "samples later than one that is held out of the same user",
     "history_later_than_target": "histories with an item later than the target",
     "target_in_history": "targets that are in their own history",
     "held_out_in_train": "held-out targets among an earlier split's interactions",

@@ -13,6 +13,7 @@ from pairs.card.leak_checks import (
     HeldOutInTrain,
     IdenticalHistories,
     LaterHistories,
+    LaterInEarlierSplit,
     LeakSearch,
     SharedUsers,
     TargetsInHistory,
@@ -35,6 +36,8 @@ class Audit:
             self._searches["train_later_than_held_out"] = FutureTrain(first_held_out)
         if rule in ("user", "released"):
             self._searches["user_in_two_splits"] = SharedUsers()
+        if rule in ("given", "last_one_out"):
+            self._searches["user_later_in_earlier_split"] = LaterInEarlierSplit()
         self._searches["history_later_than_target"] = LaterHistories()
         self._searches["target_in_history"] = TargetsInHistory()
         self._searches["held_out_in_train"] = HeldOutInTrain()

@@ -12,8 +12,12 @@ from pairs.samples.spool import Batch
 from pairs.tables import SPLITS, Ints, Samples, Split
 
 IN_ORDER: tuple[tuple[Split, Split], ...] = (("train", "valid"), ("train", "test"), ("valid", "test"))
-SEEN_IN = "{} (seen in {})"
-PLACES = (*SPLITS, *(SEEN_IN.format(later, earlier) for earlier, later in IN_ORDER))
+SEEN_IN, AHEAD_OF = "{} (seen in {})", "{} (ahead of {})"
+PLACES = (
+    *SPLITS,
+    *(SEEN_IN.format(later, earlier) for earlier, later in IN_ORDER),
+    *(AHEAD_OF.format(earlier, later) for earlier, later in IN_ORDER),
+)
 """Where a sample can be, in the order in which an example is chosen."""
 LONG_ENOUGH = 5
 """Two users may well have the same few items; so many in the same order is one user under two names, or a copy."""
@@ -96,6 +100,26 @@ class SharedUsers:
     def finding(self) -> Finding:
         """What was found in all batches."""
         return Finding(self._found, next(filter(None, self._examples.values()), ""))
+
+
+class LaterInEarlierSplit(_Counted):
+    """Samples of users who are in a later split too, whose target comes after one that is held out there: what is held
+    out was no longer to come. Without timestamps nobody can tell."""
+
+    def add(self, batch: Batch) -> None:
+        """All samples of some users."""
+        for earlier, later in IN_ORDER:
+            table, held_out = batch[earlier], batch[later]
+            users = np.intersect1d(table.user, held_out.user)
+            if not len(users):
+                continue
+            if table.target_time is None or held_out.target_time is None:
+                self._can_tell = False
+                continue
+            first = pl.DataFrame({"user": held_out.user, "first": held_out.target_time}).group_by("user").min()
+            asked = pl.DataFrame({"user": table.user, "time": table.target_time}).with_row_index("row")
+            late = asked.join(first, on="user").filter(pl.col("time") > pl.col("first"))
+            self.count(table, AHEAD_OF.format(earlier, later), late["row"].to_numpy().astype(np.int64))
 
 
 class LaterHistories(_Counted):

@@ -18,6 +18,17 @@ from pairs.synthetic_config import SyntheticConfig
         ({"domains": ["same", "same"]}, "pair.domains"),
         ({"source": "amazon", "splits": "released"}, "pair.splits=released"),
         ({"source": "released", "splits": "time"}, "pair.splits=time"),
+        ({"source": "released", "splits": "given"}, "pair.splits=given"),
+        (
+            {"source": "samples", "splits": "last_one_out"},
+            "pair.splits=last_one_out does not go with pair.source=samples",
+        ),
+        ({"source": "tables", "splits": "given"}, "pair.splits=given does not go with pair.source=tables"),
+        (
+            {"source": "samples", "k_core": 5},
+            "pair.k_core does not go with pair.source=samples, which is taken as it is",
+        ),
+        ({"source": "samples", "graph_users": "one_domain"}, "pair.source=samples has no such users"),
         ({"source": "amazon", "path": "d", "meta_x": ["m"]}, "pair.path and pair.meta_x"),
         ({"source": "amazon", "reviews_x": ["r"], "meta_x": ["m"]}, "pair.reviews_y is empty"),
         ({"source": "released", "reviews_x": ["r"]}, "pair.reviews_x goes with pair.source=amazon or tables"),
@@ -69,5 +80,6 @@ def test_sampled_generator_takes_ten_million_users_and_items() -> None:
 
 def test_split_rule_follows_from_the_source() -> None:
     assert PairConfig(source="released", path="d").split_rule == "released"
+    assert PairConfig(source="samples", path="d").split_rule == "given"
     assert PairConfig(source="amazon", path="d").split_rule == "time"
     assert PairConfig(source="synthetic", splits="user").split_rule == "user"

@@ -65,6 +65,12 @@ def audit_pair(samples: dict[Split, Samples], config: PairConfig) -> dict[str, A
 
 LEAKS: list[tuple[LeakCheck, str, list[Row], str]] = [
     ("user_in_two_splits", "user", [(0, [(7, 61)], (8, 70))], "1 found, user 0 is in train and test"),
+    (
+        "user_later_in_earlier_split",
+        "last_one_out",
+        [(0, [(1, 10)], (9, 29))],
+        r"sample 0 of user 0 in train \(ahead of test\)",
+    ),
     ("history_later_than_target", "user", [(3, [(1, 71)], (9, 70))], "sample 200 of user 3 in test"),
     ("train_later_than_held_out", "time", [(3, [(1, 10)], (9, 40))], "sample 1 of user 1 in train"),
     ("target_in_history", "user", [(3, [(9, 10), (8, 20)], (9, 70))], "sample 200 of user 3 in test"),
@@ -93,7 +99,7 @@ def test_planted_leak_ends_the_run_unless_it_is_allowed(
         audit_pair(leaky, config(rule, audit_allow=[other for other in every if other != check]))
 
 
-@pytest.mark.parametrize("rule", ["user", "time", "last_out"])
+@pytest.mark.parametrize("rule", ["user", "time", "last_out", "last_one_out"])
 def test_clean_pair_passes(rule: str) -> None:
     card = audit_pair(splits(TRAIN, VALID, TEST), config(rule))
     assert all(entry == {"found": 0} for entry in card.values())
@@ -154,7 +160,7 @@ every_check: list[LeakCheck] = [leak[0] for leak in LEAKS]
 
 
 @pytest.mark.parametrize("timed", [True, False], ids=["timed", "untimed"])
-@pytest.mark.parametrize("rule", ["user", "time", "last_out"])
+@pytest.mark.parametrize("rule", ["user", "time", "last_out", "last_one_out"])
 @settings(max_examples=50, deadline=None)
 @given(rows=splits_of_rows, cuts=borders)
 def test_audit_of_many_batches_says_what_that_of_one_says(
@@ -197,6 +203,12 @@ def test_findings_equal_looking_at_every_sample(rows: dict[Split, list[Row]]) ->
     }
     by_user = audit_pair(splits_of(rows), config("user", audit_allow=every_check))["user_in_two_splits"]
     assert by_user["found"] == len({user for one, other in IN_ORDER for user in users[one] & users[other]})
+    one_out = audit_pair(splits_of(rows), config("last_one_out", audit_allow=every_check))
+    assert one_out["user_later_in_earlier_split"]["found"] == sum(
+        any(u == user and held_out < time for u, _, (_, held_out) in rows[later])
+        for earlier, later in IN_ORDER
+        for user, _, (_, time) in rows[earlier]
+    )
 
 
 def test_split_that_has_no_times_makes_held_out_targets_comparable_by_item_only() -> None:

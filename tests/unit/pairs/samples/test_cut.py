@@ -186,9 +186,9 @@ def test_split_without_a_domain_is_refused() -> None:
     samples = cut_samples(parts(frame(one_domain), config("user")), config("user"))
     found = tally([samples], np.array([0] * NUM_X + [1] * NUM_X, dtype=np.int8))
     with pytest.raises(InputError, match=r"train has no target in Books: an empty domain; change pair\.splits, raise"):
-        check_domains(found, ("Art", "Books"), released=False)
+        check_domains(found, ("Art", "Books"), as_it_is=False)
     with pytest.raises(InputError, match="train has no target in Books: an empty domain; add such lines to its file"):
-        check_domains(found, ("Art", "Books"), released=True)
+        check_domains(found, ("Art", "Books"), as_it_is=True)
 
 
 @pytest.mark.parametrize("rule", ["time", "last_out", "last_one_out", "user"])

@@ -1,0 +1,108 @@
+"""Read somebody's own samples: a table of items, and sequences that are divided into train, valid and test already.
+
+The folder holds `items.FORM` and either `samples.FORM` with a column `split`, or `train.FORM`, `valid.FORM` and
+`test.FORM`. Nothing is filtered; what cannot be meant is refused with file and row. Leaks are the audit's to find.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from launch.errors import InputError
+from pairs.config import PairConfig
+from pairs.reading.bad_rows import Ledger
+from pairs.reading.raw_files import existing_folder, refuse_other_than_file
+from pairs.samples.given_items import read_given_items
+from pairs.samples.given_numbers import FIELDS, SampleNumbers
+from pairs.samples.spool import SampleSpool, open_spools
+from pairs.samples.strict_rows import JSON, PARQUET, SEPARATORS, Field, StrictFile
+from pairs.tables import SPLITS, Split
+
+FORMS = "|".join((*JSON, *PARQUET, *SEPARATORS))
+TABLE = re.compile(rf"(?P<table>.+?)(?:[-_]\d+)?\.(?P<form>{FORMS})(?P<packed>\.gz|\.zst)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class GivenPair:
+    """What the files hold, with numbers for users and items."""
+
+    names: tuple[str, str]
+    items: pl.DataFrame
+    """item i64 (row number), domain i8, source_id str, title str, attributes str."""
+    users: pl.DataFrame
+    """user i64 (in the order in which they come), source_id str."""
+    spools: dict[Split, SampleSpool]
+    files: list[Path]
+    reading: dict[str, Any]  # Any: plain JSON values
+    """For the data card."""
+
+
+def read_given(config: PairConfig, *, scratch: Path) -> GivenPair:
+    """The pair in the folder `pair.path`; its samples in `scratch`."""
+    folder = existing_folder(config)
+    tables = find_tables(folder)
+    ledger = Ledger(0.0)
+    items, names = read_given_items(tables.pop("items"), config, ledger)
+    spools = open_spools(scratch / "samples")
+    num_samples = dict.fromkeys(SPLITS, 0)
+    numbers = SampleNumbers(items)
+    for table, files in tables.items():
+        split: Split | None = next((split for split in SPLITS if split == table), None)
+        for file in files:
+            count = ledger.open(file.path, unit=file.unit)
+            for rows in _read_samples(file, split):
+                count.good += rows.height
+                for part, samples in numbers.take(file, rows).items():
+                    spools[part].append(samples)
+                    num_samples[part] += len(samples)
+    numbers.refuse_duplicates()
+    empty = next((split for split, found in num_samples.items() if not found), None)
+    if empty is not None:
+        raise InputError(f"{folder}: holds no sample of split {empty}; add some, every split needs both domains")
+    return GivenPair(names, items, numbers.users(), spools, [file.path for file in ledger.files], ledger.describe())
+
+
+def find_tables(folder: Path) -> dict[str, list[StrictFile]]:
+    """The files of each table by its name, in order of their names; a table may be in several, NAME-0001 and so on."""
+    found: dict[str, list[StrictFile]] = {}
+    known = ("items", "samples", *SPLITS)
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        match = TABLE.fullmatch(path.name)
+        if match is None:
+            continue
+        refuse_other_than_file(path)
+        if match["table"] not in known:
+            raise InputError(
+                f"{path}: its name says none of {', '.join(known)}; rename it, or take it out of pair.path"
+            )
+        if match["packed"] and match["form"].lower() in PARQUET:
+            raise InputError(f"{path}: a Parquet file is compressed inside; unpack it")
+        found.setdefault(match["table"], []).append(StrictFile(path, match["form"].lower()))
+    if "items" not in found:
+        raise InputError(f"{folder}: holds no items.csv, items.jsonl or items.parquet; pair.path must")
+    wanted = ("samples",) if "samples" in found else SPLITS
+    both = next((name for name in SPLITS if name in found), None)
+    if "samples" in found and both is not None:
+        raise InputError(f"{found['samples'][0].path} and {found[both][0].path.name}: keep one of them")
+    missing = next((name for name in wanted if name not in found), None)
+    if missing is not None:
+        raise InputError(
+            f"{folder}: holds no {missing}.csv, {missing}.jsonl or {missing}.parquet; add it (or one table samples "
+            "with a column split)"
+        )
+    return {name: found[name] for name in ("items", *wanted)}
+
+
+def _read_samples(file: StrictFile, split: Split | None) -> Iterator[pl.DataFrame]:
+    """number, split and FIELDS; in a split's own file a column `split` need not be there, and must agree if it is."""
+    for rows in file.read([Field("split", "text", required=split is None), *FIELDS]):
+        if split is not None:
+            file.refuse_where(
+                rows, pl.col("split").fill_null(split) != split, f"split is {{split!r}}, in the file of {split}"
+            )
+            rows = rows.with_columns(split=pl.lit(split))
+        yield rows
