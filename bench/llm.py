@@ -28,9 +28,9 @@ from pairs.prepare import prepare
 from training.base_model import find_base, load_tokenizer_folder
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
 from training.finetune import make_small_model
-from training.tuning.batches import Batch, Plan, PromptData, collate, read_prompts, shares
+from training.tuning.batches import PaddedPrompts, Plan, PromptData, collate, read_prompts, shares
 from training.tuning.engine import accumulation_steps, build_accelerator, wrap
-from training.tuning.losses import answer_loss
+from training.tuning.losses import learnt_loss
 
 DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
 
@@ -88,7 +88,7 @@ def measure(settings: Settings, run_dir: Path) -> dict[str, dict[str, float]]:
     write_random_neighbours(run_dir)
     results = {"prompts assembled / tokenised one by one": measure_prompts(settings.prompts, run_dir)}
     data = read_prompts(run_dir, "train")
-    plain = {name: measure_loop(settings, run_dir, data, precision=name, loss=answer_loss) for name in ("bf16", "fp32")}
+    plain = {name: measure_loop(settings, run_dir, data, precision=name, loss=learnt_loss) for name in ("bf16", "fp32")}
     every = measure_loop(settings, run_dir, data, precision="fp32", loss=loss_of_all_logits)
     results["tokens, answers' logits / all logits, fp32"] = {"rate": plain["fp32"], "against": every}
     results["tokens, bf16 / fp32, one plain process"] = {"rate": plain["bf16"], "against": plain["fp32"]}
@@ -100,7 +100,12 @@ def measure(settings: Settings, run_dir: Path) -> dict[str, dict[str, float]]:
 
 
 def measure_loop(
-    settings: Settings, run_dir: Path, data: PromptData, *, precision: str, loss: Callable[[Any, Batch], torch.Tensor]
+    settings: Settings,
+    run_dir: Path,
+    data: PromptData,
+    *,
+    precision: str,
+    loss: Callable[[Any, PaddedPrompts], torch.Tensor],
 ) -> float:
     """Tokens a second of a plain PyTorch loop in this process."""
     config = settings.llm(precision=precision)
@@ -141,7 +146,7 @@ def measure_on_ranks(settings: Settings, run_dir: Path) -> None:
                         rows, micro_steps=micro_steps, per_device_batch=settings.batch // settings.ranks, world=world
                     ):
                         with accelerator.accumulate(tuning.model):
-                            accelerator.backward(answer_loss(tuning.model, collate(data, share, pad=0)) / len(rows))
+                            accelerator.backward(learnt_loss(tuning.model, collate(data, share, pad=0)) / len(rows))
 
                 rates[f"{name} {precision}"] = rate_of(step, data, settings)
         if world.is_main:
@@ -164,7 +169,7 @@ def rate_of(step: Callable[[Any], None], data: PromptData, settings: Settings) -
     return tokens / (time.perf_counter() - started)
 
 
-def loss_of_all_logits(model: Any, batch: Batch) -> torch.Tensor:  # Any: a transformers model
+def loss_of_all_logits(model: Any, batch: PaddedPrompts) -> torch.Tensor:  # Any: a transformers model
     """The usual form: logits at every position, labels of -100 on the prompt."""
     labels = torch.full_like(batch.input_ids, -100)
     labels[:, -batch.labels.shape[1] :] = batch.labels

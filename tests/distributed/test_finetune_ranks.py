@@ -28,7 +28,7 @@ from tests.ranks import run_ranks
 from training.base_model import load_tuned_model
 from training.config import LoraConfig
 from training.tuning.batches import collate, read_prompts
-from training.tuning.losses import answer_loss
+from training.tuning.losses import learnt_loss
 
 pytestmark = pytest.mark.slow
 LORA = replace(TINY, lora=LoraConfig(enabled=True, rank=2, dropout=0.1), max_steps=2)
@@ -131,9 +131,9 @@ def test_the_saved_model_gives_the_measured_validation_loss(
     valid = read_prompts(run_dir, "valid")
     rows = draw_rows(len(valid), TINY.eval_samples, seed=1)
     with torch.no_grad():
-        summed = float(answer_loss(model, collate(valid, rows, pad=0)))
+        summed = float(learnt_loss(model, collate(valid, rows, pad=0)))
     measured = min(two_ranks["zero3"]["finetune/valid_loss"])
-    assert summed / valid.answer_lengths[rows].sum() == pytest.approx(measured, rel=1e-4)
+    assert summed / valid.learnt_lengths[rows].sum() == pytest.approx(measured, rel=1e-4)
 
 
 def test_a_model_folder_is_partitioned_and_tuned(prepared: Path, two_ranks: dict[str, dict[str, list[float]]]) -> None:

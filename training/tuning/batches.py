@@ -1,7 +1,7 @@
 """Which prompts form a step, who computes them, and how they become tensors.
 
 The samples of a step follow from (seed, step) alone, whatever the number of ranks; ranks and micro-steps only share
-them out. Batches are left-padded, so that all answers end in the last column.
+them out. Batches are left-padded, so that what is learnt of each ends in the last column.
 """
 
 from collections.abc import Iterator
@@ -28,24 +28,24 @@ class PromptData:
 
     dataset: Any  # Any: datasets is untyped
     lengths: Ints  # [N], tokens with the answer
-    answer_lengths: Ints  # [N], tokens at the end that are learnt: the answer, or all but the first
+    learnt_lengths: Ints  # [N], tokens at the end that are learnt: the answer, or all but the first
 
     def __len__(self) -> int:
         return len(self.lengths)
 
 
 @dataclass(frozen=True)
-class Batch:
+class PaddedPrompts:
     """B prompts, left-padded to T tokens."""
 
     input_ids: torch.Tensor  # [B, T]
     attention_mask: torch.Tensor  # [B, T]
     position_ids: torch.Tensor  # [B, T], counted from each prompt's first token
-    labels: torch.Tensor  # [B, A], the last A tokens, IGNORED where they are no answer
+    labels: torch.Tensor  # [B, A], the last A tokens, IGNORED where they are not learnt
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "PaddedPrompts":
         """The same on `device`."""
-        return Batch(
+        return PaddedPrompts(
             self.input_ids.to(device),
             self.attention_mask.to(device),
             self.position_ids.to(device),
@@ -66,7 +66,7 @@ def read_prompts(run_dir: Path, split: str) -> PromptData:
 
 def learn_whole_prompts(data: PromptData) -> PromptData:
     """The same prompts with every token learnt that has one before it."""
-    return replace(data, answer_lengths=data.lengths - 1)
+    return replace(data, learnt_lengths=data.lengths - 1)
 
 
 class Plan:
@@ -109,23 +109,23 @@ def shares(rows: Ints, *, micro_steps: int, per_device_batch: int, world: World)
         yield rows[start : start + width][world.rank :: world.size]
 
 
-def collate(data: PromptData, rows: Ints, *, pad: int) -> Batch:
+def collate(data: PromptData, rows: Ints, *, pad: int) -> PaddedPrompts:
     """The prompts of `rows` as one batch. No rows give one token of padding whose loss is zero: a rank without work
     must still take part in the collectives of a forward pass."""
     if len(rows) == 0:
         one = torch.ones((1, 1), dtype=torch.int64)
-        return Batch(one * pad, one, one * 0, torch.full((1, 1), IGNORED))
+        return PaddedPrompts(one * pad, one, one * 0, torch.full((1, 1), IGNORED))
     tokens = data.dataset[rows.tolist()]["input_ids"]
-    longest, longest_answer = int(data.lengths[rows].max()), int(data.answer_lengths[rows].max())
+    longest, longest_learnt = int(data.lengths[rows].max()), int(data.learnt_lengths[rows].max())
     input_ids = torch.full((len(rows), longest), pad)
     attention_mask = torch.zeros((len(rows), longest), dtype=torch.int64)
-    labels = torch.full((len(rows), longest_answer), IGNORED)
-    for place, (ids, answer) in enumerate(zip(tokens, data.answer_lengths[rows].tolist(), strict=True)):
+    labels = torch.full((len(rows), longest_learnt), IGNORED)
+    for place, (ids, learnt) in enumerate(zip(tokens, data.learnt_lengths[rows].tolist(), strict=True)):
         sequence = torch.tensor(ids)
         input_ids[place, longest - len(ids) :] = sequence
         attention_mask[place, longest - len(ids) :] = 1
-        labels[place, longest_answer - answer :] = sequence[len(ids) - answer :]
-    return Batch(input_ids, attention_mask, positions(attention_mask), labels)
+        labels[place, longest_learnt - learnt :] = sequence[len(ids) - learnt :]
+    return PaddedPrompts(input_ids, attention_mask, positions(attention_mask), labels)
 
 
 def positions(attention_mask: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from training.config import LlmConfig
 from training.prompts.pieces import Ints
 from training.tuning.batches import Plan, PromptData, collate, shares
 from training.tuning.engine import Tuning, accumulation_steps
-from training.tuning.losses import answer_loss
+from training.tuning.losses import learnt_loss
 from training.tuning.resume import load_position, save_position
 from training.tuning.tuned_weights import save_weights
 
@@ -31,7 +31,7 @@ class Meter:
     """Sums since the last line of the log, on this rank."""
 
     loss: torch.Tensor
-    answer_tokens: int = 0
+    learnt_tokens: int = 0
     tokens: int = 0
     started: float = 0.0
 
@@ -67,17 +67,17 @@ def fit(
         lr = learning_rate(step, total, config)
         for group in tuning.optimizer.param_groups:
             group["lr"] = lr
-        answer_tokens = int(train.answer_lengths[rows].sum())
-        # DeepSpeed averages over ranks and micro-steps; the loss is a mean over the answer tokens of the whole step.
-        scale = world.size * micro_steps / answer_tokens
+        learnt_tokens = int(train.learnt_lengths[rows].sum())
+        # DeepSpeed averages over ranks and micro-steps; the loss is a mean over the learnt tokens of the whole step.
+        scale = world.size * micro_steps / learnt_tokens
         tuning.model.train()
         for share in shares(rows, micro_steps=micro_steps, per_device_batch=config.per_device_batch, world=world):
             batch = collate(train, share, pad=pad).to(world.device)
             with accelerator.accumulate(tuning.model):
-                summed = answer_loss(tuning.model, batch)
+                summed = learnt_loss(tuning.model, batch)
                 accelerator.backward(summed * scale)
             meter.loss += summed.detach()
-        meter.answer_tokens += answer_tokens
+        meter.learnt_tokens += learnt_tokens
         meter.tokens += int(train.lengths[rows].sum())
         done = step + 1
         position = replace(position, step=done)
@@ -120,7 +120,7 @@ def learning_rate(step: int, total: int, config: LlmConfig) -> float:
 def validation_loss(
     tuning: Tuning, valid: PromptData, rows: Ints, config: LlmConfig, *, pad: int, world: World
 ) -> float:
-    """Mean loss of an answer token over `rows`, each counted once whatever the number of ranks."""
+    """Mean loss of an answer's token over `rows`, each counted once whatever the number of ranks."""
     tuning.model.eval()
     ordered = rows[np.argsort(-valid.lengths[rows], kind="stable")]
     width = config.per_device_batch * world.size
@@ -128,12 +128,12 @@ def validation_loss(
     for share in shares(
         ordered, micro_steps=-(-len(rows) // width), per_device_batch=config.per_device_batch, world=world
     ):
-        summed += answer_loss(tuning.model, collate(valid, share, pad=pad).to(world.device)).double()
-    return float(world.sum(summed)) / int(valid.answer_lengths[rows].sum())
+        summed += learnt_loss(tuning.model, collate(valid, share, pad=pad).to(world.device)).double()
+    return float(world.sum(summed)) / int(valid.learnt_lengths[rows].sum())
 
 
 def _log_training(meter: Meter, tuning: Tuning, tracker: Tracker, world: World, *, step: int, lr: float) -> None:
-    loss = float(world.sum(meter.loss)) / meter.answer_tokens
+    loss = float(world.sum(meter.loss)) / meter.learnt_tokens
     if not math.isfinite(loss):
         raise InputError(f"the training loss is {loss} at step {step}; lower llm.lr or raise llm.warmup_ratio")
     rate = meter.tokens / (time.monotonic() - meter.started)

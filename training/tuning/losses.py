@@ -1,18 +1,18 @@
-"""The fine-tune's loss: cross-entropy of the answers' tokens, and of nothing else."""
+"""The fine-tune's loss: cross-entropy of the tokens that are learnt: the answers', or the whole prompts'."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from training.tuning.batches import IGNORED, Batch
+from training.tuning.batches import IGNORED, PaddedPrompts
 
 
-def answer_loss(model: Any, batch: Batch) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed
-    """The sum (not the mean) of -log p(token) over the answers' tokens: a scalar in fp32.
+def learnt_loss(model: Any, batch: PaddedPrompts) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed
+    """The sum (not the mean) of -log p(token) over the learnt tokens: a scalar in fp32.
 
-    Sums can be added over micro-steps and ranks and divided by the number of tokens once. Answers end in the last
-    column, so the vocabulary's logits are computed for the last A + 1 positions only.
+    Sums can be added over micro-steps and ranks and divided by the number of tokens once. What is learnt ends in the
+    last column, so the vocabulary's logits are computed for the last A + 1 positions only.
     """
     A = batch.labels.shape[1]
     output = model(

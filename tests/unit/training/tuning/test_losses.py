@@ -15,7 +15,7 @@ from training.prompts.pieces import Ints
 from training.scratch import build_model
 from training.tuning.batches import (
     IGNORED,
-    Batch,
+    PaddedPrompts,
     Plan,
     PromptData,
     collate,
@@ -24,7 +24,7 @@ from training.tuning.batches import (
     read_prompts,
     shares,
 )
-from training.tuning.losses import answer_loss
+from training.tuning.losses import learnt_loss
 
 PAD = 0
 VOCAB = 64
@@ -57,7 +57,7 @@ def slow_loss(model: LlamaForCausalLM, data: PromptData, row: int) -> float:
     """One prompt alone, no padding, token by token."""
     ids = torch.tensor(data.dataset[row]["input_ids"])
     logits = model(input_ids=ids[None]).logits[0]
-    first = len(ids) - int(data.answer_lengths[row])
+    first = len(ids) - int(data.learnt_lengths[row])
     return float(sum(F.cross_entropy(logits[place - 1], ids[place]) for place in range(first, len(ids))))
 
 
@@ -66,39 +66,39 @@ def world(rank: int, size: int) -> World:
 
 
 @torch.no_grad()
-def test_the_loss_is_the_sum_over_answer_tokens(model: LlamaForCausalLM, data: PromptData) -> None:
-    fast = answer_loss(model, collate(data, np.arange(4), pad=PAD))
+def test_the_loss_is_the_sum_over_learnt_tokens(model: LlamaForCausalLM, data: PromptData) -> None:
+    fast = learnt_loss(model, collate(data, np.arange(4), pad=PAD))
     assert float(fast) == pytest.approx(sum(slow_loss(model, data, row) for row in range(4)), rel=1e-5)
 
 
 @torch.no_grad()
 def test_padding_does_not_change_the_loss(model: LlamaForCausalLM, data: PromptData) -> None:
-    together = float(answer_loss(model, collate(data, np.arange(4), pad=PAD)))
-    alone = sum(float(answer_loss(model, collate(data, np.array([row]), pad=PAD))) for row in range(4))
+    together = float(learnt_loss(model, collate(data, np.arange(4), pad=PAD)))
+    alone = sum(float(learnt_loss(model, collate(data, np.array([row]), pad=PAD))) for row in range(4))
     assert together == pytest.approx(alone, rel=1e-5)
 
 
 @torch.no_grad()
 def test_the_content_of_padding_does_not_matter(model: LlamaForCausalLM, data: PromptData) -> None:
     batch = collate(data, np.arange(4), pad=PAD)
-    other = Batch(
+    other = PaddedPrompts(
         torch.where(batch.attention_mask == 1, batch.input_ids, 7),
         batch.attention_mask,
         batch.position_ids,
         batch.labels,
     )
-    assert torch.equal(answer_loss(model, other), answer_loss(model, batch))
+    assert torch.equal(learnt_loss(model, other), learnt_loss(model, batch))
 
 
 @torch.no_grad()
 def test_the_loss_ignores_the_prompt(model: LlamaForCausalLM, data: PromptData) -> None:
     ids = torch.tensor(data.dataset[1]["input_ids"])[None]
     answers_only = ids.clone()
-    answers_only[:, : -int(data.answer_lengths[1])] = IGNORED
-    ours = float(answer_loss(model, collate(data, np.array([1]), pad=PAD)))
+    answers_only[:, : -int(data.learnt_lengths[1])] = IGNORED
+    ours = float(learnt_loss(model, collate(data, np.array([1]), pad=PAD)))
     theirs = {name: float(model(input_ids=ids, labels=labels).loss) for name, labels in
               {"answers": answers_only, "everything": ids}.items()}  # fmt: skip
-    assert ours == pytest.approx(theirs["answers"] * int(data.answer_lengths[1]), rel=1e-5)
+    assert ours == pytest.approx(theirs["answers"] * int(data.learnt_lengths[1]), rel=1e-5)
     assert ours != pytest.approx(theirs["everything"] * (ids.shape[1] - 1), rel=0.1)
 
 
@@ -106,22 +106,22 @@ def test_the_loss_ignores_the_prompt(model: LlamaForCausalLM, data: PromptData) 
 def test_whole_prompts_are_learnt_but_for_their_first_token(model: LlamaForCausalLM, data: PromptData) -> None:
     ids = torch.tensor(data.dataset[1]["input_ids"])[None]
     whole = learn_whole_prompts(data)
-    alone = float(answer_loss(model, collate(whole, np.array([1]), pad=PAD)))
+    alone = float(learnt_loss(model, collate(whole, np.array([1]), pad=PAD)))
     assert alone == pytest.approx(float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1), rel=1e-5)
-    together = float(answer_loss(model, collate(whole, np.arange(4), pad=PAD)))
-    each = [float(answer_loss(model, collate(whole, np.array([row]), pad=PAD))) for row in range(4)]
+    together = float(learnt_loss(model, collate(whole, np.arange(4), pad=PAD)))
+    each = [float(learnt_loss(model, collate(whole, np.array([row]), pad=PAD))) for row in range(4)]
     assert together == pytest.approx(sum(each), rel=1e-5)
 
 
 def test_every_padded_gradient_is_finite(model: LlamaForCausalLM, data: PromptData) -> None:
     model.zero_grad()
-    torch.autograd.backward(answer_loss(model, collate(data, np.arange(4), pad=PAD)))
+    torch.autograd.backward(learnt_loss(model, collate(data, np.arange(4), pad=PAD)))
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None)
 
 
 def test_a_rank_without_work_adds_nothing(model: LlamaForCausalLM, data: PromptData) -> None:
     model.zero_grad()
-    loss = answer_loss(model, collate(data, np.array([], dtype=np.int64), pad=PAD))
+    loss = learnt_loss(model, collate(data, np.array([], dtype=np.int64), pad=PAD))
     torch.autograd.backward(loss)
     assert float(loss.detach()) == 0
     assert all(not parameter.grad.any() for parameter in model.parameters() if parameter.grad is not None)
@@ -174,5 +174,5 @@ def test_prompts_are_read_with_their_lengths(tmp_path: Path) -> None:
     datasets.Dataset.from_dict(table).save_to_disk(str(tmp_path / "prompts" / "train"))
     data = read_prompts(tmp_path, "train")
     assert data.lengths.tolist() == [3, 2]
-    assert data.answer_lengths.tolist() == [1, 1]
+    assert data.learnt_lengths.tolist() == [1, 1]
     assert collate(data, np.array([0]), pad=PAD).labels.tolist() == [[7]]
