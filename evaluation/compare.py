@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 @dataclass(frozen=True)
-class Run:
+class JudgedRun:
     """What a finished run says about one system on one split."""
 
     name: str
@@ -84,7 +84,7 @@ def compare(runs: Sequence[Path], *, system: str, split: str, resamples: int = 1
     return "\n\n".join(lines) + "\n"
 
 
-def read_run(path: Path, *, system: str, split: str) -> Run:
+def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
     """Read one run's report; what is not there is said by name."""
     report, ranks_path = path / "report" / "metrics.json", path / "report" / f"ranks_{split}.parquet"
     items_path, samples_path = path / "pair" / "items.parquet", path / "pair" / f"{split}.arrow"
@@ -97,7 +97,7 @@ def read_run(path: Path, *, system: str, split: str) -> Run:
     if system not in systems or system not in table.column_names:
         raise InputError(f"{path}: no system {system!r}; its report has {', '.join(systems)}")
     ranks_N = table.column(system).cast("double").fill_null(float("inf")).to_numpy()
-    return Run(
+    return JudgedRun(
         name=str(path),
         pair=metrics["pair"],
         fingerprint=sha256_file(items_path) + sha256_file(samples_path),
@@ -110,7 +110,7 @@ def read_run(path: Path, *, system: str, split: str) -> Run:
     )
 
 
-def why_not_paired(one: Run, other: Run) -> str | None:
+def why_not_paired(one: JudgedRun, other: JudgedRun) -> str | None:
     """None if both judged the same samples in the same way, else what differs."""
     if one.fingerprint != other.fingerprint:
         return "the prepared pairs differ"
@@ -121,7 +121,7 @@ def why_not_paired(one: Run, other: Run) -> str | None:
     return None
 
 
-def _differences(run: Run, reference: Run, resamples: int) -> list[object]:
+def _differences(run: JudgedRun, reference: JudgedRun, resamples: int) -> list[object]:
     here, there = np.argsort(run.sample), np.argsort(reference.sample)
     found = paired_difference(
         metric_values(run.ranks[here]),
@@ -137,7 +137,7 @@ def _differences(run: Run, reference: Run, resamples: int) -> list[object]:
     return cells
 
 
-def _interval(run: Run) -> str:
+def _interval(run: JudgedRun) -> str:
     low, high = run.numbers["ci95"]["hr@10"]
     return f"{low:.4f} to {high:.4f}"
 

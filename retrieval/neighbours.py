@@ -28,9 +28,9 @@ from retrieval.fixed_point import Floats
 from retrieval.index import TopKIndex
 from retrieval.keys import Keys, unique_histories
 from retrieval.kindred import Asking, find_kindred
-from retrieval.quality import Judge, random_kindred, rates
+from retrieval.neighbour_tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
+from retrieval.quality import HitCounter, random_kindred, rates
 from retrieval.sharded import ShardedIndex, build_index
-from retrieval.tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
 from retrieval.vectors import UserVectors, fit_tables, key_source, longest_key, open_vectors
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     indexes = search.build_indexes(train)
     for split in SPLITS:
         search.write_split(split, samples[split], indexes, tracker=tracker)
-    quality = {split: search.judge(split, samples[split], train, seed=seed) for split in SPLITS}
+    quality = {split: search.measure(split, samples[split], train, seed=seed) for split in SPLITS}
     if world.is_main:
         write_json(run_dir / "neighbours" / "quality.json", quality)
         write_json(
@@ -173,12 +173,12 @@ class Search:
         before = samples.target_time[rows] if self.past_only and samples.target_time is not None else None
         return Asking(vectors, samples.user[rows], before)
 
-    def judge(self, split: Split, samples: Samples, train: Samples, *, seed: int) -> dict[str, float]:
+    def measure(self, split: Split, samples: Samples, train: Samples, *, seed: int) -> dict[str, float]:
         """The quality of one split's table; each rank counts its share of the blocks."""
         k = self.config.num_neighbours
-        judge = Judge(train, self.keys, cuts=[*(cut for cut in self.config.quality_at if cut < k), k])
+        counter = HitCounter(train, self.keys, cuts=[*(cut for cut in self.config.quality_at if cut < k), k])
         table = NeighbourTable(self.run_dir, split)
-        found = np.zeros(len(judge.names), dtype=np.int64)
+        found = np.zeros(len(counter.names), dtype=np.int64)
         random = np.zeros_like(found)
         short = torch.zeros(1, dtype=torch.int64)
         for block in self.world.share(table.num_blocks):
@@ -187,10 +187,10 @@ class Search:
             assert np.array_equal(sample, samples.sample[rows])
             asking = self.asking(samples, rows, np.empty((len(rows), 0), np.float32))
             drawn = random_kindred(self.keys, asking, k, seed=(seed, SPLITS.index(split), block))
-            found += judge.count(neighbours, samples.target[rows])
-            random += judge.count(drawn, samples.target[rows])
+            found += counter.count(neighbours, samples.target[rows])
+            random += counter.count(drawn, samples.target[rows])
             short += int((neighbours < 0).any(axis=1).sum())
-        quality = rates(found, random, names=judge.names, num_samples=len(samples), k=k, world=self.world)
+        quality = rates(found, random, names=counter.names, num_samples=len(samples), k=k, world=self.world)
         log.info(
             "%s: hit rate %.4f at %d (random users %.4f), %.4f at 1, mean length %.1f",
             split, quality["hit_rate"], k, quality["random_hit_rate"], quality.get("hit_rate@1", np.nan),

@@ -41,7 +41,7 @@ class Holdings:
         return (np.bincount(cells[equal], minlength=groups.size) > 0).reshape(groups.shape)
 
 
-class Judge:
+class HitCounter:
     """Counts hits and lengths of neighbours against a train table."""
 
     def __init__(self, train: Samples, keys: Keys, *, cuts: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ BATCH_CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
-class Batch:
+class DomainSamples:
     """Samples of one domain that are scored together."""
 
     rows: Ints
@@ -36,7 +36,7 @@ class Batch:
         return np.arange(self.ids.start, self.ids.stop)
 
 
-def batches(samples: Samples, items: Items) -> Iterator[Batch]:
+def batches(samples: Samples, items: Items) -> Iterator[DomainSamples]:
     """All samples once, by domain, as many at a time as keep a dense batch small."""
     for domain in (0, 1):
         ids = items.ids(domain)
@@ -44,17 +44,17 @@ def batches(samples: Samples, items: Items) -> Iterator[Batch]:
         size = max(1, BATCH_CELLS // max(1, len(ids)))
         for start in range(0, len(rows_D), size):
             rows = rows_D[start : start + size]
-            yield Batch(rows, samples.take(rows), domain, ids)
+            yield DomainSamples(rows, samples.take(rows), domain, ids)
 
 
-def without_history(scores_BC: Floats, batch: Batch) -> Floats:
+def without_history(scores_BC: Floats, batch: DomainSamples) -> Floats:
     """A copy in which the items of each sample's own history cannot be recommended."""
     allowed_BC = scores_BC.copy()
     allowed_BC[history_cells(batch.samples, batch.ids)] = -np.inf
     return allowed_BC
 
 
-def target_ranks(scores_BC: Floats, batch: Batch) -> Ranks:
+def target_ranks(scores_BC: Floats, batch: DomainSamples) -> Ranks:
     """[B] rank of each target among the columns; an item with the target's score stands before it."""
     columns_B = batch.samples.target - batch.ids.start
     own_B = scores_BC[np.arange(len(columns_B)), columns_B]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.matrices import Floats
-from evaluation.metrics.ranks import Batch, in_history
+from evaluation.metrics.ranks import DomainSamples, in_history
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from pairs.tables import Samples
 
@@ -61,7 +61,7 @@ def scale_list(
     )
 
 
-def spread_list(lists: RankedLists, batch: Batch) -> Floats:
+def spread_list(lists: RankedLists, batch: DomainSamples) -> Floats:
     """Scaled lists as dense scores [B, C]: 0 for an item of the domain that a list does not hold."""
     items_BK = lists.items[batch.rows]
     inside_BK = (items_BK >= batch.ids.start) & (items_BK < batch.ids.stop)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
-from evaluation.metrics.ranks import Batch, Ranks, batches, list_ranks, target_ranks
+from evaluation.metrics.ranks import DomainSamples, Ranks, batches, list_ranks, target_ranks
 from evaluation.ranked_lists import RankedLists, top_k
 from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import fuse, refine_as_paper
@@ -72,7 +72,7 @@ def judge(
 
 
 def _all_scores(
-    ingredients: Ingredients, batch: Batch, raw: Mapping[str, Floats], mixture: Mixture
+    ingredients: Ingredients, batch: DomainSamples, raw: Mapping[str, Floats], mixture: Mixture
 ) -> dict[str, Floats]:
     """Scores of a batch by every system that has full scores."""
     parts = ingredients.baseline_parts(batch, raw)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
-from evaluation.metrics.ranks import Batch, list_ranks, without_history
+from evaluation.metrics.ranks import DomainSamples, list_ranks, without_history
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
@@ -54,17 +54,17 @@ class Ingredients:
     """`SYSTEM/SCALE` -> scaled lists aligned with the split."""
     filter_history: bool
 
-    def baseline_parts(self, batch: Batch, raw: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
+    def baseline_parts(self, batch: DomainSamples, raw: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
         """The baselines' scores of a batch, the history excluded if asked; from `raw` scores where given."""
         scores = raw or {name: scorer.score(batch.samples, batch.domain) for name, scorer in self.scorers.items()}
         return {name: self.exclude(scores_BC, batch) for name, scores_BC in scores.items()}
 
-    def kinrec_parts(self, batch: Batch, baseline_fusion_BC: Floats) -> dict[str, Floats]:
+    def kinrec_parts(self, batch: DomainSamples, baseline_fusion_BC: Floats) -> dict[str, Floats]:
         """What `kinrec` is fused from: the baselines' fusion and every scaled list."""
         lists = {name: self.exclude(spread_list(lists, batch), batch) for name, lists in self.scaled.items()}
         return {"baseline_fusion": baseline_fusion_BC, **lists}
 
-    def exclude(self, scores_BC: Floats, batch: Batch) -> Floats:
+    def exclude(self, scores_BC: Floats, batch: DomainSamples) -> Floats:
         """The scores without the history's items, if the ranking leaves them out."""
         return without_history(scores_BC, batch) if self.filter_history else scores_BC
 
@@ -102,7 +102,7 @@ def choose_mixture(
     singles = [found_N for weights, found_N in zip(sets, ranks, strict=True) if len(weights) == 1]
     baseline = simplest_of(sets, ranks, valid.user, metric, singles)
 
-    def kinrec_parts(batch: Batch) -> dict[str, Floats]:
+    def kinrec_parts(batch: DomainSamples) -> dict[str, Floats]:
         return ingredients.kinrec_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
 
     candidates = kinrec_candidates(list(lists))

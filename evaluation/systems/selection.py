@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from evaluation.matrices import Floats
 from evaluation.metrics.intervals import standard_error
 from evaluation.metrics.metrics import one_metric
-from evaluation.metrics.ranks import Batch, Ranks, batches, target_ranks
+from evaluation.metrics.ranks import DomainSamples, Ranks, batches, target_ranks
 from evaluation.systems.fusion import Weights, fuse
 from pairs.tables import Items, Samples
 
@@ -77,7 +77,7 @@ def simplest_of(
 def fused_ranks(
     samples: Samples,
     items: Items,
-    parts_of: Callable[[Batch], Mapping[str, Floats]],
+    parts_of: Callable[[DomainSamples], Mapping[str, Floats]],
     candidates: Sequence[Weights],
 ) -> list[Ranks]:
     """Target ranks of every candidate's fusion, from one pass over the samples."""

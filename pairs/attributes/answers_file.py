@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answers:
+class AttributeAnswers:
     """Attribute lists as they were answered; None is an answer that could not be read."""
 
     by_hash: dict[str, list[str] | None]
@@ -37,9 +37,9 @@ class Answers:
         return item in self.by_item, self.by_item.get(item)
 
 
-def read_answers(path: Path, config: LlmAttributesConfig, *, max_bad_share: float) -> Answers:
+def read_answers(path: Path, config: LlmAttributesConfig, *, max_bad_share: float) -> AttributeAnswers:
     """The answers in a file, the last one counts; of a file that grows only those to the same model and prompt."""
-    answers = Answers({}, {})
+    answers = AttributeAnswers({}, {})
     count = FileCount(path, max_bad_share)
     for block in read_blocks(path, count):
         for number, line in block.lines():
@@ -110,7 +110,7 @@ def _whole(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _take(row: Row, answers: Answers, config: LlmAttributesConfig) -> None:
+def _take(row: Row, answers: AttributeAnswers, config: LlmAttributesConfig) -> None:
     attributes = check_attributes(row.get("attributes"))
     title_hash, item = row.get("title_hash"), row.get("item")
     if attributes is None and "raw" not in row and "attributes" not in row:

@@ -19,7 +19,7 @@ from pairs.card.leak_checks import (
     TargetsInHistory,
 )
 from pairs.config import LeakCheck, PairConfig
-from pairs.samples.spool import Batch
+from pairs.samples.spool import UserSamples
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Audit:
         self._searches["held_out_in_train"] = HeldOutInTrain()
         self._searches["identical_histories"] = IdenticalHistories()
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         for search in self._searches.values():
             search.add(batch)

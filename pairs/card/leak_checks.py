@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from pairs.history_keys import history_keys
-from pairs.samples.spool import Batch
+from pairs.samples.spool import UserSamples
 from pairs.tables import SPLITS, Ints, Samples, Split
 
 IN_ORDER: tuple[tuple[Split, Split], ...] = (("train", "valid"), ("train", "test"), ("valid", "test"))
@@ -38,7 +38,7 @@ class Finding:
 class LeakSearch(Protocol):
     """One check."""
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
 
     def finding(self) -> Finding:
@@ -74,7 +74,7 @@ class FutureTrain(_Counted):
         super().__init__()
         self._first_held_out = first_held_out
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         train = batch["train"]
         if train.target_time is not None:
@@ -88,7 +88,7 @@ class SharedUsers:
         self._found = 0
         self._examples = dict.fromkeys(combinations(SPLITS, 2), "")
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         users = {split: np.unique(table.user) for split, table in batch.items()}
         shared = {(one, other): np.intersect1d(users[one], users[other]) for one, other in combinations(SPLITS, 2)}
@@ -125,7 +125,7 @@ class LaterInEarlierSplit(_Counted):
 class LaterHistories(_Counted):
     """Samples whose history holds what came after the target; without timestamps nobody can tell."""
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         for split, table in batch.items():
             if not len(table):
@@ -140,7 +140,7 @@ class LaterHistories(_Counted):
 class TargetsInHistory(_Counted):
     """Samples whose history holds the target: a repeat, which a model may copy and a filtered ranking cannot find."""
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         for split, table in batch.items():
             row = table.item_rows
@@ -151,7 +151,7 @@ class HeldOutInTrain(_Counted):
     """Valid and test targets that are among the train samples' interactions, of which the item graph is made, and test
     targets among valid's; where all is timed, only the same purchase counts, not an earlier one of the same item."""
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         timed = all(table.target_time is not None for table in batch.values())
         for earlier, later in IN_ORDER:
@@ -174,7 +174,7 @@ class IdenticalHistories:
         self._keys: dict[Split, list[pl.DataFrame]] = {split: [] for split in SPLITS}
         self._num_samples = dict.fromkeys(SPLITS, 0)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         for split, table in batch.items():
             long = table.lengths >= LONG_ENOUGH

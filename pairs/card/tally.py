@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pairs.card.interactions import interactions
 from pairs.card.order import OrderTally
 from pairs.history_keys import history_keys
-from pairs.samples.spool import Batch
+from pairs.samples.spool import UserSamples
 from pairs.tables import SPLITS, Ints, Samples, Split
 
 Domains = npt.NDArray[np.int8]
@@ -114,7 +114,7 @@ class Tally:
         self.num_users = 0
         self.users_in_two_splits = 0
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         users = []
         for split, samples in batch.items():
@@ -129,7 +129,7 @@ class Tally:
         return self.splits["train"].item_counts
 
 
-def tally(batches: Iterable[Batch], domain_of: Domains) -> Tally:
+def tally(batches: Iterable[UserSamples], domain_of: Domains) -> Tally:
     """The sums over all batches."""
     total = Tally(domain_of)
     for batch in batches:

@@ -19,7 +19,7 @@ from pairs.ragged import offsets_of
 from pairs.samples.write_tables import PARQUET_SCHEMA, as_table
 from pairs.tables import ARROW_SCHEMA, SPLITS, GraphOnly, Ints, Samples, Split
 
-Batch = Mapping[Split, Samples]
+UserSamples = Mapping[Split, Samples]
 """All samples of some users, by split."""
 COLUMNS = {"user": np.int64, "domain": np.int8, "target": np.int64, "target_time": np.int64}
 HISTORY_COLUMNS = {"history": np.int64, "history_time": np.int64}
@@ -177,7 +177,7 @@ class _ReleasingFile:
         self.close()
 
 
-def user_batches(spools: Mapping[Split, SampleSpool], *, interactions: int) -> Iterator[Batch]:
+def user_batches(spools: Mapping[Split, SampleSpool], *, interactions: int) -> Iterator[UserSamples]:
     """All samples, in batches that hold about so many interactions of the largest split.
 
     Where samples are not in order of their users (a released pair keeps the order of its lines), all are one batch.

@@ -90,6 +90,11 @@ def rank_words(source: str) -> list[str]:
     return words
 
 
+def class_names(source: str) -> list[str]:
+    """The classes of a module that others can import."""
+    return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
+
+
 def _modules(package: str) -> Iterator[tuple[str, str]]:
     """(path below the root, source text) of every module of a package."""
     for path in sorted((ROOT / package).rglob("*.py")):
@@ -140,6 +145,21 @@ def test_only_two_files_of_launch_know_of_ranks_and_back_ends() -> None:
     assert {path: words for path, words in users.items() if path not in KNOW_RANKS} == {}
 
 
+def test_a_class_name_means_one_class() -> None:
+    places: dict[str, list[str]] = {}
+    for package in LAYERS:
+        for path, source in _modules(package):
+            for name in class_names(source):
+                places.setdefault(name, []).append(path)
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_tables_means_one_module() -> None:
+    assert [path for package in LAYERS for path, _ in _modules(package) if path.endswith("/tables.py")] == [
+        "pairs/tables.py"
+    ]
+
+
 def test_ranks_are_read_without_a_heavy_import() -> None:
     modules = imported_modules((ROOT / "launch" / "ranks.py").read_text(encoding="utf-8"))
     assert modules == {"os"}
@@ -154,6 +174,10 @@ def test_ranks_are_read_without_a_heavy_import() -> None:
 def test_an_import_to_the_right_is_seen(source: str) -> None:
     assert forbidden_packages("graph", source) != set()
     assert forbidden_packages("graph", "from graph.model import x\nfrom pairs.tables import y") == set()
+
+
+def test_a_class_in_a_module_is_seen() -> None:
+    assert class_names("class Batch:\n    class Inner: ...\nclass _Own: ...\ndef f(): ...") == ["Batch"]
 
 
 def test_a_relative_import_is_seen() -> None:

@@ -10,7 +10,7 @@ from launch.artifacts import read_json
 from pairs.tables import Pair, Samples
 from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble
-from training.prompts.kindred import Neighbours, PromptSource
+from training.prompts.kindred import NeighbourRows, PromptSource
 from training.prompts.pieces import build_pieces
 
 
@@ -37,7 +37,7 @@ def write_prompt(
     source = PromptSource(
         samples=sample,
         train=train,
-        neighbours=Neighbours(rows=rows, offsets=np.array([0, len(rows)])),
+        neighbours=NeighbourRows(rows=rows, offsets=np.array([0, len(rows)])),
         pad=pair.items.pad,
         num_neighbours=config.num_neighbours,
         max_history=config.max_history,

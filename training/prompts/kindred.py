@@ -15,7 +15,7 @@ NOBODY = -1
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NeighbourRows:
     """The retrieved train samples of every sample of a split, as rows of the train split, nearest first."""
 
     rows: Ints  # [sum of lengths], rows of the train samples
@@ -37,7 +37,7 @@ class PromptSource:
 
     samples: Samples
     train: Samples
-    neighbours: Neighbours
+    neighbours: NeighbourRows
     pad: int
     """The item id that stands for none."""
     num_neighbours: int
@@ -86,7 +86,7 @@ def distinct_users(rows: Ints, *, users: Ints, own: Ints, limit: int) -> Ints:
     return np.pad(found, ((0, 0), (0, max(0, limit - L))), constant_values=NOBODY)
 
 
-def read_neighbours(run_dir: Path, split: Split, *, samples: Samples, train: Samples) -> Neighbours:
+def read_neighbours(run_dir: Path, split: Split, *, samples: Samples, train: Samples) -> NeighbourRows:
     """neighbours/SPLIT.parquet in the order of `samples`."""
     path = run_dir / "neighbours" / f"{split}.parquet"
     if not path.is_file():
@@ -102,9 +102,9 @@ def read_neighbours(run_dir: Path, split: Split, *, samples: Samples, train: Sam
     lists = lists.take(order[places]) if len(samples) else lists
     offsets = np.asarray(lists.offsets, dtype=np.int64)
     ids = np.asarray(lists.values, dtype=np.int64)[offsets[0] : offsets[-1]]
-    return Neighbours(rows=train.row_of(ids) if len(ids) else ids, offsets=offsets - offsets[0])
+    return NeighbourRows(rows=train.row_of(ids) if len(ids) else ids, offsets=offsets - offsets[0])
 
 
-def no_neighbours(count: int) -> Neighbours:
+def no_neighbours(count: int) -> NeighbourRows:
     """Nobody, for `count` samples."""
-    return Neighbours(rows=np.zeros(0, dtype=np.int64), offsets=np.zeros(count + 1, dtype=np.int64))
+    return NeighbourRows(rows=np.zeros(0, dtype=np.int64), offsets=np.zeros(count + 1, dtype=np.int64))

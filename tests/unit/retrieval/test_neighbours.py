@@ -17,8 +17,8 @@ from pairs.row_parts import part_path
 from pairs.tables import SPLITS, load_samples
 from retrieval.config import RetrievalConfig
 from retrieval.lookup import KindredLookup
+from retrieval.neighbour_tables import GROUP_ROWS, NeighbourTable, join_parts, parts_folder, write_part
 from retrieval.neighbours import retrieve
-from retrieval.tables import GROUP_ROWS, NeighbourTable, join_parts, parts_folder, write_part
 from tests.retrieval_runs import NUM_X, write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))

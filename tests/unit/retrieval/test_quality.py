@@ -11,7 +11,7 @@ from pairs.tables import load_samples
 from retrieval.fixed_point import Floats
 from retrieval.keys import unique_histories
 from retrieval.kindred import Asking
-from retrieval.quality import Judge, random_kindred, rates
+from retrieval.quality import HitCounter, random_kindred, rates
 from tests.retrieval_runs import write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
@@ -27,9 +27,9 @@ def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
     keys = unique_histories(train)
     neighbours = np.random.default_rng(0).choice(keys.sample, (len(test), 6))
     neighbours[3, 2:] = -1
-    judge = Judge(train, keys, cuts=[1, 4, 6])
-    counts = judge.count(neighbours, test.target)
-    found = rates(counts, counts, names=judge.names, num_samples=len(test), k=6, world=ALONE)
+    counter = HitCounter(train, keys, cuts=[1, 4, 6])
+    counts = counter.count(neighbours, test.target)
+    found = rates(counts, counts, names=counter.names, num_samples=len(test), k=6, world=ALONE)
     row_of = {int(sample): row for row, sample in enumerate(train.sample)}
     for k in (1, 4, 6):
         hits = item_hits = length = 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.metrics.metrics import METRICS, metric_values, sample_slices
-from evaluation.metrics.ranks import Batch, batches, list_ranks, target_ranks, without_history
+from evaluation.metrics.ranks import DomainSamples, batches, list_ranks, target_ranks, without_history
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from pairs.tables import Samples
 from tests.evaluation_runs import make_items, make_samples
@@ -87,13 +87,13 @@ def test_every_metric_of_a_rank_equals_its_formula(rank: float) -> None:
 
 def test_all_equal_scores_put_the_target_last() -> None:
     samples = make_samples([(0, 0, [], 2)])
-    batch = Batch(np.array([0]), samples, 0, range(NUM_X))
+    batch = DomainSamples(np.array([0]), samples, 0, range(NUM_X))
     assert target_ranks(np.zeros((1, NUM_X), dtype=np.float32), batch).tolist() == [NUM_X]
 
 
 def test_filtering_history_moves_the_target_up_and_never_lists_a_seen_item() -> None:
     samples = make_samples([(0, 0, [0, 1, 9], 2)])
-    batch = Batch(np.array([0]), samples, 0, range(NUM_X))
+    batch = DomainSamples(np.array([0]), samples, 0, range(NUM_X))
     scores_BC = np.array([[5.0, 4.0, 3.0, 2.0, 1.0, 0.0]], dtype=np.float32)
     assert target_ranks(scores_BC, batch).tolist() == [3.0]
     assert target_ranks(without_history(scores_BC, batch), batch).tolist() == [1.0]
@@ -102,7 +102,7 @@ def test_filtering_history_moves_the_target_up_and_never_lists_a_seen_item() -> 
 
 def test_a_target_that_the_user_already_has_is_a_miss_when_history_is_filtered() -> None:
     samples = make_samples([(0, 0, [2], 2)])
-    batch = Batch(np.array([0]), samples, 0, range(NUM_X))
+    batch = DomainSamples(np.array([0]), samples, 0, range(NUM_X))
     scores_BC = np.array([[0.0, 0.0, 9.0, 0.0, 0.0, 0.0]], dtype=np.float32)
     assert metric_values(target_ranks(without_history(scores_BC, batch), batch)).tolist() == [[0.0] * len(METRICS)]
 

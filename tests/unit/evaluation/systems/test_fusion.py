@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.metrics.metrics import one_metric
-from evaluation.metrics.ranks import Batch, Ranks
+from evaluation.metrics.ranks import DomainSamples, Ranks
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from evaluation.systems.fusion import fuse, refine_as_paper, scale_list, scale_rows, spread_list
 from evaluation.systems.mixture import kinrec_candidates
@@ -62,7 +62,7 @@ def test_scaled_lists_run_from_one_towards_zero_without_the_history() -> None:
 
 def test_spreading_a_list_ignores_items_of_the_other_domain() -> None:
     samples = make_samples([(0, 1, [], 6)])
-    batch = Batch(np.array([0]), samples, 1, range(5, 8))
+    batch = DomainSamples(np.array([0]), samples, 1, range(5, 8))
     assert spread_list(lists_of([2, 6, 7]), batch).tolist() == [[0.0, 9.0, 8.0]]
 
 
