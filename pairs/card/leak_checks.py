@@ -106,7 +106,7 @@ class LaterInEarlierSplit(_Counted):
     """Samples of users who are in a later split too, whose target comes after one that is held out there: what is held
     out was no longer to come. Without timestamps nobody can tell."""
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: UserSamples) -> None:
         """All samples of some users."""
         for earlier, later in IN_ORDER:
             table, held_out = batch[earlier], batch[later]

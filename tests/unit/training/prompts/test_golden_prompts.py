@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pairs.tables import Samples
 from training.prompts.assembly import Budget, assemble
-from training.prompts.kindred import Neighbours, PromptSource
+from training.prompts.kindred import NeighbourRows, PromptSource
 from training.prompts.pieces import build_pieces, clean_title, make_frame
 from training.scratch import train_tokenizer
 
@@ -46,7 +46,7 @@ def make_samples(rows: list[tuple[int, int, list[int], int]]) -> Samples:
 # Users 5 and 6 taught; user 5 has twin samples. User 9 asks, once in each domain. Nearest first: 5, 5 again, 6.
 TRAIN = make_samples([(0, 5, [0, 3, 6], 1), (1, 5, [0, 3, 6], 4), (2, 6, [2, 5], 3)])
 ASKED = make_samples([(10, 9, [1, 4, 3, 2], 0), (11, 9, [1, 4, 3, 2], 6)])
-KINDRED = Neighbours(rows=np.array([1, 0, 2, 0, 1, 2]), offsets=np.array([0, 3, 6]))
+KINDRED = NeighbourRows(rows=np.array([1, 0, 2, 0, 1, 2]), offsets=np.array([0, 3, 6]))
 
 
 def tokenizer(*, chat: bool) -> PreTrainedTokenizerBase:
