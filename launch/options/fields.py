@@ -30,7 +30,7 @@ Means = Annotated[T, Mark(False)]
 
 
 @dataclass(frozen=True)
-class Field:
+class MarkedField:
     """One field of a configuration, found by walking through those inside it."""
 
     name: str
@@ -40,7 +40,7 @@ class Field:
     """None: somebody forgot it; `deciding` takes it to decide."""
 
 
-def walk(config_type: type, prefix: str = "") -> Iterator[Field]:
+def walk(config_type: type, prefix: str = "") -> Iterator[MarkedField]:
     """Every field of a configuration and of those inside it, in order."""
     hints = get_type_hints(config_type, include_extras=True)
     for field in dataclasses.fields(config_type):
@@ -50,7 +50,7 @@ def walk(config_type: type, prefix: str = "") -> Iterator[Field]:
             yield from walk(hint, f"{name}.")
         else:
             plain, *extras = get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
-            yield Field(name, plain, next((extra for extra in extras if isinstance(extra, Mark)), None))
+            yield MarkedField(name, plain, next((extra for extra in extras if isinstance(extra, Mark)), None))
 
 
 def values(config: object, prefix: str = "") -> Iterator[tuple[str, Any]]:  # Any: whatever a field holds
