@@ -12,7 +12,8 @@ from launch.errors import InputError
 from launch.lock import NAME, hold_lock
 from launch.manifests import make_intent, read_manifest, why_stale
 from launch.stages import STAGES, Stage
-from launch.starter import TEMPORARY, remove_temporary, start_stage
+from launch.starter import start_stage
+from launch.temporary import TEMPORARY, remove_temporary
 
 log = logging.getLogger(__name__)
 

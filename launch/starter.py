@@ -5,13 +5,11 @@ All that is started begins with `launch.begin`, which ties it to this command be
 
 import logging
 import os
-import shutil
 import signal
 import site
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +22,13 @@ from launch.progress import TERMINAL
 from launch.relay import relay
 from launch.stage import ERROR_FILE
 from launch.stages import Stage
+from launch.temporary import temporary_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that our packages lie in: site-packages, or a checkout."""
 DS_CONFIGS = ROOT / "ds_configs"
 BEGIN = "launch.begin"
-TEMPORARY = ".tmp"
-"""Temporary files of all processes of a run, below its folder."""
 
 
 class StageError(Exception):
@@ -118,7 +115,7 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
     command = stage_command(stage, recipe=recipe, run_dir=run_dir, launch=launch)
     log_path = run_dir / "logs" / f"{stage.name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_folder(run_dir) as folder:
+    with temporary_folder(run_dir) as (folder, short_name):
         error_file = folder / "error"
         environment = {
             **tied_environment(),
@@ -128,7 +125,7 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             **({} if count_gpus() else {"DS_ACCELERATOR": "cpu"}),  # DeepSpeed need not guess, nor say so
-            "TMPDIR": str(folder),
+            "TMPDIR": short_name,
             LOCK: str(run_dir.resolve() / LOCK_NAME),
             ERROR_FILE: str(error_file),
             TERMINAL: "1" if sys.stderr.isatty() else "0",
@@ -146,23 +143,3 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
     if status < 0:
         raise StageError(f"{stage.name} was ended by {signal.Signals(-status).name}; see {log_path}")
     raise StageError(f"{stage.name} failed with status {status}; its traceback is above and in {log_path}")
-
-
-@contextmanager
-def temporary_folder(run_dir: Path) -> Iterator[Path]:
-    """An empty folder for a stage's temporary files, gone afterwards; what a killed one left goes first."""
-    folder = run_dir.resolve() / TEMPORARY
-    remove_temporary(run_dir)
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        remove_temporary(run_dir)
-
-
-def remove_temporary(run_dir: Path) -> None:
-    """Remove the temporary files of a run; call it only while holding the run's lock."""
-    folder = run_dir / TEMPORARY
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
