@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         line = one_line(error)
         if line is None:
-            from launch.starter import StageError
+            from launch.processes.starter import StageError
 
             if not isinstance(error, StageError):
                 raise
@@ -108,7 +108,7 @@ def status(words: list[str]) -> int:
 
 def start_module(module: str, words: list[str]) -> int:
     """Run a module of a heavier package as a process of its own; its exit status."""
-    from launch import starter
+    from launch.processes import starter
 
     if importlib.util.find_spec(module.partition(".")[0]) is None:
         raise InputError(f"{module} is not installed; install the whole of KinRec")

@@ -9,11 +9,11 @@ from pathlib import Path
 from launch.artifacts import write_text
 from launch.config import Recipe, default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError
-from launch.lock import NAME, hold_lock
 from launch.manifests import make_intent, read_manifest, why_stale
+from launch.processes.lock import NAME, hold_lock
+from launch.processes.starter import start_stage
+from launch.processes.temporary import TEMPORARY, remove_temporary
 from launch.stages import STAGES, Stage
-from launch.starter import start_stage
-from launch.temporary import TEMPORARY, remove_temporary
 
 log = logging.getLogger(__name__)
 

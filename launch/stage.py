@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from launch.artifacts import write_text
 from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
-from launch.lock import hold_lock
 from launch.manifests import begin, finish, make_intent, read_manifest, why_altered
-from launch.orphans import COMMAND, die_with_parent
+from launch.processes.lock import hold_lock
+from launch.processes.orphans import COMMAND, die_with_parent
 from launch.ranks import rank, world_size
 from launch.stages import Stage, stage_named
 

@@ -28,7 +28,7 @@ import polars as pl
 
 from launch.artifacts import PARTIAL, read_json, remove_partials, write_json
 from launch.errors import InputError
-from launch.orphans import die_with_parent
+from launch.processes.orphans import die_with_parent
 from launch.stage import entry_point
 from pairs.synthetic.exact_files import (
     META_SHARD_ITEMS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.lock import hold_lock
+from launch.processes.lock import hold_lock
 from tests.end_to_end.runs import ROOT, TINY, kinrec
 
 PREPARE = [sys.executable, "-m", "pairs.prepare", "--config", str(TINY)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from launch import lock
 from launch.errors import InputError
-from launch.lock import hold_lock, read_holder, share_lock
-from launch.orphans import Identity, boot_id, is_alive, own_identity, parse_identity
+from launch.processes import lock
+from launch.processes.lock import hold_lock, read_holder, share_lock
+from launch.processes.orphans import Identity, boot_id, is_alive, own_identity, parse_identity
 
 
 def dead_process() -> Identity:
@@ -59,7 +59,8 @@ def test_shared_lock_outlasts_the_holder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(lock, "_shared", set())
     monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.2)
     program = (
-        "import sys; from pathlib import Path; from launch.lock import share_lock; from launch.orphans import *;"
+        "import sys; from pathlib import Path;"
+        "from launch.processes.lock import share_lock; from launch.processes.orphans import *;"
         "print(share_lock(Path(sys.argv[1]), parse_identity(sys.argv[2])), flush=True); sys.stdin.read()"
     )
     with hold_lock(tmp_path):

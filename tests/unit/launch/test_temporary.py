@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.temporary import TEMPORARY, remove_temporary, temporary_folder
+from launch.processes.temporary import TEMPORARY, remove_temporary, temporary_folder
 
 SOCKET = "pymp-12345678/listener-12345678"  # as Python's multiprocessing names them
 

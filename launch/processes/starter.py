@@ -1,6 +1,6 @@
 """Start one stage as a process: python, torchrun or accelerate launch, its output in `logs/STAGE.log`.
 
-All that is started begins with `launch.begin`, which ties it to this command before anything else is imported.
+All that is started begins with `launch.processes.begin`, which ties it to this command before it imports the rest.
 """
 
 import logging
@@ -15,20 +15,20 @@ from pathlib import Path
 
 from launch.config import LaunchConfig
 from launch.errors import InputError
-from launch.lock import LOCK
-from launch.lock import NAME as LOCK_NAME
-from launch.orphans import COMMAND, PARENT, own_identity
+from launch.processes.lock import LOCK
+from launch.processes.lock import NAME as LOCK_NAME
+from launch.processes.orphans import COMMAND, PARENT, own_identity
+from launch.processes.relay import relay
+from launch.processes.temporary import temporary_folder
 from launch.progress import TERMINAL
-from launch.relay import relay
 from launch.stage import ERROR_FILE
 from launch.stages import Stage
-from launch.temporary import temporary_folder
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 """The folder that our packages lie in: site-packages, or a checkout."""
 DS_CONFIGS = ROOT / "ds_configs"
-BEGIN = "launch.begin"
+BEGIN = "launch.processes.begin"
 
 
 class StageError(Exception):

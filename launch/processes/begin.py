@@ -1,6 +1,6 @@
 """Run a module as a process of a run: first tie it to the command that started it, only then import it.
 
-    python -P -m launch.begin MODULE [ARGUMENTS]
+    python -P -m launch.processes.begin MODULE [ARGUMENTS]
 
 Heavy imports take from seconds to minutes. Whoever is killed in that time must not leave this process behind, and
 this process must hold the run's lock from its first moment. Imports nothing but the standard library.
@@ -11,8 +11,8 @@ import runpy
 import sys
 from pathlib import Path
 
-from launch.lock import LOCK, share_lock
-from launch.orphans import COMMAND, PARENT, die_with, own_identity, parse_identity
+from launch.processes.lock import LOCK, share_lock
+from launch.processes.orphans import COMMAND, PARENT, die_with, own_identity, parse_identity
 
 
 def main() -> None:

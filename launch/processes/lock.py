@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launch.errors import InputError
-from launch.orphans import Identity, boot_id, is_alive, own_identity, parse_identity, relatives
+from launch.processes.orphans import Identity, boot_id, is_alive, own_identity, parse_identity, relatives
 
 LOCK = "KINREC_LOCK"
 NAME = "lock"

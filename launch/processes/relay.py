@@ -11,7 +11,7 @@ import sys
 import time
 from typing import BinaryIO
 
-from launch.orphans import Identity, end_relatives
+from launch.processes.orphans import Identity, end_relatives
 
 ERROR_MARK = b"kinrec: error: "
 POLL_SECONDS = 0.2

@@ -1,0 +1,1 @@
+"""The processes of a run: how they start, who holds the folder, how they end and what they leave."""
