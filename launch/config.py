@@ -92,7 +92,7 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe
     parser.add_argument("--seed", type=int, default=1)
     parser.add_class_arguments(LaunchConfig, "launch")
     for stage in STAGES:
-        parser.add_class_arguments(_config_class(stage.config), stage.section)
+        parser.add_class_arguments(config_class(stage.config), stage.section)
     for word in overrides:
         if not re.fullmatch(r"--[\w.]+=.*", word, flags=re.DOTALL):
             raise InputError(f"override {word!r} is not of the form --section.key=value")
@@ -137,7 +137,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return text
 
 
-def _config_class(reference: str) -> type:
+def config_class(reference: str) -> type:
+    """The dataclass that a stage names as `module:Class`."""
     module, _, name = reference.partition(":")
     found = getattr(importlib.import_module(module), name)
     assert isinstance(found, type)

@@ -8,7 +8,7 @@ from pairs.tables import Items, Samples
 
 METRICS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr@20", "mrr")
 COLD_HISTORY = 3
-"""A sample is cold with fewer items of the target's domain than this in its history (METHOD 7)."""
+"""A sample is cold with fewer items of the target's domain than this in its history (docs/method.md#evaluation)."""
 POPULARITY_BUCKETS = ((0, 0), (1, 2), (3, 9), (10, None))
 HISTORY_BUCKETS = ((0, 5), (6, 10), (11, 20), (21, None))
 

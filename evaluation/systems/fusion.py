@@ -74,7 +74,8 @@ def spread_list(lists: RankedLists, batch: DomainSamples) -> Floats:
 def refine_as_paper(
     graph: RankedLists, llm: RankedLists, llm_in_domain: list[list[bool]], *, top: int
 ) -> tuple[RankedLists, NDArray[np.bool_]]:
-    """METHOD 5, `paper`: the LLM's list, but the graph's if any of the top grounded items is out of domain.
+    """The paper's refinement: the LLM's list, but the graph's if any of the top grounded items is out of domain
+    (docs/method.md#answers).
 
     Args:
         llm_in_domain: for each sample, whether each generated text stands for an item of the asked domain.

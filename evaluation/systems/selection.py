@@ -1,7 +1,7 @@
 """Choose on valid: hyper-parameters and fusion weights out of few candidates.
 
-Valid is small and easily over-fitted (METHOD 7). So a fusion may not fall below what it is made of, neither by HR@10
-nor by MRR, and of the candidates that are as good as the best, the simplest is taken.
+Valid is small and easily over-fitted (docs/method.md#evaluation). So a fusion may not fall below what it is made of,
+neither by HR@10 nor by MRR, and of the candidates that are as good as the best, the simplest is taken.
 """
 
 import logging

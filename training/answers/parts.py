@@ -35,7 +35,7 @@ from training.answers.answerer import Answerer
 log = logging.getLogger(__name__)
 GENERATED: tuple[Split, ...] = ("valid", "test")
 PAPER_TOP = 5
-"""URLLM refines by the first m = 5 texts (METHOD.md section 5)."""
+"""URLLM refines by the first m = 5 texts (docs/method.md#answers)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,127 @@
+"""docs/recipe.md: every key of a recipe, out of the configurations' own types, defaults and docstrings.
+
+python -m launch.options.page > docs/recipe.md
+"""
+
+import ast
+import dataclasses
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from launch.config import LaunchConfig, config_class
+from launch.options.fields import Mark
+from launch.stages import STAGES
+
+HEAD = """\
+# Every key of a recipe
+
+Written by `python -m launch.options.page` out of the code; a test keeps it current. A recipe is a YAML mapping: `name`
+(of the run, and of its folder `runs/NAME`), `seed` (default 1), and the sections below, each optional. On the
+command line the same keys are `--section.key=value`.
+
+*Decides* says whether a key decides the result. A stage runs again when one of those changes; a key that does not
+decide may change at any time, also before a killed run is resumed.
+"""
+TABLE = "| key | type | default | decides | meaning |\n|---|---|---|---|---|"
+REQUIRED = object()
+
+
+def main() -> None:
+    """Print the page."""
+    sys.stdout.write(render())
+
+
+def render() -> str:
+    """The page as Markdown."""
+    parts = [HEAD, "## launch\n", _first_line(LaunchConfig), "", TABLE, *_rows(LaunchConfig, "launch.")]
+    for stage in STAGES:
+        config = config_class(stage.config)
+        parts += ["", f"## {stage.section}\n", f"Stage `{stage.name}`. {_first_line(config)}", "", TABLE]
+        parts += _rows(config, f"{stage.section}.")
+    return "\n".join(parts) + "\n"
+
+
+def field_docs(config_type: type) -> dict[str, str]:
+    """The docstring under each field of a dataclass, on one line; bases first."""
+    docs: dict[str, str] = {}
+    for owner in reversed([base for base in config_type.__mro__ if dataclasses.is_dataclass(base)]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, below in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _is_text(below):
+                docs[field.target.id] = " ".join(ast.literal_eval(below.value).split())  # type: ignore[attr-defined]  # _is_text saw it
+    return docs
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _rows(config_type: type, prefix: str, default: Any = REQUIRED) -> Iterator[str]:  # Any: a configuration
+    """A line of the table for every field, those of configurations inside included."""
+    hints, docs = get_type_hints(config_type, include_extras=True), field_docs(config_type)
+    for field in dataclasses.fields(config_type):
+        hint, key = hints[field.name], f"{prefix}{field.name}"
+        value = _default(field) if default is REQUIRED else getattr(default, field.name)
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield f"| **{key}** | | | | {_cell(docs.get(field.name, _first_line(hint)))} |"
+            yield from _rows(hint, f"{key}.", value)
+            continue
+        plain, *extras = get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
+        marks = [extra for extra in extras if isinstance(extra, Mark)]
+        decides = "no" if marks and not marks[0].decides else "yes" if marks else "no" if prefix == "launch." else ""
+        cells = (f"`{key}`", _type(plain), _value(value), decides, docs.get(field.name, ""))
+        yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:  # Any: whatever a field holds
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return REQUIRED
+
+
+def _type(hint: Any) -> str:  # Any: a form of typing
+    """A type as a reader of YAML says it."""
+    if hint is NoneType:
+        return "null"
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        return " | ".join(f"`{choice}`" for choice in arguments)
+    if get_origin(hint) in (Union, UnionType):
+        return " | ".join(_type(part) for part in arguments)
+    if get_origin(hint) is list:
+        return f"list of {_type(arguments[0])}"
+    if get_origin(hint) is not None:
+        return str(hint).replace("typing.", "")
+    names = {str: "text", int: "integer", float: "number", bool: "true | false"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _value(value: Any) -> str:  # Any: a default
+    if value is REQUIRED:
+        return "required"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and "\n" in value:
+        return "see the source"
+    return f"`{value}`" if value not in ("", []) else "empty"
+
+
+def _first_line(config_type: type) -> str:
+    return (inspect.getdoc(config_type) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    main()
