@@ -75,7 +75,7 @@ def _check(holds: bool, name: str, demand: str, value: object) -> None:
         raise ValueError(f"graph.{name} {demand}, got {value}")
 
 
-# arXiv 2406.03085, section 4 and the released code; what neither states is written as in METHOD.md section 2.
+# arXiv 2406.03085, section 4 and the released code; what neither states is in docs/method.md#graph-model.
 PAPER = GraphSettings(
     dim=128, attribute_dim=32, layers=1, blocks=2, dropout=0.2, propagation_dropout=0.2, max_history=30,
     edge_weight="count", drop_target_edges=True, initial="normal", init_scale=0.1, tie_head=False,

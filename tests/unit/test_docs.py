@@ -69,6 +69,15 @@ def test_every_module_that_a_page_names_exists() -> None:
     assert named == set()
 
 
+@pytest.mark.skipif(not FILES, reason="not a git checkout")
+def test_citations_are_by_page_and_section() -> None:
+    shouted = re.compile(r"\b(?:METHOD|DESIGN)\b")
+    cited = {
+        name_of(path) for path in TEXTS if path.suffix == ".py" and shouted.search(path.read_text(encoding="utf-8"))
+    }
+    assert cited - {name_of(Path(__file__))} == set()
+
+
 def test_a_missing_section_is_noticed() -> None:
     assert "traps-of-the-released-data" in sections(ROOT / "docs" / "method.md")
     assert broken(ROOT / "docs" / "method.md", "no-such-section")
