@@ -1,6 +1,6 @@
 """Kill a run again and again at random moments, then run it to its end: the same final files, nobody left behind.
 
-    python -m tests.end_to_end.kill_loop --kills 40 --seed 1
+    python -m tests.end_to_end.processes.kill_loop --kills 40 --seed 1
 
 Every stage is met, imports included, with SIGTERM and with SIGKILL, and as the victim the command, one rank, the
 launcher, or all processes at once. Exit status 1 if a final file differs, a process is left after 10 s, or anything

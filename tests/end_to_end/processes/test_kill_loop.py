@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.kill_loop import kill_once, make_plans
+from tests.end_to_end.processes.kill_loop import kill_once, make_plans
 from tests.end_to_end.runs import TINY, final_files, kinrec
 
 
