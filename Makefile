@@ -24,5 +24,5 @@ $(STAMP): pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	touch $@
 
-clean:
-	rm -rf $(VENV) runs
+clean:  # runs/ stays: what is in there was paid for
+	rm -rf $(VENV)
