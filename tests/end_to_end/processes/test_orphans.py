@@ -24,13 +24,20 @@ class Importing:
 
     def __init__(self, folder: Path) -> None:
         self.run_dir = folder / "run"
+        self.system = folder / "system"
+        """What the command takes for the system's folder of temporary files."""
+        self.system.mkdir()
         hanging = folder / "path" / "torch_geometric"
         hanging.mkdir(parents=True)
         (hanging / "__init__.py").write_text(HANGS, encoding="utf-8")
         path = os.pathsep.join([str(hanging.parent), os.environ.get("PYTHONPATH", "")])
         words = [sys.executable, "-m", "launch.cli", "pretrain", str(TINY), f"--run_dir={self.run_dir}"]
         self.command = subprocess.Popen(
-            words, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
+            words,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(self.system)},
+            stderr=subprocess.PIPE,
+            text=True,
         )
         deadline = time.monotonic() + 120
         while len(ranks := [int(path.name) for path in hanging.iterdir() if path.name.isdigit()]) < 2:
@@ -68,6 +75,7 @@ def importing(tmp_path: Path) -> Iterator[Importing]:
 def test_no_rank_outlives_a_killed_command_while_it_imports(importing: Importing) -> None:
     importing.command.kill()
     assert importing.left() == []
+    assert list(importing.system.iterdir()) == []
 
 
 @pytest.mark.slow
