@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from launch.config import load_recipe
 from launch.options.page import field_docs, render
 from training.config import LoraConfig
 
@@ -76,6 +77,26 @@ def test_citations_are_by_page_and_section() -> None:
         name_of(path) for path in TEXTS if path.suffix == ".py" and shouted.search(path.read_text(encoding="utf-8"))
     }
     assert cited - {name_of(Path(__file__))} == set()
+
+
+@pytest.mark.skipif(not FILES, reason="not a git checkout")
+def test_every_key_that_a_page_sets_exists() -> None:
+    known = set(re.findall(r"^\| `([\w.]+)` \|", render(), flags=re.MULTILINE))
+    sections = "|".join({key.partition(".")[0] for key in known})
+    setting = re.compile(rf"(?:--|`)((?:{sections})\.[a-z0-9_.]+)(?==|: )")
+    unknown = {
+        (name_of(page), key)
+        for page in PAGES
+        for key in setting.findall(page.read_text(encoding="utf-8"))
+        if key not in known
+    }
+    assert unknown == set()
+
+
+def test_the_recipe_of_the_readme_is_accepted(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    assert load_recipe(tmp_path / "recipe.yaml").name == "books_movies"
 
 
 def test_a_missing_section_is_noticed() -> None:
