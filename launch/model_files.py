@@ -12,6 +12,8 @@ from launch.errors import InputError
 LFS_POINTER = b"version https://git-lfs"
 PICKLES = ("*.bin", "*.pt", "*.pth")
 SHARD_LIST = "model.safetensors.index.json"
+PICKLE_LIST = "pytorch_model.bin.index.json"
+SAFE = ".safetensors"
 
 
 def check_model_folder(
@@ -27,13 +29,17 @@ def check_model_folder(
         raise InputError(f"{where}: holds an adapter; merge it into its base model and give that folder")
     if not (folder / "config.json").is_file():
         raise InputError(f"{where}: no config.json there; give the folder of a transformers model")
-    weights = _listed_shards(folder) or sorted(folder.glob("*.safetensors"))
-    pickles = [file.name for pattern in PICKLES for file in sorted(folder.glob(pattern))]
-    if not weights and not pickles:
+    listed = _listed_shards(folder, SHARD_LIST)
+    weights = [file for file in listed if file.suffix == SAFE] or sorted(folder.glob(f"*{SAFE}"))
+    pickles = [file for file in listed if file.suffix != SAFE] + _listed_shards(folder, PICKLE_LIST)
+    found = pickles + [file for pattern in PICKLES for file in sorted(folder.glob(pattern))]
+    if not weights and not found:
         raise InputError(f"{where}: {no_weights}")
-    if not weights and not allow_pickle:
-        raise InputError(f"{where}: weights are pickles ({pickles[0]}), which can run code; {pickle_fix}")
-    for file in weights:
+    # A list of safetensors that names something else is read as it says, whatever lies beside it.
+    needed = [file for file in listed if file.suffix != SAFE] or ([] if weights else found)
+    if needed and not allow_pickle:
+        raise InputError(f"{where}: weights are pickles ({needed[0].name}), which can run code; {pickle_fix}")
+    for file in weights if not needed else [*weights, *pickles]:
         if not file.is_file():
             raise InputError(f"{where}: {file.name} is missing; download the folder again")
         with file.open("rb") as opened:
@@ -41,14 +47,15 @@ def check_model_folder(
                 raise InputError(f"{where}: {file.name} is a git-lfs pointer, not weights; run git lfs pull")
 
 
-def _listed_shards(folder: Path) -> list[Path]:
-    index = folder / SHARD_LIST
+def _listed_shards(folder: Path, name: str) -> list[Path]:
+    """The files that a list of shards names; none where there is no list."""
+    index = folder / name
     if not index.is_file():
         return []
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         shards = [folder / name for name in sorted(names)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{index}: not a valid list of shards; download the folder again") from error
     outside = next((shard for shard in shards if shard.parent != folder), None)
     if outside is not None:

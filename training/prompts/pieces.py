@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
+from launch.bounded import Unbounded, bounded_text
 from launch.errors import InputError
 from pairs.ragged import offsets_of
 
 Ints = npt.NDArray[np.int64]
 Tokens = npt.NDArray[np.int32]
 
+TEMPLATE_SECONDS = 10.0
+"""A template is a stranger's program; real ones take milliseconds."""
 MESSAGE_MARK = "\x00message\x00"
 # The fixed pieces come first in `Pieces`; the lines and the answers of all items follow.
 OPENING, NEIGHBOUR, OWN, REQUEST, NUM_FIXED = 0, 2, 3, 4, 6
@@ -149,6 +152,20 @@ def _cut(ids: list[int], limit: int, end_of_line: list[int]) -> list[int]:
 
 def _around_message(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
     """What the chat template writes before and after a user's message, up to where the answer begins."""
+    where = tokenizer.name_or_path
+    try:
+        text = bounded_text(lambda: _render(tokenizer), seconds=TEMPLATE_SECONDS)
+    except Unbounded as error:
+        raise InputError(f"{where}: its chat template {error}; mend it or take it out") from error
+    except ValueError as error:
+        raise InputError(f"{where}: its chat template fails ({error}); mend it or take it out") from error
+    before, mark, after = text.partition(MESSAGE_MARK)
+    if not mark:
+        raise InputError(f"{where}: its chat template does not show the user's message")
+    return before, after
+
+
+def _render(tokenizer: PreTrainedTokenizerBase) -> str:
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": MESSAGE_MARK}],
         add_generation_prompt=True,
@@ -156,10 +173,7 @@ def _around_message(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
         enable_thinking=False,  # templates without this variable ignore it
     )
     assert isinstance(text, str)
-    before, mark, after = text.partition(MESSAGE_MARK)
-    if not mark:
-        raise InputError(f"{tokenizer.name_or_path}: its chat template does not show the user's message")
-    return before, after
+    return text
 
 
 def _start_token(tokenizer: PreTrainedTokenizerBase | None) -> str:

@@ -28,6 +28,11 @@ def list_shards(folder: Path, *names: object) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
 
 
+def list_pickles(folder: Path, *names: object) -> None:
+    weights = {f"weight.{place}": name for place, name in enumerate(names)}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weights}))
+
+
 def weights_as(folder: Path, name: str) -> None:
     (folder / "model.safetensors").rename(folder / name)
 
@@ -120,6 +125,41 @@ def test_pickles_pass_only_where_they_are_asked_for(folder: Path) -> None:
     check_model_folder(folder, where="a.key=it", allow_pickle=True)
     with pytest.raises(InputError, match=r"which can run code; set a\.switch"):
         check_model_folder(folder, where="a.key=it", pickle_fix="set a.switch")
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "weights.pkl", "weights", "model.safetensors.bin"])
+def test_pickle_that_a_list_of_safetensors_names_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"\0")
+    list_shards(folder, "model.safetensors", name)
+    assert refusal(folder) == f"a.key=it: weights are pickles ({name}), which can run code; {ASK_FOR_FOLDER}"
+    check_model_folder(folder, where="a.key=it", allow_pickle=True)
+
+
+def test_pickle_of_any_name_that_a_list_of_pickles_names_is_one(folder: Path) -> None:
+    weights_as(folder, "weights.dat")
+    list_pickles(folder, "weights.dat")
+    assert refusal(folder) == f"a.key=it: weights are pickles (weights.dat), which can run code; {ASK_FOR_FOLDER}"
+    check_model_folder(folder, where="a.key=it", allow_pickle=True)
+
+
+def test_list_of_pickles_beside_safetensors_does_no_harm(folder: Path) -> None:
+    list_pickles(folder, "gone.bin")
+    check_model_folder(folder, where="a.key=it")
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["one.bin", "two.bin"], "a.key=it: two.bin is missing; download the folder again"),
+        (["one.bin", "../two.bin"], "names a file outside of its folder"),
+    ],
+)
+def test_list_of_pickles_that_are_allowed_is_checked_too(folder: Path, names: list[str], line: str) -> None:
+    weights_as(folder, "one.bin")
+    list_pickles(folder, *names)
+    with pytest.raises(InputError) as refused:
+        check_model_folder(folder, where="a.key=it", allow_pickle=True)
+    assert line in str(refused.value)
 
 
 def test_folder_without_weights_is_refused_even_where_pickles_may_be_read(folder: Path) -> None:

@@ -1,0 +1,81 @@
+"""Whether a base model is what its files say: all weights there, with values, in a model that writes text."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from launch.artifacts import read_json
+from launch.errors import InputError
+
+SHOWN = 3
+CAUSAL = ("CausalLM", "ConditionalGeneration", "LMHeadModel")
+Found = dict[str, Any]  # Any: sets of names and of names with shapes, as transformers hands them back
+
+
+def check_config(folder: Path, *, where: str) -> None:
+    """InputError unless config.json is a language model's with dense weights."""
+    path = folder / "config.json"
+    try:
+        config = read_json(path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: config.json is not valid JSON; download the folder again") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{where}: config.json is not a JSON object; download the folder again")
+    quantised = config.get("quantization_config")
+    if quantised is not None:
+        method = quantised.get("quant_method", "?") if isinstance(quantised, dict) else quantised
+        raise InputError(
+            f"{where}: its weights are quantised ({method}), which cannot be trained; give the folder of the "
+            "model that it was made from, or a .gguf file"
+        )
+    named = config.get("architectures")
+    architectures = [str(name) for name in named] if isinstance(named, list) else []
+    heads = [name for name in architectures if "For" in name]  # a bare `GPT2Model` has no head of its own
+    if heads and not any(kind in name for name in heads for kind in CAUSAL):
+        raise InputError(f"{where}: is a {heads[0]}, not a causal language model; give one that writes text")
+
+
+def check_loaded(found: Found, model: nn.Module, *, where: str) -> None:
+    """InputError where weights were left random for want of a value, or have no place in the model."""
+    missing = sorted(found["missing_keys"])
+    if missing:
+        raise InputError(
+            f"{where}: its weights lack {len(missing)} of {len(model.state_dict())}, which would start from random "
+            f"numbers: {_some(missing)}; download the folder again, or give one of which config.json fits the weights"
+        )
+    unexpected = sorted(found["unexpected_keys"])
+    if unexpected:
+        raise InputError(
+            f"{where}: holds weights that its config.json has no place for: {_some(unexpected)}; give a folder of "
+            "which config.json fits the weights"
+        )
+
+
+def check_finite(model: nn.Module, *, where: str) -> None:
+    """InputError where a weight is NaN or infinite; of a partitioned model, in this rank's part."""
+    for name, parameter in model.named_parameters():
+        held = getattr(parameter, "ds_tensor", parameter)  # ds_tensor: what ZeRO-3 left on this rank
+        if not bool(torch.isfinite(held.detach()).all()):
+            raise InputError(f"{where}: {name} holds values that are not finite; download the model again")
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, where: str) -> None:
+    """InputError where the tokenizer has tokens that the model has no embedding for."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    shape: tuple[int, ...] = getattr(weight, "ds_shape", weight.shape)  # ds_shape: ZeRO-3 has partitioned it
+    rows = shape[0]
+    tokens = max(tokenizer.get_vocab().values()) + 1
+    if tokens > rows:
+        raise InputError(
+            f"{where}: its tokenizer has {tokens} tokens, its embedding {rows} rows; give the tokenizer "
+            "that belongs to the model"
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
