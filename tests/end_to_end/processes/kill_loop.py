@@ -97,13 +97,10 @@ def kill_once(plan: Plan, run_dir: Path, *, recipe: Path, temporary: Path) -> Ki
     began = time.monotonic()
     if plan.phase == "work":
         _wait_for(command, lambda: _phase(run_dir, stage, begun) != "imports")
-    time.sleep(plan.seconds)
+    moment = time.monotonic() + plan.seconds
+    _wait_for(command, lambda: time.monotonic() > moment or _phase(run_dir, stage, begun) == "next stage")
     after, phase = time.monotonic() - began, _phase(run_dir, stage, begun)
-    for pid in _victims(command.pid, run_dir, plan.victim):
-        try:
-            os.kill(pid, plan.signal)
-        except ProcessLookupError:
-            continue
+    _wait_for(command, lambda: _kill(_victims(command.pid, run_dir, plan.victim), plan.signal))
     killed = time.monotonic()
     while left := _others(run_dir, command):
         assert time.monotonic() - killed < ALLOWED_SECONDS, f"{plan}: {left} are left"
@@ -149,6 +146,18 @@ def _victims(command: int, run_dir: Path, victim: str) -> list[int]:
     return (ranks if victim == "rank" and ranks else launchers)[-1:]
 
 
+def _kill(pids: list[int], number: signal.Signals) -> bool:
+    """Send `number` to all of `pids`; False if nobody was there to take it."""
+    reached = False
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+        reached = True
+    return reached
+
+
 def _parent(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
@@ -170,7 +179,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--recipe", type=Path, default=TINY)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="kill-loop-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kill-loop-", ignore_cleanup_errors=True) as folder:
         whole, killed, temporary = (Path(folder) / name for name in ("whole", "killed", "tmp"))
         temporary.mkdir()
         assert start(whole, asked.recipe, temporary).wait(TIMEOUT_SECONDS) == 0, "the undisturbed run failed"
