@@ -11,7 +11,7 @@ from pairs.reading.bad_rows import FileCount, Ledger
 from pairs.reading.json_lines import Row
 from pairs.reading.json_rows import json_form, peek_json
 from pairs.reading.ratings import is_csv, read_ratings
-from pairs.reading.raw_keys import EVENT_SCHEMA, EventKeys, ItemKeys
+from pairs.reading.raw_keys import AMAZON_BEGAN, EVENT_SCHEMA, EventKeys, ItemKeys
 from pairs.reading.read_rows import read_rows
 
 USER_KEYS = ("user_id", "reviewerID")
@@ -38,8 +38,10 @@ def read_reviews(path: Path, ledger: Ledger = STRICT, *, order: str = "auto") ->
     peeked = peek_json(path, count)
     if not peeked:
         return iter([pl.DataFrame(schema=EVENT_SCHEMA)])
-    user, item, time = (_key_of(path, peeked, keys, "reviews") for keys in (USER_KEYS, ITEM_KEYS, TIME_KEYS))
-    return read_json_events(path, EventKeys(user, item, time, _find_key(peeked, RATING_KEYS)), peeked, count)
+    user, item, time = (_key_of(path, peeked, names, "reviews") for names in (USER_KEYS, ITEM_KEYS, TIME_KEYS))
+    return read_json_events(
+        path, EventKeys(user, item, time, _find_key(peeked, RATING_KEYS), first_year=AMAZON_BEGAN), peeked, count
+    )
 
 
 def read_metadata(

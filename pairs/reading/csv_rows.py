@@ -92,7 +92,7 @@ def _as_column(column: Column) -> pl.Expr:
 
 def _from_csv(field: str, kind: Kind) -> Any:  # Any: what the kind says
     match kind:
-        case "text":
+        case "id" | "text":
             return field or None
         case "number":
             return float(field) if NUMBER.fullmatch(field) else None

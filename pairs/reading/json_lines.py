@@ -60,7 +60,7 @@ def _loads_any(text: str) -> Any:  # Any: whatever the line holds
 def _loads(text: str) -> Any:  # Any: whatever JSON holds
     if text.count("[") + text.count("{") > DEEPEST and _depth(text) > MAX_DEPTH:
         raise ValueError("nested too deeply")
-    return json.loads(text, parse_constant=_no_constant)
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_first_of_each)
 
 
 def _loads_literal(text: str) -> Any:  # Any: whatever a literal holds
@@ -68,6 +68,12 @@ def _loads_literal(text: str) -> Any:  # Any: whatever a literal holds
         return _loads(STRING.sub(lambda match: _as_json_string(match[1][1:-1]), text))
     except ValueError:
         return _loads(_as_json(text))
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> Row:
+    """Of a key that stands twice the first value counts, as it does for polars."""
+    row = dict(pairs)
+    return row if len(row) == len(pairs) else dict(reversed(pairs))
 
 
 def _no_constant(word: str) -> NoReturn:

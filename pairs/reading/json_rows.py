@@ -1,8 +1,11 @@
 """JSON lines (and the Python literals of 2014) as rows for `read_rows`."""
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from pairs.reading.line_blocks import Block, read_blocks
 from pairs.reading.raw_files import damaged
 from pairs.reading.read_rows import UNFINISHED, Column, Kind
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+NO_IDS: dict[type, str] = {list: "a list", dict: "a mapping", bool: "true or false"}
 PEEKED_ROWS = 1000
 PEEKED_BYTES = 1 << 20
 """Read at once until enough rows are there."""
@@ -34,17 +39,18 @@ class JsonLines:
             frame = pl.read_ndjson(block.data, schema=self.types)
         except (pl.exceptions.PolarsError, OSError):
             return None
-        return frame.select(self._typed(column).alias(column.name) for column in columns)
+        frame = frame.select(self._typed(column).alias(column.name) for column in columns)
+        ids = [column.name for column in columns if column.kind == "id"]
+        return None if frame.select(pl.any_horizontal(map(_may_be_no_id, ids)).any()).item() else frame
 
     def parse(self, block: Block, columns: list[Column]) -> Iterator[tuple[int, list[Any] | BadRow]]:
         """Every row by Python's own parser."""
         for number, line in block.lines():
             try:
                 row = parse_object(line)
+                yield number, [_value(row, column) for column in columns]
             except BadRow as fault:
                 yield number, fault
-            else:
-                yield number, [AS_KIND[column.kind](row.get(column.key)) for column in columns]
 
     def _typed(self, column: Column) -> pl.Expr:
         if column.key not in self.types:
@@ -90,10 +96,33 @@ def json_form(peeked: list[Row], columns: list[Column]) -> JsonLines:
     return JsonLines(types)
 
 
+def _may_be_no_id(column: str) -> pl.Expr:
+    """Where polars may have made text of a list, a mapping, true or false; or the text was so."""
+    text = pl.col(column)
+    return text.str.starts_with("[") | text.str.starts_with("{") | (text == "true") | (text == "false")
+
+
+def _value(row: Row, column: Column) -> Any:  # Any: what the kind says
+    value = row.get(column.key)
+    if column.kind == "id" and isinstance(value, list | dict | bool):
+        raise BadRow(f"{column.key} must be one id, not {NO_IDS[type(value)]}")
+    return AS_KIND[column.kind](value)
+
+
 def _as_text(value: Any) -> str | None:  # Any: a JSON value
-    if value is None or isinstance(value, str):
-        return None if value is None else _printable(value)
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, float):
+        return _as_decimal(value)
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _as_decimal(value: float) -> str | None:
+    """All its digits, and no more: as polars writes a number."""
+    if not math.isfinite(value):
+        return None
+    text = format(Decimal(repr(value)), "f")
+    return text.removesuffix(".0")
 
 
 def _as_number(value: Any) -> float | None:  # Any: a JSON value
@@ -114,8 +143,10 @@ def _as_words(value: Any) -> list[str]:  # Any: a JSON value
 
 
 def _printable(text: str) -> str:
-    """Without lone surrogates, which no UTF-8 file can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Without lone surrogates, which no UTF-8 file can hold: zeros, as polars makes of them."""
+    return SURROGATE.sub("\0", text) if not text.isascii() else text
 
 
-AS_KIND: dict[Kind, Callable[[Any], Any]] = {"text": _as_text, "number": _as_number, "words": _as_words}
+AS_KIND: dict[Kind, Callable[[Any], Any]] = {
+    "id": _as_text, "text": _as_text, "number": _as_number, "words": _as_words,
+}  # fmt: skip

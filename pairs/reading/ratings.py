@@ -17,7 +17,7 @@ from pairs.reading.bad_rows import BadRow, FileCount
 from pairs.reading.csv_rows import CsvLines, first_line, split_fields
 from pairs.reading.line_blocks import read_blocks
 from pairs.reading.raw_files import bare_name
-from pairs.reading.raw_keys import EVENT_SCHEMA, EventKeys
+from pairs.reading.raw_keys import AMAZON_BEGAN, EVENT_SCHEMA, EventKeys
 from pairs.reading.read_rows import read_rows
 
 HEADERS = {"user_item": ["user", "item", "rating", "timestamp"], "item_user": ["item", "user", "rating", "timestamp"]}
@@ -42,11 +42,13 @@ def read_ratings(path: Path, count: FileCount, *, order: str) -> Iterator[pl.Dat
         item = next((key for key in ("parent_asin", "asin") if key in header), None)
         if item is None or "timestamp" not in header:
             raise InputError(f"{path}: line 1 names {', '.join(header)}; expected user_id, parent_asin and timestamp")
-        keys = EventKeys("user_id", item, "timestamp", "rating" if "rating" in header else None)
+        keys = EventKeys(
+            "user_id", item, "timestamp", "rating" if "rating" in header else None, first_year=AMAZON_BEGAN
+        )
         form = CsvLines(header, has_header=True)
     else:
         form = CsvLines(HEADERS[find_order(path) if order == "auto" else order])
-        keys = EventKeys("user", "item", "timestamp", "rating")
+        keys = EventKeys("user", "item", "timestamp", "rating", first_year=AMAZON_BEGAN)
     return map(keys.finish, read_rows(path, form, keys.columns(), keys.checks(), count))
 
 

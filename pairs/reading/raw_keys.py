@@ -1,6 +1,7 @@
 """Where a raw file has what we want, and how that becomes one form: interactions, and items with their texts."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -11,8 +12,10 @@ EVENT_SCHEMA = {"user": pl.String, "item": pl.String, "time": pl.Int64, "rating"
 TIME_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 """Above the first number a time is in so many parts of a second: 1e11 seconds would be the year 5138."""
 LATEST = 1e20
-TIME_END = 4_102_444_800
-"""Seconds of 2100-01-01: no interaction is so late; it is a time in another unit, or none."""
+AMAZON_BEGAN = 1995
+LAST_YEAR = 2099
+TIME_END = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp())
+"""No interaction is so late: it is a time in another unit, or none."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ class EventKeys:
     rating: str | None = None
     time_format: str | None = None
     """How a time in words is written (strptime); null: a number, of seconds up to nanoseconds."""
+    first_year: int = 1970
+    """An earlier time is none."""
 
     def columns(self) -> list[Column]:
         """What to read."""
         time = Column("time", self.time, "text" if self.time_format else "number")
         rating = [Column("rating", self.rating, "number")] if self.rating else []
-        return [Column("user", self.user), Column("item", self.item), time, *rating]
+        return [Column("user", self.user, "id"), Column("item", self.item, "id"), time, *rating]
 
     def checks(self) -> list[Check]:
         """Which rows cannot be used."""
@@ -41,6 +46,8 @@ class EventKeys:
             Check(_is_blank("item"), f"{self.item} must be text"),
             Check(seconds.is_null(), f"{self.time} {unreadable}"),
             Check((seconds < 0).fill_null(False), f"{self.time} must not be negative"),
+            Check((seconds < self._begin).fill_null(False), f"{self.time} must not be before {self.first_year}"),
+            Check((seconds >= TIME_END).fill_null(False), f"{self.time} must not be later than the year {LAST_YEAR}"),
         ]
 
     def finish(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -48,6 +55,10 @@ class EventKeys:
         rating = pl.col("rating").fill_nan(None) if self.rating else pl.lit(None)
         time = self._seconds().cast(pl.Int64)
         return rows.select("user", "item", time.alias("time"), rating.cast(pl.Float32).alias("rating"))
+
+    @property
+    def _begin(self) -> int:
+        return int(datetime(self.first_year, 1, 1, tzinfo=UTC).timestamp())
 
     def _seconds(self) -> pl.Expr:
         time = pl.col("time")
@@ -72,7 +83,7 @@ class ItemKeys:
         """What to read."""
         title = [Column("title", self.title)] if self.title else []
         words = [Column(f"words{place}", key, "words") for place, key in enumerate(self.words)]
-        return [Column("item", self.item), *title, *words]
+        return [Column("item", self.item, "id"), *title, *words]
 
     def checks(self) -> list[Check]:
         """Which rows cannot be used: a missing title is a fact, a missing id is not."""

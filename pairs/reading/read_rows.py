@@ -13,12 +13,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from launch.errors import InputError
 from pairs.reading.bad_rows import BadRow, FileCount
 from pairs.reading.line_blocks import Block, is_plain, read_blocks
 from pairs.reading.raw_files import damaged
 from pairs.reading.read_ahead import ahead, each_ahead
 
-Kind = Literal["text", "number", "words"]
+Kind = Literal["id", "text", "number", "words"]
+"""An id is text or a number, never a list, a mapping or true."""
 UNFINISHED = (b"{'", b'{"')
 """How a line of a dump begins: if the file's last one has no end and does not parse, the file was cut off."""
 
@@ -35,7 +37,7 @@ class Column:
     def dtype(self) -> pl.DataType:
         """Its type in the frames that come back."""
         match self.kind:
-            case "text":
+            case "id" | "text":
                 return pl.String()
             case "number":
                 return pl.Float64()
@@ -134,6 +136,7 @@ def read_parquet(path: Path, columns: list[Column], checks: list[Check], count: 
     yield empty(columns)
     try:
         file = pq.ParquetFile(path)
+        _refuse_nested_ids(path, file, columns)
         first = 1
         for batch in file.iter_batches(columns=[column.key for column in columns]):
             frame = pl.DataFrame(pa.Table.from_batches([batch]))
@@ -144,6 +147,15 @@ def read_parquet(path: Path, columns: list[Column], checks: list[Check], count: 
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
         raise damaged(path, " ".join(str(error).split())[:200]) from error
     count.close()
+
+
+def _refuse_nested_ids(path: Path, file: pq.ParquetFile, columns: list[Column]) -> None:
+    schema = pl.DataFrame(file.schema_arrow.empty_table()).schema
+    for column in columns:
+        if column.kind == "id" and (schema[column.key].is_nested() or schema[column.key] == pl.Boolean):
+            raise InputError(
+                f"{path}: column {column.key} holds {schema[column.key]}, no ids; set pair.columns.{column.name}"
+            )
 
 
 def parquet_columns(path: Path) -> list[str]:

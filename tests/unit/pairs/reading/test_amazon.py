@@ -232,7 +232,7 @@ def test_python_literals_of_2014_are_read_beside_json(tmp_path: Path) -> None:
 
 def test_ratings_only_files_of_a_folder_are_found(tmp_path: Path) -> None:
     for name, item in (("Art", "B00000000A"), ("Books", "B00000000B")):
-        (tmp_path / f"ratings_{name}.csv").write_text(f"A0000000000001,{item},5.0,7\n", encoding="utf-8")
+        (tmp_path / f"ratings_{name}.csv").write_text(f"A0000000000001,{item},5.0,1400000007\n", encoding="utf-8")
         write(tmp_path / f"meta_{name}.json", {"asin": item, "title": name})
     assert events_of(read_folder(tmp_path)).sort("item")["item"].to_list() == ["B00000000A", "B00000000B"]
 

@@ -1,7 +1,6 @@
 """Damaged bytes: whatever stands in a raw file, reading ends well or in one clear line, never in a traceback."""
 
 import gzip
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launch.errors import InputError
-from pairs.reading.bad_rows import Ledger
 from pairs.released.read import read_released
 from tests.raw_lines import LITERAL, META, OWN, RATINGS, REVIEW, read_metadata, read_own, read_reviews, write
 
@@ -100,30 +98,3 @@ def test_damaged_released_pair_ends_in_one_clear_line(tmp_path: Path, name: str,
     write(tmp_path / name, data.draw(damage(RELEASED[name]) | st.binary(max_size=60)))
     with suppress(InputError):
         read_released(tmp_path)
-
-
-@settings(max_examples=60, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {"reviewerID": st.text(max_size=3) | st.none() | st.integers(0, 9), "asin": st.sampled_from(["A", "B"])},
-            optional={"unixReviewTime": st.integers(-5, 5) | st.floats() | st.text(max_size=2) | st.none()},
-        ),
-        min_size=1,
-        max_size=6,
-    )
-)
-def test_polars_and_line_by_line_agree(tmp_path: Path, rows: list[dict[str, object]]) -> None:
-    """A first line that polars cannot read sends the block line by line; the other rows must come out the same."""
-    good = {"reviewerID": "U", "asin": "A", "unixReviewTime": 1}
-    lines = [json.dumps(row).encode() + b"\n" for row in [good, *rows]]
-    fast = [read_reviews(write(tmp_path / "one.json", line), Ledger(0.99)).rows() for line in lines if usable(line)]
-    slow = read_reviews(write(tmp_path / "all.json", b"".join([*lines, b"!\n"])), Ledger(0.99))
-    assert slow.rows() == [row for part in fast for row in part]
-
-
-def usable(line: bytes) -> bool:
-    row = json.loads(line)
-    time = row.get("unixReviewTime")
-    timed = isinstance(time, int | float) and 0 <= time < 1e20
-    return row["reviewerID"] not in (None, "") and timed
