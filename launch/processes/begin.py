@@ -25,6 +25,8 @@ def main() -> None:
 
 def tie() -> None:
     """End with the command and the parent that the environment names, share the run's lock."""
+    if COMMAND not in os.environ:  # copied from a log and started by hand
+        return
     command = parse_identity(os.environ[COMMAND])
     die_with(command, parse_identity(os.environ[PARENT]))
     os.environ[PARENT] = str(own_identity())  # for those that we start: a launcher's ranks

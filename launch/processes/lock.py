@@ -46,7 +46,10 @@ class Holder(NamedTuple):
 def hold_lock(run_dir: Path) -> Iterator[None]:
     """Hold the lock of `run_dir` (made if missing) for this process and those that share it. InputError if taken."""
     path = run_dir / NAME
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{run_dir}: cannot make this folder: {error.strerror}; choose another run_dir") from error
     file = _open(path)
     try:
         if _identity(file) not in _shared:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from launch.config import LaunchConfig
 from launch.errors import InputError
@@ -114,7 +115,6 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
     """Run `stage` to its end. InputError with its own line where the user erred, StageError elsewhere."""
     command = stage_command(stage, recipe=recipe, run_dir=run_dir, launch=launch)
     log_path = run_dir / "logs" / f"{stage.name}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(run_dir) as (folder, short_name):
         error_file = folder / "error"
         environment = {
@@ -130,7 +130,7 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
             ERROR_FILE: str(error_file),
             TERMINAL: "1" if sys.stderr.isatty() else "0",
         }
-        with log_path.open("ab") as kept:
+        with _open_log(log_path) as kept:
             kept.write(f"\n$ {' '.join(command)}\n".encode())
             kept.flush()
             status, shown = relay(command, environment, kept, command=own_identity())
@@ -143,3 +143,15 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
     if status < 0:
         raise StageError(f"{stage.name} was ended by {signal.Signals(-status).name}; see {log_path}")
     raise StageError(f"{stage.name} failed with status {status}; its traceback is above and in {log_path}")
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """A plain file of the run's own to append to: a link could lead out of the run, a FIFO would wait for a reader."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
+        )
+    except OSError as error:
+        raise InputError(f"{path}: cannot open the log: {error.strerror}; move what is there away") from error
+    return os.fdopen(file, "ab")

@@ -53,3 +53,17 @@ def test_a_linked_lock_is_refused_in_one_line(tmp_path: Path) -> None:
     assert ended.stderr == f"kinrec: error: {tmp_path / 'run' / 'lock'}: the lock is a symbolic link; remove it\n"
     assert precious.read_text() == "a user's words"
     assert not (tmp_path / "run" / "recipe.yaml").exists()
+
+
+@pytest.mark.slow
+def test_a_linked_log_is_refused_in_one_line(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("a user's words", encoding="utf-8")
+    logs = tmp_path / "run" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "prepare.log").symlink_to(precious)
+    (tmp_path / "run" / "recipe.yaml").write_text("name: tiny\n", encoding="utf-8")
+    ended = kinrec("prepare", str(TINY), f"--run_dir={tmp_path / 'run'}", timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith(f"kinrec: error: {logs / 'prepare.log'}: cannot open the log")
+    assert precious.read_text() == "a user's words"

@@ -140,6 +140,12 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
         hold_lock(tmp_path).__enter__()
 
 
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="cannot make this folder: Not a directory"):
+        hold_lock(tmp_path / "file" / "run").__enter__()
+
+
 def test_identity_is_a_process_for_ever() -> None:
     me = own_identity()
     assert parse_identity(str(me)) == me
