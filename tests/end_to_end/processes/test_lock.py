@@ -1,5 +1,6 @@
 """One at work in a run folder: commands and stages started by module keep each other out."""
 
+import os
 import subprocess
 import sys
 import time
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from launch.errors import InputError
+from launch.processes import lock
 from launch.processes.lock import hold_lock
+from launch.processes.orphans import Identity, boot_id, is_alive, own_identity
 from tests.end_to_end.runs import ROOT, TINY, kinrec
 
 PREPARE = [sys.executable, "-m", "pairs.prepare", "--config", str(TINY)]
@@ -67,3 +71,34 @@ def test_a_linked_log_is_refused_in_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith(f"kinrec: error: {logs / 'prepare.log'}: cannot open the log")
     assert precious.read_text() == "a user's words"
+
+
+def test_shared_lock_outlasts_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_shared", set())
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.2)
+    program = (
+        "import sys; from pathlib import Path;"
+        "from launch.processes.lock import share_lock; from launch.processes.orphans import *;"
+        "print(share_lock(Path(sys.argv[1]), parse_identity(sys.argv[2])), flush=True); sys.stdin.read()"
+    )
+    with hold_lock(tmp_path):
+        words = [sys.executable, "-c", program, str(tmp_path / "lock"), str(own_identity())]
+        rank = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert rank.stdout is not None
+        assert rank.stdout.readline() == "True\n"
+    with pytest.raises(InputError, match="at work"):
+        hold_lock(tmp_path).__enter__()
+    rank.communicate()
+    with hold_lock(tmp_path):
+        pass
+
+
+def test_a_process_that_has_ended_and_is_not_collected_is_dead() -> None:
+    waiting = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    state = Path(f"/proc/{waiting.pid}/stat").read_text().rpartition(")")[2].split()
+    child = Identity(waiting.pid, state[19], boot_id())
+    assert is_alive(child)
+    waiting.kill()
+    os.waitid(os.P_PID, waiting.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(child)  # ended, not yet collected
+    waiting.communicate()
