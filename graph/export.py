@@ -1,5 +1,6 @@
 """Write what other stages read: ranked lists, and user vectors of every sample, put together from the ranks' parts."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,7 @@ def _write_part(judge: Judge, path: Path, samples: Samples, *, is_train: bool, w
 
 
 def _assemble(parts: Path, folder: Path, split: str, *, num_samples: int, width: int, world: World) -> None:
-    both = [
-        np.lib.format.open_memmap(
-            folder / f"{split}_{domain}.npy", mode="w+", dtype=np.float32, shape=(num_samples, width)
-        )
-        for domain in "XY"
-    ]
+    both = [_reserve(folder / f"{split}_{domain}.npy", (num_samples, width)) for domain in "XY"]
     written = 0
     for rank in range(world.size):
         part = np.load(parts / f"{split}.{rank}.npy", mmap_mode="r")
@@ -68,3 +64,11 @@ def _assemble(parts: Path, folder: Path, split: str, *, num_samples: int, width:
     assert written == num_samples, (written, num_samples)
     for vectors in both:
         vectors.flush()
+
+
+def _reserve(path: Path, shape: tuple[int, int]) -> "np.memmap[tuple[int, int], np.dtype[np.float32]]":
+    """A table to fill whose room on the disk is taken now: a full disk is an error here, not a bus error later."""
+    vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return vectors

@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import InputError
-from launch.options.fields import Means
+from launch.options.bounds import check_name, check_values
+from launch.options.fields import MarkedField, Means
+from launch.options.keys import check_null, check_section, describe, fields_of, unknown_key
 from launch.stages import STAGES
 
 RECIPES = Path(__file__).parent / "recipes"
-TOP_KEYS = ("name", "seed", "launch")
+TOP_FIELDS = {"name": MarkedField("name", str, None), "seed": MarkedField("seed", int, None)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,31 +62,59 @@ def find_recipe(recipe: str) -> Path:
     """A path to a YAML file, or the name of a recipe that ships with KinRec."""
     path = Path(recipe)
     if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
+        if not path.exists():
             raise InputError(f"{path}: no such recipe file")
         return path
-    shipped = RECIPES / f"{recipe}.yaml"
-    if not shipped.is_file():
-        names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
-        raise InputError(f"no recipe {recipe!r}; give a .yaml file or one of: {names}")
-    return shipped
+    shipped = {file.stem: file for file in RECIPES.glob("*.yaml")}
+    if recipe not in shipped:
+        raise InputError(f"no recipe {recipe!r}; give a .yaml file or one of: {', '.join(sorted(shipped))}")
+    return shipped[recipe]
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, apply `--section.key=value` overrides, check every key and type."""
-    text = _read_mapping(path)
-    unknown = [key for key in text if key not in TOP_KEYS and key not in {stage.section for stage in STAGES}]
-    if unknown:
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; a recipe has {', '.join(_all_keys())}")
+    """Read a recipe, apply `--section.key=value` overrides, check every key, type and value."""
+    from launch.options.recipe_text import read_recipe  # here: YAML takes time that `kinrec --help` need not pay
+
+    text = read_recipe(path)
+    sections = {"launch": LaunchConfig} | {stage.section: config_class(stage.config) for stage in STAGES}
+    known = TOP_FIELDS | fields_of(sections)
     try:
-        return _parse(path, text, overrides)
-    except InputError:
-        raise
-    except ValueError as error:  # a config's own __post_init__
+        for key, value in text.items():
+            if key in sections:
+                check_section(value, sections[key], key, known)
+            elif key in TOP_FIELDS:
+                check_null(key, value, known)
+            else:
+                raise InputError(f"unknown key {key!r}; a recipe has {', '.join([*TOP_FIELDS, *sections])}")
+        check_values(_flat(text))
+        _check_overrides(overrides, known)
+        return _parse(path, text, overrides, known)
+    except ValueError as error:  # ours, or a config's own __post_init__
         raise InputError(f"{path}: {error}") from error
 
 
-def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe:
+def _flat(text: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in text.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _check_overrides(overrides: Sequence[str], known: Mapping[str, MarkedField]) -> None:
+    """Each names one key in full: argparse would take the beginning of one, and a section's name for a file's."""
+    for word in overrides:
+        given = re.fullmatch(r"--([\w.]+)=.*", word, flags=re.DOTALL)
+        if not given:
+            raise InputError(f"override {word!r} is not of the form --section.key=value")
+        name = given[1]
+        if name not in known:
+            if any(other.startswith(f"{name}.") for other in known):
+                raise InputError(f"override {word!r} names a section; give one key of it: --{name}.key=value")
+            raise unknown_key(name, known)
+
+
+def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Mapping[str, MarkedField]) -> Recipe:
     from jsonargparse import ArgumentParser  # here: 0.2 s that `kinrec --help` need not pay
 
     parser = ArgumentParser(exit_on_error=False, default_env=False, parser_mode="yaml")
@@ -93,19 +123,22 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe
     parser.add_class_arguments(LaunchConfig, "launch")
     for stage in STAGES:
         parser.add_class_arguments(config_class(stage.config), stage.section)
-    for word in overrides:
-        if not re.fullmatch(r"--[\w.]+=.*", word, flags=re.DOTALL):
-            raise InputError(f"override {word!r} is not of the form --section.key=value")
     quiet = StringIO()
     try:
         with redirect_stderr(quiet):
             base = parser.parse_object(text)
             parsed = parser.parse_args(list(overrides), namespace=base)
-            built = parser.instantiate(parsed)
-    except ValueError:
+    except InputError:
         raise
     except Exception as error:  # jsonargparse raises argparse's and its own errors, by version
-        raise InputError(f"{path}: {_readable(str(error))}") from error
+        raise InputError(_readable(str(error), known)) from error
+    given = vars(parsed.as_flat())
+    for name, value in given.items():
+        if name in known:
+            check_null(name, value, known)
+    check_values(given.items())
+    built = parser.instantiate(parsed)
+    check_name(built.name)
     return Recipe(
         name=built.name,
         seed=built.seed,
@@ -113,28 +146,6 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe
         launch=built.launch,
         sections={stage.section: built[stage.section] for stage in STAGES},
     )
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    import yaml
-
-    class RecipeLoader(yaml.SafeLoader):
-        """Safe, and a date stays the text that it was written as."""
-
-        yaml_implicit_resolvers = {  # noqa: RUF012  typed by its base
-            first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    try:
-        text = yaml.load(path.read_text(encoding="utf-8"), Loader=RecipeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read the recipe: {error}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(text, dict):
-        raise InputError(f"{path}: a recipe is a mapping of sections, found {type(text).__name__}")
-    return text
 
 
 def config_class(reference: str) -> type:
@@ -145,23 +156,17 @@ def config_class(reference: str) -> type:
     return found
 
 
-def _all_keys() -> list[str]:
-    return [*TOP_KEYS, *(stage.section for stage in STAGES)]
-
-
-def _readable(message: str) -> str:
+def _readable(message: str, known: Mapping[str, MarkedField]) -> str:
     """jsonargparse's several lines as one, the dotted key first."""
     line = " ".join(message.split())
-    unknown = re.match(r"Group '([\w.]+)' does not accept option '([\w.]+)'", line)
-    if unknown:
-        return f"unknown key {'.'.join(unknown.groups())}"
-    unrecognized = re.match(r"unrecognized arguments: --([\w.]+)", line)
-    if unrecognized:
-        return f"unknown key {unrecognized.group(1)}"
     wrong = re.match(r'Parser key "([\w.]+)": (.*)', line)
-    if wrong:
-        return f"{wrong.group(1)}: {wrong.group(2)[:400]}"
-    return line[:500]
+    if not wrong:
+        return line[:500]
+    name, why = wrong.groups()
+    given = re.search(r"(?:Got value:|Given value:|value of type \S+:) (.*?)(?: - | Given value type:|$)", why)
+    if given is None or name not in known:
+        return f"{name}: {why[:400]}"
+    return f"{name} must be {describe(known[name].type)}, got {given[1][:200]}"
 
 
 def default_run_dir(recipe: Recipe) -> Path:

@@ -1,6 +1,7 @@
 """Tell a user's mistake from ours: one clear line for the first, a traceback for the second."""
 
 import errno
+import re
 
 USER_ERRNOS = {
     errno.ENOSPC: "no space left on the device; free some or choose another run_dir",
@@ -8,14 +9,31 @@ USER_ERRNOS = {
     errno.EDQUOT: "the disk quota is used up; free some space or choose another run_dir",
     errno.EROFS: "the file system is read-only; choose another run_dir",
     errno.EACCES: "permission denied; check the owner or choose another path",
+    errno.EPERM: "not permitted; check the owner or choose another path",
+    errno.ENOTDIR: "a part of this path is a file, not a folder; choose another path",
+    errno.EISDIR: "this is a folder where a file is expected; choose another path",
+    errno.ENAMETOOLONG: "a name in this path, or the path, is too long; choose a shorter one",
+    errno.ELOOP: "its symbolic links go in a circle; choose another path",
+    errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
+    errno.ENFILE: "too many open files on this machine; close some programs",
+    errno.EIO: "reading or writing failed in the device; check the disk",
+    errno.ESTALE: "the network file system lost this file; start again",
 }
-# Libraries written in C++ and Rust report a full disk in words of their own, without an errno.
-FULL_DISK_WORDS = {
-    "No space left on device": errno.ENOSPC,
-    "File too large": errno.EFBIG,
-    "PytorchStreamWriter failed writing file": errno.ENOSPC,
-    "file write failed": errno.ENOSPC,
+# Libraries written in C++ and Rust report these in words of their own, without an errno.
+LIBRARY_WORDS = {
+    r"No space left on device": errno.ENOSPC,
+    r"File too large": errno.EFBIG,
+    r"Disk quota exceeded": errno.EDQUOT,
+    r"Read-only file system": errno.EROFS,
+    r"PytorchStreamWriter failed writing file": errno.ENOSPC,
+    r"inline_container.* unexpected pos \d+ vs \d+": errno.ENOSPC,  # torch.save
+    r"file write failed": errno.ENOSPC,
+    r"^\d+ requested and \d+ written$": errno.ENOSPC,  # NumPy
+    r"Too many levels of symbolic links": errno.ELOOP,
+    r"File name too long": errno.ENAMETOOLONG,
+    r"Too many open files": errno.EMFILE,
 }
+WRITING = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS}
 
 
 class InputError(ValueError):
@@ -44,8 +62,8 @@ def first_line(error: BaseException) -> str:
 def _system_line(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in USER_ERRNOS:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{USER_ERRNOS[error.errno]}"
-    for words, number in FULL_DISK_WORDS.items():
-        if words in str(error):
-            return f"writing failed: {USER_ERRNOS[number]}"
+        return " ".join(f"{where}{USER_ERRNOS[error.errno]}".split())
+    for words, number in LIBRARY_WORDS.items():
+        if re.search(words, str(error)):
+            return f"{'writing' if number in WRITING else 'a file'} failed: {USER_ERRNOS[number]}"
     return None

@@ -1,1 +1,1 @@
-"""What a recipe may say: marks of its fields, bounds of its values."""
+"""What a recipe may say: its text, its keys, marks of its fields, bounds of its values."""
