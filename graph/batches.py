@@ -35,13 +35,18 @@ def make_batch(samples: Samples, rows: Ints, *, max_history: int, pad: int, devi
     return Batch(*(torch.from_numpy(np.ascontiguousarray(column)).to(device) for column in columns))
 
 
+def steps_of_epoch(num_rows: int, global_batch: int) -> int:
+    """Steps of one pass over the rows."""
+    return max(1, num_rows // global_batch)
+
+
 def epoch_batches(num_rows: int, *, global_batch: int, seed: int, epoch: int) -> list[Ints]:
     """The rows of each step's global batch: every row once, in an order set by (seed, epoch), sizes as equal as can be.
 
     Equal sizes, rather than a short last batch, leave every rank with a sample in every step.
     """
     order = np.random.default_rng([seed, epoch]).permutation(num_rows)
-    return [rows.astype(np.int64) for rows in np.array_split(order, max(1, num_rows // global_batch))]
+    return [rows.astype(np.int64) for rows in np.array_split(order, steps_of_epoch(num_rows, global_batch))]
 
 
 def rank_rows(rows: Ints, world: World) -> Ints:

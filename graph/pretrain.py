@@ -40,14 +40,13 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world=world,
         tracker=tracker,
     )
-    reached = trainer.fit(prepared.train, load_samples(run_dir, "valid"))
-    log.info("best epoch %d of %d: valid mrr %.4f", reached.best_epoch + 1, reached.epoch, reached.best_mrr)
+    trainer.fit(prepared.train, load_samples(run_dir, "valid"))
     objective.eval()
     if world.is_main:
         save_settings(run_dir, settings)
         save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
-    export_lists(trainer.judge, run_dir, depth=settings.list_depth)
-    export_vectors(trainer.judge, run_dir)
+    export_lists(trainer.judged_by, run_dir, depth=settings.list_depth)
+    export_vectors(trainer.judged_by, run_dir)
 
 
 @entry_point

@@ -3,7 +3,7 @@
 import logging
 import resource
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from graph.batches import epoch_batches, make_batch, rank_rows
+from graph.batches import epoch_batches, make_batch, rank_rows, steps_of_epoch
 from graph.build import Graphs
 from graph.full_ranking import Judge
 from graph.noise import Noise
@@ -21,27 +21,24 @@ from graph.presets import GraphSettings
 from launch.artifacts import atomic_file
 from launch.checkpoints import load_checkpoint, save_checkpoint
 from launch.distributed import World
-from launch.progress import progress
+from launch.steps import Reached, Rhythm, learn
 from launch.tracking import Tracker
-from pairs.tables import Samples
+from pairs.tables import Ints, Samples
 
 BETAS = (0.9, 0.98)
+LOG_EVERY = 50
+"""Steps between two lines of losses."""
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Progress:
-    """How far training is; with the weights and Adam's moments, all that a resumed run needs.
+class Meter:
+    """What the steps since the last line of the log, and those of this epoch, came to on this rank."""
 
-    Data order is a function of (seed, epoch) and noise of (seed, step, sample), so no generator state is kept.
-    """
-
-    epoch: int = 0
-    step_in_epoch: int = 0
-    step: int = 0
-    best_mrr: float = -1.0
-    best_epoch: int = -1
-    finished: bool = False
+    sums: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
+    counts: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
+    sequences: int = 0
+    started: float = field(default_factory=time.monotonic)
 
 
 class Trainer:
@@ -66,97 +63,114 @@ class Trainer:
         self.world = world
         self.tracker = tracker
         self.optimizer = build_optimizer(objective, settings)
-        self.judge = Judge(objective.ranker, graphs, settings, world)
-        self.at = Progress()
+        self.judged_by = Judge(objective.ranker, graphs, settings, world)
+        self._epoch: tuple[int, list[Ints]] = (-1, [])
+        self._meter: Meter | None = None
+        self._norm = torch.zeros(())
 
     @property
     def best_path(self) -> Path:
         """The weights of the best epoch so far."""
         return self.folder / "best.safetensors"
 
-    def fit(self, train: Samples, valid: Samples) -> Progress:
+    def fit(self, train: Samples, valid: Samples) -> Reached:
         """Train until valid stops getting better or the epochs are over; leave the best epoch's weights loaded."""
-        found = load_checkpoint(self.folder, self.world)
-        if found is not None:
-            self._restore(found[1])
+        self._train, self._valid = train, valid
+        saved = load_checkpoint(self.folder, self.world)
+        reached = Reached() if saved is None else self._restore(saved[1])
         # Every rank starts from rank 0's weights: DistributedDataParallel broadcasts them.
-        step_of = DistributedDataParallel(self.objective) if self.world.size > 1 else self.objective
-        while not self.at.finished:
-            self._run_epoch(step_of, train)
-            self._judge_epoch(valid)
+        self._step_of = DistributedDataParallel(self.objective) if self.world.size > 1 else self.objective
+        self._epoch_steps = steps_of_epoch(len(train), self.settings.global_batch)
+        rhythm = Rhythm(
+            total=self.settings.epochs * self._epoch_steps,
+            log_every=LOG_EVERY,
+            judge_every=self._epoch_steps,
+            save_every=self.settings.checkpoint_every,
+            save_judged=True,
+            patience=self.settings.patience,
+        )
+        reached = learn(self, rhythm, reached, label="pretrain", world=self.world)
         self.world.barrier()
         self.objective.ranker.load_state_dict(load_file(self.best_path))
-        return self.at
+        epoch, epochs = reached.best_step // self._epoch_steps, reached.step // self._epoch_steps
+        log.info("best epoch %d of %d: valid mrr %.4f", epoch, epochs, reached.best_value)
+        return reached
 
-    def _run_epoch(self, step_of: nn.Module, train: Samples) -> None:
-        settings, at = self.settings, self.at
-        batches = epoch_batches(len(train), global_batch=settings.global_batch, seed=self.seed, epoch=at.epoch)
-        total_steps = settings.epochs * len(batches)
+    def step(self, step: int) -> None:
+        """One optimizer step."""
+        settings = self.settings
+        rows = self._rows(step)
+        meter = self._meter = self._meter or Meter()
         self.objective.train()
-        sums_T, counts_T, started, sequences = torch.zeros(len(TERMS)), torch.zeros(len(TERMS)), time.monotonic(), 0
-        todo = batches[at.step_in_epoch :]
-        for rows in progress(todo, label=f"pretrain epoch {at.epoch + 1}", world=self.world):
-            batch = make_batch(
-                train,
-                rank_rows(rows, self.world),
-                max_history=settings.max_history,
-                pad=self.graphs.num_items,
-                device=self.world.device,
-            )
-            count_T = self.world.sum(count_terms(self.graphs, batch, settings))
-            noise = Noise(self.seed, at.step, batch.sample)
-            loss, sum_T = step_of(self.graphs, batch, noise, count_T)
-            # The loss is a sum over ranks, DistributedDataParallel takes the mean of gradients.
-            (loss * self.world.size).backward()
-            norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.grad_clip)
-            set_rate(self.optimizer, 1 - at.step / total_steps)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            at.step, at.step_in_epoch = at.step + 1, at.step_in_epoch + 1
-            sums_T, counts_T, sequences = sums_T + sum_T.cpu(), counts_T + count_T.cpu(), sequences + len(rows)
-            if at.step % settings.checkpoint_every == 0 and at.step_in_epoch < len(batches):
-                self._save()
-            if at.step % 50 == 0:
-                self._log_losses(sums_T, counts_T, norm)
-                sums_T, counts_T = torch.zeros_like(sums_T), torch.zeros_like(counts_T)
-        seconds = time.monotonic() - started
-        speed = {"sequences_per_second": sequences / max(seconds, 1e-9), "epoch_seconds": seconds}
-        self.tracker.log(speed | {"peak_memory_gib": peak_memory_gib(self.world)}, step=at.step)
+        batch = make_batch(
+            self._train,
+            rank_rows(rows, self.world),
+            max_history=settings.max_history,
+            pad=self.graphs.num_items,
+            device=self.world.device,
+        )
+        count_T = self.world.sum(count_terms(self.graphs, batch, settings))
+        loss, sum_T = self._step_of(self.graphs, batch, Noise(self.seed, step, batch.sample), count_T)
+        # The loss is a sum over ranks, DistributedDataParallel takes the mean of gradients.
+        (loss * self.world.size).backward()
+        self._norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.grad_clip)
+        set_rate(self.optimizer, 1 - step / (settings.epochs * self._epoch_steps))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        meter.sums, meter.counts = meter.sums + sum_T.cpu(), meter.counts + count_T.cpu()
+        meter.sequences += len(rows)
 
-    def _judge_epoch(self, valid: Samples) -> None:
-        at = self.at
-        self.objective.eval()
-        found = self.judge.metrics(valid)
-        self.tracker.log({f"valid_{name}": value for name, value in found.items()}, step=at.step)
-        log.info("epoch %d: valid hr@10 %.4f, mrr %.4f", at.epoch + 1, found["hr@10"], found["mrr"])
-        if found["mrr"] > at.best_mrr:
-            at.best_mrr, at.best_epoch = found["mrr"], at.epoch
-            if self.world.is_main:
-                save_weights(self.best_path, self.objective.ranker)
-        at.epoch, at.step_in_epoch = at.epoch + 1, 0
-        no_better = at.epoch - 1 - at.best_epoch
-        at.finished = at.epoch >= self.settings.epochs or no_better >= self.settings.patience
-        self._save()
-
-    def _log_losses(self, sum_T: Tensor, count_T: Tensor, norm: Tensor) -> None:
-        """Called on all ranks: sums are reduced."""
-        mean_T = self.world.sum(sum_T).cpu() / count_T.clamp_min(1)
+    def log(self, done: int) -> None:
+        """The mean of every loss since the last time."""
+        meter = self._meter
+        assert meter is not None, "no step was taken"
+        mean_T = self.world.sum(meter.sums).cpu() / meter.counts.clamp_min(1)
         means = {f"loss_{term}": float(mean_T[t]) for t, term in enumerate(TERMS) if mean_T[t] != 0}
-        self.tracker.log(means | {"gradient_norm": float(norm)}, step=self.at.step)
+        self.tracker.log(means | {"gradient_norm": float(self._norm)}, step=done)
+        meter.sums, meter.counts = torch.zeros_like(meter.sums), torch.zeros_like(meter.counts)
 
-    def _save(self) -> None:
+    def judge(self, done: int) -> float:
+        """The mean reciprocal rank on valid, at the end of an epoch."""
+        assert self._meter is not None, "no step was taken"
+        seconds = time.monotonic() - self._meter.started
+        speed = {"sequences_per_second": self._meter.sequences / max(seconds, 1e-9), "epoch_seconds": seconds}
+        self.tracker.log(speed | {"peak_memory_gib": peak_memory_gib(self.world)}, step=done)
+        self._meter = None
+        self.objective.eval()
+        metrics = self.judged_by.metrics(self._valid)
+        self.tracker.log({f"valid_{name}": value for name, value in metrics.items()}, step=done)
+        epoch = done // self._epoch_steps
+        log.info("epoch %d: valid hr@10 %.4f, mrr %.4f", epoch, metrics["hr@10"], metrics["mrr"])
+        return metrics["mrr"]
+
+    def keep(self) -> None:
+        """Write the best epoch's weights."""
+        if self.world.is_main:
+            save_weights(self.best_path, self.objective.ranker)
+
+    def save(self, reached: Reached) -> None:
+        """Write a checkpoint."""
         if self.world.is_main:
             state = {
                 "objective": self.objective.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "progress": asdict(self.at),
+                "reached": asdict(reached),
             }
-            save_checkpoint(self.folder, self.at.step, state)
+            save_checkpoint(self.folder, reached.step, state)
 
-    def _restore(self, state: dict[str, Any]) -> None:  # Any: what torch.save holds
+    def _rows(self, step: int) -> Ints:
+        """The rows of a step's global batch."""
+        epoch, place = divmod(step, self._epoch_steps)
+        if self._epoch[0] != epoch:
+            global_batch = self.settings.global_batch
+            batches = epoch_batches(len(self._train), global_batch=global_batch, seed=self.seed, epoch=epoch)
+            self._epoch = (epoch, batches)
+        return self._epoch[1][place]
+
+    def _restore(self, state: dict[str, Any]) -> Reached:  # Any: what torch.save holds
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.at = Progress(**state["progress"])
+        return Reached(**state["reached"])
 
 
 def build_optimizer(objective: Objective, settings: GraphSettings) -> torch.optim.AdamW:

@@ -90,12 +90,12 @@ def test_two_ranks_train_to_the_metrics_vectors_and_lists_of_one(tmp_path: Path)
         lists = [read_lists(folder / "lists" / f"graph_{split}.parquet") for folder in folders]
         np.testing.assert_array_equal(lists[0].sample, lists[1].sample)
         np.testing.assert_allclose(lists[0].scores, lists[1].scores, rtol=1e-3, atol=1e-3)
-    progress = []
+    reached = []
     for folder in folders:
         last = sorted((folder / "graph" / "checkpoints").glob("step-*.pt"))[-1]
-        progress.append(torch.load(last, weights_only=True)["progress"])
-    assert progress[0]["best_epoch"] == progress[1]["best_epoch"]
-    assert progress[0]["best_mrr"] == pytest.approx(progress[1]["best_mrr"], abs=1e-9)
+        reached.append(torch.load(last, weights_only=True)["reached"])
+    assert reached[0]["best_step"] == reached[1]["best_step"]
+    assert reached[0]["best_value"] == pytest.approx(reached[1]["best_value"], abs=1e-9)
 
 
 def digests(run_dir: Path) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from launch.distributed import World
 from launch.errors import InputError
-from launch.progress import progress
+from launch.steps import Reached, Rhythm, learn
 from launch.tracking import Tracker
 from pairs.draws import draw_rows
 from training.config import LlmConfig
@@ -53,51 +53,109 @@ def fit(
     to keep."""
     plan = Plan(train.lengths, global_batch=config.global_batch, seed=seed)
     total = count_steps(config, plan.steps_per_epoch)
-    eval_rows = draw_rows(len(valid), config.eval_samples, seed=seed)
-    position = load_position(accelerator, folder, world)
-    kept = folder / config.keep
-    micro_steps = accumulation_steps(config, world.size)
+    reached = load_position(accelerator, folder, world)
+    fine_tune = FineTune(
+        tuning=tuning,
+        config=config,
+        accelerator=accelerator,
+        train=train,
+        valid=valid,
+        eval_rows=draw_rows(len(valid), config.eval_samples, seed=seed),
+        plan=plan,
+        total=total,
+        micro_steps=accumulation_steps(config, world.size),
+        pad=pad,
+        folder=folder,
+        world=world,
+        tracker=tracker,
+        meter=_fresh_meter(world),
+    )
     log.info(
         "%d steps of %d samples (%.2f epochs), %d x %d a rank",
-        total, config.global_batch, total / plan.steps_per_epoch, micro_steps, config.per_device_batch,
+        total, config.global_batch, total / plan.steps_per_epoch, fine_tune.micro_steps, config.per_device_batch,
     )  # fmt: skip
-    meter = _fresh_meter(world)
-    for step in progress(range(position.step, total), label="finetune", world=world):
-        rows = plan.rows(step)
-        lr = learning_rate(step, total, config)
-        for group in tuning.optimizer.param_groups:
-            group["lr"] = lr
-        learnt_tokens = int(train.learnt_lengths[rows].sum())
-        # DeepSpeed averages over ranks and micro-steps; the loss is a mean over the learnt tokens of the whole step.
-        scale = world.size * micro_steps / learnt_tokens
-        tuning.model.train()
-        for share in shares(rows, micro_steps=micro_steps, per_device_batch=config.per_device_batch, world=world):
-            batch = collate(train, share, pad=pad).to(world.device)
-            with accelerator.accumulate(tuning.model):
-                summed = learnt_loss(tuning.model, batch)
-                accelerator.backward(summed * scale)
-            meter.loss += summed.detach()
-        meter.learnt_tokens += learnt_tokens
-        meter.tokens += int(train.lengths[rows].sum())
-        done = step + 1
-        position = replace(position, step=done)
-        if done % config.log_every == 0 or done == total:
-            _log_training(meter, tuning, tracker, world, step=done, lr=lr)
-            meter = _fresh_meter(world)
-        if done % config.eval_every == 0 or done == total:
-            loss = validation_loss(tuning, valid, eval_rows, config, pad=pad, world=world)
-            tracker.log({"finetune/valid_loss": loss}, step=done)
-            log.info("step %d: validation loss %.4f", done, loss)
-            if loss < position.best_loss:
-                position = replace(position, best_step=done, best_loss=loss)
-                if config.keep == "best":
-                    save_weights(accelerator, tuning.model, kept, world=world, lora=config.lora)
-        if done % config.checkpoint_every == 0 and done < total:
-            save_position(accelerator, folder, position, world)
+    rhythm = Rhythm(
+        total=total,
+        log_every=config.log_every,
+        judge_every=config.eval_every,
+        save_every=config.checkpoint_every,
+    )
+    reached = learn(fine_tune, rhythm, reached, label="finetune", world=world)
     if config.keep == "last":
-        save_weights(accelerator, tuning.model, kept, world=world, lora=config.lora)
-    log.info("keeping the weights of step %d", position.best_step if config.keep == "best" else total)
-    return kept
+        fine_tune.write_weights()
+    log.info("keeping the weights of step %d", reached.best_step if config.keep == "best" else total)
+    return fine_tune.kept
+
+
+@dataclass
+class FineTune:
+    """What a step, a validation and a checkpoint of the fine-tune are; when they come, `launch.steps` says."""
+
+    tuning: Tuning
+    config: LlmConfig
+    accelerator: Accelerator
+    train: PromptData
+    valid: PromptData
+    eval_rows: Ints
+    plan: Plan
+    total: int
+    micro_steps: int
+    pad: int
+    folder: Path
+    world: World
+    tracker: Tracker
+    meter: Meter
+
+    @property
+    def kept(self) -> Path:
+        """The folder of the weights that are kept."""
+        return self.folder / self.config.keep
+
+    def step(self, step: int) -> None:
+        """One optimizer step: forward and backward over this rank's shares."""
+        rows, model = self.plan.rows(step), self.tuning.model
+        lr = learning_rate(step, self.total, self.config)
+        for group in self.tuning.optimizer.param_groups:
+            group["lr"] = lr
+        learnt_tokens = int(self.train.learnt_lengths[rows].sum())
+        # DeepSpeed averages over ranks and micro-steps; the loss is a mean over the learnt tokens of the whole step.
+        scale = self.world.size * self.micro_steps / learnt_tokens
+        model.train()
+        per_device_batch = self.config.per_device_batch
+        for share in shares(rows, micro_steps=self.micro_steps, per_device_batch=per_device_batch, world=self.world):
+            batch = collate(self.train, share, pad=self.pad).to(self.world.device)
+            with self.accelerator.accumulate(model):
+                summed = learnt_loss(model, batch)
+                self.accelerator.backward(summed * scale)
+            self.meter.loss += summed.detach()
+        self.meter.learnt_tokens += learnt_tokens
+        self.meter.tokens += int(self.train.lengths[rows].sum())
+
+    def log(self, done: int) -> None:
+        """The mean loss since the last time, the rate of the last step."""
+        lr = learning_rate(done - 1, self.total, self.config)
+        _log_training(self.meter, self.tuning, self.tracker, self.world, step=done, lr=lr)
+        self.meter = _fresh_meter(self.world)
+
+    def judge(self, done: int) -> float:
+        """The validation loss, the higher the better: negative."""
+        loss = validation_loss(self.tuning, self.valid, self.eval_rows, self.config, pad=self.pad, world=self.world)
+        self.tracker.log({"finetune/valid_loss": loss}, step=done)
+        log.info("step %d: validation loss %.4f", done, loss)
+        return -loss
+
+    def keep(self) -> None:
+        """Write the best weights, if the best are asked for."""
+        if self.config.keep == "best":
+            self.write_weights()
+
+    def save(self, reached: Reached) -> None:
+        """Write a checkpoint."""
+        save_position(self.accelerator, self.folder, reached, self.world)
+
+    def write_weights(self) -> None:
+        """Write the weights as they are now."""
+        save_weights(self.accelerator, self.tuning.model, self.kept, world=self.world, lora=self.config.lora)
 
 
 def count_steps(config: LlmConfig, steps_per_epoch: int) -> int:

@@ -8,7 +8,7 @@ damaged since is passed over.
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -18,6 +18,7 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.seals import Foreign, digest_files, first_difference, list_files, make_seal, read_seal
 from launch.state_key import STATE_FOLDER, state_key
+from launch.steps import Reached
 
 log = logging.getLogger(__name__)
 NAME = re.compile(r"step-(\d+)")
@@ -25,20 +26,9 @@ SEAL = "seal.json"
 KEEP = 2
 
 
-@dataclass(frozen=True)
-class Position:
-    """Where a run stands. The learning rate and the data order follow from the step and the seed."""
-
-    step: int = 0
-    """Optimizer steps done."""
-    best_step: int = 0
-    """The step of the lowest validation loss; 0: not measured yet."""
-    best_loss: float = float("inf")
-
-
-def save_position(accelerator: Accelerator, folder: Path, position: Position, world: World) -> None:
+def save_position(accelerator: Accelerator, folder: Path, reached: Reached, world: World) -> None:
     """Write `folder/step-N`: model, optimizer and random state of every rank. Call on all ranks."""
-    final = folder / f"step-{position.step:09d}"
+    final = folder / f"step-{reached.step:09d}"
     partial = folder / f".{final.name}{PARTIAL}"
     if world.is_main:
         shutil.rmtree(partial, ignore_errors=True)
@@ -47,7 +37,7 @@ def save_position(accelerator: Accelerator, folder: Path, position: Position, wo
     accelerator.save_state(str(partial))
     world.barrier()
     if world.is_main:
-        write_json(partial / "position.json", {**asdict(position), "world_size": world.size})
+        write_json(partial / "position.json", {**asdict(reached), "world_size": world.size})
     world.barrier()
     digests = _digest_shares(partial, world)
     if world.is_main:
@@ -61,11 +51,11 @@ def save_position(accelerator: Accelerator, folder: Path, position: Position, wo
     world.barrier()
 
 
-def load_position(accelerator: Accelerator, folder: Path, world: World) -> Position:
+def load_position(accelerator: Accelerator, folder: Path, world: World) -> Reached:
     """Put back the latest whole checkpoint, or stand at the start. Call on all ranks."""
     chosen = _latest_whole(folder, world)
     if chosen is None:
-        return Position()
+        return Reached()
     values = read_json(chosen / "position.json")
     size = values.pop("world_size")
     if size != world.size:
@@ -75,7 +65,7 @@ def load_position(accelerator: Accelerator, folder: Path, world: World) -> Posit
         )
     accelerator.load_state(str(chosen))
     log.info("resuming from %s", chosen)
-    return Position(**values)
+    return Reached(**values)
 
 
 def list_positions(folder: Path) -> list[Path]:

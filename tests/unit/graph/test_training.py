@@ -17,6 +17,7 @@ from graph.pretrain import pretrain
 from graph.training import Trainer
 from launch.artifacts import sha256_file
 from launch.errors import InputError
+from launch.steps import Reached
 from launch.tracking import Tracker
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_samples, tiny, write_run
 
@@ -44,17 +45,17 @@ def test_resume_equals_no_stop_to_the_bit(
     for name in ("whole", "stopped"):
         write_run(tmp_path / name)
     run(tmp_path / "whole", config)
-    save = Trainer._save
+    save = Trainer.save
 
-    def save_and_die(self: Trainer) -> None:
-        save(self)
-        if self.at.step >= stop_at:
+    def save_and_die(self: Trainer, reached: Reached) -> None:
+        save(self, reached)
+        if reached.step >= stop_at:
             raise KilledError
 
-    monkeypatch.setattr(Trainer, "_save", save_and_die)
+    monkeypatch.setattr(Trainer, "save", save_and_die)
     with pytest.raises(KilledError):
         run(tmp_path / "stopped", config)
-    monkeypatch.setattr(Trainer, "_save", save)
+    monkeypatch.setattr(Trainer, "save", save)
     run(tmp_path / "stopped", config)
     assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
 
@@ -112,7 +113,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     ranker.load_state_dict(final)
     checkpoint = torch.load(sorted((tmp_path / "graph" / "checkpoints").glob("step-*.pt"))[-1], weights_only=True)
     found = Judge(ranker.eval(), prepared.graphs, settings, ALONE).metrics(splits["valid"])
-    assert found["mrr"] == checkpoint["progress"]["best_mrr"]
+    assert found["mrr"] == checkpoint["reached"]["best_value"]
 
 
 def test_target_ranks_match_a_slow_count() -> None:
