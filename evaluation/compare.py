@@ -123,7 +123,7 @@ def why_not_paired(one: JudgedRun, other: JudgedRun) -> str | None:
 
 def _differences(run: JudgedRun, reference: JudgedRun, resamples: int) -> list[object]:
     here, there = np.argsort(run.sample), np.argsort(reference.sample)
-    found = paired_difference(
+    measured = paired_difference(
         metric_values(run.ranks[here]),
         metric_values(reference.ranks[there]),
         run.user[here],
@@ -132,7 +132,7 @@ def _differences(run: JudgedRun, reference: JudgedRun, resamples: int) -> list[o
     )
     cells: list[object] = []
     for metric in DIFFERENCES:
-        difference = found[METRICS.index(metric)]
+        difference = measured[METRICS.index(metric)]
         cells += [f"{difference.mean:+.4f}", f"{difference.low:+.4f} to {difference.high:+.4f}", f"{difference.p:.3f}"]
     return cells
 

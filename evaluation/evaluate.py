@@ -78,7 +78,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             for split in JUDGED_SPLITS
         }
     with clock.part("intervals"):
-        splits = {split: split_metrics(found, pair.items, config, seed) for split, found in judged.items()}
+        splits = {split: split_metrics(judgement, pair.items, config, seed) for split, judgement in judged.items()}
     quality = run_dir / "neighbours" / "quality.json"
     metrics: Json = {
         "pair": pair.name,
@@ -91,10 +91,10 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
-        for split, found in judged.items():
-            for system, lists in found.verdict.lists.items():
+        for split, judgement in judged.items():
+            for system, lists in judgement.verdict.lists.items():
                 write_lists(list_path(run_dir, system, split), lists)
-            _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", found)
+            _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", judgement)
         plots = publish_plots(card, run_dir / "report")
     metrics["timing"] = _timing(run_dir, clock, baselines)
     publish_report(metrics, card, plots, run_dir / "report")
@@ -124,10 +124,10 @@ def _read_split(run_dir: Path, split: Judged, config: EvaluationConfig, seed: in
     return samples if config.max_samples is None else sample_of_users(samples, config.max_samples, seed)
 
 
-def _write_ranks(path: Path, found: Judgement) -> None:
+def _write_ranks(path: Path, judgement: Judgement) -> None:
     """Every sample's target rank by every system (null: not ranked), for `kinrec compare`."""
-    columns = {"sample": found.samples.sample, "user": found.samples.user, "domain": found.samples.domain}
-    for name, ranks_N in found.verdict.ranks.items():
+    columns = {"sample": judgement.samples.sample, "user": judgement.samples.user, "domain": judgement.samples.domain}
+    for name, ranks_N in judgement.verdict.ranks.items():
         columns[name] = pa.array(np.where(np.isinf(ranks_N), 0, ranks_N).astype(np.int64), mask=np.isinf(ranks_N))
     with atomic_file(path) as partial:
         pq.write_table(pa.table(columns), partial, compression="zstd")
@@ -138,16 +138,18 @@ def _timing(run_dir: Path, clock: Clock, baselines: Baselines) -> Json:
     return {
         "evaluate": clock.seconds,
         "tune_baselines": {name: round(seconds, 2) for name, seconds in baselines.seconds.items()},
-        "stages": {name: found["seconds"] for name, found in manifests.items() if found and "seconds" in found},
+        "stages": {
+            name: manifest["seconds"] for name, manifest in manifests.items() if manifest and "seconds" in manifest
+        },
     }
 
 
 def _track(metrics: Json, tracker: Tracker | None) -> None:
     if tracker is None:
         return
-    for split, found in metrics["splits"].items():
-        for system, of in found["systems"].items():
-            values = {name: value for name, value in of["all"].items() if name != "ci95"}
+    for split, judged in metrics["splits"].items():
+        for system, slices in judged["systems"].items():
+            values = {name: value for name, value in slices["all"].items() if name != "ci95"}
             tracker.log({f"evaluate/{split}/{system}/{name}": value for name, value in values.items()}, step=0)
 
 

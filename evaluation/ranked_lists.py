@@ -55,11 +55,11 @@ class RankedLists:
 
     def of_samples(self, sample_N: NDArray[np.int64], *, source: str = "lists") -> "RankedLists":
         """The lists of these samples, joined by sample id; one that is missing is an error that names `source`."""
-        lists, found_N = self.aligned(sample_N)
-        if not found_N.all():
-            missing = int(sample_N[~found_N][0])
+        lists, listed_N = self.aligned(sample_N)
+        if not listed_N.all():
+            missing = int(sample_N[~listed_N][0])
             raise InputError(
-                f"{source}: no list for sample {missing} ({int((~found_N).sum())} of {len(sample_N)} missing); "
+                f"{source}: no list for sample {missing} ({int((~listed_N).sum())} of {len(sample_N)} missing); "
                 "run the stage that writes it again"
             )
         return lists
@@ -68,11 +68,11 @@ class RankedLists:
         """The lists of these samples, joined by sample id and empty where there is none; and [N] where there is one."""
         items_NK = np.full((len(sample_N), self.depth), NO_ITEM, dtype=np.int64)
         scores_NK = np.full((len(sample_N), self.depth), -np.inf, dtype=np.float32)
-        found_N = np.isin(sample_N, self.sample)
+        listed_N = np.isin(sample_N, self.sample)
         order = np.argsort(self.sample, kind="stable")
-        rows = order[np.searchsorted(self.sample[order], sample_N[found_N])]
-        items_NK[found_N], scores_NK[found_N] = self.items[rows], self.scores[rows]
-        return RankedLists(sample_N, items_NK, scores_NK), found_N
+        rows = order[np.searchsorted(self.sample[order], sample_N[listed_N])]
+        items_NK[listed_N], scores_NK[listed_N] = self.items[rows], self.scores[rows]
+        return RankedLists(sample_N, items_NK, scores_NK), listed_N
 
 
 def top_k(

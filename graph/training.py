@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Meter:
+class EpochSums:
     """What the steps since the last line of the log, and those of this epoch, came to on this rank."""
 
     sums: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
@@ -65,7 +65,7 @@ class Trainer:
         self.optimizer = build_optimizer(objective, settings)
         self.judged_by = Judge(objective.ranker, graphs, settings, world)
         self._epoch: tuple[int, list[Ints]] = (-1, [])
-        self._meter: Meter | None = None
+        self._epoch_sums: EpochSums | None = None
         self._norm = torch.zeros(())
 
     @property
@@ -100,7 +100,7 @@ class Trainer:
         """One optimizer step."""
         settings = self.settings
         rows = self._rows(step)
-        meter = self._meter = self._meter or Meter()
+        sums = self._epoch_sums = self._epoch_sums or EpochSums()
         self.objective.train()
         batch = make_batch(
             self._train,
@@ -117,25 +117,25 @@ class Trainer:
         set_rate(self.optimizer, 1 - step / (settings.epochs * self._epoch_steps))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        meter.sums, meter.counts = meter.sums + sum_T.cpu(), meter.counts + count_T.cpu()
-        meter.sequences += len(rows)
+        sums.sums, sums.counts = sums.sums + sum_T.cpu(), sums.counts + count_T.cpu()
+        sums.sequences += len(rows)
 
     def log(self, done: int) -> None:
         """The mean of every loss since the last time."""
-        meter = self._meter
-        assert meter is not None, "no step was taken"
-        mean_T = self.world.sum(meter.sums).cpu() / meter.counts.clamp_min(1)
+        sums = self._epoch_sums
+        assert sums is not None, "no step was taken"
+        mean_T = self.world.sum(sums.sums).cpu() / sums.counts.clamp_min(1)
         means = {f"loss_{term}": float(mean_T[t]) for t, term in enumerate(TERMS) if mean_T[t] != 0}
         self.tracker.log(means | {"gradient_norm": float(self._norm)}, step=done)
-        meter.sums, meter.counts = torch.zeros_like(meter.sums), torch.zeros_like(meter.counts)
+        sums.sums, sums.counts = torch.zeros_like(sums.sums), torch.zeros_like(sums.counts)
 
     def judge(self, done: int) -> float:
         """The mean reciprocal rank on valid, at the end of an epoch."""
-        assert self._meter is not None, "no step was taken"
-        seconds = time.monotonic() - self._meter.started
-        speed = {"sequences_per_second": self._meter.sequences / max(seconds, 1e-9), "epoch_seconds": seconds}
+        assert self._epoch_sums is not None, "no step was taken"
+        seconds = time.monotonic() - self._epoch_sums.started
+        speed = {"sequences_per_second": self._epoch_sums.sequences / max(seconds, 1e-9), "epoch_seconds": seconds}
         self.tracker.log(speed | {"peak_memory_gib": peak_memory_gib(self.world)}, step=done)
-        self._meter = None
+        self._epoch_sums = None
         self.objective.eval()
         metrics = self.judged_by.metrics(self._valid)
         self.tracker.log({f"valid_{name}": value for name, value in metrics.items()}, step=done)

@@ -21,8 +21,8 @@ PLOTTED = "histograms"
 def build_report(metrics: Json, card: Json, figures: Sequence[Figure]) -> list[Part]:
     """The whole report but for its timing; `figures` are the plots of the data."""
     parts: list[Part] = [Heading(1, f"{metrics['pair']}: report"), _introduction(metrics)]
-    for split, found in metrics["splits"].items():
-        parts += [Heading(2, split), *_split_parts(split, found, metrics["settings"])]
+    for split, judged in metrics["splits"].items():
+        parts += [Heading(2, split), *_split_parts(split, judged, metrics["settings"])]
     parts += [Heading(2, "Out of domain"), *_out_of_domain(metrics["out_of_domain"])]
     parts += [Heading(2, "Retrieval"), _retrieval(metrics["retrieval"])]
     parts += [Heading(2, "What was chosen on valid"), *_chosen(metrics["chosen"])]
@@ -63,38 +63,38 @@ def _introduction(metrics: Json) -> Paragraph:
     )
 
 
-def _split_parts(split: str, found: Json, settings: Json) -> list[Part]:
+def _split_parts(split: str, judged: Json, settings: Json) -> list[Part]:
     parts: list[Part] = [
-        text(f"{found['num_samples']} samples of {found['num_users']} users."),
-        systems_table(found["systems"], "all"),
+        text(f"{judged['num_samples']} samples of {judged['num_users']} users."),
+        systems_table(judged["systems"], "all"),
     ]
-    answered = found["slices"].get("llm_answered")
+    answered = judged["slices"].get("llm_answered")
     if answered is not None:
         parts += [
             text(
-                f"The LLM answered {answered} of {found['num_samples']} samples; the others count as misses of ",
+                f"The LLM answered {answered} of {judged['num_samples']} samples; the others count as misses of ",
                 Code("llm"),
                 ". On the answered ones alone:",
             ),
-            systems_table(found["systems"], "llm_answered"),
+            systems_table(judged["systems"], "llm_answered"),
         ]
     for domain in ("X", "Y"):
-        if domain in found["slices"]:
+        if domain in judged["slices"]:
             parts += [
-                Heading(3, f"{split}, target in domain {domain} ({found['slices'][domain]} samples)"),
-                systems_table(found["systems"], domain),
+                Heading(3, f"{split}, target in domain {domain} ({judged['slices'][domain]} samples)"),
+                systems_table(judged["systems"], domain),
             ]
     other = "kept in" if settings["filter_history"] else "left out of"
     return [
         *parts,
         Heading(3, f"{split}, paired differences"),
-        _paired(found["paired"]),
+        _paired(judged["paired"]),
         Heading(3, f"{split}, HR@10 by slice"),
-        _slices(found),
+        _slices(judged),
         Heading(3, f"{split}, history items {other} the ranking"),
-        systems_table(found["other_filter"]["systems"], "all"),
+        systems_table(judged["other_filter"]["systems"], "all"),
         Heading(3, f"{split}, ceilings"),
-        _ceilings(found["ceilings"]),
+        _ceilings(judged["ceilings"]),
     ]
 
 
@@ -102,14 +102,18 @@ def systems_table(systems: Json, label: str) -> Table:
     """Systems x metrics on one slice."""
     header = ["system", *COLUMNS, *(f"{metric} 95 %" for metric in WITH_INTERVALS)]
     rows = [
-        [name, *(float(of[label][column]) for column in COLUMNS), *(_interval(of[label], m) for m in WITH_INTERVALS)]
-        for name, of in systems.items()
+        [
+            name,
+            *(float(slices[label][column]) for column in COLUMNS),
+            *(_interval(slices[label], m) for m in WITH_INTERVALS),
+        ]
+        for name, slices in systems.items()
     ]
     return Table(header, rows, higher_is_better=True)
 
 
-def _interval(found: Json, metric: str) -> str:
-    low, high = found["ci95"][metric]
+def _interval(metrics: Json, metric: str) -> str:
+    low, high = metrics["ci95"][metric]
     return f"{low:.4f} to {high:.4f}"
 
 
@@ -117,33 +121,34 @@ def _paired(paired: Json) -> Part:
     if not paired:
         return text("Only one system: nothing to compare.")
     rows = []
-    for name, of in paired.items():
+    for name, differences in paired.items():
         cells: list[object] = [name]
         for metric in PAIRED:
-            low, high = of[metric]["ci95"]
-            cells.append(f"{of[metric]['difference']:+.4f} ({low:+.4f} to {high:+.4f}), p {of[metric]['p']:.3f}")
+            apart = differences[metric]
+            low, high = apart["ci95"]
+            cells.append(f"{apart['difference']:+.4f} ({low:+.4f} to {high:+.4f}), p {apart['p']:.3f}")
         rows.append(cells)
     return Table(["difference", *PAIRED], rows)
 
 
-def _slices(found: Json) -> Table:
-    names = [name for name in SLICED if name in found["systems"]]
+def _slices(judged: Json) -> Table:
+    names = [name for name in SLICED if name in judged["systems"]]
     rows = [
-        [label, count, *(float(found["systems"][name][label]["hr@10"]) for name in names)]
-        for label, count in found["slices"].items()
+        [label, count, *(float(judged["systems"][name][label]["hr@10"]) for name in names)]
+        for label, count in judged["slices"].items()
     ]
     return Table(["slice", "samples", *names], rows)
 
 
-def _ceilings(found: Json) -> Table:
-    columns = list(next(iter(found.values())))
-    rows = [[label, *(float(of[column]) for column in columns)] for label, of in found.items()]
+def _ceilings(ceilings: Json) -> Table:
+    columns = list(next(iter(ceilings.values())))
+    rows = [[label, *(float(values[column]) for column in columns)] for label, values in ceilings.items()]
     return Table(["target's domain", *(column.replace("_", " ") for column in columns)], rows)
 
 
-def _out_of_domain(found: Json) -> list[Part]:
-    splits = list(next(iter(found.values())))
-    rows = [[name, *(float(of[split]) for split in splits)] for name, of in found.items()]
+def _out_of_domain(rates: Json) -> list[Part]:
+    splits = list(next(iter(rates.values())))
+    rows = [[name, *(float(by_split[split]) for split in splits)] for name, by_split in rates.items()]
     said = text(
         "Share of the LLM's texts (all of them; the first of each sample), of the samples in which the paper's "
         "refinement took the graph's list, and of the items in the final lists:"
@@ -151,13 +156,15 @@ def _out_of_domain(found: Json) -> list[Part]:
     return [said, Table(["", *splits], rows)]
 
 
-def _retrieval(found: Json) -> Part:
+def _retrieval(quality: Json) -> Part:
     """Measures x splits; the cells that a split lacks are empty."""
     absent = "No neighbours were retrieved."
-    if not found or not all(isinstance(of, Mapping) for of in found.values()):
-        return nested(found, absent)
-    measures = list(dict.fromkeys(name for of in found.values() for name in of))
-    return Table(["", *found], [[name, *(of.get(name, "") for of in found.values())] for name in measures])
+    if not quality or not all(isinstance(by_measure, Mapping) for by_measure in quality.values()):
+        return nested(quality, absent)
+    measures = list(dict.fromkeys(name for by_measure in quality.values() for name in by_measure))
+    return Table(
+        ["", *quality], [[name, *(by_measure.get(name, "") for by_measure in quality.values())] for name in measures]
+    )
 
 
 def _chosen(chosen: Json) -> list[Part]:

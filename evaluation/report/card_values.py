@@ -26,9 +26,9 @@ def look(value: Any, path: str) -> Any:  # Any: plain JSON values
     return value
 
 
-def present_splits(found: Any) -> list[str]:  # Any: plain JSON values
+def present_splits(by_split: Any) -> list[str]:  # Any: plain JSON values
     """The splits that an entry of the card has something for, in order."""
-    return [split for split in SPLITS if look(found, split)]
+    return [split for split in SPLITS if look(by_split, split)]
 
 
 def count(value: float) -> str:
@@ -66,9 +66,9 @@ def shorten(name: str, longest: int = LONGEST_NAME) -> str:
 
 def filter_steps(card: Json) -> list[tuple[str, Json]]:
     """The filters' steps, in words and in order, with what was there after each."""
-    found = look(card, "filters") or {}
+    filters = look(card, "filters") or {}
     return [
-        (STEPS.get(step, step.replace("_", " ")), of)
-        for step, of in found.items()
-        if step != "titled_items" and "X" in of and "Y" in of
+        (STEPS.get(step, step.replace("_", " ")), kept)
+        for step, kept in filters.items()
+        if step != "titled_items" and "X" in kept and "Y" in kept
     ]

@@ -42,9 +42,9 @@ def draw_data_plots(card: Json) -> list[Plot]:
 
 def plot_target_classes(card: Json) -> Plot | None:
     """How often train shows the targets of each split."""
-    found = look(card, "popularity.targets")
-    classes = {split: look(found, f"{split}.by_train_count") for split in present_splits(found)}
-    classes = {split: of for split, of in classes.items() if of}
+    popularity = look(card, "popularity.targets")
+    classes = {split: look(popularity, f"{split}.by_train_count") for split in present_splits(popularity)}
+    classes = {split: shares_of for split, shares_of in classes.items() if shares_of}
     if not classes:
         return None
     names = list(next(iter(classes.values())))
@@ -54,7 +54,7 @@ def plot_target_classes(card: Json) -> Plot | None:
         left = [0.0] * len(classes)
         bars = []
         for name, color in zip(names, CLASS_COLORS, strict=False):
-            shares = [of.get(name, 0.0) for of in classes.values()]
+            shares = [shares_of.get(name, 0.0) for shares_of in classes.values()]
             bars.append(axes.barh(rows, shares, left=left, height=0.62, color=color, edgecolor=PAPER, linewidth=1))
             for row, share in zip(rows, shares, strict=True):
                 if share >= 0.05:
@@ -70,18 +70,18 @@ def plot_target_classes(card: Json) -> Plot | None:
         labels = ["never" if name == "0" else f"{name.replace('-', '–')} times" for name in names]
         add_legend(canvas, [bar.patches[0] for bar in bars], labels)
 
-    never = ", ".join(f"{split} {100 * of.get('0', 0.0):.1f} %" for split, of in classes.items())
+    never = ", ".join(f"{split} {100 * shares_of.get('0', 0.0):.1f} %" for split, shares_of in classes.items())
     return make_plot("target_popularity", "How often train shows the targets", f"Never in train: {never}", paint)
 
 
 def plot_drift(card: Json) -> Plot | None:
     """How far held-out targets are distributed from train's, beside what chance gives."""
-    found = look(card, "popularity_drift")
+    drift = look(card, "popularity_drift")
     rows = [
-        (f"{split}, {letter}", of["distance"], of["by_chance"], letter)
-        for split in present_splits(found)
+        (f"{split}, {letter}", measured["distance"], measured["by_chance"], letter)
+        for split in present_splits(drift)
         for letter in DOMAIN_COLORS
-        if (of := look(found, f"{split}.{letter}")) and of.get("distance") is not None
+        if (measured := look(drift, f"{split}.{letter}")) and measured.get("distance") is not None
     ]
     if not rows:
         return None
@@ -125,16 +125,17 @@ def plot_filters(card: Json) -> Plot | None:
         return None
 
     def paint(canvas: "Canvas", axes: "Axes") -> None:
-        most = max(max(of["X"], of["Y"]) for _, of in steps) or 1
+        most = max(max(counts["X"], counts["Y"]) for _, counts in steps) or 1
         bars = []
         for letter, shift in (("X", -0.2), ("Y", 0.2)):
             places = [row + shift for row in range(len(steps))]
-            sizes = [of[letter] for _, of in steps]
+            sizes = [counts[letter] for _, counts in steps]
             bars.append(axes.barh(places, sizes, height=0.36, color=DOMAIN_COLORS[letter]))
             for place, size in zip(places, sizes, strict=True):
                 axes.text(size + 0.012 * most, place, f"{size:,}", va="center", size=8, color=INK)
         axes.set_yticks(
-            range(len(steps)), [f"{step}\n{of['users']:,} users" if "users" in of else step for step, of in steps]
+            range(len(steps)),
+            [f"{step}\n{counts['users']:,} users" if "users" in counts else step for step, counts in steps],
         )
         axes.set_ylim(len(steps) - 0.5, -0.5)
         axes.set_xlim(0, 1.2 * most)

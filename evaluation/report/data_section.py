@@ -76,11 +76,11 @@ def _titled(title: str, *parts: Part | None) -> list[Part]:
 
 
 def _warnings(card: Json) -> list[Part]:
-    found: list[Part] = []
+    parts: list[Part] = []
     if look(card, "order") == "synthetic":
         alternation = look(card, "order_evidence.fully_alternating_histories")
         seen = "" if alternation is None else f" ({share(alternation)} of the histories alternate as far as they can)"
-        found.append(
+        parts.append(
             warning(
                 "The order of the histories is synthetic: there are no timestamps, and the two domains were zipped "
                 f"together, one item of each in turn{seen}. Which item of one domain follows which of the other means "
@@ -89,13 +89,13 @@ def _warnings(card: Json) -> list[Part]:
         )
     twins = look(card, "twin_users_share")
     if twins is not None and twins >= 0.5:
-        found.append(
+        parts.append(
             warning(
                 f"{share(twins)} of the users have twins, two samples with the same history and a target in each "
                 "domain: the samples are not independent. Intervals are over users for this reason."
             )
         )
-    return found
+    return parts
 
 
 def _facts(card: Json) -> list[Part]:
@@ -143,11 +143,11 @@ def _split(card: Json) -> str | None:
 
 
 def _time_range(card: Json) -> str | None:
-    found = [of for of in (look(card, "time_range") or {}).values() if of]
-    if not found:
+    ranges = [times for times in (look(card, "time_range") or {}).values() if times]
+    if not ranges:
         return None
-    first, last = min(of["targets"][0] for of in found), max(of["targets"][1] for of in found)
-    begin = min(of["histories_from"] for of in found)
+    first, last = min(times["targets"][0] for times in ranges), max(times["targets"][1] for times in ranges)
+    begin = min(times["histories_from"] for times in ranges)
     return f"interactions from {day(begin)} on, targets from {day(first)} to {day(last)}"
 
 
@@ -177,22 +177,26 @@ def _how_to_read(card: Json) -> list[Part]:
 
 
 def _audit(card: Json) -> Part | None:
-    entries = [_finding(check, of) for check, of in (look(card, "audit") or {}).items()]
+    entries = [_finding(check, finding) for check, finding in (look(card, "audit") or {}).items()]
     return Bullets(tuple(entries)) if entries else None
 
 
-def _finding(check: str, of: Json) -> tuple[Piece, ...]:
-    words, found = CHECKS.get(check, check.replace("_", " ")), of.get("found")
-    if found is None:
+def _finding(check: str, finding: Json) -> tuple[Piece, ...]:
+    words, times_found = CHECKS.get(check, check.replace("_", " ")), finding.get("found")
+    if times_found is None:
         return (f"{words}: not known, there are no timestamps",)
-    if not found:
+    if not times_found:
         return (f"{words}: none",)
     allowed = {
         True: "; the recipe allows it",
         False: "; the recipe does not allow it",
         None: "; no more than by chance",
     }
-    return (f"{words}: ", Strong(count(found)), f" ({of.get('example', '')}{allowed[of.get('allowed')]})")
+    return (
+        f"{words}: ",
+        Strong(count(times_found)),
+        f" ({finding.get('example', '')}{allowed[finding.get('allowed')]})",
+    )
 
 
 def _reading(card: Json) -> list[Part]:
@@ -226,8 +230,8 @@ def _reading(card: Json) -> list[Part]:
 def _filters(card: Json) -> Part | None:
     steps = filter_steps(card)
     rows = [
-        [step, *(count(of[key]) if key in of else "–" for key in ("X", "Y", "users", "users_of_both"))]
-        for step, of in steps
+        [step, *(count(kept[key]) if key in kept else "–" for key in ("X", "Y", "users", "users_of_both"))]
+        for step, kept in steps
     ]
     titled = look(card, "filters.titled_items")
     if titled:

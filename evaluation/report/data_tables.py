@@ -27,8 +27,8 @@ def _last_day(targets: Sequence[str]) -> str:
     return day(targets[1])
 
 
-def _drift(found: Json) -> str:
-    distance, chance = found.get("distance"), found.get("by_chance")
+def _drift(drift: Json) -> str:
+    distance, chance = drift.get("distance"), drift.get("by_chance")
     return ABSENT if distance is None or chance is None else f"{distance:.3f} ({chance:.3f})"
 
 
@@ -96,10 +96,12 @@ def split_table(card: Json) -> Table | None:
 
 def class_table(card: Json) -> Table | None:
     """Each split's targets by how often train shows them."""
-    found = look(card, "popularity.targets")
-    classes = {split: look(found, f"{split}.by_train_count") for split in present_splits(found)}
-    rows = [[split, *(share(value) for value in of.values())] for split, of in classes.items() if of]
-    names = next((list(of) for of in classes.values() if of), [])
+    popularity = look(card, "popularity.targets")
+    classes = {split: look(popularity, f"{split}.by_train_count") for split in present_splits(popularity)}
+    rows = [
+        [split, *(share(value) for value in classes_of.values())] for split, classes_of in classes.items() if classes_of
+    ]
+    names = next((list(classes_of) for classes_of in classes.values() if classes_of), [])
     return Table(["times in train", *names], rows) if rows else None
 
 

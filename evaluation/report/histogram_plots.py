@@ -28,23 +28,23 @@ TICK_MONTHS = (1, 2, 3, 6, 12, 24, 36, 60, 120)
 
 def plot_history_lengths(card: Json) -> Plot | None:
     """Shares of each split's samples by the length of their history."""
-    found = look(card, "histograms.history_length")
-    splits = present_splits(found)
+    histogram = look(card, "histograms.history_length")
+    splits = present_splits(histogram)
     if not splits:
         return None
-    used = [place for place in range(len(found["bins"])) if any(found[split][place] for split in splits)]
+    used = [place for place in range(len(histogram["bins"])) if any(histogram[split][place] for split in splits)]
     if not used:
         return None
     shown = range(used[0], used[-1] + 1)
-    labels = [_range_label(found["bins"], place) for place in shown]
+    labels = [_range_label(histogram["bins"], place) for place in shown]
 
     def paint(canvas: "Canvas", axes: "Axes") -> None:
         width = 0.84 / len(splits)
         bars = []
         for place, split in enumerate(splits):
-            total = max(sum(found[split]), 1)
+            total = max(sum(histogram[split]), 1)
             left = [x - 0.42 + (place + 0.5) * width for x in range(len(shown))]
-            shares = [found[split][b] / total for b in shown]
+            shares = [histogram[split][b] / total for b in shown]
             bars.append(axes.bar(left, shares, width=width * 0.92, color=SPLIT_COLORS[split]))
         axes.set_xticks(range(len(shown)), labels)
         axes.tick_params(axis="x", length=0, labelrotation=0 if len(shown) <= 12 else 45)
@@ -52,7 +52,9 @@ def plot_history_lengths(card: Json) -> Plot | None:
         axes.set_ylabel("share of the split's samples")
         axes.grid(axis="y")
         use_percent(axes.yaxis)
-        add_legend(canvas, [bar.patches[0] for bar in bars], [f"{split} ({sum(found[split]):,})" for split in splits])
+        add_legend(
+            canvas, [bar.patches[0] for bar in bars], [f"{split} ({sum(histogram[split]):,})" for split in splits]
+        )
 
     medians = [(split, look(card, f"history_length.{split}.median")) for split in splits]
     alt = ", ".join(f"{split} {median:g}" for split, median in medians if median is not None)
@@ -66,10 +68,10 @@ def plot_history_lengths(card: Json) -> Plot | None:
 
 def plot_item_popularity(card: Json) -> Plot | None:
     """The train count of the item at each rank, both domains."""
-    found = look(card, "histograms.item_popularity")
+    histogram = look(card, "histograms.item_popularity")
     curves = {}
     for letter in DOMAIN_COLORS:
-        ranks, counts = look(found, f"{letter}.rank"), look(found, f"{letter}.count")
+        ranks, counts = look(histogram, f"{letter}.rank"), look(histogram, f"{letter}.count")
         points = [(rank, count) for rank, count in zip(ranks or [], counts or [], strict=True) if count > 0]
         if points:
             curves[letter] = points
@@ -94,26 +96,28 @@ def plot_item_popularity(card: Json) -> Plot | None:
 
 def plot_months(card: Json) -> Plot | None:
     """Interactions of each domain by month, with the cuts between train, valid and test."""
-    found = look(card, "histograms.interactions_by_month")
-    if not look(found, "months"):
+    histogram = look(card, "histograms.interactions_by_month")
+    if not look(histogram, "months"):
         return None
-    numbers = [_month(month) for month in found["months"]]
+    numbers = [_month(month) for month in histogram["months"]]
     months = range(min(numbers), max(numbers) + 1)
-    counts = {letter: dict(zip(numbers, found[letter], strict=True)) for letter in DOMAIN_COLORS if letter in found}
+    counts = {
+        letter: dict(zip(numbers, histogram[letter], strict=True)) for letter in DOMAIN_COLORS if letter in histogram
+    }
     cuts = look(card, "cuts") or []
 
     def paint(canvas: "Canvas", axes: "Axes") -> None:
         lines = [
             axes.plot(
                 [month + 0.5 for month in months],
-                [of.get(month, 0) for month in months],
+                [by_month.get(month, 0) for month in months],
                 color=DOMAIN_COLORS[letter],
                 marker="o" if len(months) < 24 else None,
                 markersize=3,
             )[0]
-            for letter, of in counts.items()
+            for letter, by_month in counts.items()
         ]
-        most = max((count for of in counts.values() for count in of.values()), default=1)
+        most = max((count for by_month in counts.values() for count in by_month.values()), default=1)
         axes.set_ylim(0, 1.3 * max(most, 1))
         step = next((step for step in TICK_MONTHS if len(months) / step <= 7), TICK_MONTHS[-1])
         ticks = [month for month in months if month % step == 0] or [months[0]]
@@ -125,7 +129,7 @@ def plot_months(card: Json) -> Plot | None:
         add_legend(canvas, lines, [domain_label(card, letter) for letter in counts])
 
     ends = " and ".join(f"{split} ends {day(cut)}" for split, cut in zip(("train", "valid"), cuts, strict=False))
-    span = f"From {found['months'][0]} to {found['months'][-1]}"
+    span = f"From {histogram['months'][0]} to {histogram['months'][-1]}"
     return make_plot("interactions_by_month", "Interactions over time", f"{span}; {ends}" if ends else span, paint)
 
 

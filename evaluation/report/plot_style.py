@@ -146,5 +146,5 @@ def _tidy(svg: str, name: str) -> str:
     """Only the names inside the drawing that it refers to, and those with the plot's name in front: several plots
     can stand in one page."""
     used = set(re.findall(r'(?:url\(|href=")#([\w-]+)', svg))
-    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
     return re.sub(r'(url\(|href=")#([\w-]+)', rf"\g<1>#{name}-\g<2>", svg)

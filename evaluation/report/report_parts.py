@@ -97,9 +97,9 @@ def warning(*pieces: Piece) -> Paragraph:
     return Paragraph(pieces, warning=True)
 
 
-def nested(found: Mapping[str, Any], absent: str) -> Part:  # Any: plain JSON values
+def nested(values: Mapping[str, Any], absent: str) -> Part:  # Any: plain JSON values
     """Any JSON object as a table of dotted keys."""
-    rows = list(_flatten(found, ""))
+    rows = list(_flatten(values, ""))
     return Table(["", "value"], rows) if rows else text(absent)
 
 

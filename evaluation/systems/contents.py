@@ -35,12 +35,12 @@ class Judgement:
     verdict: Verdict
 
 
-def split_metrics(found: Judgement, items: Items, config: EvaluationConfig, seed: int) -> Json:
+def split_metrics(judgement: Judgement, items: Items, config: EvaluationConfig, seed: int) -> Json:
     """Everything that a split has in `metrics.json`."""
-    samples, verdict = found.samples, found.verdict
+    samples, verdict = judgement.samples, judgement.verdict
     slices = sample_slices(samples, items)
-    if not found.sources.covered.all() and found.sources.covered.any():
-        slices["llm_answered"] = found.sources.covered
+    if not judgement.sources.covered.all() and judgement.sources.covered.any():
+        slices["llm_answered"] = judgement.sources.covered
     main_slices = {name: mask_N for name, mask_N in slices.items() if name in {"all", "X", "Y"}}
     draws: dict[str, int] = {"resamples": config.bootstrap_resamples, "seed": seed}
     return {
@@ -60,16 +60,16 @@ def split_metrics(found: Judgement, items: Items, config: EvaluationConfig, seed
 def out_of_domain(judged: Mapping[Judged, Judgement], items: Items) -> Json:
     """Out-of-domain rates by split: the LLM's texts, the paper's refinement, the final lists."""
     rates: Json = {}
-    if all(found.sources.llm is not None for found in judged.values()):
-        rates["llm_raw"] = {split: raw_out_of_domain(found.sources) for split, found in judged.items()}
-        rates["llm_raw_first"] = {split: first_out_of_domain(found.sources) for split, found in judged.items()}
-    replaced = {split: found.verdict.replaced for split, found in judged.items()}
+    if all(judgement.sources.llm is not None for judgement in judged.values()):
+        rates["llm_raw"] = {split: raw_out_of_domain(judgement.sources) for split, judgement in judged.items()}
+        rates["llm_raw_first"] = {split: first_out_of_domain(judgement.sources) for split, judgement in judged.items()}
+    replaced = {split: judgement.verdict.replaced for split, judgement in judged.items()}
     known = {split: round(float(flags_N.mean()), 6) for split, flags_N in replaced.items() if flags_N is not None}
     if known:
         rates["paper_refined_replaced"] = known
     rates["kinrec"] = {
-        split: lists_out_of_domain(found.verdict.lists["kinrec"], found.samples, items)
-        for split, found in judged.items()
+        split: lists_out_of_domain(judgement.verdict.lists["kinrec"], judgement.samples, items)
+        for split, judgement in judged.items()
     }
     return rates
 

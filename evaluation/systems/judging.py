@@ -44,14 +44,14 @@ def judge(
     """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists."""
     verdict = Verdict()
     modes = {way: make_ingredients(scorers, sources.lists, samples, items, filter_history=way) for way in (True, False)}
-    found = {way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "kinrec")} for way in modes}
-    kept = {name: _blank_lists(samples, config.list_depth) for name in found[True]}
+    ranks = {way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "kinrec")} for way in modes}
+    kept = {name: _blank_lists(samples, config.list_depth) for name in ranks[True]}
     for batch in batches(samples, items):
         raw = {name: scorer.score(batch.samples, batch.domain) for name, scorer in scorers.items()}
         for way, ingredients in modes.items():
             scores = _all_scores(ingredients, batch, raw, mixture)
             for name, scores_BC in scores.items():
-                found[way][name][batch.rows] = target_ranks(scores_BC, batch)
+                ranks[way][name][batch.rows] = target_ranks(scores_BC, batch)
                 if way == config.filter_history:
                     lists = kept[name]
                     best = top_k(scores_BC, config.list_depth, batch.ids_array)
@@ -64,9 +64,9 @@ def judge(
         kept["paper_refined"] = given["paper_refined"]
     for way in modes:
         for name, lists in given.items():
-            found[way][name] = list_ranks(lists, samples, num_items=items.num_items, filter_history=way)
-    verdict.ranks = _in_order(found[config.filter_history])
-    verdict.other_ranks = _in_order(found[not config.filter_history])
+            ranks[way][name] = list_ranks(lists, samples, num_items=items.num_items, filter_history=way)
+    verdict.ranks = _in_order(ranks[config.filter_history])
+    verdict.other_ranks = _in_order(ranks[not config.filter_history])
     verdict.lists = kept
     return verdict
 

@@ -79,8 +79,8 @@ def make_ingredients(
 ) -> Ingredients:
     """Scale every list of a split in every way."""
     scaled = {
-        f"{system}/{how}": scale_list(found, samples, how, num_items=items.num_items, filter_history=filter_history)
-        for system, found in lists.items()
+        f"{system}/{how}": scale_list(ranked, samples, how, num_items=items.num_items, filter_history=filter_history)
+        for system, ranked in lists.items()
         for how in SCALES
     }
     return Ingredients(scorers, scaled, filter_history)
@@ -99,7 +99,7 @@ def choose_mixture(
 
     sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(scorers)]
     ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets)
-    singles = [found_N for weights, found_N in zip(sets, ranks, strict=True) if len(weights) == 1]
+    singles = [ranks_N for weights, ranks_N in zip(sets, ranks, strict=True) if len(weights) == 1]
     baseline = simplest_of(sets, ranks, valid.user, metric, singles)
 
     def kinrec_parts(batch: DomainSamples) -> dict[str, Floats]:
@@ -109,8 +109,8 @@ def choose_mixture(
     kinrec_ranks = fused_ranks(valid, items, kinrec_parts, candidates)
     floors = [kinrec_ranks[candidates.index({"baseline_fusion": 1.0})]]
     floors += [
-        list_ranks(found, valid, num_items=items.num_items, filter_history=config.filter_history)
-        for found in lists.values()
+        list_ranks(ranked, valid, num_items=items.num_items, filter_history=config.filter_history)
+        for ranked in lists.values()
     ]
     kinrec = simplest_of(candidates, kinrec_ranks, valid.user, metric, floors)
     return Mixture(baseline.candidate, kinrec.candidate), {"baseline_fusion": baseline, "kinrec": kinrec}

@@ -68,19 +68,19 @@ def load_sources(run_dir: Path, systems: list[str], *, split: Judged, samples: S
     in_domain: list[list[bool]] = [[] for _ in range(len(samples))]
     for system in systems:
         path = list_path(run_dir, system, split)
-        found = read_lists(path)
-        if found.items.max(initial=0) >= items.num_items:
+        read = read_lists(path)
+        if read.items.max(initial=0) >= items.num_items:
             raise InputError(
-                f"{path}: item {found.items.max()} is not in the catalogue of {items.num_items} items; "
+                f"{path}: item {read.items.max()} is not in the catalogue of {items.num_items} items; "
                 f"run `kinrec {WRITER[system]}` again"
             )
         if system == "llm":  # it may have answered some of the samples only (generation.max_samples)
-            lists[system], covered_N = found.aligned(samples.sample)
+            lists[system], covered_N = read.aligned(samples.sample)
             sample, flags = read_column(path, "in_domain")
             by_sample = dict(zip(sample.tolist(), flags, strict=True))
             in_domain = [by_sample.get(sample) or [] for sample in samples.sample.tolist()]
         else:
-            lists[system] = found.of_samples(samples.sample, source=str(path))
+            lists[system] = read.of_samples(samples.sample, source=str(path))
     if not covered_N.all():
         log.info("%s: the LLM answered %d of %d samples", split, int(covered_N.sum()), len(samples))
     return Sources(lists, covered_N, in_domain)

@@ -63,11 +63,11 @@ def paired_table(ranks: Mapping[str, Ranks], user_N: NDArray[np.int64], *, resam
             )
             table[f"{first} - {second}"] = {
                 metric: {
-                    "difference": _short(found.mean),
-                    "ci95": [_short(found.low), _short(found.high)],
-                    "p": _short(found.p),
+                    "difference": _short(difference.mean),
+                    "ci95": [_short(difference.low), _short(difference.high)],
+                    "p": _short(difference.p),
                 }
-                for metric, found in zip(METRICS, differences, strict=True)
+                for metric, difference in zip(METRICS, differences, strict=True)
             }
     return table
 
