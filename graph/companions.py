@@ -63,9 +63,9 @@ class CompanionGraph:
         if len(key_C) == 0 or len(pair_P) == 0:
             return counts_PG
         key_P = place_P * num_pairs + pair_P
-        found_P = torch.searchsorted(key_C, key_P).clamp_max(len(key_C) - 1)
-        hit_P = torch.nonzero(key_C[found_P] == key_P)[:, 0]
-        counts_PG[hit_P, self.user_gap[own_C[found_P[hit_P]]]] = 1.0
+        cell_P = torch.searchsorted(key_C, key_P).clamp_max(len(key_C) - 1)
+        hit_P = torch.nonzero(key_C[cell_P] == key_P)[:, 0]
+        counts_PG[hit_P, self.user_gap[own_C[cell_P[hit_P]]]] = 1.0
         return counts_PG
 
 

@@ -50,8 +50,8 @@ class Companions:
 def successor_edges(train: Samples, item_domain: npt.NDArray[np.int8], *, within_domain: bool) -> Edges:
     """Edges from an item to the next of the mixed history, or to the next of its own domain."""
     user, source, target = successions(train, item_domain, within_domain=within_domain)
-    found = pl.DataFrame({"user": user, "source": source, "target": target})
-    counted = found.unique().group_by("source", "target").len("count").sort("source", "target")
+    edges = pl.DataFrame({"user": user, "source": source, "target": target})
+    counted = edges.unique().group_by("source", "target").len("count").sort("source", "target")
     return Edges(_ints(counted["source"]), _ints(counted["target"]), _ints(counted["count"]))
 
 
@@ -83,16 +83,16 @@ def _pair_keys(samples: Samples, user: Ints, *, width: int, window: int) -> Ints
     the companion after the item before the one before it. (Numbers are sorted many times as fast as rows.)"""
     row, items = sequences_with_target(samples)
     whose = user[row]
-    found = [_NOTHING]
+    keys_of_distances = [_NOTHING]
     for distance in range(1, min(window, len(items) - 1) + 1):
         same = (row[distance:] == row[:-distance]) & (items[distance:] != items[:-distance])
         if not same.any():
             continue
         owner, before, after = whose[distance:][same], items[:-distance][same], items[distance:][same]
         near = int(np.searchsorted(DISTANCES, distance))
-        found.append(((owner * width + before) * width + after) * NUM_GAPS + 2 * near)
-        found.append(((owner * width + after) * width + before) * NUM_GAPS + 2 * near + 1)
-    keys = np.sort(np.concatenate(found))
+        keys_of_distances.append(((owner * width + before) * width + after) * NUM_GAPS + 2 * near)
+        keys_of_distances.append(((owner * width + after) * width + before) * NUM_GAPS + 2 * near + 1)
+    keys = np.sort(np.concatenate(keys_of_distances))
     triple = keys // NUM_GAPS
     nearest: Ints = keys[np.append(True, triple[1:] != triple[:-1])[: len(keys)]]
     return nearest

@@ -81,13 +81,13 @@ class Judge:
     @torch.no_grad()
     def lists(self, samples: Samples, depth: int) -> RankedLists:
         """The best items of the target domain for every sample, history not left out; on all ranks."""
-        found: list[tuple[Ints, Ints, np.typing.NDArray[np.float32]]] = []
+        chunks: list[tuple[Ints, Ints, np.typing.NDArray[np.float32]]] = []
         for chunk, batch, tables in self._chunks(samples):
             scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history, chunk.domain)
             ids = self.graphs.ids(chunk.domain)
-            found.append((samples.sample[chunk.rows], *top_k(scores_BD.cpu().numpy(), depth, np.array(ids))))
+            chunks.append((samples.sample[chunk.rows], *top_k(scores_BD.cpu().numpy(), depth, np.array(ids))))
         empty = (np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
-        columns = [np.concatenate(parts) for parts in zip(empty, *found, strict=True)]
+        columns = [np.concatenate(parts) for parts in zip(empty, *chunks, strict=True)]
         sample, items, scores = (
             torch.cat(self.world.gather(torch.from_numpy(column))).cpu().numpy() for column in columns
         )

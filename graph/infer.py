@@ -56,8 +56,8 @@ class TrainedGraph:
         scores, ids = scores_1D.cpu().numpy().copy(), np.array(self._graphs.ids(domain))
         scores[0, np.isin(ids, history)] = -np.inf
         items, best = top_k(scores, depth, ids)
-        found = best[0] > -np.inf
-        return Answer(items[0][found], best[0][found], vector_1K[0].cpu().numpy())
+        allowed = best[0] > -np.inf
+        return Answer(items[0][allowed], best[0][allowed], vector_1K[0].cpu().numpy())
 
     @torch.no_grad()
     def rank(self, samples: Samples, *, depth: int) -> RankedLists:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class EpochSums:
     """What the steps since the last line of the log, and those of this epoch, came to on this rank."""
 
-    sums: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
+    losses: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
     counts: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
     sequences: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -117,17 +117,17 @@ class Trainer:
         set_rate(self.optimizer, 1 - step / (settings.epochs * self._epoch_steps))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        sums.sums, sums.counts = sums.sums + sum_T.cpu(), sums.counts + count_T.cpu()
+        sums.losses, sums.counts = sums.losses + sum_T.cpu(), sums.counts + count_T.cpu()
         sums.sequences += len(rows)
 
     def log(self, done: int) -> None:
         """The mean of every loss since the last time."""
         sums = self._epoch_sums
         assert sums is not None, "no step was taken"
-        mean_T = self.world.sum(sums.sums).cpu() / sums.counts.clamp_min(1)
+        mean_T = self.world.sum(sums.losses).cpu() / sums.counts.clamp_min(1)
         means = {f"loss_{term}": float(mean_T[t]) for t, term in enumerate(TERMS) if mean_T[t] != 0}
         self.tracker.log(means | {"gradient_norm": float(self._norm)}, step=done)
-        sums.sums, sums.counts = torch.zeros_like(sums.sums), torch.zeros_like(sums.counts)
+        sums.losses, sums.counts = torch.zeros_like(sums.losses), torch.zeros_like(sums.counts)
 
     def judge(self, done: int) -> float:
         """The mean reciprocal rank on valid, at the end of an epoch."""

@@ -27,5 +27,5 @@ def to_unit_length(vectors: Floats) -> Floats:
 
 def row_lengths(vectors: Floats) -> npt.NDArray[np.float64]:
     """Euclidean lengths [N]. numpy sums each row by itself, so a row's length does not depend on its block."""
-    wide = np.ascontiguousarray(vectors, dtype=np.float64)
-    return np.asarray(np.sqrt((wide * wide).sum(axis=1)))
+    doubles = np.ascontiguousarray(vectors, dtype=np.float64)
+    return np.asarray(np.sqrt((doubles * doubles).sum(axis=1)))

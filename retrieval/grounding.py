@@ -56,8 +56,8 @@ class TitleGrounder:
         scores = np.full((len(different), k), -np.inf, dtype=np.float32)
         for text, row in different.items():
             if tokens[row]:
-                places, found = self._nearest(text, tokens[row], k, domain=domain)
-                items[row, : len(places)], scores[row, : len(places)] = self._item_at[places], found
+                places, likeness = self._nearest(text, tokens[row], k, domain=domain)
+                items[row, : len(places)], scores[row, : len(places)] = self._item_at[places], likeness
         rows = np.array([different[text] for text in texts], dtype=np.int64)
         return Grounded(items[rows], scores[rows])
 

@@ -38,12 +38,12 @@ class ExactIndex:
     def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
         """See `TopKIndex`."""
         depth = min(k, len(self._ids))
-        found = [
+        blocks = [
             self._search_block(queries[start : start + QUERIES_AT_ONCE], depth)
             for start in range(0, len(queries), QUERIES_AT_ONCE)
         ]
-        scores = np.concatenate([np.empty((0, depth), np.float32), *(part for part, _ in found)])
-        rows = np.concatenate([np.empty((0, depth), np.int64), *(part for _, part in found)])
+        scores = np.concatenate([np.empty((0, depth), np.float32), *(part for part, _ in blocks)])
+        rows = np.concatenate([np.empty((0, depth), np.int64), *(part for _, part in blocks)])
         return pad_results(scores, self._ids[rows], k)
 
     def _search_block(self, queries: Floats, k: int) -> tuple[Floats, Ints]:

@@ -27,8 +27,8 @@ class Keys:
     def position_of(self, sample: Ints) -> Ints:
         """Where sample ids stand among the keys; -1 stays -1."""
         positions = np.searchsorted(self.sample, sample)
-        found = self.sample[np.minimum(positions, len(self) - 1)] == sample if len(self) else sample < 0
-        assert bool((found | (sample < 0)).all()), "a sample id is not a key"
+        is_key = self.sample[np.minimum(positions, len(self) - 1)] == sample if len(self) else sample < 0
+        assert bool((is_key | (sample < 0)).all()), "a sample id is not a key"
         return np.where(sample < 0, -1, positions)
 
 

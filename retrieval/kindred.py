@@ -45,8 +45,8 @@ def find_kindred(index: TopKIndex, asking: Asking, k: int, *, keys: Keys) -> tup
         at_once = max(1, RESULTS_AT_ONCE // depth)
         for start in range(0, len(short), at_once):
             rows = short[start : start + at_once]
-            found_scores, found = index.search(asking.vectors[rows], depth)
-            scores[rows], samples[rows] = keep_kindred(found_scores, found, asking.take(rows), k, keys=keys)
+            near_scores, near = index.search(asking.vectors[rows], depth)
+            scores[rows], samples[rows] = keep_kindred(near_scores, near, asking.take(rows), k, keys=keys)
         short = short[(samples[short] < 0).any(axis=1)]
         depth = 0 if depth == len(keys) else min(depth * DEEPER, len(keys))
     return scores, samples
@@ -78,6 +78,6 @@ def _first_of_user(users: Ints, allowed: np.typing.NDArray[np.bool_]) -> np.typi
     sorted_allowed = np.take_along_axis(allowed, grouped, 1)
     first = np.ones((len(users), depth), dtype=bool)
     first[:, 1:] = (sorted_users[:, 1:] != sorted_users[:, :-1]) | ~sorted_allowed[:, :-1]
-    found = np.empty_like(first)
-    np.put_along_axis(found, grouped, first, 1)
-    return found
+    is_first = np.empty_like(first)
+    np.put_along_axis(is_first, grouped, first, 1)
+    return is_first

@@ -60,14 +60,14 @@ class KindredLookup:
         return [self._describe(int(row), float(score)) for row, score in zip(rows, scores[0], strict=False)]
 
     def _query(self, history: Sequence[int], model_vector: Floats | None) -> Floats:
-        found: dict[str, Floats] = {}
+        parts: dict[str, Floats] = {}
         for name, part in self._vectors.parts.items():
             if isinstance(part, BagPart):
-                found[name] = part.of_histories(one_sample(history), np.zeros(1, dtype=np.int64))
+                parts[name] = part.of_histories(one_sample(history), np.zeros(1, dtype=np.int64))
             else:
                 assert model_vector is not None, "this run compares users by the graph model's vectors: pass one"
-                found[name] = np.asarray(model_vector, dtype=np.float32)[None, :]
-        return combine(found, self._vectors.weights)
+                parts[name] = np.asarray(model_vector, dtype=np.float32)[None, :]
+        return combine(parts, self._vectors.weights)
 
     def _index(self, domain: int) -> TopKIndex:
         if domain not in self._indexes:

@@ -76,8 +76,8 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
             },
         )
         remove_parts(run_dir)
-    for split, found in quality.items():
-        tracker.log({f"retrieve/{split}_{name}": rate for name, rate in found.items()}, step=0)
+    for split, of_split in quality.items():
+        tracker.log({f"retrieve/{split}_{name}": rate for name, rate in of_split.items()}, step=0)
 
 
 def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, order: str) -> bool:
@@ -114,19 +114,19 @@ class Search:
         rows = self.keys.row[share.start : share.stop]
         source = key_source(self.vectors, longest=self.longest)
         domains = (0, 1) if "model" in self.vectors.parts else (0,)
-        found = []
+        indexes = []
         for domain in domains:
             key_vectors = source.rows("train", train, rows, domain)
             ids = self.keys.sample[share.start : share.stop]
             shard = build_index(self.config.index, key_vectors, ids, device=self.world.device)
-            found.append(ShardedIndex(self.world, shard))
+            indexes.append(ShardedIndex(self.world, shard))
         sizes = self.world.gather_objects(len(share))
         log.info(
             "%s index of %d train histories, width %d, over %d rank(s) with %s; built in %.1f s",
             self.config.index, len(self.keys), key_vectors.shape[1], self.world.size, sizes,
             time.monotonic() - started,
         )  # fmt: skip
-        return found[0], found[-1]
+        return indexes[0], indexes[-1]
 
     def write_split(
         self, split: Split, samples: Samples, indexes: tuple[TopKIndex, TopKIndex], *, tracker: Tracker
@@ -178,8 +178,8 @@ class Search:
         k = self.config.num_neighbours
         counter = HitCounter(train, self.keys, cuts=[*(cut for cut in self.config.quality_at if cut < k), k])
         table = NeighbourTable(self.run_dir, split)
-        found = np.zeros(len(counter.names), dtype=np.int64)
-        random = np.zeros_like(found)
+        nearest = np.zeros(len(counter.names), dtype=np.int64)
+        random = np.zeros_like(nearest)
         short = torch.zeros(1, dtype=torch.int64)
         for block in self.world.share(table.num_blocks):
             sample, neighbours = table.block(block, k)
@@ -187,10 +187,10 @@ class Search:
             assert np.array_equal(sample, samples.sample[rows])
             asking = self.asking(samples, rows, np.empty((len(rows), 0), np.float32))
             drawn = random_kindred(self.keys, asking, k, seed=(seed, SPLITS.index(split), block))
-            found += counter.count(neighbours, samples.target[rows])
+            nearest += counter.count(neighbours, samples.target[rows])
             random += counter.count(drawn, samples.target[rows])
             short += int((neighbours < 0).any(axis=1).sum())
-        quality = rates(found, random, names=counter.names, num_samples=len(samples), k=k, world=self.world)
+        quality = rates(nearest, random, names=counter.names, num_samples=len(samples), k=k, world=self.world)
         log.info(
             "%s: hit rate %.4f at %d (random users %.4f), %.4f at 1, mean length %.1f",
             split, quality["hit_rate"], k, quality["random_hit_rate"], quality.get("hit_rate@1", np.nan),

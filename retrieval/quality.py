@@ -96,10 +96,10 @@ def random_kindred(keys: Keys, asking: Asking, k: int, *, seed: Sequence[int]) -
 
 
 def rates(
-    found: Ints, random: Ints, *, names: Sequence[str], num_samples: int, k: int, world: World
+    nearest: Ints, random: Ints, *, names: Sequence[str], num_samples: int, k: int, world: World
 ) -> dict[str, float]:
     """Counts of all ranks, summed and divided: the entries of quality.json for one split."""
-    totals = world.sum(torch.from_numpy(np.stack([found, random]))).cpu().numpy()
+    totals = world.sum(torch.from_numpy(np.stack([nearest, random]))).cpu().numpy()
     per_sample = totals / max(1, num_samples)
     quality: dict[str, float] = {}
     for prefix, row in zip(("", "random_"), per_sample, strict=True):

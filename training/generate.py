@@ -40,8 +40,8 @@ def generate(
         prompts = read_prompts(run_dir, split, max_samples=config.max_samples, seed=seed)
         generate_split(answerer, prompts, run_dir=run_dir, split=split, world=world)
     if world.is_main:
-        found = {split: describe_lists(run_dir / "lists" / f"llm_{split}.parquet") for split in GENERATED}
-        for split, facts in found.items():
+        described = {split: describe_lists(run_dir / "lists" / f"llm_{split}.parquet") for split in GENERATED}
+        for split, facts in described.items():
             log.info("%s: %.1f %% of the texts are out of domain", split, 100 * facts["out_of_domain"])
             tracker.log({f"generate/{split}_{name}": value for name, value in facts.items()}, step=0)
         settings = {
@@ -50,7 +50,7 @@ def generate(
             "length_penalty": config.resolved_length_penalty,
             "max_new_tokens": answerer.max_new_tokens,
         }
-        write_json(run_dir / "generated" / "generation.json", {**settings, "splits": found})
+        write_json(run_dir / "generated" / "generation.json", {**settings, "splits": described})
     world.barrier()
 
 

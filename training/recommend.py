@@ -81,11 +81,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(argv)
     with init_world() as world:
-        found = recommend(
+        recommendation = recommend(
             asked.run, domain=asked.domain, history=asked.history, k=asked.k, world=world,
             trust_remote_code=asked.trust_remote_code,
         )  # fmt: skip
-    sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n" if asked.json else render(found))
+    sys.stdout.write(
+        json.dumps(dataclasses.asdict(recommendation), indent=1) + "\n" if asked.json else render(recommendation)
+    )
 
 
 def recommend(
@@ -159,21 +161,21 @@ def recommend(
     )
 
 
-def render(found: Recommendation) -> str:
+def render(recommendation: Recommendation) -> str:
     """For a person to read."""
     lines = ["history:"]
-    for match in found.history:
+    for match in recommendation.history:
         how = "" if match.exact else f"   (nearest to {match.asked!r})"
         lines.append(f"  {match.domain}: {match.title}{how}")
-    for user in found.kindred:
+    for user in recommendation.kindred:
         lines += ["", f"kindred user {user.user}, similarity {user.similarity:.3f}, bought:"]
         lines += [f"  {'=' if title in user.shared else ' '} {title}" for title in user.bought]
-    lines += ["", "the language model wrote:", *(f"  {text}" for text in found.written[:SHOWN_TEXTS])]
-    lines += ["", f"recommended, {found.domain}:"]
-    for item in found.items:
+    lines += ["", "the language model wrote:", *(f"  {text}" for text in recommendation.written[:SHOWN_TEXTS])]
+    lines += ["", f"recommended, {recommendation.domain}:"]
+    for item in recommendation.items:
         sources = ", ".join(f"{name} {rank}" for name, rank in item.ranks.items())
         lines.append(f"{item.rank:>3}  {item.score:6.3f}  {item.title}   [{sources}]")
-    if any(user.shared for user in found.kindred):
+    if any(user.shared for user in recommendation.kindred):
         lines += ["", "= also in the history; [source rank]: where each source has the item"]
     return "\n".join(lines) + "\n"
 

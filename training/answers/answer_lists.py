@@ -66,12 +66,12 @@ def rank_answers(
 ) -> Answers:
     """Ground the texts of B samples and rank the items of each sample's `domain` [B]."""
     rows = rows_of([len(written) for written in texts])
-    flat = [text for found in texts for text in found]
+    flat = [text for answers in texts for text in answers]
     beam = places_of([len(written) for written in texts])
-    scores = np.array([score for found in text_scores for score in found], dtype=np.float64)
+    scores = np.array([score for answers in text_scores for score in answers], dtype=np.float64)
     asked = domain[rows]
 
-    written = [exact.named(text, int(of)) for text, of in zip(flat, asked, strict=True)]
+    written = [exact.named(text, int(where)) for text, where in zip(flat, asked, strict=True)]
     grounded = _ground(flat, written, grounder)
     in_domain = (grounded != NO_ITEM) & (items.domain[grounded] == asked)
     first = np.zeros(len(sample))
@@ -151,4 +151,4 @@ def _rank(sample: Ints, row: Ints, item: Ints, score: npt.NDArray[np.float64], p
 def _regroup(flat: list[T], like: list[list[str]]) -> list[list[T]]:
     """`flat` cut into lists as long as those of `like`."""
     taken = iter(flat)
-    return [[next(taken) for _ in found] for found in like]
+    return [[next(taken) for _ in texts] for texts in like]

@@ -59,8 +59,8 @@ class Answerer:
         return rank_answers(
             sample,
             domain=domain,
-            texts=[self._texts(found) for found in beams],
-            text_scores=[found.scores for found in beams],
+            texts=[self._texts(written) for written in beams],
+            text_scores=[written.scores for written in beams],
             exact=self.exact,
             grounder=self.grounder,
             items=self.pair.items,

@@ -57,17 +57,17 @@ def search_beams(
         logits_to_keep=1,
     ).logits
 
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    results = Results(len(prompts), num_beams, max_new_tokens, device, wide)
+    precision = torch.promote_types(logits.dtype, torch.float32)
+    results = Results(len(prompts), num_beams, max_new_tokens, device, precision)
     rows = torch.arange(len(prompts), device=device)
     positions = seen.sum(1)
     visible = seen.bool()[:, None, :]  # [batch, W, slots]: the prompt and the beam's own ancestors
-    scores = torch.zeros((len(prompts), 1), dtype=wide, device=device)
+    scores = torch.zeros((len(prompts), 1), dtype=precision, device=device)
     node = torch.tensor(list(start), device=device)[:, None]
     written = torch.zeros((len(prompts), 1, 0), dtype=torch.long, device=device)
 
     for length in range(1, max_new_tokens + 1):
-        log_probs = torch.log_softmax(logits.to(wide), dim=-1)
+        log_probs = torch.log_softmax(logits.to(precision), dim=-1)
         keep = (1 + choices.num_ends) * num_beams
         top = _best(choices.expand(log_probs, scores, node, keep), keep)
         ended = top.ends if length < max_new_tokens else torch.ones_like(top.ends)
@@ -82,7 +82,7 @@ def search_beams(
         if width == 0:
             break
         place, scores = place[:, :width], scores[:, :width]
-        parent, token, node = (wide.gather(1, place) for wide in (top.beam, top.token, top.node))
+        parent, token, node = (column.gather(1, place) for column in (top.beam, top.token, top.node))
         written, visible = _pick(reached, place), _pick(visible, parent)
 
         kept = torch.nonzero(going.any(1)).squeeze(1)
@@ -157,22 +157,26 @@ class Results:
 
     def as_beams(self) -> list[Beams]:
         """One `Beams` a prompt."""
-        found = []
+        beams = []
         for tokens, lengths, scores, nodes in zip(
             self.tokens.tolist(), self.lengths.tolist(), self.scores.tolist(), self.nodes.tolist(), strict=True
         ):
             count = sum(score > NEVER for score in scores)
             cut = [sequence[:length] for sequence, length in zip(tokens, lengths, strict=True)]
-            found.append(Beams(tokens=cut[:count], scores=scores[:count], leaves=nodes[:count]))
-        return found
+            beams.append(Beams(tokens=cut[:count], scores=scores[:count], leaves=nodes[:count]))
+        return beams
 
 
-def _best(found: Continuations, keep: int) -> Continuations:
+def _best(continuations: Continuations, keep: int) -> Continuations:
     """The best `keep` a prompt; ties by beam, then by token as the choices list them."""
-    scores, order = torch.sort(found.scores, dim=1, descending=True, stable=True)
+    scores, order = torch.sort(continuations.scores, dim=1, descending=True, stable=True)
     order = order[:, :keep]
     return Continuations(
-        scores[:, :keep], *(wide.gather(1, order) for wide in (found.beam, found.token, found.node, found.ends))
+        scores[:, :keep],
+        *(
+            column.gather(1, order)
+            for column in (continuations.beam, continuations.token, continuations.node, continuations.ends)
+        ),
     )
 
 

@@ -79,9 +79,9 @@ class TitlesOnly:
         room = max(keep, int(per_prompt.max()))
 
         def spread(values: torch.Tensor, empty: float) -> torch.Tensor:
-            wide = torch.full((batch, room), empty, dtype=values.dtype, device=values.device)
-            wide[prompt, place] = values
-            return wide
+            table = torch.full((batch, room), empty, dtype=values.dtype, device=values.device)
+            table[prompt, place] = values
+            return table
 
         gained = log_probs[prompt, beam, token]
         return Continuations(

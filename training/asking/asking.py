@@ -43,13 +43,13 @@ def _match(text: str, pair: Pair, grounder: TitleGrounder) -> Matched:
     if item < 0:
         where = "either domain" if domain is None else pair.domain_names[domain]
         raise InputError(f"--history {text!r}: no title of {where} shares a word with it; give more of the title")
-    found = pair.items.titles[item]
+    title_there = pair.items.titles[item]
     return Matched(
         asked=text,
         item=item,
-        title=found,
+        title=title_there,
         domain=pair.domain_names[int(pair.items.domain[item])],
-        exact=in_words(found) == in_words(title),
+        exact=in_words(title_there) == in_words(title),
     )
 
 

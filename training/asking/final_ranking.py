@@ -54,9 +54,9 @@ def rank_finally(
     ingredients = make_ingredients(scorers, lists, sample, items, filter_history=True)
     baselines = ingredients.baseline_parts(batch)
     scores_BC = fuse(ingredients.kinrec_parts(batch, fuse(baselines, mixture.baselines)), mixture.kinrec)
-    found, scores = top_k(scores_BC, depth, batch.ids_array)
-    there = found[0] != NO_ITEM
-    best, values = found[0][there], scores[0][there]
+    listed, scores = top_k(scores_BC, depth, batch.ids_array)
+    there = listed[0] != NO_ITEM
+    best, values = listed[0][there], scores[0][there]
     own = set(sample.history.tolist())
     return Final(
         items=best.tolist(),
@@ -64,7 +64,9 @@ def rank_finally(
         ranks=[
             {
                 **{name: _rank_among(scores_BC, item - batch.ids.start) for name, scores_BC in baselines.items()},
-                **{name: place for name, of in lists.items() if (place := _place_in(of, item, own)) is not None},
+                **{
+                    name: place for name, ranked in lists.items() if (place := _place_in(ranked, item, own)) is not None
+                },
             }
             for item in best.tolist()
         ],

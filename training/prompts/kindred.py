@@ -26,9 +26,9 @@ class NeighbourRows:
         lengths = self.offsets[rows + 1] - self.offsets[rows]
         places = np.arange(int(lengths.max(initial=0)))
         held = places[None, :] < lengths[:, None]
-        found = np.full(held.shape, NOBODY, dtype=np.int64)
-        found[held] = self.rows[(self.offsets[rows][:, None] + places[None, :])[held]]
-        return found
+        matrix = np.full(held.shape, NOBODY, dtype=np.int64)
+        matrix[held] = self.rows[(self.offsets[rows][:, None] + places[None, :])[held]]
+        return matrix
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def distinct_users(rows: Ints, *, users: Ints, own: Ints, limit: int) -> Ints:
     for place in range(1, L):
         usable[:, place] &= ~(user[:, :place] == user[:, place, None]).any(axis=1)
     order = np.argsort(~usable, axis=1, kind="stable")[:, :limit]
-    found = np.where(np.take_along_axis(usable, order, axis=1), np.take_along_axis(rows, order, axis=1), NOBODY)
-    return np.pad(found, ((0, 0), (0, max(0, limit - L))), constant_values=NOBODY)
+    chosen = np.where(np.take_along_axis(usable, order, axis=1), np.take_along_axis(rows, order, axis=1), NOBODY)
+    return np.pad(chosen, ((0, 0), (0, max(0, limit - L))), constant_values=NOBODY)
 
 
 def read_neighbours(run_dir: Path, split: Split, *, samples: Samples, train: Samples) -> NeighbourRows:

@@ -114,8 +114,8 @@ def tokenize_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> 
     """Token ids of texts that come from outside: what looks like a special token stays plain text."""
     if not texts:
         return []
-    found = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)
-    return [list(ids) for ids in found["input_ids"]]
+    encoded = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)
+    return [list(ids) for ids in encoded["input_ids"]]
 
 
 def answer_tokens(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str]) -> list[list[int]]:

@@ -120,7 +120,7 @@ def _raise_together(refusal: str | None, world: World) -> None:
 def _digest_shares(folder: Path, world: World) -> dict[str, str]:
     """The digests of all files of a checkpoint but its seal, on all ranks, each of which reads its share."""
     names: list[str] = world.broadcast_object(list_files(folder, seal=SEAL) if world.is_main else None)
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for part in world.gather_objects(digest_files(folder, names[world.rank :: world.size])):
-        found |= part
-    return found
+        digests |= part
+    return digests
