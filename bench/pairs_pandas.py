@@ -17,6 +17,7 @@ import pandas as pd
 from bench.pandas_card import interactions, make_card
 
 K_CORE, MAX_HISTORY, VALID_SHARE, TEST_SHARE = 5, 100, 0.1, 0.1
+SEED = 1
 DOMAINS = ("Food", "Kitchen")
 SPLITS = ("train", "valid", "test")
 
@@ -26,11 +27,13 @@ def main(data: Path, out: Path) -> None:
     events = pd.concat([read_reviews(data, name).assign(domain=d) for d, name in enumerate(DOMAINS)])
     items = pd.concat([read_items(data, name).assign(domain=d) for d, name in enumerate(DOMAINS)])
     num_read = len(events)
+    drawn = draw_order(events)
     events = events.sort_values("time").drop_duplicates(["domain", "user", "item"])
     events = events.merge(items[["domain", "item"]], on=["domain", "item"])
     events = keep_core(events)
     items = items.merge(events[["domain", "item"]].drop_duplicates(), on=["domain", "item"])
-    items = items.sort_values(["domain", "item"]).reset_index(drop=True)
+    items = items.merge(drawn, on=["domain", "item"]).sort_values(["domain", "place"]).reset_index(drop=True)
+    items = items.drop(columns="place")
     items["id"] = np.arange(len(items))
     events = events.merge(items[["domain", "item", "id"]], on=["domain", "item"])
     events["user"] = events["user"].rank(method="dense").astype("int64") - 1
@@ -69,6 +72,14 @@ def read_items(data: Path, name: str) -> pd.DataFrame:
     words = words.str.lower().str.replace(r"['’]", "", regex=True).str.findall(r"\w+")
     table["attributes"] = words.map(lambda found: " ".join(dict.fromkeys(found)))
     return table[table["title"] != ""]
+
+
+def draw_order(events: pd.DataFrame) -> pd.DataFrame:
+    """domain, item, place: of all items that were read, each domain's in an order that says nothing."""
+    seen = events[["domain", "item"]].drop_duplicates().sort_values(["domain", "item"])
+    sizes = seen.groupby("domain").size()
+    places = [np.random.default_rng([SEED, domain]).permutation(size) for domain, size in enumerate(sizes)]
+    return seen.assign(place=np.concatenate(places))
 
 
 def keep_core(events: pd.DataFrame) -> pd.DataFrame:

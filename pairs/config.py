@@ -122,8 +122,8 @@ class PairConfig:
     """Train samples of one user in one domain (`last_one_out`: in both together) at most: his last interactions before
     the cut."""
     split_seed: Decides[int] = 1
-    """Seed that divides the users (`user`) and draws in which order items are numbered (`samples`); the recipe's own
-    seed changes neither."""
+    """Seed that divides the users (`user`) and draws in which order items are numbered (samples, amazon and tables);
+    the recipe's own seed changes neither."""
 
     memory_gib: Means[float] = 2.0
     """Memory that the preparation of interactions keeps to, about; what does not fit waits on disk in the run's folder.

@@ -63,6 +63,15 @@ def publish_pair(config: PairConfig, sifted: Sifted, *, folder: Path, scratch: P
     name = config.name or "-".join(names) + (" (synthetic)" if config.source == "synthetic" else "")
     card = make_card(name=name, names=names, items=items, tally=tally, facts=facts, months=sifted.months)
     write_json(folder / "card.json", card)
+    closeness = card["id_closeness"]
+    if closeness["ids_follow_purchases"]:
+        shares = closeness["all"]
+        log.warning(
+            "item ids follow the order of purchases: %.2f %% of the targets are close to an item of their history, by "
+            "chance %.2f %% would be",
+            100 * shares["targets"],
+            100 * shares["by_chance"],
+        )
     sizes = ", ".join(f"{split} {len(spool)}" for split, spool in spools.items())
     log.info("%s: samples %s; order %s", card["pair"], sizes, card["order"])
 

@@ -68,6 +68,11 @@ def make_card() -> Json:
             }
             for split in SPLITS
         },
+        "id_closeness": {
+            "within": 3,
+            **{key: {"targets": 0.082, "by_chance": 0.00218} for key in (*SPLITS, "all")},
+            "ids_follow_purchases": True,
+        },
         "cold_targets": {split: {"all": 0.1764, "X": 0.1, "Y": 0.2} for split in ("valid", "test")},
         "twins": dict.fromkeys(SPLITS, 0.15),
         "popularity": {

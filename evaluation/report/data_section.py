@@ -6,7 +6,7 @@ Every line stands only where the card holds its value.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.report.card_values import count, day, filter_steps, look, share
+from evaluation.report.card_values import count, day, filter_steps, look, share, small_share
 from evaluation.report.data_tables import class_table, domain_table, split_table
 from evaluation.report.report_parts import (
     Bullets,
@@ -93,6 +93,16 @@ def _warnings(card: Json) -> list[Part]:
             warning(
                 f"{share(twins)} of the users have twins, two samples with the same history and a target in each "
                 "domain: the samples are not independent. Intervals are over users for this reason."
+            )
+        )
+    close = look(card, "id_closeness.all")
+    if look(card, "id_closeness.ids_follow_purchases"):
+        parts.append(
+            warning(
+                f"The items' ids follow the order of purchases: {small_share(close['targets'])} of the targets lie "
+                f"within {look(card, 'id_closeness.within')} ids of an item of their own history, "
+                f"{small_share(close['by_chance'])} would by chance. "
+                "Whatever reads an id, or breaks ties by it, knows more than it should."
             )
         )
     return parts

@@ -32,6 +32,10 @@ def _drift(drift: Json) -> str:
     return ABSENT if distance is None or chance is None else f"{distance:.3f} ({chance:.3f})"
 
 
+def _close_ids(found: Json) -> str:
+    return f"{small_share(found['targets'])} ({small_share(found['by_chance'])})"
+
+
 DOMAIN_ROWS: tuple[Spec, ...] = (
     ("items", "items.*", count),
     ("interactions in train", "interactions.train.*", count),
@@ -68,6 +72,7 @@ SPLIT_ROWS: tuple[Spec, ...] = (
     ("cold targets: never in train", "cold_targets.*.all", share),
     ("cold targets, X", "cold_targets.*.X", share),
     ("cold targets, Y", "cold_targets.*.Y", share),
+    ("targets whose id is close to one of the history's (by chance)", "id_closeness.*", _close_ids),
     ("median train count of a target", "popularity.targets.*.median_train_count", count),
     ("targets among the most popular tenth, X", "popularity.targets.*.of_most_popular_tenth.X", share),
     ("targets among the most popular tenth, Y", "popularity.targets.*.of_most_popular_tenth.Y", share),

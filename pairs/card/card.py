@@ -36,6 +36,7 @@ def make_card(
         **facts,
         "order": evidence["order"],
         "order_evidence": evidence,
+        "id_closeness": tally.closeness.describe(),
         "items": _by_domain(np.bincount(tally.domain_of, minlength=2)),
         "duplicate_titles": _by_domain(_duplicates(items)),
         "near_duplicate_titles": describe_near_titles(items),

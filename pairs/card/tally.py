@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from pairs.card.id_closeness import IdCloseness
 from pairs.card.interactions import interactions
 from pairs.card.order import OrderTally
 from pairs.history_keys import history_keys
@@ -111,6 +112,7 @@ class Tally:
     def __init__(self, domain_of: Domains) -> None:
         self.domain_of = domain_of
         self.splits: dict[Split, SplitTally] = {split: SplitTally(domain_of) for split in SPLITS}
+        self.closeness = IdCloseness(domain_of)
         self.num_users = 0
         self.users_in_two_splits = 0
 
@@ -119,6 +121,7 @@ class Tally:
         users = []
         for split, samples in batch.items():
             self.splits[split].add(samples)
+            self.closeness.add(split, samples)
             users.append(np.unique(samples.user))
         self.num_users += len(np.unique(np.concatenate(users)))
         self.users_in_two_splits += sum(np.intersect1d(one, other).size for one, other in combinations(users, 2))

@@ -1,4 +1,4 @@
-"""Numbers for the items that occur: as they come while files are read, then codes in order of (domain, source id)."""
+"""Numbers for the items that occur: as they come while files are read, then codes in order of their domains."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pairs.samples.item_order import draw_order
 from pairs.sifting.bands import Bools
 from pairs.sifting.catalogue import ChosenItems
 
@@ -34,7 +35,7 @@ class ItemCodes:
     """Code c stands for the item in row c of `items`."""
 
     items: pl.DataFrame
-    """domain i8, item str, sorted."""
+    """domain i8, item str."""
     titled: Bools  # [C]
     codes: tuple[Codes, Codes]
     """For each domain the code of every number."""
@@ -54,12 +55,17 @@ class ItemCodes:
         return (code >= self.num_x).astype(np.int8)
 
 
-def make_codes(numbers: ItemNumbers, catalogues: tuple[ChosenItems, ChosenItems]) -> ItemCodes:
-    """Codes of the items that were seen, and whether the catalogue has a title for each."""
+def make_codes(
+    numbers: ItemNumbers, catalogues: tuple[ChosenItems, ChosenItems], *, order_seed: int | None = None
+) -> ItemCodes:
+    """Codes of the items that were seen, and whether the catalogue has a title for each: each domain's in an order that
+    the seed draws, or else sorted by their ids."""
     items, titled, codes = [], [], []
     first = 0
     for domain, (known, catalogue) in enumerate(zip(numbers.known, catalogues, strict=True)):
         ordered = known.sort("item")
+        if order_seed is not None:
+            ordered = ordered[np.argsort(draw_order(known.height, domain=domain, seed=order_seed))]
         code = np.empty(known.height, dtype=np.int32)
         code[ordered["number"].to_numpy()] = np.arange(first, first + known.height)
         first += known.height

@@ -83,7 +83,8 @@ def sift_pair(x: RawFiles, y: RawFiles, config: PairConfig, *, scratch: Path) ->
 
 def keep_interactions(raw: RawPair, config: PairConfig, *, scratch: Path) -> tuple[Numbered, pl.DataFrame, Steps]:
     """The interactions that pass every filter, their items, and what was there after each step."""
-    codes = make_codes(raw.runs.items, raw.catalogues)
+    order_seed = None if config.source == "synthetic" else config.split_seed  # the generator's ids say nothing already
+    codes = make_codes(raw.runs.items, raw.catalogues, order_seed=order_seed)
     bands, steps = filter_rows(raw, codes, config, folder=scratch / "bands")
     core = find_core(
         bands,

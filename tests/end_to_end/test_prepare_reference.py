@@ -51,8 +51,9 @@ def core(events: list[Event]) -> list[Event]:
         events = kept
 
 
-def time_split(events: list[Event]) -> dict[str, set[Row]]:
-    """Train: a user's last target in each domain before the first cut; after a cut: his first."""
+def time_split(events: list[Event], place: dict[str, int]) -> dict[str, set[Row]]:
+    """Train: a user's last target in each domain before the first cut; after a cut: his first. Of purchases at one time
+    the items' places decide."""
     times = sorted(time for *_, time in events)
     cuts = (times[round(0.8 * len(times)) - 1], times[round(0.9 * len(times)) - 1])
     by_user = defaultdict(list)
@@ -60,7 +61,7 @@ def time_split(events: list[Event]) -> dict[str, set[Row]]:
         by_user[user].append((time, domain, item))
     rows: dict[str, set[Row]] = {split: set() for split in SPLITS}
     for user, mine in by_user.items():
-        mine.sort()
+        mine.sort(key=lambda event: (event[0], place[event[2]]))
         for part, split in enumerate(SPLITS):
             for wanted in (0, 1):
                 inside = [
@@ -80,8 +81,8 @@ def test_core_split_and_samples_equal_plain_python_row_for_row(tmp_path: Path) -
     config = PairConfig(source="amazon", path=str(FOOD_KITCHEN), k_core=K_CORE, max_history=LONGEST)
     prepare(config, run_dir=tmp_path)
     events = core(distinct_events())
-    expected = time_split(events)
     ids = load_pair(tmp_path).items.source_ids
+    expected = time_split(events, {item: place for place, item in enumerate(ids)})
     assert sorted(ids) == sorted({item for _, _, item, _ in events})
     users = dict(pl.read_parquet(tmp_path / "pair" / "users.parquet").rows())
     for split in SPLITS:

@@ -1,6 +1,7 @@
 """The whole preparation: the same bytes whatever the memory, and nothing half-written where it is refused."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,23 @@ def test_pair_whose_times_leave_nothing_to_hold_out_is_refused(tmp_path: Path) -
         )
     with pytest.raises(InputError, match=r"valid has no target in Art: an empty domain; change pair\.splits"):
         prepared(tmp_path / "run", tmp_path, splits="time")
+
+
+def test_numbers_of_items_follow_the_seed_and_not_their_ids(tmp_path: Path, raw: Path) -> None:
+    def order(name: str, **changes: Any) -> list[str]:
+        prepared(tmp_path / name, raw, splits="last_out", **changes)
+        items = load_pair(tmp_path / name).items
+        return items.source_ids[: items.num_x]
+
+    drawn = order("a")
+    assert drawn != sorted(drawn)
+    assert sum(abs(drawn.index(one) - drawn.index(next_one)) <= 2 for one, next_one in pairwise(sorted(drawn))) < 15
+    assert order("b", split_seed=2) != drawn
+    assert sorted(order("b", split_seed=2)) == sorted(drawn)
+
+
+def test_card_says_how_close_ids_of_targets_are(tmp_path: Path, raw: Path) -> None:
+    prepared(tmp_path, raw, splits="last_out")
+    found = read_json(tmp_path / "pair" / "card.json")["id_closeness"]
+    assert found["ids_follow_purchases"] is False
+    assert 0.7 < found["all"]["targets"] / found["all"]["by_chance"] < 1.3

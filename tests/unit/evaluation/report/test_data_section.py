@@ -60,6 +60,16 @@ def test_a_synthetic_order_is_warned_of(tmp_path: Path) -> None:
     assert '<p class="warning"><strong>Warning.</strong> The order of the histories is synthetic' in page
 
 
+def test_ids_that_follow_purchases_are_warned_of_and_shown(tmp_path: Path) -> None:
+    report, _ = write_report(make_card(), tmp_path)
+    assert "follow the order of purchases: 8.2 % of the targets lie within 3 ids of an item of their own" in report
+    assert "| targets whose id is close to one of the history's (by chance) | 8.2 % (0.218 %) |" in report
+    card = make_card()
+    card["id_closeness"]["ids_follow_purchases"] = False
+    drawn, _ = write_report(card, tmp_path)
+    assert "follow the order of purchases" not in drawn
+
+
 def test_markdown_keeps_plain_names_as_they_are() -> None:
     assert escape("item_cosine, hr@10: 5 % (a/b) #1") == "item_cosine, hr@10: 5 % (a/b) #1"
     assert escape("www.evil.example") == "www\\.evil.example"

@@ -202,4 +202,5 @@ def test_any_runs_and_bands_keep_what_a_list_keeps(
         users = pl.concat(list(numbered.users()))
         assert users.rows() == list(enumerate(sorted({user for _, user, _, _ in expected})))
         ids = sorted({(domain, item) for domain, _, item, _ in expected})
-        assert items.select("domain", "source_id").rows() == ids
+        assert sorted(items.select("domain", "source_id").rows()) == ids
+        assert items["domain"].is_sorted()
