@@ -23,6 +23,7 @@ from evaluation.report.report_parts import text_table
 from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
 from launch.stage import entry_point
+from launch.terminal import shown
 
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 DIFFERENCES = ("hr@10", "ndcg@10", "mrr")
@@ -98,8 +99,8 @@ def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
         raise InputError(f"{path}: no system {system!r}; its report has {', '.join(systems)}")
     ranks_N = table.column(system).cast("double").fill_null(float("inf")).to_numpy()
     return JudgedRun(
-        name=str(path),
-        pair=metrics["pair"],
+        name=shown(str(path)),
+        pair=shown(metrics["pair"]),
         fingerprint=sha256_file(items_path) + sha256_file(samples_path),
         filter_history=metrics["settings"]["filter_history"],
         numbers=systems[system]["all"],

@@ -17,6 +17,7 @@ from types import FrameType
 from launch.errors import InputError, one_line
 from launch.stage import USER_ERROR_STATUS, configure_logging
 from launch.stages import STAGES, stage_named
+from launch.terminal import shown
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             if not isinstance(error, StageError):
                 raise
-            sys.stderr.write(f"kinrec: {error}\n")
+            sys.stderr.write(f"kinrec: {shown(str(error))}\n")
             sys.exit(1)
-        sys.stderr.write(f"kinrec: error: {line}\n")
+        sys.stderr.write(f"kinrec: error: {shown(line)}\n")
         sys.exit(USER_ERROR_STATUS)
 
 

@@ -21,6 +21,7 @@ from launch.processes.lock import hold_lock
 from launch.processes.orphans import COMMAND, die_with_parent
 from launch.ranks import rank, world_size
 from launch.stages import Stage, stage_named
+from launch.terminal import ShownFormatter, shown
 
 if TYPE_CHECKING:
     from launch.distributed import World
@@ -118,7 +119,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
 
 def report_error(line: str) -> None:
     """Show a user's mistake, and leave it where the command that started us looks for it."""
-    sys.stderr.write(f"kinrec: error: {line}\n")
+    sys.stderr.write(f"kinrec: error: {shown(line)}\n")
     path = os.environ.get(ERROR_FILE)
     if path:
         try:
@@ -131,7 +132,9 @@ def configure_logging() -> None:
     """One line a record on stderr, with the rank when there are several."""
     label = f" [rank {rank()}]" if world_size() > 1 else ""
     level = logging.INFO if rank() == 0 else logging.WARNING
-    logging.basicConfig(level=level, format=f"%(asctime)s{label} %(name)s: %(message)s", datefmt="%H:%M:%S", force=True)
+    handler = logging.StreamHandler()
+    handler.setFormatter(ShownFormatter(f"%(asctime)s{label} %(name)s: %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("httpx", "urllib3", "bm25s", "fsspec", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # torch 2.13 deprecates collectives that DeepSpeed still calls: thousands of equal lines.

@@ -8,6 +8,7 @@ from launch.errors import InputError
 from launch.manifests import read_manifest, started_path, why_altered
 from launch.stages import STAGES, stage_named
 from launch.systems import SYSTEMS
+from launch.terminal import shown, shown_lines
 
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 
@@ -30,7 +31,7 @@ def render_status(run_dir: Path) -> str:
     if metrics.is_file() and "evaluate" in current:
         lines.append("")
         lines.append(_table(read_json(metrics), "test"))
-    return "\n".join(lines) + "\n"
+    return shown_lines("\n".join(lines) + "\n")
 
 
 def render_summary(run_dir: Path) -> str:
@@ -38,7 +39,7 @@ def render_summary(run_dir: Path) -> str:
     metrics = read_json(run_dir / "report" / "metrics.json")
     tables = [_table(metrics, split) for split in metrics["splits"]]
     places = [f"report: {run_dir / 'report' / name}" for name in ("report.md", "report.html")]
-    return "\n\n".join(["", *tables, "\n".join(places)]) + "\n"
+    return shown_lines("\n\n".join(["", *tables, "\n".join(places)]) + "\n")
 
 
 def _state(run_dir: Path, manifest: dict[str, Any], current: dict[str, str]) -> str:
@@ -59,9 +60,9 @@ def _table(metrics: dict[str, Any], split: str) -> str:
     for name in names:
         overall = found["systems"][name]["all"]
         low, high = overall["ci95"]["hr@10"]
-        rows.append([name, *(f"{overall[column]:.4f}" for column in COLUMNS), f"[{low:.4f}, {high:.4f}]"])
+        rows.append([shown(name), *(f"{overall[column]:.4f}" for column in COLUMNS), f"[{low:.4f}, {high:.4f}]"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [f"{metrics['pair']}, {split}: {found['num_samples']} samples"]
+    lines = [f"{shown(metrics['pair'])}, {split}: {found['num_samples']} samples"]
     for row in rows:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         lines.append("  " + "  ".join(cells))

@@ -20,6 +20,7 @@ from launch.errors import InputError
 from launch.manifests import read_manifest
 from launch.stage import entry_point
 from launch.stages import STAGES
+from launch.terminal import shown
 from pairs.tables import Ints, Pair, load_pair, load_samples, one_sample
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
@@ -166,15 +167,15 @@ def render(recommendation: Recommendation) -> str:
     lines = ["history:"]
     for match in recommendation.history:
         how = "" if match.exact else f"   (nearest to {match.asked!r})"
-        lines.append(f"  {match.domain}: {match.title}{how}")
+        lines.append(f"  {shown(match.domain)}: {shown(match.title)}{how}")
     for user in recommendation.kindred:
         lines += ["", f"kindred user {user.user}, similarity {user.similarity:.3f}, bought:"]
-        lines += [f"  {'=' if title in user.shared else ' '} {title}" for title in user.bought]
-    lines += ["", "the language model wrote:", *(f"  {text}" for text in recommendation.written[:SHOWN_TEXTS])]
-    lines += ["", f"recommended, {recommendation.domain}:"]
+        lines += [f"  {'=' if title in user.shared else ' '} {shown(title)}" for title in user.bought]
+    lines += ["", "the language model wrote:", *(f"  {shown(text)}" for text in recommendation.written[:SHOWN_TEXTS])]
+    lines += ["", f"recommended, {shown(recommendation.domain)}:"]
     for item in recommendation.items:
         sources = ", ".join(f"{name} {rank}" for name, rank in item.ranks.items())
-        lines.append(f"{item.rank:>3}  {item.score:6.3f}  {item.title}   [{sources}]")
+        lines.append(f"{item.rank:>3}  {item.score:6.3f}  {shown(item.title)}   [{sources}]")
     if any(user.shared for user in recommendation.kindred):
         lines += ["", "= also in the history; [source rank]: where each source has the item"]
     return "\n".join(lines) + "\n"
