@@ -16,7 +16,7 @@ from launch.processes.orphans import Identity, end_relatives
 ERROR_MARK = b"kinrec: error: "
 POLL_SECONDS = 0.2
 DRAIN_SECONDS = 2.0
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 3.0
 """Between SIGTERM and SIGKILL; the whole of a run has to be gone within 10 s."""
 
 
