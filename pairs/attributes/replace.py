@@ -18,6 +18,7 @@ from pairs.attributes.answers_file import answer_line, end_with_whole_line, pars
 from pairs.attributes.endpoint import open_endpoint
 from pairs.attributes.source import AttributeSource, NoAnswer, Prompt
 from pairs.attributes_config import LlmAttributesConfig
+from pairs.reading.raw_files import refuse_other_than_file
 from pairs.reading.text import attribute_words
 
 FAILURES_IN_A_ROW = 20
@@ -33,6 +34,8 @@ def add_llm_attributes(
     are the source's own, not ours, so that answers by number can be meant for them."""
     assert config.answers is not None
     path = Path(config.answers)
+    if path.exists():
+        refuse_other_than_file(path)
     if config.asks:
         end_with_whole_line(path)
         ask_missing(items, names, config, path, max_bad_share=max_bad_share)

@@ -102,8 +102,11 @@ def _from_csv(field: str, kind: Kind) -> Any:  # Any: what the kind says
 
 def first_line(path: Path, separator: str = ",") -> list[str]:
     """The fields of a file's first line, without blanks around them; none if the file is empty."""
-    for block in islice(read_blocks(path, FileCount(path, 1.0)), 1):
+    count = FileCount(path, 1.0)
+    for block in islice(read_blocks(path, count), 1):
         for number, line in islice(block.lines(), 1):
+            if count.first is not None:
+                raise count.refusal()
             if number > 1:
                 raise InputError(f"{path}: line 1 is blank; remove it")
             fields = split_fields(line, separator)

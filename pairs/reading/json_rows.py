@@ -70,6 +70,8 @@ def peek_json(path: Path, count: FileCount) -> list[Row]:
     counted = FileCount(path, count.max_share)
     rows: list[Row] = []
     for block in read_blocks(path, counted, size=PEEKED_BYTES):
+        if block.data.isspace():  # at once, however many lines
+            continue
         for number, line in block.lines():
             try:
                 rows.append(parse_object(line))

@@ -9,11 +9,13 @@ import numpy as np
 
 from launch.errors import InputError
 from pairs.reading.bad_rows import FileCount
-from pairs.reading.raw_files import open_raw
+from pairs.reading.raw_files import damaged, open_raw
 
 BLOCK_BYTES = 16 << 20
 LONGEST_LINE = 8 << 20
 """A line may be so long; what is longer is no row of a catalogue."""
+ENDLESS = 128 << 20
+"""A file with a line of so many bytes is none of lines, and is read no further."""
 MOST_BYTES, MOST_LINES = 256 << 20, 4_000_000
 """What a file that is read whole may hold."""
 READ_BYTES = 1 << 20
@@ -41,15 +43,18 @@ class Block:
 def read_blocks(path: Path, count: FileCount, *, quoted: bool = False, size: int = BLOCK_BYTES) -> Iterator[Block]:
     """The file's lines in order; with `quoted`, a block never ends inside double quotes (CSV)."""
     with open_raw(path) as file:
-        rest, line, skipping, begun = b"", 1, False, False
+        rest, line, skipped, begun = b"", 1, 0, False
         while chunk := file.read(size):
             if not begun:
                 chunk, begun = chunk.removeprefix(BOM), True
-            if skipping:
+            if skipped:
                 end = chunk.find(b"\n")
                 if end < 0:
+                    skipped += len(chunk)
+                    if skipped > ENDLESS:
+                        raise damaged(path, f"line {line} is longer than {ENDLESS >> 20} MiB")
                     continue
-                chunk, line, skipping = chunk[end + 1 :], line + 1, False
+                chunk, line, skipped = chunk[end + 1 :], line + 1, 0
             if quoted:
                 chunk, rest = rest + chunk, b""
             end = chunk.rfind(b"\n") + 1
@@ -63,7 +68,7 @@ def read_blocks(path: Path, count: FileCount, *, quoted: bool = False, size: int
             rest += chunk[end:]
             if len(rest) > LONGEST_LINE and b"\n" not in rest:
                 count.add_bad(line, f"is longer than {LONGEST_LINE >> 20} MiB")
-                rest, skipping = b"", True
+                rest, skipped = b"", len(rest)
         if rest:
             yield Block(line, rest, last=True)
 

@@ -1,6 +1,7 @@
 """Wrong input ends with one clear line and status 2, and leaves nothing half-written."""
 
 import gzip
+import os
 import resource
 import shutil
 import subprocess
@@ -68,6 +69,20 @@ def truncate_gzip(folder: Path) -> None:
     (folder / "train.txt.gz").write_bytes(whole[: len(whole) // 2])
 
 
+def put_fifo(folder: Path) -> None:
+    (folder / "train.txt").unlink()
+    os.mkfifo(folder / "train.txt")
+
+
+def put_folder(folder: Path) -> None:
+    (folder / "art_items.csv").unlink()
+    (folder / "art_items.csv").mkdir()
+
+
+def copy_packed(folder: Path) -> None:
+    (folder / "valid.txt.gz").write_bytes(gzip.compress((folder / "valid.txt").read_bytes()))
+
+
 def append(name: str, line: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         with (folder / name).open("a", encoding="utf-8") as file:
@@ -91,6 +106,9 @@ def test_the_unchanged_pair_is_accepted(tmp_path: Path, released: Path) -> None:
     [
         pytest.param(lambda folder: (folder / "train.txt").unlink(), "train.txt", id="missing file"),
         pytest.param(truncate_gzip, "train.txt.gz", id="truncated gzip"),
+        pytest.param(put_fifo, "train.txt: is a FIFO", id="FIFO"),
+        pytest.param(put_folder, "art_items.csv: is a folder", id="folder"),
+        pytest.param(copy_packed, "valid.txt.gz are both there", id="plain and packed"),
         pytest.param(append("train.txt", "9\t2\t0|0\t4|1|1\t\n"), "train.txt", id="wrong number of fields"),
         pytest.param(append("art_items.csv", "9,only two\n"), "art_items.csv", id="catalogue row too short"),
         pytest.param(append("train.txt", HISTORY.format(user=9, target=77)), "77", id="item outside the catalogue"),

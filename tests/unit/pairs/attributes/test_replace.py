@@ -15,6 +15,7 @@ from pairs.attributes.replace import add_llm_attributes, hash_title
 from pairs.attributes_config import LlmAttributesConfig
 from pairs.reading.text import attribute_words
 from tests.attribute_items import ITEMS, NAMES, REAL
+from tests.fifos import fifo_at
 
 
 def add(settings: LlmAttributesConfig) -> tuple[list[str], dict[str, Any]]:
@@ -127,6 +128,15 @@ def test_only_a_local_model_loads_torch() -> None:
         names = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
         names |= {node.module or "" for node in body if isinstance(node, ast.ImportFrom)}
         assert path.name == "local_lm.py" or not names & heavy, path
+
+
+def test_fifo_and_folder_as_the_file_of_answers_are_refused(tmp_path: Path) -> None:
+    settings = LlmAttributesConfig(source="answers", answers=str(tmp_path / "pipe"))
+    with fifo_at(tmp_path / "pipe"), pytest.raises(InputError, match="pipe: is a FIFO and no file"):
+        add(settings)
+    asking = LlmAttributesConfig(source="endpoint", endpoint="http://localhost:9/v1", answers=str(tmp_path), model="m")
+    with pytest.raises(InputError, match="is a folder and no file"):
+        add(asking)
 
 
 def test_hash_of_a_title_is_what_it_was() -> None:
