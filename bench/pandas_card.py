@@ -50,7 +50,7 @@ def make_card(events: pd.DataFrame, items: pd.DataFrame, samples: Frames) -> Car
         "history_length": {
             split: describe_lengths(table, lengths[split], domain_of) for split, table in samples.items()
         },
-        "cold_targets": {split: cold(samples[split], items) for split in ("valid", "test")},
+        "unseen_targets": {split: unseen(samples[split], items) for split in ("valid", "test")},
         "twins": {split: twins(table) for split, table in samples.items()},
         "popularity": {
             "items": {letter: describe_items(part["train_count"]) for letter, part in in_domains(items).items()},
@@ -103,11 +103,11 @@ def describe_lengths(table: pd.DataFrame, lengths: pd.Series, domain_of: Ints) -
     }
 
 
-def cold(table: pd.DataFrame, items: pd.DataFrame) -> Card:
+def unseen(table: pd.DataFrame, items: pd.DataFrame) -> Card:
     """Share of the targets that never occur in train."""
-    is_cold = table["target"].map(items["train_count"]) == 0
-    by = is_cold.groupby(table["domain"]).mean()
-    return {"all": share(is_cold.mean()), **{letter: share(by[d]) for d, letter in enumerate(LETTERS)}}
+    is_unseen = table["target"].map(items["train_count"]) == 0
+    by = is_unseen.groupby(table["domain"]).mean()
+    return {"all": share(is_unseen.mean()), **{letter: share(by[d]) for d, letter in enumerate(LETTERS)}}
 
 
 def twins(table: pd.DataFrame) -> float:

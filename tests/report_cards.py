@@ -57,6 +57,7 @@ def make_card() -> Json:
             for letter in "XY"
         },
         "users": {"all": 9577, "train": 8000, "valid": 577, "test": 1000, "disjoint": True},
+        "users_of_one_domain": {"train": 7, "valid": 8, "test": 9},
         "samples": counts,
         "interactions": counts,
         "density": {"X": 0.0005787, "Y": 0.0004525},
@@ -73,7 +74,8 @@ def make_card() -> Json:
             **{key: {"targets": 0.082, "by_chance": 0.00218} for key in (*SPLITS, "all")},
             "ids_follow_purchases": True,
         },
-        "cold_targets": {split: {"all": 0.1764, "X": 0.1, "Y": 0.2} for split in ("valid", "test")},
+        "train_age_days": {"valid": {"p10": -2.0, "median": 90.5, "p90": 181.0}, "test": None},
+        "unseen_targets": {split: {"all": 0.1764, "X": 0.1, "Y": 0.2} for split in ("valid", "test")},
         "twins": dict.fromkeys(SPLITS, 0.15),
         "popularity": {
             "items": {letter: {"median": 3.0, "p99": 36.5, "max": 247, "gini": 0.55} for letter in "XY"},

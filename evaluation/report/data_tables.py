@@ -32,6 +32,10 @@ def _drift(drift: Json) -> str:
     return ABSENT if distance is None or chance is None else f"{distance:.3f} ({chance:.3f})"
 
 
+def _age(found: Json) -> str:
+    return f"{found['median']:,.1f} ({found['p10']:,.1f}, {found['p90']:,.1f})"
+
+
 def _close_ids(found: Json) -> str:
     return f"{small_share(found['targets'])} ({small_share(found['by_chance'])})"
 
@@ -53,6 +57,7 @@ DOMAIN_ROWS: tuple[Spec, ...] = (
 )
 SPLIT_ROWS: tuple[Spec, ...] = (
     ("users", "users.*", count),
+    ("users with interactions in one domain only", "users_of_one_domain.*", count),
     ("users with interactions in both domains", "overlap.*", share),
     ("users with targets in both domains", "users.with_targets_in_both_domains.*", share),
     ("samples", "samples.*.all", count),
@@ -69,9 +74,10 @@ SPLIT_ROWS: tuple[Spec, ...] = (
     ("interactions of a history that repeat an earlier one", "repeats.*.in_history", share),
     ("targets that repeat one of their history", "repeats.*.targets", share),
     ("users with twins: two samples with one history", "twins.*", share),
-    ("cold targets: never in train", "cold_targets.*.all", share),
-    ("cold targets, X", "cold_targets.*.X", share),
-    ("cold targets, Y", "cold_targets.*.Y", share),
+    ("age of the train data at a target, days: median (tenth, ninth tenth)", "train_age_days.*", _age),
+    ("targets never in train", "unseen_targets.*.all", share),
+    ("targets never in train, X", "unseen_targets.*.X", share),
+    ("targets never in train, Y", "unseen_targets.*.Y", share),
     ("targets whose id is close to one of the history's (by chance)", "id_closeness.*", _close_ids),
     ("median train count of a target", "popularity.targets.*.median_train_count", count),
     ("targets among the most popular tenth, X", "popularity.targets.*.of_most_popular_tenth.X", share),

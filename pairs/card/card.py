@@ -45,10 +45,12 @@ def make_card(
         "samples": {split: _all_and_by_domain(table.num_samples) for split, table in splits.items()},
         "interactions": {split: _interactions(table, tally.domain_of) for split, table in splits.items()},
         "overlap": {split: _share(table.users_of_both, table.num_users) for split, table in splits.items()},
+        "users_of_one_domain": {split: table.num_users - table.users_of_both for split, table in splits.items()},
         "density": _density(tally),
         "history_length": {split: _describe_lengths(table) for split, table in splits.items()},
         "time_range": {split: _time_range(table) for split, table in splits.items()},
-        "cold_targets": {split: _cold(table, tally) for split, table in splits.items() if split != "train"},
+        "train_age_days": tally.train_age.describe(),
+        "unseen_targets": {split: _unseen(table, tally) for split, table in splits.items() if split != "train"},
         "twins": {split: _share(table.twin_users, table.num_users) for split, table in splits.items()},
         "twin_users_share": _share(sum(table.twin_users for table in splits.values()), users),
         "popularity": describe_popularity(tally),
@@ -91,10 +93,10 @@ def _describe_lengths(table: SplitTally) -> Card:
     }
 
 
-def _cold(table: SplitTally, tally: Tally) -> Card:
+def _unseen(table: SplitTally, tally: Tally) -> Card:
     """Share of the targets that never occur in train: what a model of item ids alone cannot rank."""
-    cold = np.where(tally.train_count == 0, table.target_counts, 0)
-    by_domain = [int(cold[tally.domain_of == d].sum()) for d in (0, 1)]
+    unseen = np.where(tally.train_count == 0, table.target_counts, 0)
+    by_domain = [int(unseen[tally.domain_of == d].sum()) for d in (0, 1)]
     shares = {
         letter: _share(found, int(asked))
         for letter, found, asked in zip(LETTERS, by_domain, table.num_samples, strict=True)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pairs.card.id_closeness import IdCloseness
 from pairs.card.interactions import interactions
 from pairs.card.order import OrderTally
+from pairs.card.train_age import TrainAge
 from pairs.history_keys import history_keys
 from pairs.samples.spool import UserSamples
 from pairs.tables import SPLITS, Ints, Samples, Split
@@ -113,6 +114,7 @@ class Tally:
         self.domain_of = domain_of
         self.splits: dict[Split, SplitTally] = {split: SplitTally(domain_of) for split in SPLITS}
         self.closeness = IdCloseness(domain_of)
+        self.train_age = TrainAge()
         self.num_users = 0
         self.users_in_two_splits = 0
 
@@ -122,6 +124,7 @@ class Tally:
         for split, samples in batch.items():
             self.splits[split].add(samples)
             self.closeness.add(split, samples)
+            self.train_age.add(split, samples)
             users.append(np.unique(samples.user))
         self.num_users += len(np.unique(np.concatenate(users)))
         self.users_in_two_splits += sum(np.intersect1d(one, other).size for one, other in combinations(users, 2))

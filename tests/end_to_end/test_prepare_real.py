@@ -51,7 +51,7 @@ def test_art_office_card_says_what_is_wrong_with_it(art_office: Path) -> None:
     card = read_json(art_office / "pair" / "card.json")
     assert card["order"] == "synthetic"
     assert card["twin_users_share"] == 1.0
-    assert card["cold_targets"]["test"]["all"] == pytest.approx(0.049, abs=5e-4)
+    assert card["unseen_targets"]["test"]["all"] == pytest.approx(0.049, abs=5e-4)
     assert card["users"]["disjoint"] is True
     assert [card["users"][split] for split in ("train", "valid", "test")] == [8_000, 577, 1_000]
     assert card["duplicate_titles"] == {"X": 73, "Y": 108}

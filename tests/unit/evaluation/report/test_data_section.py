@@ -18,7 +18,13 @@ def test_the_card_is_told_in_words_and_tables(tmp_path: Path) -> None:
     assert "interactions from 2000-05-02 on, targets from 2013-05-01 to 2014-07-22." in section
     assert "| items | 18,639 | 19,757 |" in section
     assert "| density in train | 0.0579 % | 0.0452 % |" in section
-    assert "| cold targets: never in train | – | 17.6 % | 17.6 % |" in section
+    assert "| targets never in train | – | 17.6 % | 17.6 % |" in section
+    assert (
+        "| age of the train data at a target, days: median (tenth, ninth tenth) | – | 90.5 (-2.0, 181.0) | – |"
+        in section
+    )
+    assert "| users with interactions in one domain only | 7 | 8 | 9 |" in section
+    assert "cold" not in section
     assert "| drift of X's targets (by chance) | – | 0.897 (0.832) | 0.897 (0.832) |" in section
     assert (
         "- targets that are in their own history: **139** (the first: sample 117 of user 58; the recipe allows it)"

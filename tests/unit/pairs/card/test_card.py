@@ -123,9 +123,9 @@ def card_of(train: list[Row], valid: list[Row], test: list[Row]) -> dict[str, An
     return make_card(name="p", names=("Art", "Books"), items=items, tally=found, facts={"source": "released"})
 
 
-def test_card_counts_cold_targets_users_and_titles() -> None:
+def test_card_counts_unseen_targets_users_and_titles() -> None:
     card = card_of(NO_FLAGS, [(2, 1, [0]), (2, 70, [0])], [(3, 99, [0]), (3, 1, [50, 99]), (4, 50, [0]), (4, 2, [7])])
-    assert card["cold_targets"] == {
+    assert card["unseen_targets"] == {
         "valid": {"all": 0.5, "X": 0.0, "Y": 1.0},
         "test": {"all": 0.5, "X": 0.5, "Y": 0.5},
     }
@@ -144,3 +144,4 @@ def test_card_tells_users_that_are_in_two_splits() -> None:
 def test_overlap_is_the_share_of_users_with_interactions_in_both_domains() -> None:
     card = card_of(NO_FLAGS, [(2, 1, [0]), (2, 70, [0])], [(3, 99, [60]), (3, 51, [50, 99]), (4, 50, [0])])
     assert card["overlap"] == {"train": 1.0, "valid": 1.0, "test": 0.5}
+    assert card["users_of_one_domain"] == {"train": 0, "valid": 0, "test": 1}
