@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from graph.build import Graphs, build_graphs
+from graph.co_occurrence import co_occurrence_vectors
 from graph.presets import GraphSettings
 from graph.ranker import GraphRanker
-from graph.words import Floats, read_words, text_vectors, unit_rows
+from graph.words import Floats, WordTables, read_words, text_vectors, unit_rows
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
-from pairs.tables import Pair, Samples, load_graph_samples, load_pair, load_samples
+from pairs.tables import Items, Pair, Samples, load_graph_samples, load_pair, load_samples
 
 TEXT_DIM = 128
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ class Prepared:
     pair: Pair
     train: Samples
     graphs: Graphs
-    text: Floats  # [I, K]
+    start: Floats  # [I, K]
+    """What item tables may start from: the items' words or, where there are none, who has them."""
 
 
 def prepare(run_dir: Path, settings: GraphSettings, world: World) -> Prepared:
@@ -42,13 +44,22 @@ def prepare(run_dir: Path, settings: GraphSettings, world: World) -> Prepared:
         raise InputError(f"{run_dir}/pair/train.parquet: {len(train)} samples are too few for {world.size} ranks")
     words = read_words(items)
     if world.is_main and not text_path(run_dir).is_file():
-        vectors = text_vectors(words.tfidf, max(TEXT_DIM, settings.dim), seed=0)
+        vectors = _start_vectors(words, train, items, settings)
         with atomic_file(text_path(run_dir)) as partial, partial.open("wb") as file:
             np.save(file, vectors)
     world.barrier()
-    text_IK: Floats = np.load(text_path(run_dir))
+    start_IK: Floats = np.load(text_path(run_dir))
+    text_IK = start_IK if words.tfidf.nnz else np.zeros_like(start_IK)  # who has an item is no likeness of words
     graphs = build_graphs(load_graph_samples(run_dir), items, words, text_IK, settings).to(world.device)
-    return Prepared(pair, train, graphs, text_IK)
+    return Prepared(pair, train, graphs, start_IK)
+
+
+def _start_vectors(words: WordTables, train: Samples, items: Items, settings: GraphSettings) -> Floats:
+    dim = max(TEXT_DIM, settings.dim)
+    if words.tfidf.nnz or settings.initial != "text":
+        return text_vectors(words.tfidf, dim, seed=0)
+    log.warning("no two items share a word: the text says nothing, and item tables start from who has the items")
+    return co_occurrence_vectors(train, num_items=items.num_items, dim=dim, seed=0)
 
 
 def make_ranker(prepared: Prepared, settings: GraphSettings, *, seed: int, device: torch.device) -> GraphRanker:
@@ -56,7 +67,7 @@ def make_ranker(prepared: Prepared, settings: GraphSettings, *, seed: int, devic
     torch.manual_seed(seed)
     ranker = GraphRanker(prepared.graphs, settings)
     if settings.initial == "text":
-        start_IK = unit_rows(prepared.text[:, : settings.dim]) * settings.init_scale
+        start_IK = unit_rows(prepared.start[:, : settings.dim]) * settings.init_scale
         ranker.model.start_from(torch.from_numpy(start_IK))
     if settings.table_rate == 0:
         for table in (*ranker.model.tables.values(), ranker.model.attribute_table):
@@ -83,5 +94,5 @@ def load_trained(run_dir: Path, world: World) -> tuple[Prepared, GraphSettings, 
 
 
 def text_path(run_dir: Path) -> Path:
-    """Where the items' text vectors are."""
+    """Where the vectors are that item tables may start from."""
     return run_dir / "graph" / "text_vectors.npy"

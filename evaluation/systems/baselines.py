@@ -75,6 +75,8 @@ class Text:
 
     def __init__(self, vectors_IV: Sparse, items: Items, *, decay: float) -> None:
         self._vectors = vectors_IV
+        self.is_blank = bool(vectors_IV.getnnz(axis=0).max(initial=0) <= 1)
+        """No two items share a word: all scores are 0, but for an item's own."""
         self._by_domain = [
             sp.csr_matrix(vectors_IV[items.ids(domain).start : items.ids(domain).stop].T) for domain in (0, 1)
         ]

@@ -1,6 +1,7 @@
 """The two fusions of a report, both chosen on valid: `baseline_fusion`, and `kinrec`, the final ranking."""
 
 import itertools
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -8,11 +9,12 @@ from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, list_ranks, without_history
 from evaluation.ranked_lists import RankedLists
-from evaluation.systems.baselines import Scorer
+from evaluation.systems.baselines import Scorer, Text
 from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
 from evaluation.systems.selection import Choice, fused_ranks, simplest_of
 from pairs.tables import Items, Samples
 
+log = logging.getLogger(__name__)
 SCALES: tuple[Scale, ...] = ("row_max", "reciprocal")
 BASELINE_SETS = (
     ("ridge", "item_cosine", "text"),
@@ -97,7 +99,10 @@ def choose_mixture(
     ingredients = make_ingredients(scorers, lists, valid, items, filter_history=config.filter_history)
     metric = config.selection_metric
 
-    sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(scorers)]
+    telling = [name for name, scorer in scorers.items() if not (isinstance(scorer, Text) and scorer.is_blank)]
+    if len(telling) < len(scorers):
+        log.warning("no two items share a word: text is left out of the fusions")
+    sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(telling)]
     ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets)
     singles = [ranks_N for weights, ranks_N in zip(sets, ranks, strict=True) if len(weights) == 1]
     baseline = simplest_of(sets, ranks, valid.user, metric, singles)
@@ -117,9 +122,10 @@ def choose_mixture(
 
 
 def baseline_sets(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """The sets of baselines to try: those of `BASELINE_SETS`, then every baseline alone."""
+    """The sets of baselines to try: those of `BASELINE_SETS` that are there, then every baseline alone."""
+    names = list(names)
     alone = sorted(names, key=lambda name: ALONE.index(name) if name in ALONE else len(ALONE))
-    return [*BASELINE_SETS, *((name,) for name in alone)]
+    return [*(found for found in BASELINE_SETS if set(found) <= set(names)), *((name,) for name in alone)]
 
 
 def kinrec_candidates(systems: list[str]) -> list[Weights]:
