@@ -81,12 +81,15 @@ def begin(module: str, words: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", BEGIN, module, *words]  # -P: folders where the user stands shadow nothing
 
 
-def tied_environment() -> dict[str, str]:
-    """An environment whose processes run this very code, wherever the user stands, and end when this one ends."""
+def tied_environment(*, first: bool = False) -> dict[str, str]:
+    """An environment whose processes run this very code, wherever the user stands, and end when this one ends.
+
+    With `first` our folder leads the path, even where Python would find it anyway.
+    """
     me = str(own_identity())
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     known = {*given, *site.getsitepackages(), site.getusersitepackages()}
-    path = [] if str(ROOT) in known else [str(ROOT)]  # a checkout that is not installed
+    path = [str(ROOT)] if first or str(ROOT) not in known else []  # else: a checkout that is not installed
     return {
         **os.environ,
         "PYTHONSAFEPATH": "1",
@@ -118,7 +121,7 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
     with temporary_folder(run_dir) as (folder, short_name):
         error_file = folder / "error"
         environment = {
-            **tied_environment(),
+            **tied_environment(first=stage.starter == "accelerate"),  # accelerate appends the folder the user stands in
             "OMP_NUM_THREADS": str(resources(launch).threads),
             "PYTHONUNBUFFERED": "1",
             "TOKENIZERS_PARALLELISM": "false",
