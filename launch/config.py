@@ -151,9 +151,9 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Ma
 def config_class(reference: str) -> type:
     """The dataclass that a stage names as `module:Class`."""
     module, _, name = reference.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, type)
-    return found
+    section_type = getattr(importlib.import_module(module), name)
+    assert isinstance(section_type, type)
+    return section_type
 
 
 def _readable(message: str, known: Mapping[str, MarkedField]) -> str:

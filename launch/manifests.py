@@ -140,10 +140,10 @@ def finish(run_dir: Path, stage: Stage, intent: Intent, *, external: Iterable[Pa
 def output_files(run_dir: Path, stage: Stage) -> list[Path]:
     """The files that `stage` has published, sorted; neither resume state nor half-written ones."""
     resumes = [run_dir / folder for folder in stage.resumes]
-    found = {path for pattern in stage.writes for path in run_dir.glob(pattern) if path.is_file()}
+    written = {path for pattern in stage.writes for path in run_dir.glob(pattern) if path.is_file()}
     return sorted(
         path
-        for path in found
+        for path in written
         if not any(path.is_relative_to(folder) for folder in resumes)
         and not any(part.endswith(PARTIAL) for part in path.parts)
     )

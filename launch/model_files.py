@@ -32,11 +32,11 @@ def check_model_folder(
     listed = _listed_shards(folder, SHARD_LIST)
     weights = [file for file in listed if file.suffix == SAFE] or sorted(folder.glob(f"*{SAFE}"))
     pickles = [file for file in listed if file.suffix != SAFE] + _listed_shards(folder, PICKLE_LIST)
-    found = pickles + [file for pattern in PICKLES for file in sorted(folder.glob(pattern))]
-    if not weights and not found:
+    unsafe = pickles + [file for pattern in PICKLES for file in sorted(folder.glob(pattern))]
+    if not weights and not unsafe:
         raise InputError(f"{where}: {no_weights}")
     # A list of safetensors that names something else is read as it says, whatever lies beside it.
-    needed = [file for file in listed if file.suffix != SAFE] or ([] if weights else found)
+    needed = [file for file in listed if file.suffix != SAFE] or ([] if weights else unsafe)
     if needed and not allow_pickle:
         raise InputError(f"{where}: weights are pickles ({needed[0].name}), which can run code; {pickle_fix}")
     for file in weights if not needed else [*weights, *pickles]:

@@ -53,16 +53,16 @@ def _state(run_dir: Path, manifest: dict[str, Any], current: dict[str, str]) -> 
 
 
 def _table(metrics: dict[str, Any], split: str) -> str:
-    found = metrics["splits"][split]
-    names = [name for name in SYSTEMS if name in found["systems"]]
-    names += [name for name in found["systems"] if name not in SYSTEMS]
+    judged = metrics["splits"][split]
+    names = [name for name in SYSTEMS if name in judged["systems"]]
+    names += [name for name in judged["systems"] if name not in SYSTEMS]
     rows = [["", *COLUMNS, "hr@10 95 %"]]
     for name in names:
-        overall = found["systems"][name]["all"]
+        overall = judged["systems"][name]["all"]
         low, high = overall["ci95"]["hr@10"]
         rows.append([shown(name), *(f"{overall[column]:.4f}" for column in COLUMNS), f"[{low:.4f}, {high:.4f}]"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [f"{shown(metrics['pair'])}, {split}: {found['num_samples']} samples"]
+    lines = [f"{shown(metrics['pair'])}, {split}: {judged['num_samples']} samples"]
     for row in rows:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         lines.append("  " + "  ".join(cells))

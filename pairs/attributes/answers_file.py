@@ -58,8 +58,8 @@ def read_answers(path: Path, config: LlmAttributesConfig, *, max_bad_share: floa
 
 def answer_line(title_hash: str, text: str, attributes: list[str] | None, config: LlmAttributesConfig) -> bytes:
     """The line that keeps an answer: what was read from it, or the text if nothing could be."""
-    found = {"raw": _whole(text[:LONGEST_RAW])} if attributes is None else {"attributes": attributes}
-    row = {"title_hash": title_hash, "model": config.model, "prompt": hash_prompt(config), **found}
+    answer = {"raw": _whole(text[:LONGEST_RAW])} if attributes is None else {"attributes": attributes}
+    row = {"title_hash": title_hash, "model": config.model, "prompt": hash_prompt(config), **answer}
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
@@ -69,17 +69,17 @@ def parse_answer(text: str) -> list[str] | None:
     if begin < 0 or end < begin:
         return None
     try:
-        found = json.loads(text[begin : end + 1])
+        words = json.loads(text[begin : end + 1])
     except (ValueError, RecursionError):
         return None
-    return check_attributes(found)
+    return check_attributes(words)
 
 
-def check_attributes(found: Any) -> list[str] | None:  # Any: a JSON value
+def check_attributes(listed: Any) -> list[str] | None:  # Any: a JSON value
     """The texts of a list that are not blank, cut to measure; None for anything but a list of texts."""
-    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+    if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
         return None
-    words = [_whole(word).strip()[:LONGEST_ATTRIBUTE] for word in found if word.strip()]
+    words = [_whole(word).strip()[:LONGEST_ATTRIBUTE] for word in listed if word.strip()]
     return words[:MOST_ATTRIBUTES]
 
 

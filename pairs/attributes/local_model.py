@@ -147,9 +147,9 @@ def _load(folder: Path, name: str) -> tuple[Any, PreTrainedTokenizerBase]:  # An
             f"{KEY}.model={name}: cannot load a causal language model and its tokenizer ({first_line(error)}); "
             "give another folder"
         ) from error
-    model, found = loaded
-    if found["missing_keys"]:
-        raise InputError(f"{KEY}.model={name}: its weights lack {min(found['missing_keys'])}; download it again")
+    model, info = loaded
+    if info["missing_keys"]:
+        raise InputError(f"{KEY}.model={name}: its weights lack {min(info['missing_keys'])}; download it again")
     return model, tokenizer
 
 

@@ -47,9 +47,9 @@ def add_llm_attributes(
     lists: list[list[str] | None] = []
     counts = dict.fromkeys(("answered", "empty", "bad", "missing"), 0)
     for item, _, _, title_hash in _titles(items, names):
-        there, found = answers.of(item, title_hash)
-        counts["missing" if not there else "bad" if found is None else "answered" if found else "empty"] += 1
-        lists.append(found or None)
+        there, attributes = answers.of(item, title_hash)
+        counts["missing" if not there else "bad" if attributes is None else "answered" if attributes else "empty"] += 1
+        lists.append(attributes or None)
     listed = items.sort("item").with_columns(llm=pl.Series(lists, dtype=pl.List(pl.String)))
     words = listed.with_columns(llm=attribute_words("llm"))
     chosen = pl.when(pl.col("llm") != "").then("llm").otherwise("attributes")

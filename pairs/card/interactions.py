@@ -30,15 +30,15 @@ def interactions(samples: Samples, *, num_items: int) -> Interactions:
     cells, per_row = _count_sorted(np.sort(row * num_items + item))
     owner = user_of_row[cells // num_items] * num_items + cells % num_items
     if per_row.max(initial=1) == 1:
-        found, most = _count_sorted(np.sort(owner))[0], None
+        owned, most = _count_sorted(np.sort(owner))[0], None
     else:
         most_in_a_row = int(per_row.max()) + 1
         ordered = np.sort(owner * most_in_a_row + per_row)
         owners = ordered // most_in_a_row
         last = np.append(owners[1:] != owners[:-1], True)
-        found, most = owners[last], ordered[last] % most_in_a_row
-    count = np.ones(len(found), dtype=np.int64) if most is None else most
-    return Interactions(users[found // num_items], found % num_items, count)
+        owned, most = owners[last], ordered[last] % most_in_a_row
+    count = np.ones(len(owned), dtype=np.int64) if most is None else most
+    return Interactions(users[owned // num_items], owned % num_items, count)
 
 
 def _count_sorted(keys: Ints) -> tuple[Ints, Ints]:

@@ -55,12 +55,12 @@ class JsonLines:
     def _typed(self, column: Column) -> pl.Expr:
         if column.key not in self.types:
             return pl.lit(None, column.dtype)
-        values, found = pl.col(column.key), self.types[column.key]
+        values, dtype = pl.col(column.key), self.types[column.key]
         if column.kind != "words":
             return values
-        if found == pl.List(pl.List(pl.String)):  # 2014: one path or several
+        if dtype == pl.List(pl.List(pl.String)):  # 2014: one path or several
             values = values.list.eval(pl.element().explode(empty_as_null=False))
-        elif found == pl.String:
+        elif dtype == pl.String:
             values = values.fill_null("").reshape((-1, 1)).arr.to_list()
         return values.fill_null([])
 

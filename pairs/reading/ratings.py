@@ -60,14 +60,14 @@ def find_order(path: Path) -> str:
             votes["user_item"] += 1
         elif ITEM_ID.fullmatch(first) and USER_ID.fullmatch(second):
             votes["item_user"] += 1
-    found = [order for order, number in votes.items() if number]
-    if len(found) != 1:
+    orders = [order for order, number in votes.items() if number]
+    if len(orders) != 1:
         raise InputError(
             f"{path}: has no header and its ids do not tell users from items; set pair.ratings_order to user_item "
             "(as in 2014) or item_user (as in 2018)"
         )
-    log.info("%s: read as %s (as in %s), by its ids", path, ",".join(HEADERS[found[0]]), CRAWLS[found[0]])
-    return found[0]
+    log.info("%s: read as %s (as in %s), by its ids", path, ",".join(HEADERS[orders[0]]), CRAWLS[orders[0]])
+    return orders[0]
 
 
 def _first_pairs(path: Path) -> list[tuple[str, str]]:

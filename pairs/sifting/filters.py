@@ -56,21 +56,21 @@ def filter_rows(raw: RawPair, codes: ItemCodes, config: PairConfig, *, folder: P
             _count(counts[step], events, codes)
         user, item, time = (events[name].to_numpy() for name in ("user", "item", "time"))
         bands.add(Band(user, item, time.astype(np.int64)), source_ids)
-    steps = {name: found.as_json() for name, found in counts.items()}
+    steps = {name: kept.as_json() for name, kept in counts.items()}
     titled = {"XY"[domain]: catalogue.num_titled for domain, catalogue in enumerate(raw.catalogues)}
     return bands, {"read": steps.pop("read"), "titled_items": titled, **steps}
 
 
 def _filters(codes: ItemCodes, config: PairConfig) -> dict[str, Callable[[pl.DataFrame], pl.DataFrame]]:
     """What is done to the events of a band, in order, by the names of the steps in the card."""
-    found: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {}
+    steps: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {}
     if config.min_rating is not None:
-        found["rated"] = partial(keep_rated, min_rating=config.min_rating)
+        steps["rated"] = partial(keep_rated, min_rating=config.min_rating)
     if config.time_window != (None, None):
-        found["in_window"] = partial(keep_window, window=config.time_window)
-    found["without_repeats"] = partial(drop_repeats, keep=config.duplicates)
-    found["with_title"] = partial(_keep_titled, codes=codes) if config.require_title else lambda events: events
-    return found
+        steps["in_window"] = partial(keep_window, window=config.time_window)
+    steps["without_repeats"] = partial(drop_repeats, keep=config.duplicates)
+    steps["with_title"] = partial(_keep_titled, codes=codes) if config.require_title else lambda events: events
+    return steps
 
 
 def _keep_titled(events: pl.DataFrame, codes: ItemCodes) -> pl.DataFrame:

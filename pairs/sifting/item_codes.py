@@ -26,8 +26,8 @@ class ItemNumbers:
         first = self.known[domain].height
         numbers = pl.int_range(first, first + new.height, dtype=pl.Int32, eager=True)
         self.known[domain] = pl.concat([self.known[domain], new.with_columns(number=numbers)])
-        found = asked.join(self.known[domain], on="item", how="left", maintain_order="left")["number"]
-        return np.asarray(found.to_numpy(), dtype=np.int32)
+        coded = asked.join(self.known[domain], on="item", how="left", maintain_order="left")["number"]
+        return np.asarray(coded.to_numpy(), dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class ItemCodes:
 
     def of_number(self, number: npt.NDArray[np.generic], *, domain: int) -> Codes:
         """The codes of items that were numbered while they were read."""
-        found: Codes = self.codes[domain][number]
-        return found
+        codes: Codes = self.codes[domain][number]
+        return codes
 
     def domain_of(self, code: Codes) -> npt.NDArray[np.int8]:
         """The domain of every code."""

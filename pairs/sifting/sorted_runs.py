@@ -50,8 +50,8 @@ class Run:
 
     def offsets(self) -> npt.NDArray[np.int64]:
         """Where each user's rows begin [U + 1]."""
-        found: npt.NDArray[np.int64] = np.load(self._file("offsets.npy"))
-        return found
+        offsets: npt.NDArray[np.int64] = np.load(self._file("offsets.npy"))
+        return offsets
 
     def column(self, name: str, begin: int, end: int) -> npt.NDArray[np.generic]:
         """Rows begin..end of a column."""
@@ -84,10 +84,10 @@ class SortedRuns:
         borders = pl.Series(sorted(set(self.sample[step::step])), dtype=pl.String)
         ids = [run.ids() for run in self.runs]
         offsets = [run.offsets() for run in self.runs]
-        places = [[0, *found.search_sorted(borders, side="left").to_list(), len(found)] for found in ids]
+        places = [[0, *users_of.search_sorted(borders, side="left").to_list(), len(users_of)] for users_of in ids]
         for band in range(len(borders) + 1 if self.runs else 0):
             inside = [(at[band], at[band + 1]) for at in places]
-            parts = [found[low:high] for found, (low, high) in zip(ids, inside, strict=True)]
+            parts = [users_of[low:high] for users_of, (low, high) in zip(ids, inside, strict=True)]
             number, users = number_users(pl.concat(parts))
             first = offsets_of([len(part) for part in parts])
             frames = []

@@ -34,11 +34,11 @@ def _describe_ceiling(folder: Path, spools: Mapping[Split, SampleSpool]) -> dict
     for split, spool in spools.items():
         table = spool.read(0, len(spool))
         targets = pl.DataFrame({"user": table.user, "item": table.target, "domain": table.domain})
-        found = targets.join(known, on=["user", "item"], how="left")
-        assert found["ceiling"].null_count() == 0, "a target that the generator did not make"
+        targets_known = targets.join(known, on=["user", "item"], how="left")
+        assert targets_known["ceiling"].null_count() == 0, "a target that the generator did not make"
         by_split[split] = {
-            "all": _mean(found["ceiling"]),
-            **{"XY"[d]: _mean(found.filter(pl.col("domain") == d)["ceiling"]) for d in (0, 1)},
+            "all": _mean(targets_known["ceiling"]),
+            **{"XY"[d]: _mean(targets_known.filter(pl.col("domain") == d)["ceiling"]) for d in (0, 1)},
         }
     return {
         f"achievable_hr@{TOP}": by_split["test"]["all"],

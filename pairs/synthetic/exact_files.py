@@ -91,8 +91,12 @@ def sampled_items(shop: Shop, item: Ints, *, domain: int) -> pl.DataFrame:
         {
             "parent_asin": parent_asin(item, domain=domain),
             "theme_name": pl.Series(list(THEMES))[kinds.theme],
-            "brand": pl.Series([word for of in STYLES.values() for word in of["brands"]])[kinds.style * 6 + brand],
-            "modifier": pl.Series([word for of in STYLES.values() for word in of[name]])[kinds.style * 5 + modifier],
+            "brand": pl.Series([word for style in STYLES.values() for word in style["brands"]])[
+                kinds.style * 6 + brand
+            ],
+            "modifier": pl.Series([word for style in STYLES.values() for word in style[name]])[
+                kinds.style * 5 + modifier
+            ],
             "noun": noun_names(domain)[kinds.theme * NOUNS + kinds.noun],
             "size": pl.Series(SIZES[name])[size],
             "model": kinds.model,

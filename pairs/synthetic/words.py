@@ -105,7 +105,9 @@ NOUNS_OF: dict[str, dict[str, str]] = {
     },
 }
 
-THEMES = {theme: {domain: nouns.split(", ") for domain, nouns in of.items()} for theme, of in NOUNS_OF.items()}
+THEMES = {
+    theme: {domain: nouns.split(", ") for domain, nouns in by_domain.items()} for theme, by_domain in NOUNS_OF.items()
+}
 """Theme -> domain -> its nouns, neighbours in use beside each other."""
 
 STYLES: dict[str, dict[str, list[str]]] = {
