@@ -1,6 +1,7 @@
 """Configuration of attributes by a language model."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -49,8 +50,6 @@ class LlmAttributesConfig:
     """Titles that the local model answers at once."""
     device: Means[str] = "auto"
     """Where the local model runs: cpu, cuda, cuda:1; `auto`: a GPU if there is one."""
-    allow_download: Means[bool] = False
-    """Whether a local model named ORG/NAME may be fetched from the hub."""
 
     @property
     def asks(self) -> bool:
@@ -68,7 +67,7 @@ class LlmAttributesConfig:
         if missing:
             raise ValueError(f"pair.llm_attributes.{missing[0]} must be given with source={self.source}")
         if self.source == "endpoint":
-            _check_address(self.endpoint or "")
+            _check_address(self.endpoint or "", with_key=self.key_env is not None)
         if self.asks:
             if (self.answers or "").endswith((".gz", ".zst")):
                 raise ValueError(f"pair.llm_attributes.answers must be a plain file to grow, got {self.answers}")
@@ -76,9 +75,23 @@ class LlmAttributesConfig:
                 raise ValueError("pair.llm_attributes.prompt must contain {title}")
 
 
-def _check_address(endpoint: str) -> None:
+def _check_address(endpoint: str, *, with_key: bool) -> None:
     if not endpoint.startswith(("http://", "https://")):
         raise ValueError(f"pair.llm_attributes.endpoint must be an http(s) address, got {endpoint}")
     parts = urlsplit(endpoint)
     if parts.username is not None or parts.query:  # may be secrets: do not repeat them
         raise ValueError("pair.llm_attributes.endpoint must have no user, password or query; for keys there is key_env")
+    if with_key and parts.scheme == "http" and not _is_here(parts.hostname or ""):
+        raise ValueError(
+            f"pair.llm_attributes.endpoint={endpoint}: the key that key_env names would cross the network unencrypted; "
+            "give an https address, or one on this machine"
+        )
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from launch.errors import InputError
 from pairs.attributes.source import NoAnswer, Prompt
+from pairs.attributes.timed_requests import TimedHTTP, TimedHTTPS, TimedRequest, Watch
 from pairs.attributes_config import LlmAttributesConfig
 
 WORTH_RETRYING = {408, 409, 425, 429}
@@ -65,8 +66,16 @@ class ChatClient:
     limit: RateLimit
     retries: int = 5
     timeout: float = 60.0
-    sleep: Callable[[float], None] = time.sleep
-    opener: urllib.request.OpenerDirector = field(default_factory=lambda: urllib.request.build_opener(StayHere))
+    """Seconds for a whole answer, from the connection to its last byte."""
+    sleep: Callable[[float], object] | None = None
+    """None: pauses end early when `stopped` is set."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Nobody waits for answers any more."""
+    opener: urllib.request.OpenerDirector = field(
+        default_factory=lambda: urllib.request.build_opener(StayHere, TimedHTTP, TimedHTTPS)
+    )
+    said: threading.Event = field(default_factory=threading.Event)
+    """The log has the first failure."""
 
     def ask(self, prompt: str, *, max_tokens: int = 200) -> str:
         """The answer's text; NoAnswer after the last retry, InputError where no request can succeed."""
@@ -80,6 +89,8 @@ class ChatClient:
         why = ""
         for attempt in range(self.retries + 1):
             self.limit.wait()
+            if self.stopped.is_set():
+                break
             pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)
             try:
                 return self._post(content)
@@ -92,19 +103,32 @@ class ChatClient:
                     raise InputError(f"{self.url}: refused the request with {why}; {_advice(error.code)}") from error
                 if error.code < 500 and error.code not in WORTH_RETRYING:
                     raise NoAnswer(why) from error
-            except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+            except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, RecursionError) as error:
                 why = f"{type(error).__name__}: {error}"  # no connection, a timeout, an answer of another form
+            if not self.said.is_set():
+                self.said.set()
+                log.warning(
+                    "%s: a request failed with %s; it is sent again up to %d times", self.url, why, self.retries
+                )
             if attempt < self.retries:
-                self.sleep(pause)
+                (self.sleep or self.stopped.wait)(pause)
         raise NoAnswer(why)
 
     def _post(self, content: bytes) -> str:
         headers = {"Content-Type": "application/json"}
         if self.key is not None:
             headers["Authorization"] = f"Bearer {self.key}"
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", data=content, headers=headers)
-        with self.opener.open(request, timeout=self.timeout) as response:
-            answer = json.loads(response.read(LARGEST_ANSWER))
+        request = TimedRequest(f"{self.url.rstrip('/')}/chat/completions", data=content, headers=headers)
+        request.watch = Watch()
+        try:
+            with request.watch.running(self.timeout), self.opener.open(request, timeout=self.timeout) as response:
+                answer = json.loads(response.read(LARGEST_ANSWER))
+        except urllib.error.HTTPError:
+            raise
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if request.watch.expired:  # what was cut off looks like a broken connection or a broken answer
+                raise TimeoutError(f"timed out: no whole answer within {self.timeout:g} s") from error
+            raise
         text = answer["choices"][0]["message"]["content"]
         if not isinstance(text, str):
             raise ValueError("an answer without text")
@@ -158,9 +182,13 @@ class EndpointSource:
                 return prompt.title_hash, failure
 
         size = BATCH * self.concurrency
+        self.client.stopped.clear()
         with ThreadPoolExecutor(self.concurrency) as pool:
-            for begin in range(0, len(prompts), size):
-                yield from pool.map(ask, prompts[begin : begin + size])
+            try:
+                for begin in range(0, len(prompts), size):
+                    yield from pool.map(ask, prompts[begin : begin + size])
+            finally:
+                self.client.stopped.set()  # those in hand neither wait nor ask again
 
 
 def open_endpoint(config: LlmAttributesConfig) -> EndpointSource:

@@ -103,7 +103,7 @@ class LocalModel:
 def open_local_model(config: LlmAttributesConfig) -> LocalModel:
     """The model that `pair.llm_attributes.model` names, on its device; InputError in one line where it cannot be."""
     assert config.model is not None
-    model, tokenizer = _load(find_model(config.model, allow_download=config.allow_download), config.model)
+    model, tokenizer = _load(find_model(config.model), config.model)
     ends = _as_list(model.generation_config.eos_token_id) + _as_list(tokenizer.eos_token_id)
     # In place of the model's own settings, which may sample or weigh repetitions, padding included.
     settings: Any = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -125,11 +125,11 @@ def open_local_model(config: LlmAttributesConfig) -> LocalModel:
     return LocalModel(config.model, model, tokenizer, config.batch_size, config.max_tokens)
 
 
-def find_model(name: str, *, allow_download: bool) -> Path:
+def find_model(name: str) -> Path:
     """The folder of a model, checked: a local one, or that of ORG/NAME in the hub's cache."""
     folder = Path(name).expanduser()
     if not folder.exists():
-        folder = _find_on_hub(name, allow_download=allow_download)
+        folder = _find_in_cache(name)
     check_model_folder(folder, where=f"{KEY}.model={name}")
     return folder
 
@@ -153,17 +153,19 @@ def _load(folder: Path, name: str) -> tuple[Any, PreTrainedTokenizerBase]:  # An
     return model, tokenizer
 
 
-def _find_on_hub(name: str, *, allow_download: bool) -> Path:
+def _find_in_cache(name: str) -> Path:
     where = f"{KEY}.model={name}"
     if name.count("/") != 1 or name.startswith(("/", ".", "~")) or name.endswith("/"):
         raise InputError(f"{where}: no such folder; give that of a transformers model")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, local_files_only=not allow_download))
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES, local_files_only=True))
     except (OSError, ValueError) as error:
-        fix = "check the name and the network" if allow_download else f"download it, or set {KEY}.allow_download=true"
-        raise InputError(f"{where}: no such folder, and not in the hub's cache; {fix}") from error
+        raise InputError(
+            f"{where}: no such folder, and not in the hub's cache; nothing is downloaded here: download the model's "
+            "folder yourself and give its path"
+        ) from error
 
 
 def _device(name: str) -> torch.device:

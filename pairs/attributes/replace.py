@@ -21,7 +21,8 @@ from pairs.attributes_config import LlmAttributesConfig
 from pairs.reading.raw_files import refuse_other_than_file
 from pairs.reading.text import attribute_words
 
-FAILURES_IN_A_ROW = 20
+FAILURES_IN_A_ROW, FAILURES_AT_FIRST = 20, 3
+"""Titles without an answer, all retries used up, that end the stage: later on, and before anything was answered."""
 UNREADABLE_FIRST = 50
 """Answers of which none is readable before the log says so, hours before the card would."""
 log = logging.getLogger(__name__)
@@ -76,19 +77,19 @@ def ask_missing(
         return
     source = open_source(config)
     log.info("asking %s about %d of %d titles", source.name, len(missing), len(wanted))
-    failed_in_a_row = failed = unreadable = 0
+    failed_in_a_row = failed = unreadable = answered = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file, closing(source.answer(missing)) as answers:
         for title_hash, text in progress(answers, label="attributes", total=len(missing)):
             if isinstance(text, NoAnswer):
                 failed, failed_in_a_row = failed + 1, failed_in_a_row + 1
-                if failed_in_a_row >= FAILURES_IN_A_ROW:
+                if failed_in_a_row >= (FAILURES_IN_A_ROW if answered else FAILURES_AT_FIRST):
                     raise InputError(
                         f"{source.name}: {failed_in_a_row} requests in a row were not answered, the "
                         f"last with {text}; start again later: what was answered is kept"
                     )
                 continue
-            failed_in_a_row = 0
+            failed_in_a_row, answered = 0, answered + 1
             attributes = parse_answer(text)
             file.write(answer_line(title_hash, text, attributes, config))
             file.flush()

@@ -21,7 +21,6 @@ MEANS = {
     "pair.llm_attributes.timeout": "9",
     "pair.llm_attributes.batch_size": "2",
     "pair.llm_attributes.device": "cpu",
-    "pair.llm_attributes.allow_download": "true",
     "pair.synthetic.compression": "none",
     "pair.synthetic.workers": "3",
     "graph.checkpoint_every": "7",

@@ -1,6 +1,11 @@
 """The client of an endpoint: pauses, retries, the rate, refusals, and a key that goes nowhere else."""
 
+import contextlib
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -8,6 +13,7 @@ import pytest
 from launch.errors import InputError
 from pairs.attributes.endpoint import ChatClient, RateLimit, key_from_environment
 from pairs.attributes.source import NoAnswer
+from pairs.attributes_config import LlmAttributesConfig
 from tests.unit.pairs.attributes.test_endpoint import LISTS, Endpoint, served
 
 
@@ -69,6 +75,66 @@ def test_silent_endpoint_is_no_answer() -> None:
         with pytest.raises(NoAnswer, match="timed out"):
             client(Endpoint(url=url), pauses, retries=1, timeout=0.1).ask("x")
     assert pauses == [1.0]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+
+
+@contextmanager
+def dripping(first: bytes) -> Iterator[str]:
+    """A server that sends `first` and then a byte every 50 ms, for ever."""
+    ended = threading.Event()
+
+    def drip(line: socket.socket) -> None:
+        with line, contextlib.suppress(OSError):
+            line.sendall(first)
+            while not ended.wait(0.05):
+                line.sendall(b"x")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        ended.set()
+
+
+@pytest.mark.parametrize("first", [HEAD, b"HTTP/1.1 200 OK\r\nX-Slow: ", b""], ids=["body", "header", "status"])
+def test_answer_that_drips_for_ever_ends_at_the_time_out(first: bytes) -> None:
+    begin = time.monotonic()
+    with dripping(first) as url, pytest.raises(NoAnswer, match=r"timed out: no whole answer within 0\.5 s"):
+        client(Endpoint(url=url), [], retries=0, timeout=0.5).ask("x")
+    assert time.monotonic() - begin < 5
+
+
+def test_dripping_tls_greeting_ends_at_the_time_out() -> None:
+    begin = time.monotonic()
+    with dripping(b"\x16\x03\x03\x40\x00") as url, pytest.raises(NoAnswer, match="timed out"):
+        client(Endpoint(url=url.replace("http:", "https:")), [], retries=0, timeout=0.5).ask("x")
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"choices":' * 50_000])
+def test_answer_nested_beyond_measure_is_no_answer(body: bytes) -> None:
+    with served(Endpoint(troubles=[body])) as endpoint, pytest.raises(NoAnswer, match="RecursionError"):
+        client(endpoint, [], retries=0).ask("x")
+
+
+@pytest.mark.parametrize("host", ["api.example.org", "192.168.0.7", "localhost.example.org", "[2001:db8::1]"])
+def test_key_does_not_cross_the_network_unencrypted(host: str) -> None:
+    given: dict[str, Any] = {"source": "endpoint", "answers": "a.jsonl", "model": "m", "key_env": "TEA_KEY"}
+    with pytest.raises(ValueError, match="would cross the network unencrypted; give an https address"):
+        LlmAttributesConfig(endpoint=f"http://{host}/v1", **given)
+    LlmAttributesConfig(endpoint=f"https://{host}/v1", **given)
+    LlmAttributesConfig(endpoint=f"http://{host}/v1", **{**given, "key_env": None})
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "127.1.2.3", "[::1]:8000"])
+def test_key_may_go_to_this_machine(host: str) -> None:
+    LlmAttributesConfig(source="endpoint", endpoint=f"http://{host}/v1", answers="a", model="m", key_env="TEA_KEY")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -3,6 +3,7 @@
 import gzip
 import json
 import logging
+import socket
 import threading
 import time
 import traceback
@@ -152,11 +153,25 @@ def test_endpoint_that_never_answers_ends_the_run(tmp_path: Path) -> None:
     many = pl.concat([ITEMS.with_columns(pl.col("title") + f" {n}") for n in range(8)]).with_row_index("n")
     with (
         served(Endpoint(always=503)) as endpoint,
-        pytest.raises(InputError, match=r"20 requests in a row .* status 503"),
+        pytest.raises(InputError, match=r"3 requests in a row .* status 503"),
     ):
         add_llm_attributes(
             many.with_columns(item="n"), NAMES, config(endpoint, tmp_path), max_bad_share=0.0, numbered=False
         )
+
+
+def test_absent_endpoint_is_said_at_once_and_ends_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}/v1"
+    many = pl.concat([ITEMS.with_columns(pl.col("title") + f" {n}") for n in range(200)]).with_row_index("n")
+    settings = config(Endpoint(url=url), tmp_path, retries=1)
+    begin = time.monotonic()
+    with pytest.raises(InputError, match=r"3 requests in a row were not answered, the last with .*refused"):
+        add_llm_attributes(many.with_columns(item="n"), NAMES, settings, max_bad_share=0.0, numbered=False)
+    assert time.monotonic() - begin < 20
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) == 1
+    assert "Connection refused" in said[0]
 
 
 def test_key_comes_from_the_environment_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

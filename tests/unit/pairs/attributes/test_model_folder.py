@@ -107,7 +107,7 @@ def test_pickle_trap_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/no/such", "./no", "~/no/such", "no_such", "no/such/folder", "no/"])
 def test_missing_folder_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"model=.*: no such folder; give that of a transformers model"):
-        find_model(name, allow_download=True)
+        find_model(name)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_model_in_the_hubs_cache_is_found_without_a_network(whole: Path, hub: Pa
 
 
 @pytest.mark.usefixtures("hub")
-def test_hub_is_asked_only_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
     real: Any = huggingface_hub.snapshot_download
 
@@ -139,11 +139,9 @@ def test_hub_is_asked_only_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch
         return real(name, **options)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", watched)
-    with pytest.raises(InputError, match=r"not in the hub's cache; download it, or set .*allow_download=true"):
+    with pytest.raises(InputError, match="not in the hub's cache; nothing is downloaded here: download the model's"):
         open_model("org/tiny")
-    with pytest.raises(InputError, match="not in the hub's cache; check the name and the network"):
-        open_model("org/tiny", allow_download=True)
-    assert asked == [False, True]
+    assert asked == [False]
 
 
 def test_device_is_a_gpu_only_if_there_is_one(folder: Path) -> None:
