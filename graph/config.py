@@ -32,7 +32,8 @@ class GraphConfig:
     drop_target_edges: Decides[bool | None] = None
     """Take a training sample's own count out of the edges that it is asked to predict (they leak its target)."""
     initial: Decides[Initial | None] = None
-    """Item tables at the start: normal noise, or the titles' and attributes' words (TF-IDF, truncated SVD)."""
+    """Item tables at the start: normal noise, or the words of titles and attributes (TF-IDF, truncated SVD); where no
+    two items share a word, the train users who have an item instead."""
     init_scale: Decides[float | None] = None
     """Standard deviation of that noise; length of the text vectors."""
     tie_head: Decides[bool | None] = None
