@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from site import getsitepackages
 
 import pytest
 
@@ -38,10 +39,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the wheel's files and its command."""
+    """The site-packages of an environment that holds the wheel; what it needs is found where this test finds it."""
     folder = tmp_path_factory.mktemp("installed")
-    pip("install", "--no-deps", "--no-index", "--target", str(folder), str(wheel))
-    return folder
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=100)
+    (site,) = folder.glob("lib/python*/site-packages")
+    pip("install", "--no-deps", "--no-index", "--target", str(site), str(wheel))
+    (site / "needed.pth").write_text("\n".join(getsitepackages()) + "\n", encoding="utf-8")  # not the checkout itself
+    return site
 
 
 @pytest.fixture
@@ -55,9 +59,9 @@ def shadows(tmp_path: Path) -> Path:
 
 def kinrec(installed: Path, where: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The installed command, started where `where` is."""
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    command = [sys.executable, str(installed / "bin" / "kinrec"), *words]
-    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [str(installed.parents[2] / "bin" / "python"), str(installed / "bin" / "kinrec"), *words]
+    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_the_wheel_holds_packages_and_their_data_and_nothing_else(wheel: Path) -> None:
@@ -77,6 +81,14 @@ def test_stages_run_where_folders_are_named_like_ours(installed: Path, shadows: 
         ended = kinrec(installed, shadows, stage, str(TINY), "--graph.epochs=1")
         assert ended.returncode == 0, ended.stderr[-3000:]
         assert (shadows / "runs" / "tiny" / "manifests" / f"{stage}.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_fine_tune_runs_there_too(installed: Path, shadows: Path, tiny_run: Path) -> None:
+    copied = shutil.copytree(tiny_run, shadows / "run")
+    (copied / "manifests" / "finetune.json").unlink()
+    ended = kinrec(installed, shadows, "finetune", str(TINY), f"--run_dir={copied}")
+    assert ended.returncode == 0, ended.stderr[-3000:]
 
 
 @pytest.mark.slow
