@@ -25,7 +25,8 @@ from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from pairs.config import PairConfig
 from pairs.prepare import prepare
-from training.base_model import find_base, load_tokenizer_folder
+from training.base_files import find_base
+from training.base_model import load_tokenizer_folder
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
 from training.finetune import make_small_model
 from training.tuning.batches import PaddedPrompts, Plan, PromptData, collate, read_prompts, shares

@@ -23,6 +23,8 @@ from evaluation.report.report_parts import text_table
 from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
 from launch.stage import entry_point
+from launch.stages import stage_named
+from launch.state.states import recipe_of, state_of
 from launch.terminal import shown
 
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
@@ -86,7 +88,13 @@ def compare(runs: Sequence[Path], *, system: str, split: str, resamples: int = 1
 
 
 def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
-    """Read one run's report; what is not there is said by name."""
+    """Read one run's report; what is not there, or does not hold any more, is said by name."""
+    state = state_of(path, stage_named("evaluate"), recipe_of(path))
+    if state.kind not in {"finished", "absent"}:  # absent: a report that came without its run's records
+        raise InputError(
+            f"{path}: evaluate is {state.kind}{': ' if state.why else ''}{state.why}; "
+            f"run `kinrec run {path / 'recipe.yaml'}` first"
+        )
     report, ranks_path = path / "report" / "metrics.json", path / "report" / f"ranks_{split}.parquet"
     items_path, samples_path = path / "pair" / "items.parquet", path / "pair" / f"{split}.arrow"
     for needed in (report, ranks_path, items_path, samples_path):

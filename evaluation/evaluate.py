@@ -25,9 +25,9 @@ from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, load_so
 from evaluation.systems.tuning import Baselines, fit_baselines, sample_of_users
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.errors import InputError
-from launch.manifests import read_manifest
 from launch.stage import entry_point, open_stage, parse_job
-from launch.stages import STAGES
+from launch.stages import STAGES, stage_named
+from launch.state.states import state_of, states_of
 from launch.tracking import Tracker, open_tracker
 from pairs.tables import Samples, load_pair, load_samples
 
@@ -85,7 +85,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         "domains": list(pair.domain_names),
         "settings": dataclasses.asdict(config),
         "splits": splits,
-        "retrieval": read_json(quality) if quality.is_file() else {},
+        "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
         "out_of_domain": out_of_domain(judged, pair.items),
         "chosen": chosen_values(baselines, choices),
     }
@@ -117,6 +117,12 @@ class Clock:
         self.seconds[name] = round(time.perf_counter() - started, 2)
 
 
+def may_read(run_dir: Path, stage: str) -> bool:
+    """Whether an optional input is there and holds; files that no stage claims are taken as they are."""
+    state = state_of(run_dir, stage_named(stage), outside=False)
+    return state.holds or state.kind == "absent"
+
+
 def _read_split(run_dir: Path, split: Judged, config: EvaluationConfig, seed: int) -> Samples:
     samples = load_samples(run_dir, split)
     if len(samples) == 0:
@@ -134,7 +140,8 @@ def _write_ranks(path: Path, judgement: Judgement) -> None:
 
 
 def _timing(run_dir: Path, clock: Clock, baselines: Baselines) -> Json:
-    manifests = {stage.name: read_manifest(run_dir, stage) for stage in STAGES if stage.name != "evaluate"}
+    states = states_of(run_dir, stages=[stage for stage in STAGES if stage.name != "evaluate"], outside=False)
+    manifests = {name: state.manifest for name, state in states.items() if state.holds}
     return {
         "evaluate": clock.seconds,
         "tune_baselines": {name: round(seconds, 2) for name, seconds in baselines.seconds.items()},

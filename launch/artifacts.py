@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: written beside their place, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield partial
         _flush(partial)
         partial.replace(path)
+        sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -34,9 +36,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        for root, _, files in os.walk(partial):
+            for name in files:
+                _flush(Path(root) / name)
+            sync_folder(Path(root))
         if path.exists():
             shutil.rmtree(path)
         partial.replace(path)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -64,12 +71,27 @@ def sha256_file(path: Path) -> str:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed writers left below `folder`."""
-    for partial in sorted(folder.rglob(f".*{PARTIAL}")):
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+    """Remove what killed writers left below `folder`; links are not followed."""
+    for root, folders, files in os.walk(folder, followlinks=False):
+        for name in [name for name in folders if _is_partial(name)]:
+            folders.remove(name)
+            path = Path(root) / name
+            path.unlink() if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
+        for name in filter(_is_partial, files):
+            (Path(root) / name).unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a crash of the machine, as far as its file system can."""
+    try:
+        _flush(folder)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EACCES}:  # some file systems sync no folders
+            raise
+
+
+def _is_partial(name: str) -> bool:
+    return name.startswith(".") and name.endswith(PARTIAL)
 
 
 def _flush(path: Path) -> None:

@@ -75,6 +75,10 @@ def dispatch(words: list[str]) -> int:
     if command == "status":
         return status(rest)
     if command == "recommend":
+        if rest and not rest[0].startswith("-"):  # before the seconds that its imports take
+            from launch.state.states import check_finished
+
+            check_finished(Path(rest[0]))
         return start_module("training.recommend", rest)
     if command == "compare":
         return start_module("evaluation.compare", rest)

@@ -1,57 +1,110 @@
 """Run the stages of a recipe in order, skipping what still holds, stopping at the first that fails."""
 
+import importlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from launch.artifacts import write_text
+from launch.artifacts import remove_partials, write_text
 from launch.config import Recipe, default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError
-from launch.manifests import make_intent, read_manifest, why_stale
 from launch.processes.lock import NAME, hold_lock
 from launch.processes.starter import start_stage
 from launch.processes.temporary import TEMPORARY, remove_temporary
 from launch.stages import STAGES, Stage
+from launch.state.parking import settle
+from launch.state.starts import revive
+from launch.state.states import intent_of, state_of, states_of
 
 log = logging.getLogger(__name__)
 
 
 def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGES) -> None:
-    """Bring `run_dir` up to date with `recipe`, as far as `stages` go."""
-    with claim_run(recipe, run_dir) as resolved:
+    """Bring `run_dir` up to date with `recipe`, as far as `stages` go.
+
+    The whole recipe is checked before the first stage starts. The run's recipe.yaml becomes this one when a stage is
+    started from it; where that first start fails and an earlier result comes back, its recipe does too.
+    """
+    with claim_run(recipe, run_dir):
+        check_recipe(recipe, run_dir, stages)
+        kept = KeptRecipe(run_dir, recipe)
         for number, stage in enumerate(stages, start=1):
-            intent = make_intent(run_dir, stage, config=recipe.sections[stage.section], seed=recipe.seed)
-            reason = why_stale(run_dir, stage, intent)
             place = f"[{number}/{len(stages)}] {stage.name}"
-            if reason is None:
+            state = state_of(run_dir, stage, recipe)
+            if state.holds:
                 log.info("%s: still holds, skipped", place)
                 continue
-            started = read_manifest(run_dir, stage)
-            log.info("%s%s", place, f": runs again, {reason}" if started is not None else "")
+            intent = intent_of(run_dir, stage, config=recipe.sections[stage.section], seed=recipe.seed, recipe=recipe)
+            if revive(run_dir, stage, intent) and state_of(run_dir, stage, recipe).holds:
+                log.info("%s: an earlier result of just this recipe is back in place", place)
+                kept.write()
+                continue
+            log.info("%s%s", place, f": runs again, {state.why}" if state.kind == "stale" else "")
+            kept.write()
             began = time.monotonic()
-            start_stage(stage, recipe=resolved, run_dir=run_dir, launch=recipe.launch)
+            try:
+                start_stage(stage, recipe=kept.path, run_dir=run_dir, launch=recipe.launch)
+            except Exception:
+                if settle(run_dir, stage):
+                    kept.undo()
+                raise
+            kept.was = None
             log.info("%s: %.0f s", place, time.monotonic() - began)
 
 
+class KeptRecipe:
+    """`recipe.yaml` of a run: with every default, as the stages were last started."""
+
+    def __init__(self, run_dir: Path, recipe: Recipe) -> None:
+        self.path = run_dir / "recipe.yaml"
+        self.recipe = recipe
+        self.was = self.path.read_bytes() if self.path.is_file() else None
+        """What it was before this command, until a stage has finished with the new one."""
+        self._written = False
+
+    def write(self) -> None:
+        """Make it this command's recipe."""
+        import yaml
+
+        if not self._written:
+            write_text(self.path, yaml.safe_dump(self.recipe.resolved(), sort_keys=False, allow_unicode=True))
+            self._written = True
+
+    def undo(self) -> None:
+        """Put back what it was, if nothing was finished with the new one."""
+        if self.was is not None:
+            write_text(self.path, self.was.decode(errors="replace"))
+            self._written = False
+
+
+def check_recipe(recipe: Recipe, run_dir: Path, stages: Sequence[Stage]) -> None:
+    """InputError for a file that some stage which is to run would not find, or not be able to use."""
+    states = states_of(run_dir, recipe, stages=stages)
+    for stage in stages:
+        for reference in () if states[stage.name].holds else stage.checks:
+            module, _, name = reference.partition(":")
+            getattr(importlib.import_module(module), name)(recipe)
+
+
 def open_recipe(name: str, overrides: Sequence[str], run_dir: Path | None) -> tuple[Recipe, Path]:
-    """A recipe with overrides applied, and the folder of its run."""
-    recipe = load_recipe(find_recipe(name), overrides)
-    return recipe, run_dir or default_run_dir(recipe)
+    """A recipe with overrides applied, and the folder of its run: for a run's own recipe.yaml, that run's."""
+    path = find_recipe(name)
+    recipe = load_recipe(path, overrides)
+    own = path.parent if path.name == "recipe.yaml" and (path.parent / "manifests").is_dir() else None
+    return recipe, run_dir or own or default_run_dir(recipe)
 
 
 @contextmanager
-def claim_run(recipe: Recipe, run_dir: Path) -> Iterator[Path]:
-    """Hold the run folder for this process and keep the resolved recipe in it; yields the recipe's path."""
-    import yaml
-
+def claim_run(recipe: Recipe, run_dir: Path) -> Iterator[None]:
+    """Hold the run folder for this process."""
     kept = run_dir / "recipe.yaml"
     if run_dir.exists() and not run_dir.is_dir():
         raise InputError(f"{run_dir}: not a folder; choose another --run_dir")
     if kept.is_file():
-        owner = yaml.safe_load(kept.read_text(encoding="utf-8")).get("name")
-        if owner != recipe.name:
+        owner = owner_of(kept)
+        if owner is not None and owner != recipe.name:
             raise InputError(
                 f"{run_dir}: this folder belongs to the recipe {owner!r}, not {recipe.name!r}; choose another --run_dir"
             )
@@ -59,5 +112,20 @@ def claim_run(recipe: Recipe, run_dir: Path) -> Iterator[Path]:
         raise InputError(f"{run_dir}: not empty and not the folder of a run; choose another --run_dir")
     with hold_lock(run_dir):
         remove_temporary(run_dir)
-        write_text(kept, yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True))
-        yield kept
+        remove_partials(run_dir)
+        yield
+
+
+def owner_of(kept: Path) -> str | None:
+    """The name of the recipe that a run's recipe.yaml holds; None where the file is damaged."""
+    import yaml
+
+    try:
+        plain = yaml.safe_load(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        plain = None
+    name = plain.get("name") if isinstance(plain, dict) else None
+    if not isinstance(name, str):
+        log.warning("%s is damaged; it is written anew when a stage starts", kept)
+        return None
+    return name

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from launch.artifacts import write_text
 from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
-from launch.manifests import begin, finish, make_intent, read_manifest, why_altered
 from launch.processes.lock import hold_lock
 from launch.processes.orphans import COMMAND, die_with_parent
 from launch.ranks import rank, world_size
 from launch.stages import Stage, stage_named
+from launch.state.parking import settle
+from launch.state.provenance import provenance
+from launch.state.starts import begin, finish
+from launch.state.states import intent_of, why_unreadable
 from launch.terminal import ShownFormatter, shown
 
 if TYPE_CHECKING:
@@ -70,11 +73,13 @@ def parse_job(config_type: type[C], stage: str, argv: list[str] | None = None) -
 def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
     """Check what the stage reads, clear or keep what an earlier start left, write the manifest at the end."""
     started = time.monotonic()
-    intent = make_intent(job.run_dir, job.stage, config=job.config, seed=job.seed)
+    told = job if job.sections else None
+    intent = intent_of(job.run_dir, job.stage, config=job.config, seed=job.seed, recipe=told)
     with ExitStack() as held:
         problem: str | None = None
         if world is None or world.is_main:
-            problem = _why_unreadable(job)
+            reads = [stage_named(name) for name in job.stage.reads]
+            problem = why_unreadable(job.run_dir, reads, told, cure="run `kinrec {stage}` first")
             if problem is None:
                 problem = _why_taken(job.run_dir, held)
             if problem is None and begin(job.run_dir, job.stage, intent):
@@ -83,11 +88,16 @@ def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
             problem = world.broadcast_object(problem)
         if problem is not None:
             raise InputError(problem)
-        yield
+        try:
+            yield
+        except Exception:
+            if world is None or world.size == 1:  # others might still write; the command settles it after them
+                settle(job.run_dir, job.stage)
+            raise
         if world is not None:
             world.barrier()
         if world is None or world.is_main:
-            facts = {"seconds": round(time.monotonic() - started, 3), "world_size": 1 if world is None else world.size}
+            facts = {"seconds": round(time.monotonic() - started, 3), **provenance(world)}
             finish(job.run_dir, job.stage, intent, external=job.external, facts=facts)
             log.info("%s finished in %.1f s", job.stage.name, facts["seconds"])
 
@@ -147,19 +157,4 @@ def _why_taken(run_dir: Path, held: ExitStack) -> str | None:
         held.enter_context(hold_lock(run_dir))
     except InputError as error:
         return str(error)
-    return None
-
-
-def _why_unreadable(job: Job[Any]) -> str | None:
-    for name in job.stage.reads:
-        manifest = read_manifest(job.run_dir, stage_named(name))
-        if manifest is None:
-            return f"{job.run_dir}: {job.stage.name} reads what {name} writes; run `kinrec {name}` first"
-        altered = why_altered(job.run_dir, manifest)
-        if altered is not None:
-            return f"{job.run_dir}: {name} is stale: {altered}; run `kinrec {name}` again"
-        for upstream in stage_named(name).reads:
-            above = read_manifest(job.run_dir, stage_named(upstream))
-            if above is None or above["fingerprint"] != manifest["inputs"][upstream]:
-                return f"{job.run_dir}: {name} is stale: {upstream} has changed since; run `kinrec {name}` again"
     return None

@@ -26,10 +26,24 @@ class Stage:
     """Glob patterns of its files, below the run folder."""
     resumes: tuple[str, ...] = ()
     """Folders of state that only a resumed start reads; not part of what it wrote."""
+    optional: tuple[str, ...] = ()
+    """The stages whose files it reads where they have finished, and does without where they have not."""
+    checks: tuple[str, ...] = ()
+    """`module:function` of checks of the whole recipe that need files and nothing heavy; done before any stage."""
+    version: int = 1
+    """Raised when the same configuration and inputs give other results than before."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The top folders of the run that it writes to."""
+        return tuple(sorted({pattern.partition("/")[0] for pattern in (*self.writes, *self.resumes)}))
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("prepare", "pairs.prepare", "pair", "pairs.config:PairConfig", "python", (), ("pair/**/*",)),
+    Stage(
+        "prepare", "pairs.prepare", "pair", "pairs.config:PairConfig", "python", (), ("pair/**/*",),
+        checks=("pairs.checks:check_sources",),
+    ),
     Stage(
         "pretrain", "graph.pretrain", "graph", "graph.config:GraphConfig", "torchrun",
         ("prepare",), ("graph/**/*", "lists/graph_*.parquet"), ("graph/checkpoints",),
@@ -40,11 +54,12 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",
-        ("prepare", "retrieve"), ("prompts/**/*",),
+        ("prepare", "retrieve"), ("prompts/**/*",), checks=("training.checks:check_base",),
     ),
     Stage(
         "finetune", "training.finetune", "llm", "training.config:LlmConfig", "accelerate",
         ("tokenize",), ("llm/**/*",), ("llm/checkpoints",),
+        checks=("training.checks:check_base", "training.checks:check_engine"),
     ),
     Stage(
         "generate", "training.generate", "generation", "training.config:GenerationConfig", "torchrun",
@@ -52,8 +67,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
-        ("prepare", "pretrain", "retrieve", "generate"),
-        ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
+        ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
+        optional=("retrieve", "generate"),
     ),
 )  # fmt: skip
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from launch.artifacts import read_json
 from launch.errors import InputError
-from launch.manifests import read_manifest, started_path, why_altered
-from launch.stages import STAGES, stage_named
+from launch.state.states import State, recipe_of, states_of
 from launch.systems import SYSTEMS
 from launch.terminal import shown, shown_lines
 
@@ -14,23 +13,16 @@ COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 
 
 def render_status(run_dir: Path) -> str:
-    """One line a stage: finished, stale, interrupted or not started; then the headline."""
-    if not (run_dir / "recipe.yaml").is_file():
+    """One line a stage: its state and why; then the headline, if the report holds."""
+    if not (run_dir / "recipe.yaml").is_file() and not (run_dir / "manifests").is_dir():
         raise InputError(f"{run_dir}: not the folder of a run")
-    lines = [f"{run_dir}"]
-    current: dict[str, str] = {}
-    for stage in STAGES:
-        manifest = read_manifest(run_dir, stage)
-        if manifest is None:
-            interrupted = started_path(run_dir, stage).is_file()
-            lines.append(f"  {stage.name:<9} {'started, not finished' if interrupted else '-'}")
-            continue
-        current[stage.name] = manifest["fingerprint"]
-        lines.append(f"  {stage.name:<9} {_state(run_dir, manifest, current)}")
+    recipe = recipe_of(run_dir)
+    damaged = "" if recipe is not None else "  (recipe.yaml is damaged or gone: whether results fit it is not known)"
+    states = states_of(run_dir, recipe)
+    lines = [f"{run_dir}{damaged}", *(f"  {name:<9} {_words(state)}" for name, state in states.items())]
     metrics = run_dir / "report" / "metrics.json"
-    if metrics.is_file() and "evaluate" in current:
-        lines.append("")
-        lines.append(_table(read_json(metrics), "test"))
+    if states["evaluate"].holds and metrics.is_file():
+        lines += ["", _table(read_json(metrics), "test")]
     return shown_lines("\n".join(lines) + "\n")
 
 
@@ -42,14 +34,13 @@ def render_summary(run_dir: Path) -> str:
     return shown_lines("\n\n".join(["", *tables, "\n".join(places)]) + "\n")
 
 
-def _state(run_dir: Path, manifest: dict[str, Any], current: dict[str, str]) -> str:
-    altered = why_altered(run_dir, manifest)
-    if altered is not None:
-        return f"stale: {altered}"
-    for name in stage_named(manifest["stage"]).reads:
-        if current.get(name) != manifest["inputs"].get(name):
-            return f"stale: {name} has changed since"
-    return f"finished in {manifest['seconds']:.1f} s on {manifest['world_size']} rank(s)"
+def _words(state: State) -> str:
+    if state.kind == "absent":
+        return "-"
+    if state.kind != "finished":
+        return f"{state.kind}: {state.why}" if state.why else state.kind
+    assert state.manifest is not None
+    return f"finished in {state.manifest['seconds']:.1f} s on {state.manifest['world_size']} rank(s)"
 
 
 def _table(metrics: dict[str, Any], split: str) -> str:

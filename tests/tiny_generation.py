@@ -13,7 +13,8 @@ from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
 from training.answers.answerer import load_answerer
 from training.answers.parts import read_prompts, write_parts
-from training.base_model import BaseModel, load_tokenizer_folder
+from training.base_files import BaseModel
+from training.base_model import load_tokenizer_folder
 from training.config import GenerationConfig, PromptsConfig, ScratchConfig
 from training.generate import generate
 from training.scratch import build_model

@@ -1,41 +1,15 @@
 """Whether a base model is what its files say: all weights there, with values, in a model that writes text."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from launch.artifacts import read_json
 from launch.errors import InputError
 
 SHOWN = 3
-CAUSAL = ("CausalLM", "ConditionalGeneration", "LMHeadModel")
 Found = dict[str, Any]  # Any: sets of names and of names with shapes, as transformers hands them back
-
-
-def check_config(folder: Path, *, where: str) -> None:
-    """InputError unless config.json is a language model's with dense weights."""
-    path = folder / "config.json"
-    try:
-        config = read_json(path)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{where}: config.json is not valid JSON; download the folder again") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{where}: config.json is not a JSON object; download the folder again")
-    quantised = config.get("quantization_config")
-    if quantised is not None:
-        method = quantised.get("quant_method", "?") if isinstance(quantised, dict) else quantised
-        raise InputError(
-            f"{where}: its weights are quantised ({method}), which cannot be trained; give the folder of the "
-            "model that it was made from, or a .gguf file"
-        )
-    named = config.get("architectures")
-    architectures = [str(name) for name in named] if isinstance(named, list) else []
-    heads = [name for name in architectures if "For" in name]  # a bare `GPT2Model` has no head of its own
-    if heads and not any(kind in name for name in heads for kind in CAUSAL):
-        raise InputError(f"{where}: is a {heads[0]}, not a causal language model; give one that writes text")
 
 
 def check_loaded(found: Found, model: nn.Module, *, where: str) -> None:

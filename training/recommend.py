@@ -14,12 +14,11 @@ from evaluation.systems.mixture import Mixture
 from graph.config import resolve
 from graph.infer import TrainedGraph
 from launch.artifacts import read_json
-from launch.config import Recipe, load_recipe
+from launch.config import load_recipe
 from launch.distributed import World, init_world
 from launch.errors import InputError
-from launch.manifests import read_manifest
 from launch.stage import entry_point
-from launch.stages import STAGES
+from launch.state.states import check_finished
 from launch.terminal import shown
 from pairs.tables import Ints, Pair, load_pair, load_samples, one_sample
 from retrieval.grounding import TitleGrounder
@@ -28,7 +27,7 @@ from training.answers.answerer import load_answerer
 from training.asking.asking import Matched, find_domain, match_history
 from training.asking.final_ranking import Final, fit_scorers, rank_finally
 from training.asking.new_prompt import write_prompt
-from training.base_model import BaseModel
+from training.base_files import BaseModel
 from training.config import PromptsConfig
 
 SHOWN_TEXTS = 3
@@ -100,7 +99,8 @@ def recommend(
     """
     if k < 1:
         raise InputError(f"--k must be at least 1, got {k}")
-    recipe = _finished_recipe(run_dir)
+    check_finished(run_dir)
+    recipe = load_recipe(run_dir / "recipe.yaml")
     pair, train = load_pair(run_dir), load_samples(run_dir, "train")
     asked = find_domain(domain, pair)
     grounder = TitleGrounder(pair.items)
@@ -179,19 +179,6 @@ def render(recommendation: Recommendation) -> str:
     if any(user.shared for user in recommendation.kindred):
         lines += ["", "= also in the history; [source rank]: where each source has the item"]
     return "\n".join(lines) + "\n"
-
-
-def _finished_recipe(run_dir: Path) -> Recipe:
-    """The recipe that a run was made with, all of whose stages have finished."""
-    if not (run_dir / "recipe.yaml").is_file():
-        raise InputError(f"{run_dir}: not the folder of a run (it has no recipe.yaml)")
-    recipe = load_recipe(run_dir / "recipe.yaml")
-    for stage in STAGES:
-        if read_manifest(run_dir, stage) is None:
-            raise InputError(
-                f"{run_dir}: {stage.name} has not finished; run `kinrec run {recipe.name} --run_dir={run_dir}` first"
-            )
-    return recipe
 
 
 def _kindred(user: KindredUser, history: Ints, pair: Pair) -> Kindred:

@@ -22,7 +22,8 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.draws import draw_rows
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
-from training.base_model import BaseModel, check_weights, find_base, load_tokenizer
+from training.base_files import BaseModel, find_base
+from training.base_model import check_weights, load_tokenizer
 from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble, least_tokens
 from training.prompts.kindred import PromptSource, no_neighbours, read_neighbours

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from evaluation.ranked_lists import RankedLists, read_column, read_lists
 from launch.errors import InputError
-from launch.manifests import read_manifest
 from launch.stages import stage_named
+from launch.state.states import state_of
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
@@ -48,16 +48,22 @@ def list_path(run_dir: Path, system: str, split: str) -> Path:
 
 
 def present_systems(run_dir: Path) -> list[str]:
-    """Which of `graph` and `llm` this run has; a file that its finished stage should have left must be there."""
+    """Which of `graph` and `llm` this run has; a file that its finished stage should have left must be there.
+
+    Lists of a stage that has not finished, or whose inputs have changed since, are not read.
+    """
     present = []
-    for system, stage in WRITER.items():
+    for system, writer in WRITER.items():
+        state = state_of(run_dir, stage_named(writer), outside=False)
         missing = [path for split in JUDGED_SPLITS if not (path := list_path(run_dir, system, split)).is_file()]
-        if not missing:
+        if state.holds and missing:
+            raise InputError(f"{missing[0]}: no such file; run `kinrec {writer}` again")
+        if state.holds or (state.kind == "absent" and not missing):
             present.append(system)
-        elif len(missing) < len(JUDGED_SPLITS) or read_manifest(run_dir, stage_named(stage)) is not None:
-            raise InputError(f"{missing[0]}: no such file; run `kinrec {stage}` again")
         else:
-            log.info("no lists of %s (stage %s has not run): it is left out of the report", system, stage)
+            why = f"is {state.kind}" + (f": {state.why}" if state.why else "")
+            say = log.info if state.kind == "absent" else log.warning
+            say("no lists of %s (stage %s %s): it is left out of the report", system, writer, why)
     return present
 
 

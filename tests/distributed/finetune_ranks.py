@@ -20,7 +20,7 @@ from launch.errors import InputError
 from launch.stages import stage_named
 from launch.tracking import Tracker
 from tests.tiny_prompts import write_tiny_run
-from training.base_model import find_base
+from training.base_files import find_base
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
 from training.finetune import finetune
 from training.scratch import build_model

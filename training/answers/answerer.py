@@ -16,7 +16,8 @@ from training.answers.answer_lists import Answers, ExactTitles, rank_answers
 from training.answers.beam_search import Beams, search_beams
 from training.answers.choices import Choices, FreeText, TitlesOnly
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
-from training.base_model import BaseModel, load_tokenizer_folder, load_tuned_model
+from training.base_files import BaseModel
+from training.base_model import load_tokenizer_folder, load_tuned_model
 from training.config import GenerationConfig
 from training.precision import resolve_precision
 from training.prompts.pieces import answer_tokens

@@ -3,7 +3,6 @@
 On CUDA the ranks talk over NCCL, elsewhere over gloo; ZeRO partitions either way.
 """
 
-import json
 import logging
 import math
 import os
@@ -22,10 +21,10 @@ from transformers.utils.logging import disable_progress_bar
 from launch.distributed import World, backend_of, join_alone
 from launch.errors import InputError
 from training.config import LlmConfig
+from training.tuning.deepspeed_file import read_deepspeed_file
 
 log = logging.getLogger(__name__)
 
-DS_CONFIGS = Path(__file__).parents[2] / "ds_configs"
 ADAM_BETAS = (0.9, 0.95)
 # What an Accelerate file may say about DeepSpeed; the recipe and its DeepSpeed file alone count.
 LAUNCHER_SETTINGS = ("ACCELERATE_CONFIG_DS_FIELDS", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS")
@@ -76,15 +75,7 @@ def check_ranks(accelerator: Accelerator, world: World) -> None:
 def deepspeed_settings(config: LlmConfig, world: World, *, hidden_size: int) -> dict[str, Any]:  # Any: JSON
     """The DeepSpeed file of `config` with every "auto" filled in."""
     assert config.precision != "auto", "resolve it first: see training.precision"
-    path = find_deepspeed_file(config.deepspeed)
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(settings, dict) or not isinstance(settings.get("zero_optimization"), dict):
-        raise InputError(f"{path}: a DeepSpeed file needs a section zero_optimization")
-    if "optimizer" in settings or "scheduler" in settings:
-        raise InputError(f"{path}: optimizer and scheduler come from the recipe (llm.lr ...); remove them here")
+    path, settings = read_deepspeed_file(config.deepspeed)
     on_cuda = world.device.type == "cuda"
     values = {
         "train_micro_batch_size_per_gpu": config.per_device_batch,
@@ -99,15 +90,6 @@ def deepspeed_settings(config: LlmConfig, world: World, *, hidden_size: int) -> 
         "pin_memory": on_cuda,
     }
     return _filled(settings, values, path)
-
-
-def find_deepspeed_file(name: str) -> Path:
-    """A path to a JSON file, or a name in ds_configs/."""
-    path = Path(name) if name.endswith(".json") else DS_CONFIGS / f"{name}.json"
-    if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in DS_CONFIGS.glob("*.json")))
-        raise InputError(f"llm.deepspeed={name}: no such file; give a .json file or one of: {names}")
-    return path
 
 
 def accumulation_steps(config: LlmConfig, world_size: int) -> int:

@@ -122,11 +122,15 @@ def test_stages_that_have_not_run_are_left_out(tmp_path: Path, caplog: pytest.Lo
     assert systems["kinrec"] == systems["baseline_fusion"]
 
 
-def test_lists_that_a_finished_stage_should_have_left_are_asked_for(tmp_path: Path) -> None:
-    write_run(tmp_path, systems=("graph",))
-    write_json(tmp_path / "manifests" / "generate.json", {"seconds": 1.0})
-    with pytest.raises(InputError, match=r"llm_valid\.parquet: no such file; run `kinrec generate` again"):
-        evaluate(CONFIG, run_dir=tmp_path, seed=1)
+def test_lists_of_a_stage_that_was_stopped_are_not_read_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_run(tmp_path, systems=("graph", "llm"))
+    write_json(tmp_path / "manifests" / "generate.started.json", {"config": {}, "seed": 1, "inputs": {}})
+    systems = evaluate(CONFIG, run_dir=tmp_path, seed=1)["splits"]["test"]["systems"]
+    assert "llm" not in systems
+    assert "graph" in systems
+    assert "no lists of llm (stage generate is stopped" in caplog.text
 
 
 def test_an_llm_that_answered_some_samples_is_also_judged_on_those_alone(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from launch.artifacts import write_json, write_text
-from launch.manifests import Intent, finish, started_path
 from launch.stage import configure_logging, report_error
 from launch.stages import STAGES
+from launch.state.manifests import make_intent, started_path
+from launch.state.starts import finish
 from launch.summary import render_status, render_summary
 from launch.terminal import shown, shown_lines
 from training.asking.asking import Matched
@@ -98,9 +99,9 @@ def test_the_summary_is_harmless(tmp_path: Path) -> None:
 
 def test_the_status_is_harmless(tmp_path: Path) -> None:
     write_report(tmp_path)
-    write_text(tmp_path / "recipe.yaml", "name: x\n")
+    write_text(tmp_path / "recipe.yaml", "seed: 0\n" + "".join(f"{stage.section}: {{}}\n" for stage in STAGES))
     for stage in STAGES:
-        intent = Intent(config={}, seed=0, inputs={})
+        intent = make_intent(tmp_path, stage, config={}, seed=0)
         started_path(tmp_path, stage).parent.mkdir(exist_ok=True)
         finish(tmp_path, stage, intent, external=[], facts={"seconds": 1.0, "world_size": 1})
     assert_harmless(render_status(tmp_path))

@@ -16,7 +16,8 @@ from transformers import LlamaForCausalLM
 from launch.errors import InputError
 from launch.tracking import Tracker
 from tests.tiny_prompts import CONFIG, WORDS, write_tiny_run
-from training.base_model import find_base, load_model, load_tokenizer, load_tuned_model
+from training.base_files import find_base
+from training.base_model import load_model, load_tokenizer, load_tuned_model
 from training.config import ScratchConfig
 from training.scratch import build_model, train_tokenizer
 from training.tokenize_prompts import tokenize_prompts

@@ -15,14 +15,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from launch.errors import InputError
 from tests.tiny_prompts import WORDS
-from training.base_model import (
-    BaseModel,
-    find_base,
-    hidden_size_of,
-    load_model,
-    load_tokenizer,
-    load_tuned_model,
-)
+from training.base_files import BaseModel, find_base
+from training.base_model import hidden_size_of, load_model, load_tokenizer, load_tuned_model
 from training.config import ScratchConfig
 from training.scratch import build_model, train_tokenizer
 

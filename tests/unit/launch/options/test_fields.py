@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from launch.config import LaunchConfig, Recipe, load_recipe
-from launch.manifests import begin, make_intent
 from launch.options.fields import Decides, Means, deciding, walk
 from launch.stages import STAGES, Stage
+from launch.state.manifests import make_intent
+from launch.state.starts import begin
 
 SAMPLED = "--pair.synthetic.generator=sampled"
 MEANS = {

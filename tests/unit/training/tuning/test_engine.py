@@ -13,7 +13,8 @@ from launch.distributed import World
 from launch.errors import InputError
 from training.config import LlmConfig, LoraConfig, PromptsConfig, ScratchConfig
 from training.scratch import build_model
-from training.tuning.engine import DS_CONFIGS, accumulation_steps, deepspeed_settings
+from training.tuning.deepspeed_file import DS_CONFIGS
+from training.tuning.engine import accumulation_steps, deepspeed_settings
 from training.tuning.fit import count_steps, learning_rate
 from training.tuning.tuned_weights import add_adapters, merge_adapters
 
