@@ -22,11 +22,12 @@ import torch
 from bench.graph_ranks import NUM_TRAIN, measure_ranks
 from bench.graph_reference import added_up, edge_ends, looped_companions, looped_successors, same_arrays
 from bench.graph_training import some_rows, train_plain, train_preset
+from graph.config import GraphConfig, PresetName
 from graph.edges import companion_pairs, successor_edges
 from graph.full_ranking import Judge
 from graph.item_graph import ItemGraph
 from graph.load import Prepared, make_ranker, prepare
-from graph.presets import PRESETS, GraphSettings, PresetName
+from graph.presets import PRESETS
 from launch.distributed import World
 from pairs.config import PairConfig
 from pairs.prepare import prepare as prepare_pair
@@ -97,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
 def measure_edges(run_dir: Path, *, num_rows: int) -> list[Row]:
     """Item graphs out of train samples."""
     train, domain = some_rows(load_samples(run_dir, "train"), num_rows), load_pair(run_dir).items.domain
-    window = PRESETS["best"].window
+    window = PRESETS["best"].model.window
     rows = []
     for name, ours, loops in (
         (
@@ -127,11 +128,11 @@ def measure_preset(run_dir: Path, preset: PresetName, options: argparse.Namespac
     ]
 
 
-def measure_propagation(graph: ItemGraph, settings: GraphSettings, preset: str) -> list[Row]:
+def measure_propagation(graph: ItemGraph, settings: GraphConfig, preset: str) -> list[Row]:
     """The neighbours' mean over the mixed graph, and with its gradient."""
     ends = edge_ends(graph)
     torch.manual_seed(1)
-    table_IK = torch.randn(graph.num_items, settings.dim, requires_grad=True)
+    table_IK = torch.randn(graph.num_items, settings.model.dim, requires_grad=True)
     back_IK = torch.randn_like(table_IK)
 
     def both_ways(mean: Callable[[], torch.Tensor]) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
@@ -146,7 +147,7 @@ def measure_propagation(graph: ItemGraph, settings: GraphSettings, preset: str) 
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     forward, there_and_back = fastest(*ways, repeats=10), fastest(*map(both_ways, ways), repeats=10)
     edges = len(graph.keys)
-    label = f"width {settings.dim} ({preset})"
+    label = f"width {settings.model.dim} ({preset})"
     return [
         speed(f"propagation, forward, {label}", "edges/s", edges, *forward, "index_add over edges"),
         speed(f"propagation, forward and backward, {label}", "edges/s", edges, *there_and_back, "index_add over edges"),
@@ -154,16 +155,16 @@ def measure_propagation(graph: ItemGraph, settings: GraphSettings, preset: str) 
 
 
 def measure_training(
-    run_dir: Path, prepared: Prepared, settings: GraphSettings, preset: str, *, steps: int, epochs: int
+    run_dir: Path, prepared: Prepared, settings: GraphConfig, preset: str, *, steps: int, epochs: int
 ) -> list[Row]:
     """Training steps on some samples, beside a plain SASRec of the same width and depth."""
-    train = some_rows(prepared.train, steps * settings.global_batch)
+    train = some_rows(prepared.train, steps * settings.schedule.global_batch)
     valid = some_rows(load_samples(run_dir, "valid"), 32)
     plain = train_plain(prepared, settings, train, epochs=epochs, world=ALONE)
     ours = train_preset(
         prepared, settings, train, valid, epochs=epochs, folder=run_dir / f"train-{preset}", world=ALONE
     )  # fmt: skip
-    tokens = int(np.minimum(train.lengths, settings.max_history).sum())
+    tokens = int(np.minimum(train.lengths, settings.model.max_history).sum())
     times = (ours.epoch_seconds, plain.epoch_seconds)
     return [
         speed(f"training, preset {preset}", "sequences/s", len(train), *times, "SASRec"),
@@ -174,9 +175,7 @@ def measure_training(
     ]  # fmt: skip
 
 
-def measure_ranking(
-    run_dir: Path, prepared: Prepared, settings: GraphSettings, preset: str, *, num_samples: int
-) -> Row:
+def measure_ranking(run_dir: Path, prepared: Prepared, settings: GraphConfig, preset: str, *, num_samples: int) -> Row:
     """The best items of the target domain for valid samples; one sample at a time must find the same scores."""
     samples = some_rows(load_samples(run_dir, "valid"), num_samples)
     ranker = make_ranker(prepared, settings, seed=1, device=ALONE.device).eval()

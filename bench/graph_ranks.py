@@ -18,7 +18,9 @@ from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from pairs.tables import load_samples
 
-SMALL = replace(BEST, dim=32, dropout=0.0, evidence=False, fused_weight=0.0)
+SMALL = replace(
+    BEST, model=replace(BEST.model, dim=32, dropout=0.0, evidence=False), loss=replace(BEST.loss, fused_weight=0.0)
+)
 """Without evidence, whose graph takes every rank seconds to build."""
 NUM_TRAIN, NUM_VALID, EPOCHS = 512, 64, 3
 

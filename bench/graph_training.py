@@ -14,9 +14,9 @@ from torch import nn
 
 from bench.graph_reference import PlainSasrec
 from graph.batches import Batch, epoch_batches, make_batch, next_items
+from graph.config import GraphConfig
 from graph.load import Prepared, make_ranker
 from graph.objective import Objective
-from graph.presets import GraphSettings
 from graph.training import BETAS, Trainer
 from launch.distributed import World
 from launch.tracking import Tracker
@@ -57,7 +57,7 @@ def some_rows(samples: Samples, count: int) -> Samples:
 
 def train_preset(
     prepared: Prepared,
-    settings: GraphSettings,
+    settings: GraphConfig,
     train: Samples,
     valid: Samples,
     *,
@@ -66,7 +66,7 @@ def train_preset(
     world: World,
 ) -> Training:
     """Train with the stage's trainer on a few samples, the graphs being whole; the weights stay in `folder`."""
-    chosen = replace(settings, epochs=epochs, patience=epochs)
+    chosen = replace(settings, schedule=replace(settings.schedule, epochs=epochs, patience=epochs))
     before = restart_peak()
     objective = Objective(make_ranker(prepared, chosen, seed=SEED, device=world.device), chosen).to(world.device)
     watch = Stopwatch()
@@ -75,20 +75,22 @@ def train_preset(
     return Training(min(watch.epoch_seconds[1:]), peak_since(before), _num_trained(objective))
 
 
-def train_plain(prepared: Prepared, settings: GraphSettings, train: Samples, *, epochs: int, world: World) -> Training:
+def train_plain(prepared: Prepared, settings: GraphConfig, train: Samples, *, epochs: int, world: World) -> Training:
     """The same samples in the same order through a SASRec of the preset's width and depth."""
     before = restart_peak()
     model = _plain_model(prepared, settings)
-    every_position = settings.next_item_weight > 0
+    every_position = settings.loss.next_item_weight > 0
     _check_task(model, _batch(prepared, settings, train, np.arange(min(len(train), 64)), world), every_position)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=BETAS, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.schedule.lr, betas=BETAS, weight_decay=settings.schedule.weight_decay
+    )
     seconds = []
     for epoch in range(epochs):
         started = time.perf_counter()
-        for rows in epoch_batches(len(train), global_batch=settings.global_batch, seed=SEED, epoch=epoch):
+        for rows in epoch_batches(len(train), global_batch=settings.schedule.global_batch, seed=SEED, epoch=epoch):
             loss, _ = model.loss(_batch(prepared, settings, train, rows, world), every_position=every_position)
             torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
+            nn.utils.clip_grad_norm_(model.parameters(), settings.schedule.grad_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         seconds.append(time.perf_counter() - started)
@@ -116,21 +118,21 @@ def _status_mib(name: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
-def _plain_model(prepared: Prepared, settings: GraphSettings) -> PlainSasrec:
+def _plain_model(prepared: Prepared, settings: GraphConfig) -> PlainSasrec:
     torch.manual_seed(SEED)
     return PlainSasrec(
         num_items=prepared.graphs.num_items,
         num_x=prepared.graphs.num_x,
-        width=2 * settings.dim,
-        blocks=settings.blocks,
-        max_history=settings.max_history,
-        dropout=settings.dropout,
+        width=2 * settings.model.dim,
+        blocks=settings.model.blocks,
+        max_history=settings.model.max_history,
+        dropout=settings.model.dropout,
     )
 
 
-def _batch(prepared: Prepared, settings: GraphSettings, samples: Samples, rows: Ints, world: World) -> Batch:
+def _batch(prepared: Prepared, settings: GraphConfig, samples: Samples, rows: Ints, world: World) -> Batch:
     pad = prepared.graphs.num_items
-    return make_batch(samples, rows, max_history=settings.max_history, pad=pad, device=world.device)
+    return make_batch(samples, rows, max_history=settings.model.max_history, pad=pad, device=world.device)
 
 
 def _check_task(model: PlainSasrec, batch: Batch, every_position: bool) -> None:

@@ -82,7 +82,7 @@ def _next_of(batch: Batch, *, domain: int, num_x: int, pad: int) -> Tensor:
     return padded_BM.gather(1, first_BL)
 
 
-def predicted(length: int, last: int | None, device: torch.device) -> Tensor:
-    """[L] whether a position is one of the `last` ones that are learnt from; None: all."""
+def predicted(length: int, last: int, device: torch.device) -> Tensor:
+    """[L] whether a position is one of the `last` ones that are learnt from; 0: all."""
     place_L = torch.arange(length, device=device)
-    return place_L >= (0 if last is None else length - last)
+    return place_L >= (length - last if last else 0)

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from graph.companions import build_companion_graph
+from graph.config import GraphConfig
 from graph.edges import Companions, companion_pairs, successor_edges
 from graph.evidence import EvidenceGraph
 from graph.item_graph import ItemGraph, as_edge_index, build_item_graph
-from graph.presets import GraphSettings
 from graph.words import Floats, WordTables
 from pairs.ragged import rows_of
 from pairs.tables import Ints, Items, Samples
@@ -56,13 +56,13 @@ class Graphs:
         return self if device.type == "cpu" else _moved(self, device)
 
 
-def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphSettings) -> Graphs:
+def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphConfig) -> Graphs:
     """The graphs, on the CPU; `text_IK` are the items' text vectors."""
     item_graphs = [
         build_item_graph(
             successor_edges(train, items.domain, within_domain=within),
             num_items=items.num_items,
-            edge_weight=settings.edge_weight,
+            edge_weight=settings.model.edge_weight,
         )
         for within in (False, True)
     ]
@@ -73,7 +73,7 @@ def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Float
         num_items=items.num_items,
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
-        evidence=_evidence_graphs(train, items, words, text_IK, settings) if settings.evidence else None,
+        evidence=_evidence_graphs(train, items, words, text_IK, settings) if settings.model.evidence else None,
     )
 
 
@@ -88,9 +88,9 @@ def _attribute_graph(words: WordTables) -> AttributeGraph:
 
 
 def _evidence_graphs(
-    train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphSettings
+    train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphConfig
 ) -> tuple[EvidenceGraph, EvidenceGraph]:
-    pairs = companion_pairs(train, window=settings.window)
+    pairs = companion_pairs(train, window=settings.model.window)
     x_graph, y_graph = (
         _evidence_graph(train, items, words, pairs, settings, domain=domain, text_IK=text_IK) for domain in (0, 1)
     )
@@ -102,7 +102,7 @@ def _evidence_graph(
     items: Items,
     words: WordTables,
     pairs: Companions,
-    settings: GraphSettings,
+    settings: GraphConfig,
     *,
     domain: int,
     text_IK: Floats,
@@ -120,7 +120,7 @@ def _evidence_graph(
             ids,
             num_items=items.num_items,
             likeness_of=text_IK,
-            max_companions=settings.max_companions,
+            max_companions=settings.model.max_companions,
         ),
         num_users=torch.from_numpy(np.bincount(item_C, minlength=items.num_items + 1).astype(np.float32)),
         own_offsets=torch.from_numpy(np.searchsorted(user_C, np.append(pairs.users, np.iinfo(np.int64).max))),

@@ -1,106 +1,168 @@
-"""The recipe's `graph` section: a preset, and whatever is to differ from it."""
+"""The recipe's `graph` section: what the model is made of, what it learns by, how long; every value in its place.
 
-import dataclasses
-from dataclasses import dataclass
+The values written here are the publication's (preset `paper`, arXiv 2406.03085, section 4); what it does not state is
+as docs/method.md has it. graph/presets.py holds what the other presets do differently. A recipe's keys are laid onto
+its preset's values before this is built, so a configuration holds no null that stands for something else.
+"""
 
-from graph.presets import PRESETS, Alignment, EdgeWeight, GraphSettings, Initial, PresetName
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
 from launch.options.fields import Decides, Means
+
+PresetName = Literal["paper", "code", "best"]
+EdgeWeight = Literal["count", "binary"]
+Initial = Literal["normal", "text"]
+Alignment = Literal["mse", "mmd"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The graphs, the item tables, the encoders and the evidence."""
+
+    dim: Decides[int] = 128
+    """Width d of the three item tables; encoders and user vectors are 2 d wide."""
+    attribute_dim: Decides[int] = 32
+    """Width of the attribute graph's table."""
+    layers: Decides[int] = 1
+    """Propagation steps over every graph."""
+    blocks: Decides[int] = 2
+    """Self-attention blocks of each encoder."""
+    dropout: Decides[float] = 0.2
+    """Dropout in the encoders."""
+    propagation_dropout: Decides[float] = 0.2
+    """Dropout of what is propagated over the graphs."""
+    max_history: Decides[int] = 30
+    """Most recent items of a history that the model sees."""
+    edge_weight: Decides[EdgeWeight] = "count"
+    """count: an edge weighs as many users as have it; binary: 1."""
+    drop_target_edges: Decides[bool] = True
+    """Take a training sample's own count out of the edges that it is asked to predict (they leak its target)."""
+    initial: Decides[Initial] = "normal"
+    """Item tables at the start: normal noise, or the words of titles and attributes (TF-IDF, truncated SVD); where no
+    two items share a word, the train users who have an item instead."""
+    init_scale: Decides[float] = 0.1
+    """Standard deviation of that noise; length of the text vectors."""
+    tie_head: Decides[bool] = False
+    """Score items by their vectors instead of a separate linear layer."""
+    evidence: Decides[bool] = False
+    """Add what the co-occurrence and word graphs say of each item to its score, with learned weights."""
+    window: Decides[int] = 30
+    """Items this far apart in a train history are companions (evidence only)."""
+    max_companions: Decides[int] = 2000
+    """An item with more companions loses those that the fewest users share, until it has no more than this."""
+
+    def __post_init__(self) -> None:
+        _at_least("graph.model", self, 1, "dim", "attribute_dim", "layers", "blocks", "max_history", "window")
+        _at_least("graph.model", self, 1, "max_companions")
+        _positive("graph.model", self, "init_scale")
+        _share("graph.model", self, "dropout", "propagation_dropout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The terms of the loss (graph/objective.py) and what they need."""
+
+    next_item_weight: Decides[float] = 1.0
+    """Weight of the paper's next-item losses, shared and specific, at each position."""
+    predicted_positions: Decides[int] = 0
+    """The next-item losses learn from the last so many positions of a history; 0: from all."""
+    target_weight: Decides[float] = 0.0
+    """Weight of the target's loss under the scores that rank: those of the encoders' last states."""
+    fused_weight: Decides[float] = 0.0
+    """Weight of the loss of evidence and encoders together (evidence only)."""
+    infomax_weight: Decides[float] = 0.3
+    """Weight of the infomax losses; 0 leaves their discriminators out."""
+    perturbation: Decides[float] = 0.05
+    """Norm of the perturbation of corrupted histories (infomax)."""
+    align_weight: Decides[float] = 0.3
+    """Weight of the alignment of an item's two halves."""
+    alignment: Decides[Alignment] = "mse"
+    """mse: mean squared distance; mmd: maximum mean discrepancy of at most 512 of the batch's items."""
+    label_smoothing: Decides[float] = 0.0
+    """Share of the next-item target that is spread over the domain."""
+
+    def __post_init__(self) -> None:
+        weights = ("next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight")
+        _at_least("graph.loss", self, 0, *weights, "perturbation", "predicted_positions")
+        _share("graph.loss", self, "label_smoothing")
+        if self.next_item_weight + self.target_weight == 0:
+            raise ValueError("graph.loss.next_item_weight and target_weight are both 0; one must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How long and how fast it learns."""
+
+    epochs: Decides[int] = 10
+    """Passes over the train samples at most."""
+    patience: Decides[int] = 2
+    """Epochs without a better valid MRR before training stops."""
+    global_batch: Decides[int] = 64
+    """Samples a step over all ranks together."""
+    lr: Decides[float] = 1e-3
+    """Adam's learning rate."""
+    table_rate: Decides[float] = 1.0
+    """Learning rate of the item and attribute tables, as a share of `lr`; 0 leaves them as they start."""
+    evidence_lr: Decides[float] = 2e-2
+    """Adam's learning rate of the few evidence weights."""
+    weight_decay: Decides[float] = 0.0
+    """Decoupled weight decay of tables and matrices."""
+    grad_clip: Decides[float] = 5.0
+    """Gradient norm at most."""
+    checkpoint_every: Means[int] = 500
+    """Steps between checkpoints inside an epoch; every epoch's end has one."""
+
+    def __post_init__(self) -> None:
+        _at_least("graph.schedule", self, 1, "epochs", "patience", "global_batch", "checkpoint_every")
+        _positive("graph.schedule", self, "lr", "evidence_lr", "grad_clip")
+        _at_least("graph.schedule", self, 0, "table_rate", "weight_decay")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphConfig:
-    """Pretrain the dual-graph sequential model. null means: as the preset says."""
+    """Pretrain the dual-graph sequential model. A key that a recipe leaves out is as its preset says."""
 
-    preset: Decides[PresetName] = "best"
-    """paper: the publication's sizes and losses; code: the released code's; best: ours, with graph evidence."""
-    dim: Decides[int | None] = None
-    """Width d of the three item tables; encoders and user vectors are 2 d wide."""
-    attribute_dim: Decides[int | None] = None
-    """Width of the attribute graph's table."""
-    layers: Decides[int | None] = None
-    """Propagation steps over every graph."""
-    blocks: Decides[int | None] = None
-    """Self-attention blocks of each encoder."""
-    dropout: Decides[float | None] = None
-    """Dropout in the encoders."""
-    propagation_dropout: Decides[float | None] = None
-    """Dropout of what is propagated over the graphs."""
-    max_history: Decides[int | None] = None
-    """Most recent items of a history that the model sees."""
-    edge_weight: Decides[EdgeWeight | None] = None
-    """count: an edge weighs as many users as have it; binary: 1."""
-    drop_target_edges: Decides[bool | None] = None
-    """Take a training sample's own count out of the edges that it is asked to predict (they leak its target)."""
-    initial: Decides[Initial | None] = None
-    """Item tables at the start: normal noise, or the words of titles and attributes (TF-IDF, truncated SVD); where no
-    two items share a word, the train users who have an item instead."""
-    init_scale: Decides[float | None] = None
-    """Standard deviation of that noise; length of the text vectors."""
-    tie_head: Decides[bool | None] = None
-    """Score items by their vectors instead of a separate linear layer."""
-    evidence: Decides[bool | None] = None
-    """Add what the co-occurrence and word graphs say of each item to its score, with learned weights."""
-    window: Decides[int | None] = None
-    """Items this far apart in a train history are companions (evidence only)."""
-    max_companions: Decides[int | None] = None
-    """An item with more companions loses those that the fewest users share, until it has no more than this."""
-    predicted_positions: Decides[int | None] = None
-    """The next-item losses learn from the last so many positions of a history; 0: from all."""
-    next_item_weight: Decides[float | None] = None
-    """Weight of the paper's next-item losses, shared and specific, at each position."""
-    target_weight: Decides[float | None] = None
-    """Weight of the target's loss under the scores that rank: those of the encoders' last states."""
-    fused_weight: Decides[float | None] = None
-    """Weight of the loss of evidence and encoders together (evidence only)."""
-    infomax_weight: Decides[float | None] = None
-    """Weight of the infomax losses; 0 leaves their discriminators out."""
-    align_weight: Decides[float | None] = None
-    """Weight of the alignment of an item's two halves."""
-    alignment: Decides[Alignment | None] = None
-    """mse: mean squared distance; mmd: maximum mean discrepancy of at most 512 of the batch's items."""
-    perturbation: Decides[float | None] = None
-    """Norm of the perturbation of corrupted histories (infomax)."""
-    label_smoothing: Decides[float | None] = None
-    """Share of the next-item target that is spread over the domain."""
-    epochs: Decides[int | None] = None
-    """Passes over the train samples at most."""
-    patience: Decides[int | None] = None
-    """Epochs without a better valid MRR before training stops."""
-    global_batch: Decides[int | None] = None
-    """Samples a step over all ranks together."""
-    lr: Decides[float | None] = None
-    """Adam's learning rate."""
-    table_rate: Decides[float | None] = None
-    """Learning rate of the item and attribute tables, as a share of `lr`; 0 leaves them as they start."""
-    evidence_lr: Decides[float | None] = None
-    """Adam's learning rate of the few evidence weights."""
-    weight_decay: Decides[float | None] = None
-    """Decoupled weight decay of tables and matrices."""
-    grad_clip: Decides[float | None] = None
-    """Gradient norm at most."""
-    checkpoint_every: Means[int | None] = None
-    """Steps between checkpoints inside an epoch; every epoch's end has one."""
-    list_depth: Decides[int | None] = None
+    preset: Means[PresetName] = "paper"
+    """Whose values a recipe starts from, `best` if it does not say. paper: the publication's sizes and losses; code:
+    the released code's; best: ours, with graph evidence. The values decide, not this name."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """What the model is made of."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """What it learns by."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """How long and how fast it learns."""
+    list_depth: Decides[int] = 200
     """Items in an exported list; the history's own are not removed."""
-    encode_batch: Means[int | None] = None
+    encode_batch: Means[int] = 256
     """Samples encoded or ranked at a time outside training."""
 
     def __post_init__(self) -> None:
-        resolve(self)
+        _at_least("graph", self, 1, "encode_batch")
+        _at_least("graph", self, 20, "list_depth")  # the metrics look that deep
+        fused, evidence = self.loss.fused_weight, self.model.evidence
+        if fused > 0 and not evidence:
+            raise ValueError(f"graph.loss.fused_weight needs graph.model.evidence=true, got {fused}; set it to 0")
+        if evidence and fused == 0:
+            raise ValueError("graph.model.evidence needs graph.loss.fused_weight above 0, or its weights learn nothing")
 
 
-def resolve(config: GraphConfig) -> GraphSettings:
-    """The preset with the config's own choices put in; ValueError names the key of one that cannot be."""
-    chosen = {
-        field.name: value
-        for field in dataclasses.fields(config)
-        if field.name != "preset" and (value := getattr(config, field.name)) is not None
-    }
-    if chosen.get("predicted_positions") == 0:
-        chosen["predicted_positions"] = None
-    settings = dataclasses.replace(PRESETS[config.preset], **chosen)
-    if settings.fused_weight > 0 and not settings.evidence:
-        raise ValueError(f"graph.fused_weight needs graph.evidence=true, got {settings.fused_weight}; set it to 0")
-    if settings.evidence and settings.fused_weight == 0:
-        raise ValueError("graph.evidence needs graph.fused_weight above 0, or its weights learn nothing")
-    return settings
+def _at_least(section: str, config: object, least: int, *names: str) -> None:
+    demand = f"at least {least}" if least else "0 or more"
+    _check(section, config, names, lambda value: value >= least, demand)
+
+
+def _positive(section: str, config: object, *names: str) -> None:
+    _check(section, config, names, lambda value: value > 0, "positive")
+
+
+def _share(section: str, config: object, *names: str) -> None:
+    _check(section, config, names, lambda value: 0 <= value < 1, "at least 0 and below 1")
+
+
+def _check(section: str, config: object, names: tuple[str, ...], holds: Callable[[float], bool], demand: str) -> None:
+    for name in names:
+        value: float = getattr(config, name)
+        if not holds(value):
+            raise ValueError(f"{section}.{name} must be {demand}, got {value}")

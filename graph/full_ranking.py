@@ -14,8 +14,8 @@ from torch import Tensor
 from evaluation.ranked_lists import RankedLists, top_k
 from graph.batches import Batch, make_batch, next_items, next_of_own_domain
 from graph.build import Graphs
+from graph.config import GraphConfig
 from graph.model import Tables
-from graph.presets import GraphSettings
 from graph.ranker import GraphRanker
 from launch.distributed import World
 from pairs.tables import Ints, Samples
@@ -63,7 +63,7 @@ class Judge:
 
     ranker: GraphRanker
     graphs: Graphs
-    settings: GraphSettings
+    settings: GraphConfig
     world: World
 
     @torch.no_grad()
@@ -100,7 +100,7 @@ class Judge:
 
         A train sample's own edges are out of the graphs, as in training: a valid or test sample has none there.
         """
-        drop = is_train and self.settings.drop_target_edges
+        drop = is_train and self.settings.model.drop_target_edges
         for chunk, batch, tables in self._chunks(samples):
             next_any_BL = next_items(batch, pad=self.graphs.num_items) if drop else None
             next_own_BL = (
@@ -124,7 +124,7 @@ class Judge:
         return make_batch(
             samples,
             rows,
-            max_history=self.settings.max_history,
+            max_history=self.settings.model.max_history,
             pad=self.graphs.num_items,
             device=self.world.device,
         )

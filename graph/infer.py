@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 
 from evaluation.ranked_lists import RankedLists, top_k
+from graph.config import GraphConfig
 from graph.full_ranking import Judge
 from graph.load import Prepared, load_trained
-from graph.presets import GraphSettings
 from graph.ranker import GraphRanker
 from launch.distributed import World
 from pairs.tables import Ints, Samples
@@ -31,7 +31,7 @@ class Answer:
 class TrainedGraph:
     """The model of a finished run; histories are item ids, oldest first, of both domains."""
 
-    def __init__(self, prepared: Prepared, settings: GraphSettings, ranker: GraphRanker, world: World) -> None:
+    def __init__(self, prepared: Prepared, settings: GraphConfig, ranker: GraphRanker, world: World) -> None:
         self.pair = prepared.pair
         self._graphs = prepared.graphs
         self._settings = settings
@@ -49,8 +49,8 @@ class TrainedGraph:
     def ask(self, history: list[int], domain: int, *, depth: int) -> Answer:
         """Rank the domain's items for one history, which may be empty or lack a domain."""
         pad = self._graphs.num_items
-        recent = history[-self._settings.max_history :]
-        padded = [pad] * (self._settings.max_history - len(recent)) + recent
+        recent = history[-self._settings.model.max_history :]
+        padded = [pad] * (self._settings.model.max_history - len(recent)) + recent
         history_1L = torch.tensor([padded], dtype=torch.int64, device=self._world.device)
         scores_1D, vector_1K = self._ranker.rank(self._graphs, self._tables, history_1L, domain)
         scores, ids = scores_1D.cpu().numpy().copy(), np.array(self._graphs.ids(domain))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
+from graph.config import EdgeWeight
 from graph.edges import Edges
-from graph.presets import EdgeWeight
 
 
 @dataclass(frozen=True)

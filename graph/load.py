@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from graph.build import Graphs, build_graphs
 from graph.co_occurrence import co_occurrence_vectors
-from graph.presets import GraphSettings
+from graph.config import GraphConfig, LossConfig, ModelConfig, ScheduleConfig
 from graph.ranker import GraphRanker
 from graph.words import Floats, WordTables, read_words, text_vectors, unit_rows
 from launch.artifacts import atomic_file, read_json, write_json
@@ -33,7 +33,7 @@ class Prepared:
     """What item tables may start from: the items' words or, where there are none, who has them."""
 
 
-def prepare(run_dir: Path, settings: GraphSettings, world: World) -> Prepared:
+def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
     """Read the pair, build the graphs. Rank 0 leaves the text vectors in `graph/`, so that all have the same."""
     pair, train = load_pair(run_dir), load_samples(run_dir, "train")
     items = pair.items
@@ -54,39 +54,49 @@ def prepare(run_dir: Path, settings: GraphSettings, world: World) -> Prepared:
     return Prepared(pair, train, graphs, start_IK)
 
 
-def _start_vectors(words: WordTables, train: Samples, items: Items, settings: GraphSettings) -> Floats:
-    dim = max(TEXT_DIM, settings.dim)
-    if words.tfidf.nnz or settings.initial != "text":
+def _start_vectors(words: WordTables, train: Samples, items: Items, settings: GraphConfig) -> Floats:
+    dim = max(TEXT_DIM, settings.model.dim)
+    if words.tfidf.nnz or settings.model.initial != "text":
         return text_vectors(words.tfidf, dim, seed=0)
     log.warning("no two items share a word: the text says nothing, and item tables start from who has the items")
     return co_occurrence_vectors(train, num_items=items.num_items, dim=dim, seed=0)
 
 
-def make_ranker(prepared: Prepared, settings: GraphSettings, *, seed: int, device: torch.device) -> GraphRanker:
+def make_ranker(prepared: Prepared, settings: GraphConfig, *, seed: int, device: torch.device) -> GraphRanker:
     """An untrained model; the same for the same seed, on every rank."""
     torch.manual_seed(seed)
     ranker = GraphRanker(prepared.graphs, settings)
-    if settings.initial == "text":
-        start_IK = unit_rows(prepared.start[:, : settings.dim]) * settings.init_scale
+    if settings.model.initial == "text":
+        start_IK = unit_rows(prepared.start[:, : settings.model.dim]) * settings.model.init_scale
         ranker.model.start_from(torch.from_numpy(start_IK))
-    if settings.table_rate == 0:
+    if settings.schedule.table_rate == 0:
         for table in (*ranker.model.tables.values(), ranker.model.attribute_table):
             table.requires_grad_(False)
     return ranker.to(device)
 
 
-def save_settings(run_dir: Path, settings: GraphSettings) -> None:
+def save_settings(run_dir: Path, settings: GraphConfig) -> None:
     """Leave beside the weights what they belong to."""
     write_json(run_dir / "graph" / "model.json", dataclasses.asdict(settings))
 
 
-def load_trained(run_dir: Path, world: World) -> tuple[Prepared, GraphSettings, GraphRanker]:
+def read_settings(path: Path) -> GraphConfig:
+    """What `save_settings` left."""
+    plain = read_json(path)
+    parts = {"model": ModelConfig, "loss": LossConfig, "schedule": ScheduleConfig}
+    try:
+        return GraphConfig(**plain | {name: part(**plain[name]) for name, part in parts.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not what this version writes; run `kinrec pretrain` again") from error
+
+
+def load_trained(run_dir: Path, world: World) -> tuple[Prepared, GraphConfig, GraphRanker]:
     """The finished model of a run, in eval mode."""
     folder = run_dir / "graph"
     for name in ("model.json", "model.safetensors", text_path(run_dir).name):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; run `kinrec pretrain` first")
-    settings = GraphSettings(**read_json(folder / "model.json"))
+    settings = read_settings(folder / "model.json")
     prepared = prepare(run_dir, settings, world)
     ranker = make_ranker(prepared, settings, seed=0, device=world.device)
     ranker.load_state_dict(load_file(folder / "model.safetensors"))

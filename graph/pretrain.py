@@ -6,7 +6,7 @@ torchrun --nproc-per-node 2 -m graph.pretrain --config demo
 import logging
 from pathlib import Path
 
-from graph.config import GraphConfig, resolve
+from graph.config import GraphConfig
 from graph.export import export_lists, export_vectors
 from graph.load import make_ranker, prepare, save_settings
 from graph.objective import Objective
@@ -21,20 +21,19 @@ log = logging.getLogger(__name__)
 
 def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
     """Train, or go on training, until valid stops getting better; then write what other stages read."""
-    settings = resolve(config)
-    prepared = prepare(run_dir, settings, world)
-    objective = Objective(make_ranker(prepared, settings, seed=seed, device=world.device), settings).to(world.device)
+    prepared = prepare(run_dir, config, world)
+    objective = Objective(make_ranker(prepared, config, seed=seed, device=world.device), config).to(world.device)
     log.info(
         "graph model: %d parameters, world size %d, %d samples a step",
         sum(weight.numel() for weight in objective.parameters()),
         world.size,
-        settings.global_batch,
+        config.schedule.global_batch,
     )
     tracker.log({"world_size": world.size}, step=0)
     trainer = Trainer(
         objective,
         prepared.graphs,
-        settings,
+        config,
         seed=seed,
         folder=run_dir / "graph" / "checkpoints",
         world=world,
@@ -43,9 +42,9 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
     trainer.fit(prepared.train, load_samples(run_dir, "valid"))
     objective.eval()
     if world.is_main:
-        save_settings(run_dir, settings)
+        save_settings(run_dir, config)
         save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
-    export_lists(trainer.judged_by, run_dir, depth=settings.list_depth)
+    export_lists(trainer.judged_by, run_dir, depth=config.list_depth)
     export_vectors(trainer.judged_by, run_dir)
 
 

@@ -4,29 +4,29 @@ import torch
 from torch import Tensor, nn
 
 from graph.build import Graphs
+from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.model import DualGraphModel, States, Tables
-from graph.presets import GraphSettings
 
 
 class GraphRanker(nn.Module):
     """score(j) = exp(blend_D) head_D(H_S[last] + H_D[last D position])_j + evidence_D(history)_j."""
 
-    def __init__(self, graphs: Graphs, settings: GraphSettings) -> None:
+    def __init__(self, graphs: Graphs, settings: GraphConfig) -> None:
         super().__init__()
         self.model = DualGraphModel(
             graphs,
-            dim=settings.dim,
-            attribute_dim=settings.attribute_dim,
-            layers=settings.layers,
-            blocks=settings.blocks,
-            max_history=settings.max_history,
-            dropout=settings.dropout,
-            propagation_dropout=settings.propagation_dropout,
-            tie_head=settings.tie_head,
-            init_scale=settings.init_scale,
+            dim=settings.model.dim,
+            attribute_dim=settings.model.attribute_dim,
+            layers=settings.model.layers,
+            blocks=settings.model.blocks,
+            max_history=settings.model.max_history,
+            dropout=settings.model.dropout,
+            propagation_dropout=settings.model.propagation_dropout,
+            tie_head=settings.model.tie_head,
+            init_scale=settings.model.init_scale,
         )
-        self.evidence = nn.ModuleList([Evidence(), Evidence()] if settings.evidence else [])
+        self.evidence = nn.ModuleList([Evidence(), Evidence()] if settings.model.evidence else [])
         self.blend = nn.ParameterList([nn.Parameter(torch.tensor(-1.0)) for _ in self.evidence])
 
     def forward(self, graphs: Graphs, history_BL: Tensor, domain: int) -> tuple[Tensor, Tensor]:

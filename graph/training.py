@@ -14,10 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from graph.batches import epoch_batches, make_batch, rank_rows, steps_of_epoch
 from graph.build import Graphs
+from graph.config import GraphConfig
 from graph.full_ranking import Judge
 from graph.noise import Noise
 from graph.objective import TERMS, Objective, count_terms
-from graph.presets import GraphSettings
 from launch.artifacts import atomic_file
 from launch.checkpoints import load_checkpoint, save_checkpoint
 from launch.distributed import World
@@ -48,7 +48,7 @@ class Trainer:
         self,
         objective: Objective,
         graphs: Graphs,
-        settings: GraphSettings,
+        settings: GraphConfig,
         *,
         seed: int,
         folder: Path,
@@ -80,14 +80,14 @@ class Trainer:
         reached = Reached() if saved is None else self._restore(saved[1])
         # Every rank starts from rank 0's weights: DistributedDataParallel broadcasts them.
         self._step_of = DistributedDataParallel(self.objective) if self.world.size > 1 else self.objective
-        self._epoch_steps = steps_of_epoch(len(train), self.settings.global_batch)
+        self._epoch_steps = steps_of_epoch(len(train), self.settings.schedule.global_batch)
         rhythm = Rhythm(
-            total=self.settings.epochs * self._epoch_steps,
+            total=self.settings.schedule.epochs * self._epoch_steps,
             log_every=LOG_EVERY,
             judge_every=self._epoch_steps,
-            save_every=self.settings.checkpoint_every,
+            save_every=self.settings.schedule.checkpoint_every,
             save_judged=True,
-            patience=self.settings.patience,
+            patience=self.settings.schedule.patience,
         )
         reached = learn(self, rhythm, reached, label="pretrain", world=self.world)
         self.world.barrier()
@@ -105,16 +105,16 @@ class Trainer:
         batch = make_batch(
             self._train,
             rank_rows(rows, self.world),
-            max_history=settings.max_history,
+            max_history=settings.model.max_history,
             pad=self.graphs.num_items,
             device=self.world.device,
         )
-        count_T = self.world.sum(count_terms(self.graphs, batch, settings))
+        count_T = self.world.sum(count_terms(self.graphs, batch, settings.loss))
         loss, sum_T = self._step_of(self.graphs, batch, Noise(self.seed, step, batch.sample), count_T)
         # The loss is a sum over ranks, DistributedDataParallel takes the mean of gradients.
         (loss * self.world.size).backward()
-        self._norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.grad_clip)
-        set_rate(self.optimizer, 1 - step / (settings.epochs * self._epoch_steps))
+        self._norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.schedule.grad_clip)
+        set_rate(self.optimizer, 1 - step / (settings.schedule.epochs * self._epoch_steps))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         sums.losses, sums.counts = sums.losses + sum_T.cpu(), sums.counts + count_T.cpu()
@@ -125,7 +125,7 @@ class Trainer:
         sums = self._epoch_sums
         assert sums is not None, "no step was taken"
         mean_T = self.world.sum(sums.losses).cpu() / sums.counts.clamp_min(1)
-        means = {f"loss_{term}": float(mean_T[t]) for t, term in enumerate(TERMS) if mean_T[t] != 0}
+        means = {f"loss_{term.name}": float(mean_T[t]) for t, term in enumerate(TERMS) if mean_T[t] != 0}
         self.tracker.log(means | {"gradient_norm": float(self._norm)}, step=done)
         sums.losses, sums.counts = torch.zeros_like(sums.losses), torch.zeros_like(sums.counts)
 
@@ -162,7 +162,7 @@ class Trainer:
         """The rows of a step's global batch."""
         epoch, place = divmod(step, self._epoch_steps)
         if self._epoch[0] != epoch:
-            global_batch = self.settings.global_batch
+            global_batch = self.settings.schedule.global_batch
             batches = epoch_batches(len(self._train), global_batch=global_batch, seed=self.seed, epoch=epoch)
             self._epoch = (epoch, batches)
         return self._epoch[1][place]
@@ -173,7 +173,7 @@ class Trainer:
         return Reached(**state["reached"])
 
 
-def build_optimizer(objective: Objective, settings: GraphSettings) -> torch.optim.AdamW:
+def build_optimizer(objective: Objective, settings: GraphConfig) -> torch.optim.AdamW:
     """Adam with decoupled decay of tables and matrices; evidence weights have a rate of their own and no decay."""
     ranker = objective.ranker
     evidence = [*ranker.evidence.parameters(), *ranker.blend.parameters()]
@@ -181,16 +181,20 @@ def build_optimizer(objective: Objective, settings: GraphSettings) -> torch.opti
     tables = [*ranker.model.tables.values(), ranker.model.attribute_table]
     known |= {id(weight) for weight in tables}
     others = [weight for weight in objective.parameters() if id(weight) not in known]
-    table_lr = settings.lr * settings.table_rate
+    table_lr = settings.schedule.lr * settings.schedule.table_rate
     groups = [
         {
             "params": [w for w in tables if w.requires_grad],
             "lr": table_lr,
-            "weight_decay": settings.weight_decay,
+            "weight_decay": settings.schedule.weight_decay,
         },
-        {"params": [w for w in others if w.ndim > 1], "lr": settings.lr, "weight_decay": settings.weight_decay},
-        {"params": [w for w in others if w.ndim <= 1], "lr": settings.lr, "weight_decay": 0.0},
-        {"params": evidence, "lr": settings.evidence_lr, "weight_decay": 0.0},
+        {
+            "params": [w for w in others if w.ndim > 1],
+            "lr": settings.schedule.lr,
+            "weight_decay": settings.schedule.weight_decay,
+        },
+        {"params": [w for w in others if w.ndim <= 1], "lr": settings.schedule.lr, "weight_decay": 0.0},
+        {"params": evidence, "lr": settings.schedule.evidence_lr, "weight_decay": 0.0},
     ]
     chosen = [{**group, "peak": group["lr"]} for group in groups if group["params"]]
     return torch.optim.AdamW(chosen, betas=BETAS)

@@ -1,6 +1,6 @@
 """Recipes: one YAML file a run, one section a stage, every key typed, dotted overrides on the command line.
 
-kinrec run demo --graph.epochs=3 --run_dir=runs/short
+kinrec run demo --graph.schedule.epochs=3 --run_dir=runs/short
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ from typing import Any
 
 from launch.errors import InputError
 from launch.options.bounds import check_name, check_values
-from launch.options.fields import MarkedField, Means
+from launch.options.fields import MarkedField, Means, values
 from launch.options.keys import check_null, check_section, describe, fields_of, unknown_key
-from launch.stages import STAGES
+from launch.stages import STAGES, Stage
 
 RECIPES = Path(__file__).parent / "recipes"
 TOP_FIELDS = {"name": MarkedField("name", str, None), "seed": MarkedField("seed", int, None)}
@@ -123,6 +123,8 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Ma
     parser.add_class_arguments(LaunchConfig, "launch")
     for stage in STAGES:
         parser.add_class_arguments(config_class(stage.config), stage.section)
+        if stage.presets is not None:
+            parser.set_defaults(_preset(stage, text, overrides))
     quiet = StringIO()
     try:
         with redirect_stderr(quiet):
@@ -146,6 +148,27 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Ma
         launch=built.launch,
         sections={stage.section: built[stage.section] for stage in STAGES},
     )
+
+
+def _preset(stage: Stage, text: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The values that a recipe's keys are laid onto: those of the preset that it names, or of the first there is."""
+    presets = presets_of(stage)
+    given = text.get(stage.section, {}).get("preset")
+    for word in overrides:
+        name, _, value = word.partition("=")
+        given = value if name == f"--{stage.section}.preset" else given
+    first = next(iter(presets))
+    chosen = presets[given if isinstance(given, str) and given in presets else first]  # its type refuses another
+    return dict(values(chosen, f"{stage.section}."))
+
+
+def presets_of(stage: Stage) -> Mapping[str, Any]:
+    """A section's presets by name, none for most; the first is the default."""
+    if stage.presets is None:
+        return {}
+    module, _, name = stage.presets.partition(":")
+    found: Mapping[str, Any] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def config_class(reference: str) -> type:

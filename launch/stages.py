@@ -32,6 +32,8 @@ class Stage:
     """`module:function` of checks of the whole recipe that need files and nothing heavy; done before any stage."""
     version: int = 1
     """Raised when the same configuration and inputs give other results than before."""
+    presets: str | None = None
+    """`module:NAME` of a mapping of whole configurations that the section may start from; the first is the default."""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -46,7 +48,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "pretrain", "graph.pretrain", "graph", "graph.config:GraphConfig", "torchrun",
-        ("prepare",), ("graph/**/*", "lists/graph_*.parquet"), ("graph/checkpoints",),
+        ("prepare",), ("graph/**/*", "lists/graph_*.parquet"), ("graph/checkpoints",), presets="graph.presets:PRESETS",
     ),
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",

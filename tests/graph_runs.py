@@ -1,12 +1,14 @@
 """Small run folders for the graph tests: twins, a user who grows, histories of one domain, an empty history."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 
-from graph.config import GraphConfig
+from graph.config import GraphConfig, PresetName
+from graph.presets import PRESETS
 from launch.artifacts import write_json
 from launch.distributed import World
 from pairs.tables import Samples, Split
@@ -77,10 +79,9 @@ def write_run(run_dir: Path, *, seed: int = 0) -> dict[Split, Samples]:
     return splits
 
 
-def tiny(preset: str = "best", **chosen: object) -> GraphConfig:
+def tiny(preset: PresetName = "best", **chosen: object) -> GraphConfig:
     """A preset made small."""
     small: dict[str, object] = {
-        "preset": preset,
         "dim": 8,
         "attribute_dim": 4,
         "max_history": 6,
@@ -90,4 +91,14 @@ def tiny(preset: str = "best", **chosen: object) -> GraphConfig:
         "list_depth": 20,
         "encode_batch": 5,
     }
-    return GraphConfig(**(small | chosen))  # type: ignore[arg-type]  # the config checks them
+    return changed(PRESETS[preset], **(small | chosen))
+
+
+def changed(config: GraphConfig, **chosen: object) -> GraphConfig:
+    """The configuration with some values replaced, each named without its part."""
+    parts = {}
+    for name in ("model", "loss", "schedule"):
+        part = getattr(config, name)
+        own = {field.name for field in fields(part)} & set(chosen)
+        parts[name] = replace(part, **{key: chosen.pop(key) for key in own})
+    return replace(config, **parts, **chosen)  # type: ignore[arg-type]  # the config checks them

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.systems.mixture import Mixture
-from graph.config import resolve
 from graph.infer import TrainedGraph
 from launch.artifacts import read_json
 from launch.config import load_recipe
@@ -108,7 +107,7 @@ def recommend(
     sample = one_sample([match.item for match in matched], domain=asked)
 
     graph = TrainedGraph.open(run_dir, world)
-    ranking = graph.rank(sample, depth=resolve(recipe.sections["graph"]).list_depth)
+    ranking = graph.rank(sample, depth=recipe.sections["graph"].list_depth)
     prompts: PromptsConfig = recipe.sections["prompts"]
     near = KindredLookup(run_dir, device=world.device).nearest(
         sample.history.tolist(),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from launch.config import LaunchConfig, config_class
+from launch.config import LaunchConfig, config_class, presets_of
 from launch.options.fields import Mark
 from launch.stages import STAGES
 
@@ -41,7 +41,7 @@ def render() -> str:
     for stage in STAGES:
         config = config_class(stage.config)
         parts += ["", f"## {stage.section}\n", f"Stage `{stage.name}`. {_first_line(config)}", "", TABLE]
-        parts += _rows(config, f"{stage.section}.")
+        parts += _rows(config, f"{stage.section}.", next(iter(presets_of(stage).values()), REQUIRED))
     return "\n".join(parts) + "\n"
 
 

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from evaluation.ranked_lists import read_lists
 from graph.batches import epoch_batches, make_batch, rank_rows
-from graph.config import GraphConfig, resolve
+from graph.config import GraphConfig
 from graph.load import make_ranker, prepare
 from graph.noise import Noise
 from graph.objective import Objective, count_terms
@@ -34,18 +34,18 @@ CONFIGS = {
 def loss_and_gradients(world: World, run_dir: Path, config: GraphConfig) -> tuple[float, dict[str, np.ndarray]]:
     """One step over the same global batch, noise included."""
     torch.set_num_threads(1)
-    settings = resolve(config)
+    settings = config
     prepared = prepare(run_dir, settings, world)
     objective = Objective(make_ranker(prepared, settings, seed=3, device=world.device), settings)
     rows = epoch_batches(len(prepared.train), global_batch=16, seed=1, epoch=0)[0]
     batch = make_batch(
         prepared.train,
         rank_rows(rows, world),
-        max_history=settings.max_history,
+        max_history=settings.model.max_history,
         pad=prepared.graphs.num_items,
         device=world.device,
     )
-    count = world.sum(count_terms(prepared.graphs, batch, settings))
+    count = world.sum(count_terms(prepared.graphs, batch, settings.loss))
     step_of = DistributedDataParallel(objective) if world.size > 1 else objective
     loss, _ = step_of(prepared.graphs, batch, Noise(1, 0, batch.sample), count)
     (loss * world.size).backward()

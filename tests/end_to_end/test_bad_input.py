@@ -124,7 +124,11 @@ def test_broken_pair_is_refused(tmp_path: Path, released: Path, change: Callable
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("graph: {epohcs: 3}\n", "graph.epohcs"), ("graph: {epochs: many}\n", "graph.epochs"), ("graf: {}\n", "graf")],
+    [
+        ("graph: {epohcs: 3}\n", "graph.epohcs"),
+        ("graph: {schedule: {epochs: many}}\n", "graph.schedule.epochs"),
+        ("graf: {}\n", "graf"),
+    ],
 )
 def test_broken_recipe_is_refused_before_anything_starts(tmp_path: Path, text: str, named: str) -> None:
     assert named in refused("run", str(recipe(tmp_path, text)), f"--run_dir={tmp_path / 'run'}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from graph.config import resolve
+from graph.config import PresetName
 from graph.load import make_ranker, prepare
 from graph.pretrain import pretrain
 from launch.distributed import World
@@ -25,7 +25,7 @@ def on_gpu() -> World:
 
 def test_scores_equal_those_on_the_cpu(tmp_path: Path) -> None:
     write_run(tmp_path)
-    settings = resolve(tiny())
+    settings = tiny()
     history = torch.tensor([[30, 30, 1, 20, 2, 25], [30, 30, 30, 30, 30, 30]])
     found = []
     for world in (ALONE, on_gpu()):
@@ -37,7 +37,7 @@ def test_scores_equal_those_on_the_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preset", ["best", "paper"])
-def test_training_ends_in_finite_vectors(tmp_path: Path, preset: str) -> None:
+def test_training_ends_in_finite_vectors(tmp_path: Path, preset: PresetName) -> None:
     write_run(tmp_path)
     pretrain(tiny(preset, epochs=1), run_dir=tmp_path, seed=1, world=on_gpu(), tracker=Tracker(None, "pretrain"))
     assert np.isfinite(np.load(tmp_path / "graph" / "vectors" / "test_X.npy")).all()

@@ -78,7 +78,7 @@ def test_the_wheel_holds_packages_and_their_data_and_nothing_else(wheel: Path) -
 @pytest.mark.slow
 def test_stages_run_where_folders_are_named_like_ours(installed: Path, shadows: Path) -> None:
     for stage in ("prepare", "pretrain"):  # started by python, and by torchrun on two ranks
-        ended = kinrec(installed, shadows, stage, str(TINY), "--graph.epochs=1")
+        ended = kinrec(installed, shadows, stage, str(TINY), "--graph.schedule.epochs=1")
         assert ended.returncode == 0, ended.stderr[-3000:]
         assert (shadows / "runs" / "tiny" / "manifests" / f"{stage}.json").is_file()
 

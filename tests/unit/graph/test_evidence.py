@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from graph.build import build_graphs
-from graph.config import resolve
 from graph.evidence import Evidence, EvidenceGraph
 from graph.words import read_words, text_vectors
 from pairs.tables import Samples, load_pair
@@ -21,7 +20,7 @@ def evidence_graph(run_dir: Path, train: Samples, domain: int = 1) -> EvidenceGr
     items = load_pair(run_dir).items
     words = read_words(items)
     text = text_vectors(words.tfidf, 8, seed=0)
-    graphs = build_graphs(train, items, words, text, resolve(tiny(window=4)))
+    graphs = build_graphs(train, items, words, text, tiny(window=4))
     assert graphs.evidence is not None
     return graphs.evidence[domain]
 

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from graph.batches import make_batch, next_items, next_of_own_domain
-from graph.config import resolve
+from graph.config import GraphConfig
 from graph.load import Prepared, make_ranker, prepare
 from graph.noise import Noise
 from graph.objective import corrupt
-from graph.presets import GraphSettings
 from graph.ranker import GraphRanker
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_samples, tiny, write_run
 
@@ -19,10 +18,10 @@ PAD = NUM_ITEMS
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared, GraphSettings, GraphRanker]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared, GraphConfig, GraphRanker]:
     run_dir: Path = tmp_path_factory.mktemp("run")
     write_run(run_dir)
-    settings = resolve(tiny("paper"))
+    settings = tiny("paper")
     prepared = prepare(run_dir, settings, ALONE)
     return prepared, settings, make_ranker(prepared, settings, seed=3, device=ALONE.device).eval()
 
@@ -32,7 +31,7 @@ def histories(*rows: list[int]) -> Tensor:
 
 
 def test_user_vectors_come_from_the_last_position_of_each_domain(
-    made: tuple[Prepared, GraphSettings, GraphRanker],
+    made: tuple[Prepared, GraphConfig, GraphRanker],
 ) -> None:
     prepared, _, ranker = made
     model, graphs = ranker.model, prepared.graphs
@@ -51,7 +50,7 @@ def test_user_vectors_come_from_the_last_position_of_each_domain(
             torch.testing.assert_close(found[row], expected)
 
 
-def test_the_other_domain_does_not_reach_a_domains_states(made: tuple[Prepared, GraphSettings, GraphRanker]) -> None:
+def test_the_other_domain_does_not_reach_a_domains_states(made: tuple[Prepared, GraphConfig, GraphRanker]) -> None:
     prepared, _, ranker = made
     model, graphs = ranker.model, prepared.graphs
     tables = model.propagate(graphs, None)
@@ -60,7 +59,7 @@ def test_the_other_domain_does_not_reach_a_domains_states(made: tuple[Prepared, 
     assert not torch.allclose(one.shared, other.shared)
 
 
-def test_padding_does_not_change_states(made: tuple[Prepared, GraphSettings, GraphRanker]) -> None:
+def test_padding_does_not_change_states(made: tuple[Prepared, GraphConfig, GraphRanker]) -> None:
     prepared, _, ranker = made
     model, graphs = ranker.model, prepared.graphs
     tables = model.propagate(graphs, None)
@@ -70,7 +69,7 @@ def test_padding_does_not_change_states(made: tuple[Prepared, GraphSettings, Gra
     torch.testing.assert_close(padded.shared[:, -3:], bare.shared)
 
 
-def test_later_items_do_not_reach_earlier_states(made: tuple[Prepared, GraphSettings, GraphRanker]) -> None:
+def test_later_items_do_not_reach_earlier_states(made: tuple[Prepared, GraphConfig, GraphRanker]) -> None:
     prepared, _, ranker = made
     model, graphs = ranker.model, prepared.graphs
     tables = model.propagate(graphs, None)
@@ -78,7 +77,7 @@ def test_later_items_do_not_reach_earlier_states(made: tuple[Prepared, GraphSett
     torch.testing.assert_close(one.shared[:, :-1], other.shared[:, :-1])
 
 
-def test_eval_mode_is_deterministic_and_noise_is_not_in_it(made: tuple[Prepared, GraphSettings, GraphRanker]) -> None:
+def test_eval_mode_is_deterministic_and_noise_is_not_in_it(made: tuple[Prepared, GraphConfig, GraphRanker]) -> None:
     prepared, _, ranker = made
     history = histories([1, 20, 2], [21])
     with torch.no_grad():
@@ -87,7 +86,7 @@ def test_eval_mode_is_deterministic_and_noise_is_not_in_it(made: tuple[Prepared,
     assert torch.equal(one_vectors, other_vectors)
 
 
-def test_corruption_replaces_only_the_other_domains_items(made: tuple[Prepared, GraphSettings, GraphRanker]) -> None:
+def test_corruption_replaces_only_the_other_domains_items(made: tuple[Prepared, GraphConfig, GraphRanker]) -> None:
     graphs = made[0].graphs
     history = histories(*[[1, 20, 2, 21, 3, 22]] * 50, [4, 5])
     corrupted = corrupt(history, graphs, Noise(0, 0, torch.arange(51)), replaced=1)

@@ -9,7 +9,6 @@ import pytest
 
 from evaluation.matrices import user_item_matrix
 from graph.co_occurrence import co_occurrence_vectors
-from graph.config import resolve
 from graph.load import make_ranker, prepare, text_path
 from graph.pretrain import pretrain
 from launch.tracking import Tracker
@@ -25,7 +24,7 @@ def titleless(run_dir: Path) -> Path:
 
 
 def test_tables_start_from_who_has_what_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    settings = resolve(tiny())
+    settings = tiny()
     with caplog.at_level(logging.WARNING, logger="graph.load"):
         prepared = prepare(titleless(tmp_path), settings, ALONE)
     assert [record.message[:27] for record in caplog.records] == ["no two items share a word: "]
@@ -38,7 +37,7 @@ def test_tables_start_from_who_has_what_and_say_so(tmp_path: Path, caplog: pytes
 def test_worded_pairs_are_not_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_run(tmp_path)
     with caplog.at_level(logging.WARNING, logger="graph.load"):
-        prepare(tmp_path, resolve(tiny()), ALONE)
+        prepare(tmp_path, tiny(), ALONE)
     assert caplog.records == []
 
 

@@ -8,18 +8,18 @@ import torch
 from safetensors.torch import load_file
 
 from evaluation.ranked_lists import read_lists
-from graph.config import GraphConfig, resolve
+from graph.config import GraphConfig, PresetName
 from graph.full_ranking import Judge, target_ranks
 from graph.infer import TrainedGraph
 from graph.load import make_ranker, prepare
-from graph.presets import PRESETS, PresetName
+from graph.presets import PRESETS
 from graph.pretrain import pretrain
 from graph.training import Trainer
 from launch.artifacts import sha256_file
 from launch.errors import InputError
 from launch.steps import Reached
 from launch.tracking import Tracker
-from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_samples, tiny, write_run
+from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, changed, make_samples, tiny, write_run
 
 
 def digests(run_dir: Path) -> dict[str, str]:
@@ -107,12 +107,11 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     best = load_file(tmp_path / "graph" / "checkpoints" / "best.safetensors")
     final = load_file(tmp_path / "graph" / "model.safetensors")
     assert all(torch.equal(best[name], final[name]) for name in final)
-    settings = resolve(config)
-    prepared = prepare(tmp_path, settings, ALONE)
-    ranker = make_ranker(prepared, settings, seed=0, device=ALONE.device)
+    prepared = prepare(tmp_path, config, ALONE)
+    ranker = make_ranker(prepared, config, seed=0, device=ALONE.device)
     ranker.load_state_dict(final)
     checkpoint = torch.load(sorted((tmp_path / "graph" / "checkpoints").glob("step-*.pt"))[-1], weights_only=True)
-    found = Judge(ranker.eval(), prepared.graphs, settings, ALONE).metrics(splits["valid"])
+    found = Judge(ranker.eval(), prepared.graphs, config, ALONE).metrics(splits["valid"])
     assert found["mrr"] == checkpoint["reached"]["best_value"]
 
 
@@ -132,13 +131,12 @@ def test_target_ranks_match_a_slow_count() -> None:
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_every_preset_trains_every_weight(tmp_path: Path, preset: PresetName) -> None:
     write_run(tmp_path)
-    config = tiny(preset, alignment="mmd" if preset == "code" else None, epochs=1)
-    settings = resolve(config)
-    prepared = prepare(tmp_path, settings, ALONE)
-    before = make_ranker(prepared, settings, seed=7, device=ALONE.device).state_dict()
+    config = tiny(preset, alignment="mmd" if preset == "code" else "mse", epochs=1)
+    prepared = prepare(tmp_path, config, ALONE)
+    before = make_ranker(prepared, config, seed=7, device=ALONE.device).state_dict()
     run(tmp_path, config)
     after = load_file(tmp_path / "graph" / "model.safetensors")
-    frozen = {name for name in after if "table" in name} if settings.table_rate == 0 else set()
+    frozen = {name for name in after if "table" in name} if config.schedule.table_rate == 0 else set()
     same = {name for name in after if torch.equal(after[name], before[name])}
     assert same == frozen
 
@@ -146,18 +144,18 @@ def test_every_preset_trains_every_weight(tmp_path: Path, preset: PresetName) ->
 @pytest.mark.parametrize(
     ("chosen", "named"),
     [
-        ({"dim": 0}, "graph.dim must be at least 1, got 0"),
-        ({"lr": -1.0}, "graph.lr must be positive, got -1.0"),
-        ({"dropout": 1.0}, "graph.dropout must be at least 0 and below 1, got 1.0"),
-        ({"preset": "paper", "fused_weight": 1.0}, "graph.fused_weight needs graph.evidence=true"),
-        ({"evidence": True, "fused_weight": 0.0}, "graph.evidence needs graph.fused_weight above 0"),
-        ({"next_item_weight": 0.0, "target_weight": 0.0}, "graph.next_item_weight and graph.target_weight"),
+        ({"dim": 0}, "graph.model.dim must be at least 1, got 0"),
+        ({"lr": -1.0}, "graph.schedule.lr must be positive, got -1.0"),
+        ({"dropout": 1.0}, "graph.model.dropout must be at least 0 and below 1, got 1.0"),
+        ({"evidence": False}, "graph.loss.fused_weight needs graph.model.evidence=true"),
+        ({"evidence": True, "fused_weight": 0.0}, "graph.model.evidence needs graph.loss.fused_weight above 0"),
+        ({"next_item_weight": 0.0, "target_weight": 0.0}, "graph.loss.next_item_weight and target_weight are both 0"),
         ({"list_depth": 5}, "graph.list_depth must be at least 20"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(chosen: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        GraphConfig(**chosen)  # type: ignore[arg-type]  # wrong on purpose
+        changed(PRESETS["best"], **chosen)
 
 
 def test_too_few_samples_are_refused(tmp_path: Path) -> None:

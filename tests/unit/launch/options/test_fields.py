@@ -24,7 +24,8 @@ MEANS = {
     "pair.llm_attributes.device": "cpu",
     "pair.synthetic.compression": "none",
     "pair.synthetic.workers": "3",
-    "graph.checkpoint_every": "7",
+    "graph.schedule.checkpoint_every": "7",
+    "graph.preset": "best",
     "graph.encode_batch": "9",
     "retrieval.index": "torch",
     "retrieval.block": "17",
@@ -94,7 +95,9 @@ def test_a_change_of_means_keeps_resume_state(tmp_path: Path, name: str) -> None
     assert resumes(tmp_path, name.partition(".")[0], f"--{name}={MEANS[name]}")
 
 
-@pytest.mark.parametrize("changed", ["llm.lr=1e-3", "llm.eval_every=7", "generation.num_beams=3", "graph.epochs=2"])
+@pytest.mark.parametrize(
+    "changed", ["llm.lr=1e-3", "llm.eval_every=7", "generation.num_beams=3", "graph.schedule.epochs=2"]
+)
 def test_a_change_of_what_decides_does_not(tmp_path: Path, changed: str) -> None:
     assert not resumes(tmp_path, changed.partition(".")[0], f"--{changed}")
 
