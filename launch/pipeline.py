@@ -14,6 +14,7 @@ from launch.processes.lock import NAME, hold_lock
 from launch.processes.starter import start_stage
 from launch.processes.temporary import TEMPORARY, remove_temporary
 from launch.stages import STAGES, Stage
+from launch.state.manifests import read_manifest
 from launch.state.parking import settle
 from launch.state.starts import revive
 from launch.state.states import intent_of, state_of, states_of
@@ -47,7 +48,8 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
             try:
                 start_stage(stage, recipe=kept.path, run_dir=run_dir, launch=recipe.launch)
             except Exception:
-                if settle(run_dir, stage):
+                settle(run_dir, stage)
+                if read_manifest(run_dir, stage) is not None:  # an earlier result is back, by this or by the stage
                     kept.undo()
                 raise
             kept.was = None

@@ -78,8 +78,10 @@ def park(run_dir: Path, stage: Stage) -> Slot | None:
     complete_moves(run_dir, stage)
     manifest, started = read_manifest(run_dir, stage), read_started(run_dir, stage)
     names = [path.relative_to(run_dir).as_posix() for path in _in_place(run_dir, stage)]
-    if not any(run_dir / name != started_path(run_dir, stage) for name in names):
-        started_path(run_dir, stage).unlink(missing_ok=True)
+    if manifest is None and not any(_is_worth_keeping(name, stage) for name in names):
+        for name in names:  # a start that ended before it had made anything
+            (run_dir / name).unlink()
+        _remove_empty(run_dir, stage)
         return None
     slot = Slot(_free_folder(run_dir / PARKED / stage.name, _key(manifest or started)), stage)
     slot.files.mkdir(parents=True)
@@ -192,6 +194,12 @@ def _matches(name: Path, pattern: str) -> bool:
 def _is_ours(name: str, manifest: Record, stage: Stage) -> bool:
     made_here = (*stage.resumes, f"metrics/{stage.name}", f"tensorboard/{stage.name}", "manifests")
     return name in manifest["outputs"] or any(Path(name).is_relative_to(folder) for folder in made_here)
+
+
+def _is_worth_keeping(name: str, stage: Stage) -> bool:
+    """Not a record of a start, nor the few numbers that it logged before it failed."""
+    logged = (f"metrics/{stage.name}", f"tensorboard/{stage.name}")
+    return not _is_record(name, stage) and not any(Path(name).is_relative_to(folder) for folder in logged)
 
 
 def _key(record: Record | None) -> str:
