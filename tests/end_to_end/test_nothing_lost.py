@@ -35,7 +35,7 @@ def contents(run_dir: Path) -> dict[str, str]:
 def test_a_mistyped_value_is_refused_before_anything_starts(run_dir: Path, override: str, words: str) -> None:
     before = contents(run_dir)
     changed = ("--llm.lr=0.5",) if "accelerate" in override else ()  # means alone start nothing
-    ended = kinrec("run", str(TINY), f"--run_dir={run_dir}", "--graph.epochs=1", override, *changed)
+    ended = kinrec("run", str(TINY), f"--run_dir={run_dir}", "--graph.schedule.epochs=1", override, *changed)
     assert ended.returncode == 2
     assert words in ended.stderr.splitlines()[-1]
     assert "runs again" not in ended.stderr
