@@ -60,7 +60,7 @@ class Noise:
 
 
 def _mix(values: Tensor) -> Tensor:
-    """Splitmix64's finish, on signed numbers that wrap around; the low half is what is used."""
+    """A hash in the manner of splitmix64 (its multipliers; shifts keep the sign); the low half is what is used."""
     z = values.long() * _GOLDEN
     z = (z ^ (z >> 30)) * _MIX_1
     z = (z ^ (z >> 27)) * _MIX_2

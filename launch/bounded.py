@@ -12,6 +12,8 @@ from launch.errors import first_line
 
 LONGEST_TEXT = 1 << 20
 SPARE_MEMORY = 1 << 30
+TEMPLATE_SECONDS = 10.0
+"""For a chat template; real ones take milliseconds."""
 PAGE = resource.getpagesize()
 
 

@@ -167,8 +167,8 @@ def presets_of(stage: Stage) -> Mapping[str, Any]:
     if stage.presets is None:
         return {}
     module, _, name = stage.presets.partition(":")
-    found: Mapping[str, Any] = getattr(importlib.import_module(module), name)
-    return found
+    presets: Mapping[str, Any] = getattr(importlib.import_module(module), name)
+    return presets
 
 
 def config_class(reference: str) -> type:

@@ -67,14 +67,14 @@ def read_seal(path: Path, *, key: bytes | None) -> Digests:
     return files
 
 
-def first_difference(sealed: Digests, found: Digests) -> str | None:
+def first_difference(sealed: Digests, present: Digests) -> str | None:
     """None if the files are those that were sealed, else which is not."""
-    for name in sorted({*sealed, *found}):
+    for name in sorted({*sealed, *present}):
         if name not in sealed:
             return f"{name} was not there when it was sealed"
-        if not found.get(name):
+        if not present.get(name):
             return f"{name} is missing"
-        if found[name] != sealed[name]:
+        if present[name] != sealed[name]:
             return f"{name} has other content than was written"
     return None
 

@@ -92,8 +92,8 @@ def check_domains(tally: Tally, names: tuple[str, str], *, as_it_is: bool) -> No
     """InputError unless every split has targets of both domains."""
     advice = "change pair.splits, raise pair.valid_share and pair.test_share, or lower pair.k_core"
     for split, table in tally.splits.items():
-        for name, found in zip(names, table.num_samples.tolist(), strict=True):
-            if found == 0:
+        for name, count in zip(names, table.num_samples.tolist(), strict=True):
+            if count == 0:
                 raise InputError(
                     f"{split} has no target in {name}: an empty domain; "
                     f"{'add such lines to its file' if as_it_is else advice}"

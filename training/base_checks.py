@@ -9,18 +9,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from launch.errors import InputError
 
 SHOWN = 3
-Found = dict[str, Any]  # Any: sets of names and of names with shapes, as transformers hands them back
+LoadingInfo = dict[str, Any]  # Any: sets of names and of names with shapes, as transformers hands them back
 
 
-def check_loaded(found: Found, model: nn.Module, *, where: str) -> None:
+def check_loaded(loading: LoadingInfo, model: nn.Module, *, where: str) -> None:
     """InputError where weights were left random for want of a value, or have no place in the model."""
-    missing = sorted(found["missing_keys"])
+    missing = sorted(loading["missing_keys"])
     if missing:
         raise InputError(
             f"{where}: its weights lack {len(missing)} of {len(model.state_dict())}, which would start from random "
             f"numbers: {_some(missing)}; download the folder again, or give one of which config.json fits the weights"
         )
-    unexpected = sorted(found["unexpected_keys"])
+    unexpected = sorted(loading["unexpected_keys"])
     if unexpected:
         raise InputError(
             f"{where}: holds weights that its config.json has no place for: {_some(unexpected)}; give a folder of "

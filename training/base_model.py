@@ -22,7 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
-from training.base_checks import Found, check_finite, check_loaded, check_vocabulary
+from training.base_checks import LoadingInfo, check_finite, check_loaded, check_vocabulary
 from training.base_files import BaseModel
 from training.config import Precision
 from training.own_code import check_code
@@ -77,8 +77,8 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
         options["quantization_config"] = GgufConfig(dequantize=True)
     elif not base.allow_pickle:  # safetensors of other names would not keep it from pickles
         options["use_safetensors"] = True
-    model, found = _from_files(base, dtype=dtype, **options)
-    check_loaded(found, model, where=str(base.files))
+    model, loading = _from_files(base, dtype=dtype, **options)
+    check_loaded(loading, model, where=str(base.files))
     check_finite(model, where=str(base.files))
     if base.kind == "gguf":
         log.warning("%s: GGUF weights are quantised; training starts from their de-quantised values", base.files.name)
@@ -91,8 +91,8 @@ def check_weights(base: BaseModel, tokenizer: PreTrainedTokenizerBase) -> None:
         return
     where = f"prompts.base={base.files}"
     options = {} if base.allow_pickle else {"use_safetensors": True}
-    model, found = _from_files(base, dtype=torch.float32, device_map="meta", **options)
-    check_loaded(found, model, where=where)
+    model, loading = _from_files(base, dtype=torch.float32, device_map="meta", **options)
+    check_loaded(loading, model, where=where)
     check_vocabulary(tokenizer, model, where=where)
 
 
@@ -104,7 +104,7 @@ def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | No
     return model
 
 
-def _from_files(base: BaseModel, **how: Any) -> tuple[PreTrainedModel, Found]:  # Any: transformers' options
+def _from_files(base: BaseModel, **how: Any) -> tuple[PreTrainedModel, LoadingInfo]:  # Any: transformers' options
     """A model and what transformers says of its weights."""
     folder, options = _where(base)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -114,9 +114,9 @@ def _from_files(base: BaseModel, **how: Any) -> tuple[PreTrainedModel, Found]:  
         )  # Any: a pair, unlike what its stub says
     except LOADING_ERRORS as error:
         raise InputError(f"{base.files}: cannot load a causal language model ({first_line(error)})") from error
-    model, found = loaded
+    model, loading = loaded
     assert isinstance(model, PreTrainedModel)
-    return model, found
+    return model, loading
 
 
 def _may_run_code(folder: Path, base: BaseModel | None) -> bool:

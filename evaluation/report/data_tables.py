@@ -32,12 +32,12 @@ def _drift(drift: Json) -> str:
     return ABSENT if distance is None or chance is None else f"{distance:.3f} ({chance:.3f})"
 
 
-def _age(found: Json) -> str:
-    return f"{found['median']:,.1f} ({found['p10']:,.1f}, {found['p90']:,.1f})"
+def _age(age: Json) -> str:
+    return f"{age['median']:,.1f} ({age['p10']:,.1f}, {age['p90']:,.1f})"
 
 
-def _close_ids(found: Json) -> str:
-    return f"{small_share(found['targets'])} ({small_share(found['by_chance'])})"
+def _close_ids(closeness: Json) -> str:
+    return f"{small_share(closeness['targets'])} ({small_share(closeness['by_chance'])})"
 
 
 DOMAIN_ROWS: tuple[Spec, ...] = (

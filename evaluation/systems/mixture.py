@@ -125,7 +125,7 @@ def baseline_sets(names: Iterable[str]) -> list[tuple[str, ...]]:
     """The sets of baselines to try: those of `BASELINE_SETS` that are there, then every baseline alone."""
     names = list(names)
     alone = sorted(names, key=lambda name: ALONE.index(name) if name in ALONE else len(ALONE))
-    return [*(found for found in BASELINE_SETS if set(found) <= set(names)), *((name,) for name in alone)]
+    return [*(baselines for baselines in BASELINE_SETS if set(baselines) <= set(names)), *((name,) for name in alone)]
 
 
 def kinrec_candidates(systems: list[str]) -> list[Weights]:

@@ -124,8 +124,8 @@ def slots(run_dir: Path, stage: Stage) -> list[Slot]:
     folder = run_dir / PARKED / stage.name
     if not folder.is_dir() or folder.is_symlink():
         return []
-    found = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
-    return [Slot(path, stage) for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+    folders = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    return [Slot(path, stage) for path in sorted(folders, key=lambda path: path.stat().st_mtime_ns)]
 
 
 def finished_slot(run_dir: Path, stage: Stage) -> Slot | None:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
+from launch.bounded import TEMPLATE_SECONDS, Unbounded, bounded_text
 from launch.distributed import init_world
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
@@ -58,12 +59,7 @@ class LocalModel:
             tokens: list[int] = self.tokenizer(text)["input_ids"]
         else:
             try:
-                chat = self.tokenizer.apply_chat_template(
-                    [{"role": "user", "content": text}],
-                    tokenize=False,
-                    add_generation_prompt=True,
-                    enable_thinking=False,  # a model that can think aloud would fill its answer with that
-                )
+                chat = _in_template(self.tokenizer, text)
             except (TemplateError, TypeError, ValueError) as error:
                 raise InputError(f"{self.name}: its chat template fails ({first_line(error)}); mend it") from error
             tokens = self.tokenizer(chat, add_special_tokens=False)["input_ids"]
@@ -104,6 +100,7 @@ def open_local_model(config: LlmAttributesConfig) -> LocalModel:
     """The model that `pair.llm_attributes.model` names, on its device; InputError in one line where it cannot be."""
     assert config.model is not None
     model, tokenizer = _load(find_model(config.model), config.model)
+    _check_template(tokenizer, config.model)
     ends = _as_list(model.generation_config.eos_token_id) + _as_list(tokenizer.eos_token_id)
     # In place of the model's own settings, which may sample or weigh repetitions, padding included.
     settings: Any = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -151,6 +148,30 @@ def _load(folder: Path, name: str) -> tuple[Any, PreTrainedTokenizerBase]:  # An
     if info["missing_keys"]:
         raise InputError(f"{KEY}.model={name}: its weights lack {min(info['missing_keys'])}; download it again")
     return model, tokenizer
+
+
+def _check_template(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """InputError for a chat template that does not come to an end: it is a stranger's program."""
+    if tokenizer.chat_template is None:
+        return
+    try:
+        bounded_text(lambda: _in_template(tokenizer, "title"), seconds=TEMPLATE_SECONDS)
+    except Unbounded as error:
+        raise InputError(f"{KEY}.model={name}: its chat template {error}; mend it or take it out") from error
+    except ValueError as error:
+        raise InputError(f"{name}: its chat template fails ({first_line(error)}); mend it") from error
+
+
+def _in_template(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """A user's message in the tokenizer's chat template, up to where the answer begins."""
+    chat = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}],
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,  # a model that can think aloud would fill its answer with that
+    )
+    assert isinstance(chat, str)
+    return chat
 
 
 def _find_in_cache(name: str) -> Path:

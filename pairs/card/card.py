@@ -98,8 +98,8 @@ def _unseen(table: SplitTally, tally: Tally) -> Card:
     unseen = np.where(tally.train_count == 0, table.target_counts, 0)
     by_domain = [int(unseen[tally.domain_of == d].sum()) for d in (0, 1)]
     shares = {
-        letter: _share(found, int(asked))
-        for letter, found, asked in zip(LETTERS, by_domain, table.num_samples, strict=True)
+        letter: _share(count, int(asked))
+        for letter, count, asked in zip(LETTERS, by_domain, table.num_samples, strict=True)
     }
     return {"all": _share(sum(by_domain), len(table)), **shares}
 

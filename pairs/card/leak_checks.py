@@ -188,7 +188,7 @@ class IdenticalHistories:
     def finding(self) -> Finding:
         """What was found in all batches."""
         keys = {split: pl.concat(frames) for split, frames in self._keys.items()}
-        found, example, tolerated = 0, "", True
+        total, example, tolerated = 0, "", True
         for earlier, later in IN_ORDER:
             same = keys[earlier].join(keys[later].select("key").unique(), on="key", how="semi")
             owners = same.group_by("key").agg(pl.col("user").min().alias("one"), pl.col("user").max().alias("other"))
@@ -198,8 +198,8 @@ class IdenticalHistories:
             if hits.height and not example:
                 sample, user = hits["sample"][0], hits["user"][0]
                 example = f"the first: sample {sample} of user {user} in {later} (also in {earlier})"
-            found += hits.height
-        return Finding(found, example, tolerated)
+            total += hits.height
+        return Finding(total, example, tolerated)
 
 
 def _targets(table: Samples, users: Ints, *, timed: bool) -> pl.DataFrame:

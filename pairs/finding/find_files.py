@@ -37,7 +37,7 @@ def _listed(config: PairConfig) -> tuple[RawFiles, RawFiles]:
 
 
 def _of_folder(folder: Path, config: PairConfig) -> tuple[RawFiles, RawFiles]:
-    meta, reviews = ({n: _in_order(n, k, found) for n, found in by.items()} for k, by in _by_category(folder).items())
+    meta, reviews = ({n: _in_order(n, k, shards) for n, shards in by.items()} for k, by in _by_category(folder).items())
     lonely = sorted(set(meta) - set(reviews))
     if lonely:
         raise InputError(f"{folder}: meta_{lonely[0]} has no reviews_{lonely[0]}.jsonl[.gz] beside it; add that file")
@@ -48,9 +48,9 @@ def _of_folder(folder: Path, config: PairConfig) -> tuple[RawFiles, RawFiles]:
             "reviews away, or take ids for titles with pair.require_title=false"
         )
     if len(reviews) != 2:
-        found = ", ".join(sorted(reviews)) or "no meta_NAME.jsonl[.gz]"
+        categories = ", ".join(sorted(reviews)) or "no meta_NAME.jsonl[.gz]"
         raise InputError(
-            f"{folder}: holds the files of {len(reviews)} categories ({found}), "
+            f"{folder}: holds the files of {len(reviews)} categories ({categories}), "
             "a pair needs two; list them in pair.reviews_x, pair.meta_x, pair.reviews_y, pair.meta_y"
         )
     x, y = (RawFiles(name, reviews[name], meta.get(name, [])) for name in sorted(reviews))
@@ -59,7 +59,7 @@ def _of_folder(folder: Path, config: PairConfig) -> tuple[RawFiles, RawFiles]:
 
 def _by_category(folder: Path) -> dict[str, Shards]:
     """The folder's metadata and reviews. What only might be reviews by its name is, if it holds reviews."""
-    found: dict[str, Shards] = {"metadata": {}, "reviews": {}}
+    kinds: dict[str, Shards] = {"metadata": {}, "reviews": {}}
     doubtful: Shards = {}
     for path in sorted(folder.iterdir()):
         meta, reviews = META.fullmatch(path.name), REVIEWS.fullmatch(path.name)
@@ -68,15 +68,15 @@ def _by_category(folder: Path) -> dict[str, Shards]:
             continue
         refuse_other_than_file(path)
         shard = (int(match["shard"]) if match["shard"] else None, path)
-        kind = found["metadata"] if meta else found["reviews"] if match["plainly"] else doubtful
+        kind = kinds["metadata"] if meta else kinds["reviews"] if match["plainly"] else doubtful
         kind.setdefault(match["name"], []).append(shard)
     for name, shards in doubtful.items():
-        known = name in found["metadata"] or name in found["reviews"]
+        known = name in kinds["metadata"] or name in kinds["reviews"]
         if known or any(holds_reviews(path) for _, path in shards):
-            found["reviews"].setdefault(name, []).extend(shards)
+            kinds["reviews"].setdefault(name, []).extend(shards)
         else:
             log.info("%s: holds no reviews: left alone", shards[0][1])
-    return found
+    return kinds
 
 
 def _in_order(name: str, kind: str, shards: list[tuple[int | None, Path]]) -> list[Path]:

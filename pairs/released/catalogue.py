@@ -23,7 +23,7 @@ def read_catalogues(folder: Path) -> tuple[pl.DataFrame, tuple[str, str], list[P
     tables = sorted(((read_catalogue(path), path) for path in paths), key=lambda read: int(read[0]["item"][0]))
     items = pl.concat(table.with_columns(domain=pl.lit(d, pl.Int8)) for d, (table, _) in enumerate(tables))
     ids = items["item"].to_list()
-    wrong = next((expected for expected, found in enumerate(ids) if found != expected), None)
+    wrong = next((expected for expected, number in enumerate(ids) if number != expected), None)
     if wrong is not None:
         raise InputError(
             f"{paths[0]}, {paths[1].name}: idAfter must run from 0 through one file and on through the "
@@ -35,13 +35,13 @@ def read_catalogues(folder: Path) -> tuple[pl.DataFrame, tuple[str, str], list[P
 
 def find_catalogues(folder: Path) -> list[Path]:
     """The two `NAME_items.csv` files of a released pair."""
-    found = sorted(path for path in folder.iterdir() if bare_name(path).endswith(ENDING))
-    for one, other in pairwise(found):
+    files = sorted(path for path in folder.iterdir() if bare_name(path).endswith(ENDING))
+    for one, other in pairwise(files):
         if bare_name(one) == bare_name(other):
             raise InputError(f"{one} and {other.name} are both there; remove one")
-    if len(found) != 2:
-        raise InputError(f"{folder}: holds {len(found)} files NAME{ENDING}[.gz], a released pair needs two")
-    return found
+    if len(files) != 2:
+        raise InputError(f"{folder}: holds {len(files)} files NAME{ENDING}[.gz], a released pair needs two")
+    return files
 
 
 def read_catalogue(path: Path) -> pl.DataFrame:
@@ -84,10 +84,10 @@ def _check_rows(path: Path, rows: list[list[str]], places: dict[str, int]) -> No
         if not row[source].strip():
             raise InputError(f"{path}: row {at}: idBefore is blank; mend the row")
         for field, ids in known.items():
-            found = row[places[field]]
-            if found in ids:
+            value = row[places[field]]
+            if value in ids:
                 raise InputError(
-                    f"{path}: row {at}: {field} {found if field == 'idAfter' else repr(found)} is there twice; "
+                    f"{path}: row {at}: {field} {value if field == 'idAfter' else repr(value)} is there twice; "
                     "remove one row"
                 )
-            ids.add(found)
+            ids.add(value)

@@ -106,9 +106,9 @@ def _read_users(path: Path | None, seen: pl.Series) -> pl.DataFrame:
     no_number = (pl.col("user") < 0).fill_null(True)
     refuse_line(path, numbers, no_number, "must end with a user number")
     refuse_line(path, numbers, pl.col("source_id").str.strip_chars() == "", "has a blank source_id")
-    for name, of in (("user", "user"), ("source_id", "source id")):
+    for name, words in (("user", "user"), ("source_id", "source id")):
         again = ~pl.col(name).is_first_distinct()
-        refuse_line(path, numbers, again, f"cannot be: {of} {{{name}!r}} is there twice")
+        refuse_line(path, numbers, again, f"cannot be: {words} {{{name}!r}} is there twice")
     joined = users.join(numbers.select("user", "source_id"), on="user", how="left", maintain_order="left")
     unknown = joined.filter(pl.col("source_id").is_null())
     if unknown.height:

@@ -60,7 +60,7 @@ def read_given(config: PairConfig, *, scratch: Path) -> GivenPair:
                     spools[part].append(samples)
                     num_samples[part] += len(samples)
     numbers.refuse_duplicates()
-    empty = next((split for split, found in num_samples.items() if not found), None)
+    empty = next((split for split, count in num_samples.items() if not count), None)
     if empty is not None:
         raise InputError(f"{folder}: holds no sample of split {empty}; add some, every split needs both domains")
     return GivenPair(names, items, numbers.users(), spools, [file.path for file in ledger.files], ledger.describe())
@@ -68,7 +68,7 @@ def read_given(config: PairConfig, *, scratch: Path) -> GivenPair:
 
 def find_tables(folder: Path) -> dict[str, list[StrictFile]]:
     """The files of each table by its name, in order of their names; a table may be in several, NAME-0001 and so on."""
-    found: dict[str, list[StrictFile]] = {}
+    tables: dict[str, list[StrictFile]] = {}
     known = ("items", "samples", *SPLITS)
     for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         match = TABLE.fullmatch(path.name)
@@ -81,20 +81,20 @@ def find_tables(folder: Path) -> dict[str, list[StrictFile]]:
             )
         if match["packed"] and match["form"].lower() in PARQUET:
             raise InputError(f"{path}: a Parquet file is compressed inside; unpack it")
-        found.setdefault(match["table"], []).append(StrictFile(path, match["form"].lower()))
-    if "items" not in found:
+        tables.setdefault(match["table"], []).append(StrictFile(path, match["form"].lower()))
+    if "items" not in tables:
         raise InputError(f"{folder}: holds no items.csv, items.jsonl or items.parquet; pair.path must")
-    wanted = ("samples",) if "samples" in found else SPLITS
-    both = next((name for name in SPLITS if name in found), None)
-    if "samples" in found and both is not None:
-        raise InputError(f"{found['samples'][0].path} and {found[both][0].path.name}: keep one of them")
-    missing = next((name for name in wanted if name not in found), None)
+    wanted = ("samples",) if "samples" in tables else SPLITS
+    both = next((name for name in SPLITS if name in tables), None)
+    if "samples" in tables and both is not None:
+        raise InputError(f"{tables['samples'][0].path} and {tables[both][0].path.name}: keep one of them")
+    missing = next((name for name in wanted if name not in tables), None)
     if missing is not None:
         raise InputError(
             f"{folder}: holds no {missing}.csv, {missing}.jsonl or {missing}.parquet; add it (or one table samples "
             "with a column split)"
         )
-    return {name: found[name] for name in ("items", *wanted)}
+    return {name: tables[name] for name in ("items", *wanted)}
 
 
 def _read_samples(file: StrictFile, split: Split | None) -> Iterator[pl.DataFrame]:

@@ -59,18 +59,18 @@ def _clean(file: StrictFile, rows: pl.DataFrame, config: PairConfig) -> pl.DataF
 
 def _name_domains(files: Sequence[StrictFile], table: pl.DataFrame, config: PairConfig) -> tuple[str, str]:
     """The two names of the column `domain`: as `pair.domains` orders them, else in order."""
-    found = table["domain"].unique().sort().to_list()
-    if len(found) != 2:
-        some = ", ".join(map(repr, found[:5]))
+    domains = table["domain"].unique().sort().to_list()
+    if len(domains) != 2:
+        some = ", ".join(map(repr, domains[:5]))
         raise InputError(
-            f"{files[0].path}: names {len(found)} domains ({some}), a pair has two; mend the column 'domain'"
+            f"{files[0].path}: names {len(domains)} domains ({some}), a pair has two; mend the column 'domain'"
         )
-    if config.domains and sorted(config.domains) != found:
+    if config.domains and sorted(config.domains) != domains:
         raise InputError(
-            f"{files[0].path}: names the domains {found[0]!r} and {found[1]!r}, pair.domains has {config.domains}; "
+            f"{files[0].path}: names the domains {domains[0]!r} and {domains[1]!r}, pair.domains has {config.domains}; "
             "give them alike, X first"
         )
-    x, y = config.domains or found
+    x, y = config.domains or domains
     return x, y
 
 

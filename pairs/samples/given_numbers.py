@@ -112,11 +112,11 @@ class SampleNumbers:
 
     def _number_items(self, file: StrictFile, ids: pl.Series, row: pl.Series) -> Ints:
         asked = pl.DataFrame({"id": ids, "row": row})
-        found = asked.join(self._items, on="id", how="left", maintain_order="left")
-        unknown = found.filter(pl.col("number").is_null()).head(1)
+        joined = asked.join(self._items, on="id", how="left", maintain_order="left")
+        unknown = joined.filter(pl.col("number").is_null()).head(1)
         if unknown.height:
             file.refuse(unknown["row"][0], f"names item {unknown['id'][0]!r}, which the table of items lacks")
-        return _ints(found["number"])
+        return _ints(joined["number"])
 
     def _number_users(self, ids: pl.Series) -> Ints:
         asked = pl.DataFrame({"user": ids})

@@ -101,12 +101,12 @@ class SampleSpool:
         arrays = {name: pa.array(values) for name, values in columns.items()}
         lists = {name: pa.LargeListArray.from_arrays(offsets, arrays[name]) for name in HISTORY_COLUMNS if self.timed}
         lists.setdefault("history", pa.LargeListArray.from_arrays(offsets, arrays["history"]))
-        found = {"sample": pa.array(np.arange(self.first, self.first + len(self))), **arrays, **lists}
+        parts = {"sample": pa.array(np.arange(self.first, self.first + len(self))), **arrays, **lists}
         if not self.timed:
-            found |= {
+            parts |= {
                 name: pa.nulls(len(self), ARROW_SCHEMA.field(name).type) for name in ("history_time", "target_time")
             }
-        batch = pa.RecordBatch.from_arrays([found[name] for name in ARROW_SCHEMA.names], schema=ARROW_SCHEMA)
+        batch = pa.RecordBatch.from_arrays([parts[name] for name in ARROW_SCHEMA.names], schema=ARROW_SCHEMA)
         maps = [values for values in columns.values() if isinstance(values, np.memmap)]
         with _ReleasingFile(path, maps) as file, pa.ipc.new_stream(pa.PythonFile(file, "w"), ARROW_SCHEMA) as stream:
             stream.write_batch(batch)

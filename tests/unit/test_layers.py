@@ -18,6 +18,7 @@ MOST_FILES = 15
 MOST_FILES_OF = {"graph": 23, "launch": 23}
 """The two packages that stay flat until they outgrow this."""
 RANK_WORDS = re.compile(r"\b(RANK|WORLD_SIZE|LOCAL_RANK|(?i:nccl|gloo))\b")
+VAGUE = {"found", "of", "wide"}
 KNOW_RANKS = {"launch/distributed.py", "launch/ranks.py"}
 
 
@@ -54,6 +55,12 @@ def room_arrows(package: str, sources: Mapping[str, str], rooms: Iterable[str]) 
             inside = [name.split(".") for name in imported_modules(source) if name.startswith(f"{package}.")]
             arrows[room] |= {parts[1] for parts in inside} & (names - {room})
     return arrows
+
+
+def outside_report(source: str) -> list[str]:
+    """What a module of evaluation/report imports of the rest of evaluation."""
+    names = (name for name in imported_modules(source) if name.partition(".")[0] == "evaluation")
+    return sorted(name for name in names if name != "evaluation" and not f"{name}.".startswith("evaluation.report."))
 
 
 def circle(arrows: Mapping[str, set[str]]) -> list[str]:
@@ -95,6 +102,24 @@ def class_names(source: str) -> list[str]:
     return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
 
 
+def vague_names(source: str) -> list[str]:
+    """Variables and parameters that do not say what they hold; a field of a class has its class to say it."""
+    tree = list(ast.walk(ast.parse(source)))
+    fields = {
+        id(statement.target)
+        for node in tree
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+    }
+    names = {node.arg for node in tree if isinstance(node, ast.arg)} | {
+        node.id
+        for node in tree
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in fields
+    }
+    return sorted(names & VAGUE)
+
+
 def _modules(package: str) -> Iterator[tuple[str, str]]:
     """(path below the root, source text) of every module of a package."""
     for path in sorted((ROOT / package).rglob("*.py")):
@@ -116,13 +141,7 @@ def test_no_rooms_of_a_package_import_each_other_in_a_circle(package: str) -> No
 
 
 def test_the_report_imports_nothing_else_of_evaluation() -> None:
-    for path, source in _modules("evaluation/report"):
-        outside = [
-            name
-            for name in imported_modules(source)
-            if name.partition(".")[0] == "evaluation" and not name.startswith("evaluation.report")
-        ]
-        assert outside == [], path
+    assert {path: names for path, source in _modules("evaluation/report") if (names := outside_report(source))} == {}
 
 
 @pytest.mark.parametrize("package", [*LAYERS, "ds_configs", "tests", "bench"])
@@ -152,6 +171,11 @@ def test_a_class_name_means_one_class() -> None:
             for name in class_names(source):
                 places.setdefault(name, []).append(path)
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_a_variable_says_what_it_holds(package: str) -> None:
+    assert {path: names for path, source in _modules(package) if (names := vague_names(source))} == {}
 
 
 def test_tables_means_one_module() -> None:
@@ -238,3 +262,21 @@ def test_a_rank_read_elsewhere_is_seen(source: str) -> None:
 
 def test_a_docstring_may_speak_of_ranks_and_back_ends() -> None:
     assert rank_words('"""On CUDA over NCCL, elsewhere over gloo."""\nrank = world.rank\nRANKS = 2\n') == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["found = 1", "def f(of: int) -> None: ...", "for wide in (): ...", "found: int = 1", "[of for of in ()]"],
+)
+def test_a_vague_name_is_seen(source: str) -> None:
+    assert len(vague_names(source)) == 1
+
+
+def test_a_field_and_a_longer_name_are_let_be() -> None:
+    assert vague_names("class Finding:\n    found: int\n\nfound_items = 1") == []
+
+
+def test_a_report_that_looks_around_is_seen() -> None:
+    assert outside_report("from evaluation.metrics.ranks import Ranks") != []
+    assert outside_report("import evaluation.reporting") != []
+    assert outside_report("from evaluation.report.html_style import STYLE\nfrom launch.errors import InputError") == []

@@ -14,15 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from launch.bounded import Unbounded, bounded_text
+from launch.bounded import TEMPLATE_SECONDS, Unbounded, bounded_text
 from launch.errors import InputError
 from pairs.ragged import offsets_of
 
 Ints = npt.NDArray[np.int64]
 Tokens = npt.NDArray[np.int32]
 
-TEMPLATE_SECONDS = 10.0
-"""A template is a stranger's program; real ones take milliseconds."""
 MESSAGE_MARK = "\x00message\x00"
 # The fixed pieces come first in `Pieces`; the lines and the answers of all items follow.
 OPENING, NEIGHBOUR, OWN, REQUEST, NUM_FIXED = 0, 2, 3, 4, 6

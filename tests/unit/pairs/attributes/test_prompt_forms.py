@@ -44,6 +44,15 @@ def test_chat_template_that_fails_is_refused(folder: Path, tmp_path: Path) -> No
         add(config(path, tmp_path))
 
 
+def test_chat_template_without_end_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = copied(folder, tmp_path)
+    loops = "".join(f"{{% for {name} in range(99999) %}}" for name in "abc") + "{% endfor %}" * 3
+    (path / "chat_template.jinja").write_text(loops, encoding="utf-8")
+    monkeypatch.setattr("pairs.attributes.local_model.TEMPLATE_SECONDS", 2.0)
+    with pytest.raises(InputError, match=r"its chat template does not come to an end within 2 seconds"):
+        add(config(path, tmp_path))
+
+
 def test_models_own_way_of_generating_is_not_used(folder: Path, tmp_path: Path) -> None:
     path = copied(folder, tmp_path)
     own = json.loads((path / "generation_config.json").read_text(encoding="utf-8"))
