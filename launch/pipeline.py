@@ -17,7 +17,7 @@ from launch.stages import STAGES, Stage
 from launch.state.manifests import read_manifest
 from launch.state.parking import settle
 from launch.state.starts import revive
-from launch.state.states import intent_of, state_of, states_of
+from launch.state.states import intent_of, recipe_of, state_of, states_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,9 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
                 raise
             kept.was = None
             log.info("%s: %.0f s", place, time.monotonic() - began)
+        told = recipe_of(run_dir)
+        if told is None or not all(state_of(run_dir, stage, told).holds for stage in stages):
+            kept.write()  # no stage had to start, yet the run's own file is damaged, gone, or of a start that failed
 
 
 class KeptRecipe:

@@ -61,6 +61,19 @@ def test_a_runs_own_recipe_means_that_run(run_dir: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_damaged_recipe_is_said_in_a_line_and_the_next_run_mends_it(run_dir: Path) -> None:
+    recipe = (run_dir / "recipe.yaml").read_bytes()
+    (run_dir / "recipe.yaml").write_bytes(recipe[: len(recipe) // 2])
+    asked = kinrec("recommend", str(run_dir), "--domain", "kitchen", "--history", "tea")
+    assert asked.returncode == 2
+    assert "recipe.yaml: damaged; run the recipe again" in asked.stderr.splitlines()[-1]
+    ended = kinrec("run", str(TINY), f"--run_dir={run_dir}")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stderr.count("still holds, skipped") == 7
+    assert (run_dir / "recipe.yaml").read_bytes() == recipe
+
+
+@pytest.mark.slow
 def test_a_flipped_byte_is_told_by_every_command(run_dir: Path) -> None:
     items = run_dir / "pair" / "items.parquet"
     content = bytearray(items.read_bytes())
