@@ -178,9 +178,15 @@ def copied_run(tiny_run: Path, tmp_path: Path) -> Path:
 def test_stale_artifact_is_refused_by_a_single_stage(copied_run: Path) -> None:
     with (copied_run / "pair" / "items.parquet").open("ab") as file:
         file.write(b"x")
-    line = refused("evaluate", str(TINY), f"--run_dir={copied_run}", "--seed=2")
+    line = refused("evaluate", str(TINY), f"--run_dir={copied_run}", "--evaluation.refine_top=3")
     assert "prepare is stale" in line
     assert "items.parquet" in line
+
+
+@pytest.mark.slow
+def test_results_of_another_seed_are_refused_by_a_single_stage(copied_run: Path) -> None:
+    line = refused("evaluate", str(TINY), f"--run_dir={copied_run}", "--seed=2")
+    assert "prepare is stale: its seed was 1, now 2; run `kinrec prepare` first" in line
 
 
 @pytest.mark.slow

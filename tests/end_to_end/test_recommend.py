@@ -67,7 +67,7 @@ def test_mistakes_are_told_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--k must be at least 1, got 0"):
         ask(tiny_run, "coffee", k=0)
     (tmp_path / "recipe.yaml").write_text((tiny_run / "recipe.yaml").read_text())
-    with pytest.raises(InputError, match=r"prepare has not finished; run `kinrec run tiny"):
+    with pytest.raises(InputError, match=rf"prepare has not finished; run `kinrec run {tmp_path}/recipe\.yaml` first"):
         ask(tmp_path, "coffee")
     ended = kinrec("recommend", str(tmp_path / "nothing"), "--domain", "Food", "--history", "coffee")
     assert ended.returncode == 2
