@@ -58,9 +58,13 @@ class Slot:
         """The record of a stopped start."""
         return read_record(self.files / "manifests" / f"{self.stage.name}.started.json", INTENT_KEYS)
 
-    def record(self) -> Record | None:
-        """slot.json, or None where it is damaged."""
-        return read_record(self.folder / "slot.json", SLOT_KEYS)
+    def record(self) -> Record:
+        """slot.json; where it is damaged or was not written yet, all that waits, as ours."""
+        record = read_record(self.folder / "slot.json", SLOT_KEYS)
+        if record is not None:
+            return record
+        names = [path.relative_to(self.files).as_posix() for path in _files_below(self.files)]
+        return {"moving": "no", "files": names, "own": names}
 
 
 def refuse_links(run_dir: Path, stage: Stage) -> None:
@@ -93,9 +97,7 @@ def park(run_dir: Path, stage: Stage) -> Slot | None:
 
 def bring_back(run_dir: Path, slot: Slot) -> None:
     """Move what waits in `slot` to its place, which must be empty; the slot goes."""
-    record = slot.record()
-    assert record is not None
-    write_json(slot.folder / "slot.json", {**record, "moving": "out"})
+    write_json(slot.folder / "slot.json", {**slot.record(), "moving": "out"})
     complete_moves(run_dir, slot.stage)
 
 
@@ -103,7 +105,7 @@ def complete_moves(run_dir: Path, stage: Stage) -> None:
     """Bring moves to their end that a kill interrupted."""
     for slot in slots(run_dir, stage):
         record = slot.record()
-        if record is None or record["moving"] == "no":
+        if record["moving"] == "no":
             continue
         inwards = record["moving"] == "in"
         for name in _manifest_first(record["files"], stage) if inwards else _manifest_last(record["files"], stage):
@@ -156,7 +158,7 @@ def discard(run_dir: Path, stage: Stage) -> None:
     complete_moves(run_dir, stage)
     for slot in slots(run_dir, stage):
         record = slot.record()
-        for name in [] if record is None else sorted({*record["files"]} - {*record["own"]}):
+        for name in sorted({*record["files"]} - {*record["own"]}):
             if os.path.lexists(slot.files / name):
                 _give_back(slot.files / name, name, run_dir)
         shutil.rmtree(slot.folder)

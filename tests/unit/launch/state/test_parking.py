@@ -160,3 +160,13 @@ def test_half_written_files_of_a_killed_writer_are_swept(tmp_path: Path) -> None
     write(tmp_path, "graph/.vectors.99.partial/train.npy", "half")
     assert begin(tmp_path, PRETRAIN, intent(tmp_path, PRETRAIN, width=2))
     assert not list((tmp_path / "graph").rglob("*partial*"))
+
+
+def test_a_damaged_index_of_what_waits_loses_nothing(tmp_path: Path) -> None:
+    run_all(tmp_path, "first")
+    begin(tmp_path, PRETRAIN, intent(tmp_path, PRETRAIN, width=2))
+    (index,) = (tmp_path / ".parked").rglob("slot.json")
+    index.write_text("{")
+    assert settle(tmp_path, PRETRAIN)
+    assert (tmp_path / "graph/model.safetensors").read_text() == "first"
+    assert why_not(tmp_path, PRETRAIN) is None
