@@ -26,20 +26,36 @@ TOP_FIELDS = {"name": MarkedField("name", str, None), "seed": MarkedField("seed"
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchConfig:
-    """How many processes a stage gets on this machine. Results do not depend on it."""
+    """Where and how a stage's ranks start. Results do not depend on it."""
 
+    nodes: Means[int | None] = None
+    """Nodes of the torchrun and accelerate stages; null: all of the SLURM allocation that the command runs in, or
+    this machine alone."""
     processes: Means[int | None] = None
-    """Ranks of the torchrun and accelerate stages; null: one a GPU, or one without GPUs."""
+    """Ranks of those stages on each node; null: one a GPU, or one without GPUs."""
     threads: Means[int | None] = None
     """CPU threads a rank (OMP_NUM_THREADS); null: cores divided by ranks."""
     accelerate: Means[str | None] = None
-    """Accelerate file for the fine-tune: a name in ds_configs/ or a path; null: accelerate_gpu or accelerate_cpu."""
+    """Accelerate file for the fine-tune: a name in ds_configs/ or a path; null: accelerate_gpu or accelerate_cpu,
+    on several nodes accelerate_multinode."""
+    master: Means[str | None] = None
+    """Name or address at which the first node is reached by the others; null: as SLURM knows it."""
+    interface: Means[str | None] = None
+    """Network interface that the ranks talk over, for gloo and NCCL alike (ib0, eth0); null: they choose."""
+    start_timeout: Means[float] = 600.0
+    """Seconds within which all ranks must have started, met and taken the first step."""
+    step_timeout: Means[float] = 600.0
+    """Seconds within which every later step, batch or save of a rank must end; then the job ends and says whose."""
 
     def __post_init__(self) -> None:
-        if self.processes is not None and self.processes < 1:
-            raise ValueError(f"launch.processes must be at least 1, got {self.processes}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"launch.threads must be at least 1, got {self.threads}")
+        for name in ("nodes", "processes", "threads", "start_timeout", "step_timeout"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"launch.{name} must be at least 1, got {value}")
+        for name in ("master", "interface"):
+            value = getattr(self, name)
+            if value is not None and re.fullmatch(r"[\w.:%-]+", value, flags=re.ASCII) is None:
+                raise ValueError(f"launch.{name} must be a plain name or address, got {value!r}")
 
 
 @dataclass(frozen=True)

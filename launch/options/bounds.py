@@ -15,8 +15,11 @@ MOST_SEED = 2**32 - 1  # scikit-learn takes no larger one
 BILLION = 10**9
 SEEDS = ("seed", "pair.split_seed", "pair.synthetic.seed")
 MOST = {
+    "launch.nodes": 4096,
     "launch.processes": 1024,
     "launch.threads": 4096,
+    "launch.start_timeout": 604_800,
+    "launch.step_timeout": 604_800,
     "pair.max_title_chars": 10**6,
     "pair.k_core": 10**6,
     "pair.min_interactions": 10**6,
