@@ -38,6 +38,8 @@ MEANS = {
     "generation.part_batches": "2",
 }
 """Every field of a section that does not decide, and a value that is not its default."""
+LAUNCH = {"nodes", "processes", "threads", "accelerate", "master", "interface", "start_timeout", "step_timeout"}
+"""How stages are started: none of it decides."""
 
 
 def section(stage: Stage) -> type:
@@ -62,7 +64,7 @@ def test_what_does_not_decide_is_this_and_no_more() -> None:
         for found in walk(config, f"{name}.")
         if found.mark is not None and not found.mark.decides
     }
-    assert means == {*MEANS, "launch.processes", "launch.threads", "launch.accelerate"}
+    assert means == {*MEANS, *(f"launch.{name}" for name in LAUNCH)}
 
 
 def sampled(tmp_path: Path, *overrides: str) -> Recipe:
