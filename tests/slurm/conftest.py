@@ -1,0 +1,36 @@
+"""The fixture `slurm`: the cluster that runs here, or a real one of the tests' own."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.daemons import Daemons, is_running, missing_programs
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Cluster]:
+    """A SLURM with two nodes, both this machine. Its nodes' names need not resolve."""
+    missing = missing_programs()
+    if missing:
+        reason = f"no {', '.join(missing)} here: apt-get install slurm-wlm munge"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    cluster = Cluster()
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="kinrec-slurm-") as folder:
+        daemons = None
+        if os.environ.get("KINREC_OWN_SLURM") or not is_running():
+            daemons = Daemons(Path(folder))
+            patch.setenv("SLURM_CONF", str(daemons.config))
+        try:
+            if daemons is not None:
+                daemons.start()
+            yield cluster
+        finally:
+            cluster.cancel_all()
+            if daemons is not None:
+                daemons.stop()
