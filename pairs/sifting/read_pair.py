@@ -16,6 +16,7 @@ from pairs.reading.bad_rows import Ledger
 from pairs.reading.raw_files import RawFiles
 from pairs.reading.read_ahead import ahead
 from pairs.sifting.catalogue import Catalogue, ChosenItems
+from pairs.sifting.shared import Sketch, refuse_shared
 from pairs.sifting.sorted_runs import RunWriter, SortedRuns
 
 Read = Callable[[Path], Iterator[pl.DataFrame]]
@@ -41,13 +42,14 @@ def read_pair(x: RawFiles, y: RawFiles, config: PairConfig, *, scratch: Path) ->
     read_events, read_items = _readers(config, ledger)
     runs = RunWriter(scratch, run_rows=config.band_rows)
     columns = ["user", "item", "time", *(["rating"] if config.min_rating is not None else [])]
-    catalogues, has_ratings = [], False
+    catalogues, has_ratings, sketches = [], False, (Sketch(), Sketch())
     for domain, files in enumerate((x, y)):
         num_reviews = 0
         for path in files.reviews:
             for frame in ahead(read_events(path)):
                 num_reviews += frame.height
                 has_ratings |= frame["rating"].null_count() < frame.height
+                sketches[domain].add(frame)
                 runs.add(frame.select(columns), domain=domain)
         if num_reviews == 0:
             raise InputError(f"{files.reviews[0]}: holds no review: {files.name} would be an empty domain")
@@ -58,6 +60,7 @@ def read_pair(x: RawFiles, y: RawFiles, config: PairConfig, *, scratch: Path) ->
         chosen = catalogue.choose()
         catalogues.append(chosen)
         log.info("%s: %d reviews, %d items in the catalogue", files.name, num_reviews, chosen.num_items)
+    refuse_shared(*sketches, x.reviews, y.reviews)
     reading = {
         **ledger.describe(),
         "items_with_conflicting_titles": {"XY"[d]: c.num_conflicts for d, c in enumerate(catalogues)},

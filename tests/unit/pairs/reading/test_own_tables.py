@@ -103,7 +103,7 @@ def test_truncated_parquet_is_refused(tmp_path: Path) -> None:
 
 def test_pair_of_several_files_a_domain_needs_no_metadata(tmp_path: Path) -> None:
     one, two = write(tmp_path / "a.csv", EVENTS[:1]), write(tmp_path / "b.jsonl.gz", EVENTS[1:])
-    other = write(tmp_path / "c.parquet", EVENTS)
+    other = write(tmp_path / "c.parquet", [{**row, "what": f"c{row['what']}"} for row in EVENTS])
     config = PairConfig(
         source="tables", reviews_x=[str(one), str(two)], reviews_y=[str(other)], columns=COLUMNS,
         require_title=False, domains=["tea", "cups"],
