@@ -29,7 +29,6 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world.size,
         config.schedule.global_batch,
     )
-    tracker.log({"world_size": world.size}, step=0)
     trainer = Trainer(
         objective,
         prepared.graphs,

@@ -78,6 +78,7 @@ class Trainer:
         self._train, self._valid = train, valid
         saved = load_checkpoint(self.folder, self.world)
         reached = Reached() if saved is None else self._restore(saved[1])
+        self.tracker.go_on(reached.step)
         # Every rank starts from rank 0's weights: DistributedDataParallel broadcasts them.
         self._step_of = DistributedDataParallel(self.objective) if self.world.size > 1 else self.objective
         self._epoch_steps = steps_of_epoch(len(train), self.settings.schedule.global_batch)
@@ -126,7 +127,7 @@ class Trainer:
         assert sums is not None, "no step was taken"
         mean_T = self.world.sum(sums.losses).cpu() / sums.counts.clamp_min(1)
         means = {f"loss_{term.name}": float(mean_T[t]) for t, term in enumerate(TERMS) if mean_T[t] != 0}
-        self.tracker.log(means | {"gradient_norm": float(self._norm)}, step=done)
+        self.tracker.log(means | {"gradient_norm": float(self._norm), "world_size": self.world.size}, step=done)
         sums.losses, sums.counts = torch.zeros_like(sums.losses), torch.zeros_like(sums.counts)
 
     def judge(self, done: int) -> float:

@@ -54,6 +54,7 @@ def fit(
     plan = Plan(train.lengths, global_batch=config.global_batch, seed=seed)
     total = count_steps(config, plan.steps_per_epoch)
     reached = load_position(accelerator, folder, world)
+    tracker.go_on(reached.step)
     fine_tune = FineTune(
         tuning=tuning,
         config=config,
@@ -197,7 +198,13 @@ def _log_training(meter: Meter, tuning: Tuning, tracker: Tracker, world: World, 
     rate = meter.tokens / (time.monotonic() - meter.started)
     norm = float(tuning.model.get_global_grad_norm() or 0.0)
     tracker.log(
-        {"finetune/loss": loss, "finetune/lr": lr, "finetune/grad_norm": norm, "finetune/tokens_per_second": rate},
+        {
+            "finetune/loss": loss,
+            "finetune/lr": lr,
+            "finetune/grad_norm": norm,
+            "finetune/tokens_per_second": rate,
+            "finetune/world_size": world.size,
+        },
         step=step,
     )
     log.info("step %d: loss %.4f, gradient norm %.3g, %.0f tokens/s", step, loss, norm, rate)
