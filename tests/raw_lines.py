@@ -25,8 +25,8 @@ def read_reviews(path: Path, ledger: Ledger = STRICT) -> pl.DataFrame:
     return pl.concat(amazon.read_reviews(path, ledger))
 
 
-def read_metadata(path: Path) -> pl.DataFrame:
-    return pl.concat(amazon.read_metadata(path))
+def read_metadata(path: Path, ledger: Ledger = STRICT) -> pl.DataFrame:
+    return pl.concat(amazon.read_metadata(path, ledger))
 
 
 def read_own(path: Path) -> None:

@@ -18,7 +18,7 @@ from pairs.reading.raw_files import damaged
 from pairs.reading.read_rows import UNFINISHED, Column, Kind
 
 SURROGATE = re.compile(r"[\ud800-\udfff]")
-NO_IDS: dict[type, str] = {list: "a list", dict: "a mapping", bool: "true or false"}
+NO_TEXTS: dict[type, str] = {list: "a list", dict: "a mapping", bool: "true or false"}
 PEEKED_ROWS = 1000
 PEEKED_BYTES = 1 << 20
 """Read at once until enough rows are there."""
@@ -40,8 +40,8 @@ class JsonLines:
         except (pl.exceptions.PolarsError, OSError):
             return None
         frame = frame.select(self._typed(column).alias(column.name) for column in columns)
-        ids = [column.name for column in columns if column.kind == "id"]
-        return None if frame.select(pl.any_horizontal(map(_may_be_no_id, ids)).any()).item() else frame
+        texts = [column.name for column in columns if column.kind in ("id", "text")]
+        return None if frame.select(pl.any_horizontal(map(_may_be_no_text, texts)).any()).item() else frame
 
     def parse(self, block: Block, columns: list[Column]) -> Iterator[tuple[int, list[Any] | BadRow]]:
         """Every row by Python's own parser."""
@@ -98,16 +98,18 @@ def json_form(peeked: list[Row], columns: list[Column]) -> JsonLines:
     return JsonLines(types)
 
 
-def _may_be_no_id(column: str) -> pl.Expr:
+def _may_be_no_text(column: str) -> pl.Expr:
     """Where polars may have made text of a list, a mapping, true or false; or the text was so."""
     text = pl.col(column)
-    return text.str.starts_with("[") | text.str.starts_with("{") | (text == "true") | (text == "false")
+    bracketed = (("[", "]"), ("{", "}"))  # both ends: many titles begin with a bracket
+    nested = [text.str.starts_with(begin) & text.str.ends_with(end) for begin, end in bracketed]
+    return pl.any_horizontal(*nested, text == "true", text == "false")
 
 
 def _value(row: Row, column: Column) -> Any:  # Any: what the kind says
     value = row.get(column.key)
-    if column.kind == "id" and isinstance(value, list | dict | bool):
-        raise BadRow(f"{column.key} must be one id, not {NO_IDS[type(value)]}")
+    if column.kind in ("id", "text") and isinstance(value, list | dict | bool):
+        raise BadRow(f"{column.key} must be one {column.kind}, not {NO_TEXTS[type(value)]}")
     return AS_KIND[column.kind](value)
 
 

@@ -11,9 +11,10 @@ from pairs.reading.amazon import read_json_events, read_json_items
 from pairs.reading.bad_rows import FileCount, Ledger
 from pairs.reading.csv_rows import CsvLines, first_line
 from pairs.reading.json_rows import peek_json
+from pairs.reading.parquet_batches import parquet_schema
 from pairs.reading.raw_files import PARQUET, bare_name, refuse_other_than_file
 from pairs.reading.raw_keys import EVENT_SCHEMA, EventKeys, ItemKeys
-from pairs.reading.read_rows import Check, Column, empty, parquet_columns, read_parquet, read_rows
+from pairs.reading.read_rows import Check, Column, empty, read_parquet, read_rows
 
 JSON = (".json", ".jsonl", ".ndjson")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -51,7 +52,7 @@ def _read_table(path: Path, columns: list[Column], checks: list[Check], ledger: 
     if suffix in PARQUET:
         refuse_other_than_file(path)
         count: FileCount = ledger.open(path, unit="row")
-        _check_names(path, columns, parquet_columns(path))
+        _check_names(path, columns, parquet_schema(path).names())
         return read_parquet(path, columns, checks, count)
     separator = SEPARATORS[suffix]
     count = ledger.open(path)

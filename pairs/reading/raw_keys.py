@@ -16,6 +16,8 @@ AMAZON_BEGAN = 1995
 LAST_YEAR = 2099
 TIME_END = int(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC).timestamp())
 """No interaction is so late: it is a time in another unit, or none."""
+LONGEST_ID = 1000
+"""Bytes; hashes have 64. Ids of millions of rows are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class EventKeys:
         return [
             Check(_is_blank("user"), f"{self.user} must be text"),
             Check(_is_blank("item"), f"{self.item} must be text"),
+            Check(_is_too_long("user"), f"{self.user} must not be longer than {LONGEST_ID} bytes"),
+            Check(_is_too_long("item"), f"{self.item} must not be longer than {LONGEST_ID} bytes"),
             Check(seconds.is_null(), f"{self.time} {unreadable}"),
             Check((seconds < 0).fill_null(False), f"{self.time} must not be negative"),
             Check((seconds < self._begin).fill_null(False), f"{self.time} must not be before {self.first_year}"),
@@ -87,7 +91,10 @@ class ItemKeys:
 
     def checks(self) -> list[Check]:
         """Which rows cannot be used: a missing title is a fact, a missing id is not."""
-        return [Check(_is_blank("item"), f"{self.item} must be text")]
+        return [
+            Check(_is_blank("item"), f"{self.item} must be text"),
+            Check(_is_too_long("item"), f"{self.item} must not be longer than {LONGEST_ID} bytes"),
+        ]
 
     def finish(self, rows: pl.DataFrame, *, max_chars: int) -> pl.DataFrame:
         """item, title (cleaned, "" if none), attributes, cut (too long a title) of rows that passed the checks."""
@@ -97,6 +104,10 @@ class ItemKeys:
         table = rows.select("item", title.alias("title"), parts.alias("words"))
         table = cut_titles(clean_titles(table, "title"), "title", max_chars=max_chars)
         return table.select("item", "title", attribute_words("words").alias("attributes"), "cut")
+
+
+def _is_too_long(column: str) -> pl.Expr:
+    return (pl.col(column).str.len_bytes() > LONGEST_ID).fill_null(False)
 
 
 def _is_blank(column: str) -> pl.Expr:

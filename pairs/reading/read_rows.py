@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from launch.errors import InputError
 from pairs.reading.bad_rows import BadRow, FileCount
 from pairs.reading.line_blocks import Block, is_plain, read_blocks
+from pairs.reading.parquet_batches import MOST_BYTES, parquet_batches, parquet_schema
 from pairs.reading.raw_files import damaged
 from pairs.reading.read_ahead import ahead, each_ahead
 
 Kind = Literal["id", "text", "number", "words"]
-"""An id is text or a number, never a list, a mapping or true."""
+"""An id or a text is a string or a number, never a list, a mapping or true."""
+NOUNS: dict[Kind, str] = {"id": "ids", "text": "texts", "number": "numbers", "words": "words"}
 UNFINISHED = (b"{'", b'{"')
 """How a line of a dump begins: if the file's last one has no end and does not parse, the file was cut off."""
 
@@ -134,36 +134,29 @@ def _read_carefully(
 def read_parquet(path: Path, columns: list[Column], checks: list[Check], count: FileCount) -> Iterator[pl.DataFrame]:
     """The good rows of a Parquet file, a batch at a time, after an empty frame; dates come back in seconds."""
     yield empty(columns)
-    try:
-        file = pq.ParquetFile(path)
-        _refuse_nested_ids(path, file, columns)
-        first = 1
-        for batch in file.iter_batches(columns=[column.key for column in columns]):
-            frame = pl.DataFrame(pa.Table.from_batches([batch]))
-            typed = frame.select(_from_parquet(frame.schema[column.key], column) for column in columns)
-            typed = typed.with_columns(line=pl.int_range(first, first + frame.height, dtype=pl.Int64))
-            first += frame.height
-            yield keep_good(typed, checks, count)
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-        raise damaged(path, " ".join(str(error).split())[:200]) from error
+    schema = parquet_schema(path)
+    _refuse_types(path, schema, columns)
+
+    def leave_out(row: int) -> None:
+        count.add_bad(row, f"is longer than {MOST_BYTES >> 20} MiB")
+
+    for first, frame in parquet_batches(path, [column.key for column in columns], too_long=leave_out):
+        typed = frame.select(_from_parquet(frame.schema[column.key], column) for column in columns)
+        lines = pl.int_range(first, first + frame.height, dtype=pl.Int64)
+        yield keep_good(typed.with_columns(line=lines), checks, count)
     count.close()
 
 
-def _refuse_nested_ids(path: Path, file: pq.ParquetFile, columns: list[Column]) -> None:
-    schema = pl.DataFrame(file.schema_arrow.empty_table()).schema
+def _refuse_types(path: Path, schema: pl.Schema, columns: list[Column]) -> None:
     for column in columns:
-        if column.kind == "id" and (schema[column.key].is_nested() or schema[column.key] == pl.Boolean):
+        dtype = schema[column.key]
+        inner = dtype.inner if column.kind == "words" and isinstance(dtype, pl.List) else dtype
+        nested = inner.is_nested() if isinstance(inner, pl.DataType) else True
+        if nested or (column.kind == "id" and dtype == pl.Boolean):
+            name = "attributes" if column.kind == "words" else column.name
             raise InputError(
-                f"{path}: column {column.key} holds {schema[column.key]}, no ids; set pair.columns.{column.name}"
+                f"{path}: column {column.key} holds {dtype}, no {NOUNS[column.kind]}; set pair.columns.{name}"
             )
-
-
-def parquet_columns(path: Path) -> list[str]:
-    """The names of a Parquet file's columns."""
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, " ".join(str(error).split())[:200]) from error
 
 
 def _from_parquet(dtype: pl.DataType, column: Column) -> pl.Expr:

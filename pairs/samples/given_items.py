@@ -7,6 +7,7 @@ import polars as pl
 from launch.errors import InputError
 from pairs.config import PairConfig
 from pairs.reading.bad_rows import Ledger
+from pairs.reading.raw_keys import LONGEST_ID
 from pairs.reading.text import attribute_words, clean_titles, cut_titles
 from pairs.samples.item_order import draw_order
 from pairs.samples.strict_rows import Field, StrictFile
@@ -44,6 +45,8 @@ def read_given_items(
 def _clean(file: StrictFile, rows: pl.DataFrame, config: PairConfig) -> pl.DataFrame:
     for name in ("item", "domain"):
         file.refuse_where(rows, pl.col(name).fill_null("") == "", f"has no {name}")
+    too_long = pl.col("item").str.len_bytes() > LONGEST_ID
+    file.refuse_where(rows, too_long, f"its item must not be longer than {LONGEST_ID} bytes")
     titled = cut_titles(clean_titles(rows, "title"), "title", max_chars=config.max_title_chars)
     if config.require_title:
         advice = "has no title for item {item!r} (pair.require_title=false lets ids stand for titles)"

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from pairs.ragged import offsets_of, rows_of
+from pairs.reading.raw_keys import LONGEST_ID
 from pairs.samples.strict_rows import Field, StrictFile
 from pairs.tables import SPLITS, Ints, Samples, Split
 
@@ -21,6 +22,7 @@ HOLES = (
     (pl.col("user").fill_null("") == "", "has no user"),
     (pl.col("target").fill_null("") == "", "has no target"),
     (pl.col("history").list.len().fill_null(0) == 0, "has an empty history"),
+    (pl.col("user").str.len_bytes() > LONGEST_ID, f"its user must not be longer than {LONGEST_ID} bytes"),
     (pl.col("history").list.contains(None, nulls_equal=True), "its history holds a null"),
 )
 TIME_FAULTS = (

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from launch.errors import InputError
 from pairs.reading.bad_rows import BadRow, FileCount
 from pairs.reading.csv_rows import CsvLines, first_line
 from pairs.reading.json_lines import parse_object
 from pairs.reading.line_blocks import read_blocks
-from pairs.reading.raw_files import damaged
+from pairs.reading.parquet_batches import MOST_BYTES, parquet_batches, parquet_schema
 from pairs.reading.read_rows import Column
 
 Kind = Literal["text", "texts", "time", "times", "words"]
@@ -92,19 +90,17 @@ class StrictFile:
             raise InputError(f"{self.path}: names the column {twice!r} twice; rename one")
 
     def _read_parquet(self, fields: Sequence[Field]) -> Iterator[pl.DataFrame]:
-        try:
-            file = pq.ParquetFile(self.path)
-            self._check_names(fields, file.schema_arrow.names)
-            there = [field for field in fields if field.name in file.schema_arrow.names]
-            first = 1
-            for batch in file.iter_batches(batch_size=GROUP_ROWS, columns=[field.name for field in there]):
-                frame = pl.DataFrame(pa.Table.from_batches([batch]))
-                columns = [self._from_parquet(frame.schema[field.name], field) for field in there]
-                numbered = pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("number")
-                yield _complete(frame.select(numbered, *columns), fields)
-                first += frame.height
-        except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-            raise damaged(self.path, " ".join(str(error).split())[:200]) from error
+        schema = parquet_schema(self.path)
+        self._check_names(fields, schema.names())
+        there = [field for field in fields if field.name in schema]
+        columns = [self._from_parquet(schema[field.name], field) for field in there]
+        names = [field.name for field in there]
+        for first, frame in parquet_batches(self.path, names, too_long=self._refuse_long, rows=GROUP_ROWS):
+            numbered = pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("number")
+            yield _complete(frame.select(numbered, *columns), fields)
+
+    def _refuse_long(self, number: int) -> None:
+        self.refuse(number, f"is longer than {MOST_BYTES >> 20} MiB")
 
     def _from_parquet(self, dtype: pl.DataType, field: Field) -> pl.Expr:
         values = pl.col(field.name)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -59,6 +61,19 @@ def endless_line(path: Path, byte: bytes) -> None:
         file.truncate(GIBIBYTE)
 
 
+def one_user_a_thousand_times(path: Path, byte: bytes) -> None:
+    """Two gibibytes of text in a mebibyte: a dictionary of one."""
+    users = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array([byte.decode() * MIB]))
+    pq.write_table(pa.table({"user": users, "item": ["x"] * 2000, "time": [5] * 2000}), path)
+
+
+def one_large_page(path: Path, byte: bytes) -> None:
+    """A page of a quarter of a gibibyte."""
+    users = pa.array([byte.decode() * MIB] * 256)
+    table = pa.table({"user": users, "item": ["x"] * 256, "time": [5] * 256})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False, data_page_size=GIBIBYTE)
+
+
 def raw(folder: Path) -> dict[str, object]:
     """Two categories of raw files, without fault but too few to be split."""
     for name in ("Art", "Books"):
@@ -88,6 +103,11 @@ def tables(folder: Path) -> dict[str, object]:
     return {"source": "tables", "require_title": False, **files}
 
 
+def parquet_tables(folder: Path) -> dict[str, object]:
+    """The same with X in Parquet."""
+    return {**tables(folder), "reviews_x": [str(folder / "x.parquet")]}
+
+
 @pytest.fixture(scope="module")
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> float:
     """The memory of the stage with a pair of a few lines."""
@@ -107,8 +127,10 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory) -> float:
         (released, "users.txt", "users.txt", gzip_bomb, b"\n", "4,000,000 lines"),
         (released, "art_items.csv", "art_items.csv.zst", zstd_bomb, b"\0", "line 1 is longer than 8 MiB"),
         (tables, "x.csv", "x.csv", gzip_bomb, b'"', "line 1 is longer than 128 MiB"),
+        (parquet_tables, "x.csv", "x.parquet", one_user_a_thousand_times, b"u", "row 1: user must not be longer than"),
+        (parquet_tables, "x.csv", "x.parquet", one_large_page, b"u", "column user unpacks to 256 MiB"),
     ],
-    ids=["reviews", "ratings", "metadata", "samples", "blank users", "catalogue", "quotes"],
+    ids=["reviews", "ratings", "metadata", "samples", "blank users", "catalogue", "quotes", "dictionary", "page"],
 )  # fmt: skip
 def test_bomb_is_refused_in_bounded_memory(
     tmp_path: Path,

@@ -50,6 +50,34 @@ def test_bad_time_or_id_is_a_bad_row_of_its_own_kind(tmp_path: Path, bad: bytes,
         read_reviews(path, Ledger(0.001))
 
 
+@pytest.mark.parametrize(
+    ("title", "what"),
+    [('["a", "b"]', "a list"), ("[]", "a list"), ('{"en": "a"}', "a mapping"), ("true", "true or false")],
+)
+@pytest.mark.parametrize("also", [b"", NO_JSON], ids=["quick", "careful"])
+def test_title_that_is_no_text_is_a_bad_row(tmp_path: Path, title: str, what: str, also: bytes) -> None:
+    good, bad = (f'{{"asin": "A", "title": {text}}}\n'.encode() for text in ('"[Sealed] Tea [2]"', title))
+    path = write(tmp_path / "m.json", good * 17 + bad + good * MANY + also)
+    ledger = Ledger(0.01)
+    items = read_metadata(path, ledger)
+    assert items["title"].to_list() == ["[Sealed] Tea [2]"] * (MANY + 17)
+    assert ledger.files[0].first == (18, f"title must be one text, not {what}")
+    own = write(tmp_path / "own.jsonl", good.replace(b"asin", b"item") * 17 + bad.replace(b"asin", b"item"))
+    with pytest.raises(InputError, match=f"line 18: title must be one text, not {what}"):
+        pl.concat(own_tables.read_items(own, ColumnsConfig(), Ledger(0.001), max_chars=99))
+
+
+@pytest.mark.parametrize("key", ["reviewerID", "asin"])
+@pytest.mark.parametrize("also", [b"", NO_JSON], ids=["quick", "careful"])
+def test_an_id_without_end_is_a_bad_row(tmp_path: Path, key: str, also: bytes) -> None:
+    bad = line(**{"user" if key == "reviewerID" else "item": f'"{"x" * 1001}"'})
+    ledger = Ledger(0.01)
+    assert read_reviews(write(tmp_path / "r.json", REVIEW * MANY + bad + also), ledger).height == MANY
+    assert ledger.files[0].first == (MANY + 1, f"{key} must not be longer than 1000 bytes")
+    items = write(tmp_path / "m.json", f'{{"asin": "A", "title": "a"}}\n{{"asin": "{"x" * 1001}"}}\n'.encode() + also)
+    assert read_metadata(items, Ledger(0.9)).height == 1
+
+
 @pytest.mark.parametrize("time", ["788918400", "4102444799", "788918400000", "4102444799999", "4102444799999999"])
 def test_first_and_last_moment_are_good(tmp_path: Path, time: str) -> None:
     seconds = read_reviews(write(tmp_path / "r.json", line(time=time)))["time"].item()
@@ -110,6 +138,27 @@ def test_titles_of_a_key_that_stands_twice_agree(tmp_path: Path) -> None:
     rows = read_metadata(write(tmp_path / "m.json", twice)).rows()
     assert rows == [("A", "one", "x", False)]
     assert read_metadata(write(tmp_path / "m.json", twice.replace(b'"', b"'"))).rows() == rows
+
+
+@settings(max_examples=100, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    titles=st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=4)
+            | st.sampled_from(["[1]", "{}", "true", "[a", "b]"]),
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+            max_leaves=3,
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)  # fmt: skip
+def test_quick_and_careful_reader_agree_on_any_title(tmp_path: Path, titles: list[object]) -> None:
+    good = b'{"asin": "A", "title": "a"}\n'
+    lines = [json.dumps({"asin": "A", "title": title}).encode() + b"\n" for title in titles]
+    beside = [read_metadata(write(tmp_path / "one.json", good + one), Ledger(0.99))[1:].rows() for one in lines]
+    careful = read_metadata(write(tmp_path / "all.json", b"".join([good, *lines, NO_JSON])), Ledger(0.99))[1:]
+    assert careful.rows() == [row for part in beside for row in part]
 
 
 scalars = st.none() | st.booleans() | st.integers(-(10**45), 10**45) | st.floats(allow_nan=False, allow_infinity=False)
