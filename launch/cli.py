@@ -28,12 +28,14 @@ kinrec COMMAND ...
   run RECIPE                    all stages of a recipe here, resuming what has finished
   {stages}
                                 one stage of a recipe
+  submit RECIPE [--dry-run] [--from STAGE] [--sweep section.key=a,b,c] [--seeds 1,2,3]
+                                the same stages as SLURM jobs, each of them a script in the run folder
   status RUN                    what has finished in a run folder, what is stale, the headline
   recommend RUN --domain D --history "title" [--history "title" ...]
                                 ask a trained run
   compare RUN RUN ...           the final lists of several runs side by side, with intervals
 
-demo, run and the stages take --run_dir=DIR and --section.key=value for any key of the recipe.
+demo, run, the stages and submit take --run_dir=DIR and --section.key=value for any key of the recipe.
 """
 
 
@@ -74,6 +76,10 @@ def dispatch(words: list[str]) -> int:
         return run(rest, stage=command)
     if command == "status":
         return status(rest)
+    if command == "submit":
+        from launch.slurm.command import main as submit
+
+        return submit(rest)
     if command == "recommend":
         if rest and not rest[0].startswith("-"):  # before the seconds that its imports take
             from launch.state.states import check_finished

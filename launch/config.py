@@ -7,19 +7,21 @@ import dataclasses
 import importlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from launch.errors import InputError
 from launch.options.bounds import check_name, check_values
 from launch.options.fields import MarkedField, Means, values
 from launch.options.keys import check_null, check_section, describe, fields_of, unknown_key
+from launch.slurm.config import SlurmConfig
 from launch.stages import STAGES, Stage
 
+C = TypeVar("C")
 RECIPES = Path(__file__).parent / "recipes"
 TOP_FIELDS = {"name": MarkedField("name", str, None), "seed": MarkedField("seed", int, None)}
 
@@ -58,6 +60,10 @@ class LaunchConfig:
                 raise ValueError(f"launch.{name} must be a plain name or address, got {value!r}")
 
 
+OF_NO_STAGE = {"launch": LaunchConfig, "slurm": SlurmConfig}
+"""The sections that are not a stage's; nothing in them decides a result."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A recipe with every section resolved to its dataclass."""
@@ -66,12 +72,14 @@ class Recipe:
     seed: int
     path: Path
     launch: LaunchConfig
+    slurm: SlurmConfig
     sections: dict[str, Any]  # Any: each section's own config dataclass, by section name
 
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain values, defaults filled in; writing it as YAML gives the same recipe."""
         plain = {name: dataclasses.asdict(config) for name, config in self.sections.items()}
-        return {"name": self.name, "seed": self.seed, "launch": dataclasses.asdict(self.launch), **plain}
+        means = {"launch": dataclasses.asdict(self.launch), "slurm": _given(dataclasses.asdict(self.slurm))}
+        return {"name": self.name, "seed": self.seed, **means, **plain}
 
 
 def find_recipe(recipe: str) -> Path:
@@ -92,8 +100,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     from launch.options.recipe_text import read_recipe  # here: YAML takes time that `kinrec --help` need not pay
 
     text = read_recipe(path)
-    sections = {"launch": LaunchConfig} | {stage.section: config_class(stage.config) for stage in STAGES}
-    known = TOP_FIELDS | fields_of(sections)
+    sections = _sections()
+    known = known_fields()
     try:
         for key, value in text.items():
             if key in sections:
@@ -107,6 +115,40 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         return _parse(path, text, overrides, known)
     except ValueError as error:  # ours, or a config's own __post_init__
         raise InputError(f"{path}: {error}") from error
+
+
+def known_fields() -> dict[str, MarkedField]:
+    """Every key of a recipe by its dotted name."""
+    return TOP_FIELDS | fields_of(_sections())
+
+
+def _sections() -> dict[str, type]:
+    return OF_NO_STAGE | {stage.section: config_class(stage.config) for stage in STAGES}
+
+
+def read_section(path: Path, name: str, config_type: type[C]) -> C:
+    """One section of a recipe that has a file of its own, checked as in a recipe; its keys stand at the file's top."""
+    from jsonargparse import ArgumentParser
+
+    from launch.options.recipe_text import read_recipe
+
+    text = read_recipe(path)
+    known = fields_of({name: config_type})
+    parser = ArgumentParser(exit_on_error=False, default_env=False, parser_mode="yaml")
+    parser.add_class_arguments(config_type, name)
+    try:
+        check_section(text, config_type, name, known)
+        check_values(_flat(text, f"{name}."))
+        built: C = parser.instantiate(_quietly(lambda: parser.parse_object({name: text}), known))[name]
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    return built
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Without what is null or empty at every depth: a hundred keys that ask for nothing."""
+    inside = {key: _given(value) if isinstance(value, dict) else value for key, value in values.items()}
+    return {key: value for key, value in inside.items() if value is not None and value != {}}
 
 
 def _flat(text: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -137,19 +179,15 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Ma
     parser.add_argument("--name", type=str, default=path.stem)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_class_arguments(LaunchConfig, "launch")
+    asks_slurm = bool(text.get("slurm")) or any(word.startswith("--slurm.") for word in overrides)
+    if asks_slurm:  # else left out: its hundred keys take as long as all of the others
+        parser.add_class_arguments(SlurmConfig, "slurm")
     for stage in STAGES:
         parser.add_class_arguments(config_class(stage.config), stage.section)
         if stage.presets is not None:
             parser.set_defaults(_preset(stage, text, overrides))
-    quiet = StringIO()
-    try:
-        with redirect_stderr(quiet):
-            base = parser.parse_object(text)
-            parsed = parser.parse_args(list(overrides), namespace=base)
-    except InputError:
-        raise
-    except Exception as error:  # jsonargparse raises argparse's and its own errors, by version
-        raise InputError(_readable(str(error), known)) from error
+    plain = text if asks_slurm else {key: value for key, value in text.items() if key != "slurm"}
+    parsed = _quietly(lambda: parser.parse_args(list(overrides), namespace=parser.parse_object(plain)), known)
     given = vars(parsed.as_flat())
     for name, value in given.items():
         if name in known:
@@ -162,8 +200,20 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Ma
         seed=built.seed,
         path=path,
         launch=built.launch,
+        slurm=built.slurm if asks_slurm else SlurmConfig(),
         sections={stage.section: built[stage.section] for stage in STAGES},
     )
+
+
+def _quietly(parse: Callable[[], Any], known: Mapping[str, MarkedField]) -> Any:  # Any: a namespace of jsonargparse
+    """What `parse` gives; the library's errors in our words."""
+    try:
+        with redirect_stderr(StringIO()):
+            return parse()
+    except InputError:
+        raise
+    except Exception as error:  # jsonargparse raises argparse's and its own errors, by version
+        raise InputError(_readable(str(error), known)) from error
 
 
 def _preset(stage: Stage, text: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

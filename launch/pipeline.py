@@ -20,6 +20,8 @@ from launch.state.starts import revive
 from launch.state.states import intent_of, recipe_of, state_of, states_of
 
 log = logging.getLogger(__name__)
+SUBMITTED = "slurm/recipe.yaml"
+"""The recipe that the run's SLURM jobs start their stages from; there before any of them has begun."""
 
 
 def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGES) -> None:
@@ -104,10 +106,19 @@ def open_recipe(name: str, overrides: Sequence[str], run_dir: Path | None) -> tu
 @contextmanager
 def claim_run(recipe: Recipe, run_dir: Path) -> Iterator[None]:
     """Hold the run folder for this process."""
-    kept = run_dir / "recipe.yaml"
+    check_folder(recipe, run_dir)
+    with hold_lock(run_dir):
+        remove_temporary(run_dir)
+        remove_partials(run_dir)
+        yield
+
+
+def check_folder(recipe: Recipe, run_dir: Path) -> None:
+    """InputError for a folder that is not this recipe's run, nor free to become it."""
     if run_dir.exists() and not run_dir.is_dir():
         raise InputError(f"{run_dir}: not a folder; choose another --run_dir")
-    if kept.is_file():
+    kept = next((path for path in (run_dir / "recipe.yaml", run_dir / SUBMITTED) if path.is_file()), None)
+    if kept is not None:
         owner = owner_of(kept)
         if owner is not None and owner != recipe.name:
             raise InputError(
@@ -115,10 +126,6 @@ def claim_run(recipe: Recipe, run_dir: Path) -> Iterator[None]:
             )
     elif run_dir.is_dir() and any(path.name not in {NAME, TEMPORARY} for path in run_dir.iterdir()):
         raise InputError(f"{run_dir}: not empty and not the folder of a run; choose another --run_dir")
-    with hold_lock(run_dir):
-        remove_temporary(run_dir)
-        remove_partials(run_dir)
-        yield
 
 
 def owner_of(kept: Path) -> str | None:

@@ -94,6 +94,10 @@ MOST = {
     "evaluation.tuning_samples": BILLION,
     "evaluation.max_samples": 10**12,
 } | dict.fromkeys(SEEDS, MOST_SEED)
+JOBS = ("prepare", "pretrain", "retrieve", "tokenize", "finetune", "generate", "evaluate")
+for job in ("slurm", "slurm.cpu", *(f"slurm.stages.{name}" for name in JOBS)):
+    MOST |= {f"{job}.gpus": 1024, f"{job}.cpus": 4096, f"{job}.signal_seconds": 65_535}
+MOST |= {f"slurm.stages.{name}.nodes": 4096 for name in JOBS}
 
 
 def check_values(values: Iterable[tuple[str, Any]]) -> None:  # Any: whatever a field holds

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from launch.config import LaunchConfig, config_class, presets_of
+from launch.config import OF_NO_STAGE, config_class, presets_of
 from launch.options.fields import Mark
 from launch.stages import STAGES
 
@@ -37,7 +37,9 @@ def main() -> None:
 
 def render() -> str:
     """The page as Markdown."""
-    parts = [HEAD, "## launch\n", _first_line(LaunchConfig), "", TABLE, *_rows(LaunchConfig, "launch.")]
+    parts = [HEAD.rstrip("\n")]
+    for name, config in OF_NO_STAGE.items():
+        parts += ["", f"## {name}\n", _first_line(config), "", TABLE, *_rows(config, f"{name}.")]
     for stage in STAGES:
         config = config_class(stage.config)
         parts += ["", f"## {stage.section}\n", f"Stage `{stage.name}`. {_first_line(config)}", "", TABLE]
@@ -61,15 +63,29 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _rows(config_type: type, prefix: str, default: Any = REQUIRED) -> Iterator[str]:  # Any: a configuration
-    """A line of the table for every field, those of configurations inside included."""
+def _rows(
+    config_type: type, prefix: str, default: Any = REQUIRED, told: set[tuple[type, str]] | None = None
+) -> Iterator[str]:
+    """A line of the table for every field, those of configurations inside included.
+
+    Args:
+        default: a configuration (therefore Any), or REQUIRED.
+        told: fields, by the class that defines them, that this table has shown already; not shown again.
+    """
     hints, docs = get_type_hints(config_type, include_extras=True), field_docs(config_type)
+    told = set() if told is None else told
     for field in dataclasses.fields(config_type):
+        owner = next(
+            base for base in reversed(config_type.__mro__) if field.name in vars(base).get("__annotations__", ())
+        )
+        if (owner, field.name) in told:
+            continue
+        told.add((owner, field.name))
         hint, key = hints[field.name], f"{prefix}{field.name}"
         value = _default(field) if default is REQUIRED else getattr(default, field.name)
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             yield f"| **{key}** | | | | {_cell(docs.get(field.name, _first_line(hint)))} |"
-            yield from _rows(hint, f"{key}.", value)
+            yield from _rows(hint, f"{key}.", value, told)
             continue
         plain, *extras = get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
         marks = [extra for extra in extras if isinstance(extra, Mark)]

@@ -11,15 +11,22 @@ from launch.errors import InputError, first_line
 MOST_BYTES = 1 << 20
 MERGE = "tag:yaml.org,2002:merge"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+TEXT = "tag:yaml.org,2002:str"
 
 
 class RecipeLoader(yaml.SafeLoader):
-    """Safe; a date stays the text that it was written as; no aliases, which may nest without end."""
+    """Safe; a date or a time of day stays the text that it was written as; no aliases, which may nest without end."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  typed by its base
         first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:  # Any: YAML's own pair of flags
+        """The type of a value: 12:30:00 is not the number 45000 of base 60."""
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # types-PyYAML
+        return TEXT if tag in NUMBERS and value is not None and ":" in value else tag
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """The next node; an alias is refused."""
