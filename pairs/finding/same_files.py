@@ -1,8 +1,8 @@
-"""Refuse a file of interactions that is there twice: as X and as Y it is a pair that leaks perfectly."""
+"""Find a file that is there twice, under whatever name: as X and as Y it is a pair that leaks perfectly."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from launch.artifacts import sha256_file
@@ -16,21 +16,27 @@ HEAD_BYTES = 1 << 20
 
 def refuse_same_files(x: list[Path], y: list[Path]) -> None:
     """InputError if a file is listed for X and for Y, or twice for one: under any name, as a link, packed or copied."""
-    sizes = Counter(path.stat().st_size for path in (*x, *y))
-    listed = [*((path, "X") for path in x), *((path, "Y") for path in y)]
+    paths = [*x, *y]
+    for place, first in same_files(paths):
+        path, other = paths[place], paths[first]
+        if (place < len(x)) == (first < len(x)):
+            domain = "X" if place < len(x) else "Y"
+            raise InputError(f"{path}: the same interactions as {other}, both of domain {domain}; remove one")
+        raise InputError(
+            f"{path}: the same interactions as {other}, one for X and one for Y: every target would stand in "
+            "the other domain's history; give two different categories"
+        )
+
+
+def same_files(paths: Sequence[Path]) -> Iterator[tuple[int, int]]:
+    """Places of files that hold what an earlier one holds, and of that one."""
+    sizes = Counter(path.stat().st_size for path in paths)
     known: dict[str, int] = {}
-    for place, (path, domain) in enumerate(listed):
+    for place, path in enumerate(paths):
         for mark in _marks(path, sizes):
             first = known.setdefault(mark, place)
-            if first == place:
-                continue
-            other, other_domain = listed[first]
-            if other_domain == domain:
-                raise InputError(f"{path}: the same interactions as {other}, both of domain {domain}; remove one")
-            raise InputError(
-                f"{path}: the same interactions as {other}, one for X and one for Y: every target would stand in "
-                "the other domain's history; give two different categories"
-            )
+            if first != place:
+                yield place, first
 
 
 def _marks(path: Path, sizes: Counter[int]) -> Iterator[str]:

@@ -35,6 +35,7 @@ def read_sample_lines(path: Path, *, num_items: int) -> pl.DataFrame:
     no_history = pl.col("start") == pl.col("answer_time")
     refuse_line(path, ends, no_history, "has no history before its answer_time {answer_time}")
     _refuse_repeats(path, events)
+    _refuse_other_histories(path, events)
     return events
 
 
@@ -69,6 +70,18 @@ def _refuse_repeats(path: Path, events: pl.DataFrame) -> None:
     counted = whole.with_columns(place=pl.int_range(pl.len()).over("user"))
     third = pl.col("place") == MOST_LINES_OF_USER
     refuse_line(path, counted, third, "is the third of user {user}, a released pair has two lines a user")
+
+
+def _refuse_other_histories(path: Path, events: pl.DataFrame) -> None:
+    """InputError for a user's line whose history is another than his first line's: one of the two is not his."""
+    before = events.filter(pl.col("time") < pl.col("answer_time")).sort("line", "time", "item")
+    histories = before.group_by("line", maintain_order=True).agg(
+        pl.col("user").first(), history=pl.struct("item", "time")
+    )
+    first = histories.group_by("user", maintain_order=True).agg(pl.all().first()).rename({"line": "first"})
+    both = histories.join(first, on="user", suffix="_of_first", maintain_order="left")
+    other = pl.col("history") != pl.col("history_of_first")
+    refuse_line(path, both, other, "has another history than line {first} of user {user}, his targets share one")
 
 
 def number_lines(path: Path) -> pl.DataFrame:

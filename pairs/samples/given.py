@@ -14,6 +14,7 @@ import polars as pl
 
 from launch.errors import InputError
 from pairs.config import PairConfig
+from pairs.finding.same_files import same_files
 from pairs.reading.bad_rows import Ledger
 from pairs.reading.raw_files import existing_folder, refuse_other_than_file
 from pairs.samples.given_items import read_given_items
@@ -45,6 +46,7 @@ def read_given(config: PairConfig, *, scratch: Path) -> GivenPair:
     """The pair in the folder `pair.path`; its samples in `scratch`."""
     folder = existing_folder(config)
     tables = find_tables(folder)
+    _refuse_one_file_twice([file.path for name, files in tables.items() if name != "items" for file in files])
     ledger = Ledger(0.0)
     items, names = read_given_items(tables.pop("items"), config, ledger)
     spools = open_spools(scratch / "samples")
@@ -95,6 +97,12 @@ def find_tables(folder: Path) -> dict[str, list[StrictFile]]:
             "with a column split)"
         )
     return {name: tables[name] for name in ("items", *wanted)}
+
+
+def _refuse_one_file_twice(paths: list[Path]) -> None:
+    """InputError if two splits, or two parts of one, are the same file."""
+    for place, first in same_files(paths):
+        raise InputError(f"{paths[place]}: holds the samples of {paths[first].name}; a sample is of one split, once")
 
 
 def _read_samples(file: StrictFile, split: Split | None) -> Iterator[pl.DataFrame]:

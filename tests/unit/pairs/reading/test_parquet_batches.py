@@ -23,6 +23,10 @@ def write(path: Path, columns: dict[str, Any], **options: Any) -> Path:
     return path
 
 
+def never(row: int) -> None:
+    pytest.fail(f"row {row} is left out")
+
+
 def read(path: Path, names: list[str]) -> tuple[pl.DataFrame, list[int], list[int]]:
     """All rows, the rows of each batch, and the numbers of rows that were left out."""
     left_out: list[int] = []
@@ -42,7 +46,7 @@ def test_long_texts_come_in_batches_that_fit(
     tmp_path: Path, small_batches: int, texts: list[str | None], dictionary: bool
 ) -> None:
     path = write(tmp_path / "t.parquet", {"title": texts, "n": [*range(ROWS)]}, use_dictionary=dictionary)
-    batches = [frame for _, frame in parquet_batches.parquet_batches(path, ["title", "n"], too_long=pytest.fail)]
+    batches = [frame for _, frame in parquet_batches.parquet_batches(path, ["title", "n"], too_long=never)]
     assert pl.concat(batches).rows() == list(zip(texts, range(ROWS), strict=True))
     most = max(batch["title"].str.len_bytes().sum() for batch in batches)
     assert most <= (1 if dictionary else 4) * small_batches  # of plain pages only the mean is known
@@ -50,7 +54,7 @@ def test_long_texts_come_in_batches_that_fit(
 
 def test_long_texts_of_a_dictionary_fit_whatever_stands_before_them(tmp_path: Path, small_batches: int) -> None:
     path = write(tmp_path / "t.parquet", {"title": [None] * 5000 + [LONG] * 500})
-    batches = [frame for _, frame in parquet_batches.parquet_batches(path, ["title"], too_long=pytest.fail)]
+    batches = [frame for _, frame in parquet_batches.parquet_batches(path, ["title"], too_long=never)]
     assert sum(batch.height for batch in batches) == 5500
     assert all(batch["title"].str.len_bytes().sum() <= small_batches for batch in batches)
 
@@ -65,7 +69,7 @@ def test_lists_that_point_to_one_text_fit(tmp_path: Path, small_batches: int) ->
 def test_row_groups_and_cuts_keep_numbers_and_order(tmp_path: Path, small_batches: int) -> None:
     texts = [f"{n}" * (40_000 if n % 7 == 0 else 1) for n in range(ROWS)]
     path = write(tmp_path / "t.parquet", {"title": texts}, row_group_size=64)
-    firsts = [(at, frame.height) for at, frame in parquet_batches.parquet_batches(path, ["title"], too_long=int)]
+    firsts = [(at, frame.height) for at, frame in parquet_batches.parquet_batches(path, ["title"], too_long=never)]
     assert [at for at, _ in firsts] == [1 + sum(height for _, height in firsts[:n]) for n in range(len(firsts))]
     assert read(path, ["title"])[0]["title"].to_list() == texts
 

@@ -164,7 +164,7 @@ def test_a_splits_file_that_says_another_split_is_refused(tmp_path: Path) -> Non
         write_table(tmp_path / "given" / f"{split}.csv", [row for row in SAMPLES if row["split"] == split])
     prepare(PairConfig(source="samples", path=str(tmp_path / "given")), run_dir=tmp_path / "fine")
     (tmp_path / "given" / "test.csv").rename(tmp_path / "given" / "valid-2.csv")
-    write_table(tmp_path / "given" / "test.csv", SAMPLES[4:])
+    write_table(tmp_path / "given" / "test.csv", SAMPLES[5:])
     refused(tmp_path / "given", tmp_path / "run", r"valid-2\.csv: line 2: split is 'test', in the file of valid")
 
 
