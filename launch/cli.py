@@ -31,6 +31,7 @@ kinrec COMMAND ...
   submit RECIPE [--dry-run] [--from STAGE] [--sweep section.key=a,b,c] [--seeds 1,2,3]
                                 the same stages as SLURM jobs, each of them a script in the run folder
   status RUN                    what has finished in a run folder, what is stale, the headline
+  doctor [RECIPE]               can this machine, or this allocation, run it: a line a check, with the cure
   recommend RUN --domain D --history "title" [--history "title" ...]
                                 ask a trained run
   compare RUN RUN ...           the final lists of several runs side by side, with intervals
@@ -80,6 +81,10 @@ def dispatch(words: list[str]) -> int:
         from launch.slurm.command import main as submit
 
         return submit(rest)
+    if command == "doctor":
+        from launch.doctor.command import doctor
+
+        return doctor(rest)
     if command == "recommend":
         if rest and not rest[0].startswith("-"):  # before the seconds that its imports take
             from launch.state.states import check_finished

@@ -129,3 +129,12 @@ def _pick_device(local_rank: int) -> torch.device:
     device = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
+
+
+def why_no_gpu_ranks() -> str | None:
+    """Why ranks on this machine's GPUs could not talk to each other; None where they can."""
+    if not torch.cuda.is_available():
+        return "torch sees no GPU: it is a CPU build, or the driver is older than its CUDA wants"
+    if not dist.is_nccl_available():
+        return "torch was built without NCCL, over which ranks on GPUs talk"
+    return None

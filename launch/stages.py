@@ -30,6 +30,10 @@ class Stage:
     """The stages whose files it reads where they have finished, and does without where they have not."""
     checks: tuple[str, ...] = ()
     """`module:function` of checks of the whole recipe that need files and nothing heavy; done before any stage."""
+    examines: tuple[str, ...] = ()
+    """`module:function` of checks of the recipe that need heavy libraries; `kinrec doctor` makes them in a child."""
+    compiles: str | None = None
+    """`module:function` that says which operations the stage has to compile before it starts, or None."""
     version: int = 1
     """Raised when the same configuration and inputs give other results than before."""
     presets: str | None = None
@@ -62,6 +66,7 @@ STAGES: tuple[Stage, ...] = (
         "finetune", "training.finetune", "llm", "training.config:LlmConfig", "accelerate",
         ("tokenize",), ("llm/**/*",), ("llm/checkpoints",),
         checks=("training.checks:check_base", "training.checks:check_engine"),
+        examines=("training.base_model:examine_base",), compiles="training.checks:compiled_ops",
     ),
     Stage(
         "generate", "training.generate", "generation", "training.config:GenerationConfig", "torchrun",

@@ -18,3 +18,17 @@ def check_engine(recipe: Recipe) -> None:
     llm: LlmConfig = recipe.sections["llm"]
     read_deepspeed_file(llm.deepspeed)
     accelerate_file(recipe.launch, gpus=count_gpus())
+
+
+def compiled_ops(recipe: Recipe) -> str | None:
+    """The DeepSpeed operations that the fine-tune compiles as it starts, by the recipe's file; None: none."""
+    _, settings = read_deepspeed_file(recipe.sections["llm"].deepspeed)
+    zero = settings["zero_optimization"]
+    devices = {str((zero.get(name) or {}).get("device")) for name in ("offload_optimizer", "offload_param")}
+    ops = []
+    # Unless the file says otherwise, DeepSpeed takes its own Adam where the optimizer lies in host memory.
+    if zero.get("offload_optimizer") and settings.get("zero_force_ds_cpu_optimizer", True):
+        ops.append("DeepSpeedCPUAdam")
+    if "nvme" in devices:
+        ops.append("AsyncIO")
+    return " and ".join(ops) or None

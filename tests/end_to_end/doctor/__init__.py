@@ -1,0 +1,1 @@
+"""The doctor on a machine with a planted fault."""

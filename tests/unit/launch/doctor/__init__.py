@@ -1,0 +1,1 @@
+"""Tests of launch.doctor that start nothing."""
