@@ -16,7 +16,7 @@ from pathlib import Path
 from launch.config import LaunchConfig, Recipe
 from launch.doctor import machine, packages, ranks, recipe_files
 from launch.doctor.children import Outcome, run_module
-from launch.doctor.findings import Finding, failed, passed, warned, worst
+from launch.doctor.diagnoses import Diagnosis, failed, passed, warned, worst
 from launch.errors import one_line
 from launch.pipeline import open_recipe
 from launch.processes.starter import accelerate_file, count_gpus
@@ -66,19 +66,19 @@ def doctor(words: list[str]) -> int:
     started = time.monotonic()
     budget = known.timeout or _budget(recipe)
     patient = Patient(recipe, run_dir, overrides, known.stage, started + budget)
-    there, findings = run_dir.exists(), []
-    for finding in examine(patient):
-        if finding in findings:
+    there, diagnoses = run_dir.exists(), []
+    for diagnosis in examine(patient):
+        if diagnosis in diagnoses:
             continue
-        findings.append(finding)
-        if finding.level != "pass" or not known.brief:
-            sys.stdout.write(f"{finding.line}\n")
+        diagnoses.append(diagnosis)
+        if diagnosis.level != "pass" or not known.brief:
+            sys.stdout.write(f"{diagnosis.line}\n")
             sys.stdout.flush()
     if not there:
         with suppress(OSError):  # the probe made it; the run itself is not begun
             run_dir.rmdir()
-    sys.stdout.write(f"{summary(findings, time.monotonic() - started)}\n")
-    return 1 if worst(findings) == "fail" else 0
+    sys.stdout.write(f"{summary(diagnoses, time.monotonic() - started)}\n")
+    return 1 if worst(diagnoses) == "fail" else 0
 
 
 def _budget(recipe: Recipe | None) -> float:
@@ -87,22 +87,24 @@ def _budget(recipe: Recipe | None) -> float:
     return max(BUDGET_SECONDS, recipe.launch.start_timeout) if in_job and recipe is not None else BUDGET_SECONDS
 
 
-def summary(findings: list[Finding], seconds: float) -> str:
+def summary(diagnoses: list[Diagnosis], seconds: float) -> str:
     """The last line."""
-    counts = [f"{sum(finding.level == level for finding in findings)} {level}" for level in ("pass", "warn", "fail")]
+    counts = [
+        f"{sum(diagnosis.level == level for diagnosis in diagnoses)} {level}" for level in ("pass", "warn", "fail")
+    ]
     return f"doctor: {', '.join(counts)}; {seconds:.0f} s"
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(patient: Patient) -> Iterator[Diagnosis]:
     """All checks, the light ones first."""
     yield from guarded("packages", packages.check_packages)
     recipe, run_dir, unfit = patient.recipe, patient.run_dir, False
     yield from guarded("host memory", machine.check_memory)
     yield from guarded("disk", lambda: machine.check_disk(run_dir))
     if recipe is not None:
-        for finding in guarded("files", lambda: recipe_files.check_files(recipe)):
-            unfit = unfit or finding.level == "fail"
-            yield finding
+        for diagnosis in guarded("files", lambda: recipe_files.check_files(recipe)):
+            unfit = unfit or diagnosis.level == "fail"
+            yield diagnosis
         yield from guarded("data", lambda: recipe_files.check_states(recipe, run_dir, patient.stage))
         yield from guarded("port", lambda: _port(recipe))
     imported = run_module("launch.doctor.torch_probe", [], seconds=patient.seconds() / 2)
@@ -121,7 +123,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
         yield from guarded("ranks", lambda: ranks.check_ranks(patient.launch, path, run_dir, seconds=patient.seconds()))
 
 
-def guarded(check: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def guarded(check: str, look: Callable[[], Iterable[Diagnosis]]) -> Iterator[Diagnosis]:
     """The lines of one check; a check that cannot be made is a line too, and the others go on."""
     try:
         yield from look()
@@ -131,7 +133,7 @@ def guarded(check: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findi
         yield failed(check, shown(text), "" if line is not None else "report it, with this line")
 
 
-def read_torch(outcome: Outcome, *, gpus: int) -> Iterator[Finding]:
+def read_torch(outcome: Outcome, *, gpus: int) -> Iterator[Diagnosis]:
     """The lines for what torch and faiss said in their own process."""
     parts = {said["part"]: said for said in outcome.answers}
     torch, faiss = parts.get("torch"), parts.get("faiss")
@@ -155,7 +157,7 @@ def read_torch(outcome: Outcome, *, gpus: int) -> Iterator[Finding]:
         yield failed("faiss", f"{faiss['version']} sees no GPU beside {gpus}", "install faiss-gpu for this CUDA")
 
 
-def _port(recipe: Recipe) -> Iterator[Finding]:
+def _port(recipe: Recipe) -> Iterator[Diagnosis]:
     """The port at which the ranks of the fine-tune meet, where the Accelerate file names one."""
     import yaml
 
@@ -165,7 +167,7 @@ def _port(recipe: Recipe) -> Iterator[Finding]:
     yield machine.check_port(port if isinstance(port, int) else 0, f"main_process_port of {path.name}")
 
 
-def _compiler(recipe: Recipe, cuda: str | None) -> Iterator[Finding]:
+def _compiler(recipe: Recipe, cuda: str | None) -> Iterator[Diagnosis]:
     ops = recipe_files.compiled_ops(recipe)
     if ops is not None:
         yield from machine.check_compiler(ops, cuda=cuda if count_gpus() else None)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from launch.doctor.findings import Finding, failed, passed, warned
+from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
 
 GIB = 2**30
 LEAST_DISK = 2**30
@@ -18,7 +18,7 @@ COMPILE_SECONDS = 20.0
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_memory(need: int | None = None) -> Iterator[Finding]:
+def check_memory(need: int | None = None) -> Iterator[Diagnosis]:
     """Memory of this machine that is free, beside what the plan says a node needs (bytes)."""
     free = available_memory()
     if need is not None and free < need:
@@ -64,7 +64,7 @@ def _own_limits() -> Iterator[tuple[Path, Path]]:
                 break
 
 
-def check_disk(run_dir: Path, need: int | None = None) -> Iterator[Finding]:
+def check_disk(run_dir: Path, need: int | None = None) -> Iterator[Diagnosis]:
     """Space and names that are free where the run folder lies, beside what the plan says the run needs (bytes)."""
     place = next(folder for folder in (run_dir.absolute(), *run_dir.absolute().parents) if folder.exists())
     try:
@@ -84,7 +84,7 @@ def check_disk(run_dir: Path, need: int | None = None) -> Iterator[Finding]:
         yield failed("disk", f"{seen.f_favail} more files may be made at {place}", "remove files, or raise the quota")
 
 
-def check_port(port: int, named: str) -> Finding:
+def check_port(port: int, named: str) -> Diagnosis:
     """Whether `port` of this machine, which `named` says, can be bound."""
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
         try:
@@ -101,7 +101,7 @@ def check_port(port: int, named: str) -> Finding:
     return passed("port", f"{port or 'a port'} ({named}) can be bound")
 
 
-def check_compiler(ops: str, *, cuda: str | None) -> Iterator[Finding]:
+def check_compiler(ops: str, *, cuda: str | None) -> Iterator[Diagnosis]:
     """A compiler for DeepSpeed's operations `ops`: C++ with OpenMP and ninja, and nvcc of torch's CUDA beside GPUs."""
     compiler = os.environ.get("CXX", "g++")
     cure = 'load a compiler (module load gcc), or use "zero_force_ds_cpu_optimizer": false'

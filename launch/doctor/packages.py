@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from launch.doctor.findings import Finding, failed, passed, warned
+from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
 from launch.processes.starter import ROOT, count_gpus
 
 FAISS = re.compile(r"faiss-(cpu|gpu)(-.*)?")
@@ -21,7 +21,7 @@ EXTRAS = ("cpu", "gpu")
 """Of the extras only these are for running; a user installs one."""
 
 
-def check_packages() -> Iterator[Finding]:
+def check_packages() -> Iterator[Diagnosis]:
     """Python, every dependency, the builds of faiss and torch beside the GPUs of this machine."""
     python, requirements = read_requirements()
     yield _python(python)
@@ -52,14 +52,14 @@ def _is_for(requirement: Requirement, extra: str) -> bool:
     return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
 
 
-def _python(wanted: str) -> Finding:
+def _python(wanted: str) -> Diagnosis:
     here = platform.python_version()
     if SpecifierSet(wanted).contains(here, prereleases=True):
         return passed("python", f"{here} ({wanted})")
     return failed("python", f"{here} is not {wanted}", "make a new environment with a Python of that range")
 
 
-def _versions(requirements: list[tuple[Requirement, str | None]]) -> Iterator[Finding]:
+def _versions(requirements: list[tuple[Requirement, str | None]]) -> Iterator[Diagnosis]:
     problems, count = [], 0
     for requirement, extra in requirements:
         try:
@@ -84,7 +84,7 @@ def _install(requirement: Requirement) -> str:
     return f"pip install '{requirement.name}{requirement.specifier}'"
 
 
-def _faiss(requirements: list[tuple[Requirement, str | None]], *, gpus: int) -> Iterator[Finding]:
+def _faiss(requirements: list[tuple[Requirement, str | None]], *, gpus: int) -> Iterator[Diagnosis]:
     builds: dict[str, str] = {}
     for distribution in distributions():
         name = re.sub(r"[-_.]+", "-", str(distribution.metadata["Name"])).lower()
@@ -113,7 +113,7 @@ def _faiss(requirements: list[tuple[Requirement, str | None]], *, gpus: int) -> 
             yield passed("faiss", f"{name} {there}")
 
 
-def _torch_build(*, gpus: int) -> Iterator[Finding]:
+def _torch_build(*, gpus: int) -> Iterator[Diagnosis]:
     """What the version alone tells; the process that imports torch tells the rest."""
     try:
         there = version("torch")

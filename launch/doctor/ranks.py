@@ -10,7 +10,7 @@ from typing import Any
 
 from launch.config import LaunchConfig
 from launch.doctor.children import Outcome, run_child
-from launch.doctor.findings import Finding, failed, passed, warned
+from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
 from launch.processes.starter import count_gpus, resources, stage_command
 from launch.stages import Stage
 
@@ -28,7 +28,7 @@ Said = dict[str, Any]
 """One answer of one rank; Any: plain JSON values."""
 
 
-def check_ranks(launch: LaunchConfig, recipe: Path, run_dir: Path, *, seconds: float) -> Iterator[Finding]:
+def check_ranks(launch: LaunchConfig, recipe: Path, run_dir: Path, *, seconds: float) -> Iterator[Diagnosis]:
     """Start them, wait, and say what they said."""
     given = resources(launch)
     command = stage_command(PROBE, recipe=recipe, run_dir=run_dir, launch=launch)
@@ -36,7 +36,7 @@ def check_ranks(launch: LaunchConfig, recipe: Path, run_dir: Path, *, seconds: f
     yield from read_ranks(outcome, processes=given.processes, node_gpus=count_gpus())
 
 
-def read_ranks(outcome: Outcome, *, processes: int, node_gpus: int) -> Iterator[Finding]:
+def read_ranks(outcome: Outcome, *, processes: int, node_gpus: int) -> Iterator[Diagnosis]:
     """The lines for what the ranks answered."""
     parts: dict[str, dict[int, Said]] = {}
     for said in outcome.answers:
@@ -61,7 +61,7 @@ def read_ranks(outcome: Outcome, *, processes: int, node_gpus: int) -> Iterator[
         yield failed("ranks", f"{got} of {size} came to the end: {outcome.why}", _cure_for_talk())
 
 
-def _not_met(outcome: Outcome, here: dict[int, Said], met: dict[int, Said], size: int) -> Finding:
+def _not_met(outcome: Outcome, here: dict[int, Said], met: dict[int, Said], size: int) -> Diagnosis:
     late = [rank for rank in range(size) if rank not in met]
     started = [rank for rank in late if rank in here]
     names = ", ".join(f"{rank} on {here[rank]['host']}" if rank in here else f"{rank}" for rank in late[:MOST_NAMED])
@@ -78,7 +78,7 @@ def _cure_for_talk() -> str:
     )
 
 
-def _gpus(met: dict[int, Said], here: dict[int, Said], node_gpus: int) -> Iterator[Finding]:
+def _gpus(met: dict[int, Said], here: dict[int, Said], node_gpus: int) -> Iterator[Diagnosis]:
     on_gpus = [rank for rank, said in met.items() if said["device"] == "cuda"]
     if not on_gpus:
         if node_gpus:
@@ -114,7 +114,7 @@ def _gpus(met: dict[int, Said], here: dict[int, Said], node_gpus: int) -> Iterat
         )  # fmt: skip
 
 
-def _talk(talk: dict[int, Said], size: int, device: str) -> Iterator[Finding]:
+def _talk(talk: dict[int, Said], size: int, device: str) -> Iterator[Diagnosis]:
     if len(talk) < size:
         return  # said at the end
     wrong = sorted(rank for rank, said in talk.items() if not said["right"])
@@ -136,7 +136,7 @@ def _talk(talk: dict[int, Said], size: int, device: str) -> Iterator[Finding]:
         yield passed("all-reduce", f"{rates} a rank, over {size} ranks")
 
 
-def _clocks(clock: dict[int, Said], here: dict[int, Said]) -> Iterator[Finding]:
+def _clocks(clock: dict[int, Said], here: dict[int, Said]) -> Iterator[Diagnosis]:
     if not clock:
         return
     ahead = {rank: said["ahead"] for rank, said in clock.items()}
@@ -146,14 +146,14 @@ def _clocks(clock: dict[int, Said], here: dict[int, Said]) -> Iterator[Finding]:
     yield _skew("clocks", text, skew)
 
 
-def _skew(check: str, text: str, skew: float) -> Finding:
+def _skew(check: str, text: str, skew: float) -> Diagnosis:
     cure = "synchronise the clocks (chrony, ntpd)"
     if skew > SKEW_FAIL:
         return failed(check, text, cure)
     return warned(check, text, cure) if skew > SKEW_WARN else passed(check, text)
 
 
-def _folder(folder: dict[int, Said], size: int) -> Iterator[Finding]:
+def _folder(folder: dict[int, Said], size: int) -> Iterator[Diagnosis]:
     if len(folder) < size:
         return  # said at the end
     cure = "choose a --run_dir on a file system that all nodes mount under this path"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launch.config import Recipe
 from launch.doctor.children import run_module
-from launch.doctor.findings import Finding, failed, passed, warned
+from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
 from launch.errors import InputError, one_line
 from launch.stages import STAGES, stage_named
 from launch.state.states import states_of
@@ -16,13 +16,13 @@ from launch.state.states import states_of
 EXAMINE = "launch.doctor.examine_probe"
 
 
-def check_files(recipe: Recipe) -> Iterator[Finding]:
+def check_files(recipe: Recipe) -> Iterator[Diagnosis]:
     """The light checks that `kinrec run` makes before it starts, all of them."""
     for reference in dict.fromkeys(reference for stage in STAGES for reference in stage.checks):
         yield check_reference(reference, recipe)
 
 
-def check_reference(reference: str, recipe: Recipe) -> Finding:
+def check_reference(reference: str, recipe: Recipe) -> Diagnosis:
     """One check that a package names as `module:check_WHAT`; its docstring says what holds where it passes."""
     module, _, name = reference.partition(":")
     check = name.partition("_")[2].replace("_", " ")
@@ -35,7 +35,7 @@ def check_reference(reference: str, recipe: Recipe) -> Finding:
     return passed(check, said[:1].lower() + said[1:])
 
 
-def check_closely(recipe: Recipe, words: list[str], *, seconds: float) -> Iterator[Finding]:
+def check_closely(recipe: Recipe, words: list[str], *, seconds: float) -> Iterator[Diagnosis]:
     """The checks that need heavy libraries, from a process of their own.
 
     Args:
@@ -54,7 +54,7 @@ def check_closely(recipe: Recipe, words: list[str], *, seconds: float) -> Iterat
         yield failed("base model", outcome.why, "mend what it says; see the lines about packages and torch")
 
 
-def check_states(recipe: Recipe, run_dir: Path, stage: str | None) -> Iterator[Finding]:
+def check_states(recipe: Recipe, run_dir: Path, stage: str | None) -> Iterator[Diagnosis]:
     """What the run folder holds: for one `stage`, what it reads has to be ready; else what is ready of all."""
     try:
         states = states_of(run_dir, recipe)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from launch.config import find_recipe, load_recipe
-from launch.doctor.findings import Finding
+from launch.doctor.diagnoses import Diagnosis
 from launch.doctor.recipe_files import check_closely
 from training.config import ScratchConfig
 from training.scratch import build_model, train_tokenizer
@@ -33,18 +33,18 @@ def base(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "model"))
 
 
-def close(*words: str) -> list[Finding]:
+def close(*words: str) -> list[Diagnosis]:
     return list(check_closely(load_recipe(find_recipe("demo"), list(words)), list(words), seconds=120))
 
 
 def test_a_whole_base_passes(base: Path) -> None:
-    (finding,) = close(f"--prompts.base={base}")
-    assert (finding.level, finding.check) == ("pass", "base")
+    (diagnosis,) = close(f"--prompts.base={base}")
+    assert (diagnosis.level, diagnosis.check) == ("pass", "base")
 
 
 def test_a_base_with_cut_weights_fails(base: Path) -> None:
     weights = base / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    (finding,) = close(f"--prompts.base={base}")
-    assert (finding.level, finding.check) == ("fail", "base")
-    assert "cannot load a causal language model" in finding.text
+    (diagnosis,) = close(f"--prompts.base={base}")
+    assert (diagnosis.level, diagnosis.check) == ("fail", "base")
+    assert "cannot load a causal language model" in diagnosis.text

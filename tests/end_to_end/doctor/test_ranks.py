@@ -12,7 +12,7 @@ import pytest
 
 from launch.config import LaunchConfig
 from launch.doctor.children import run_child
-from launch.doctor.findings import Finding
+from launch.doctor.diagnoses import Diagnosis
 from launch.doctor.ranks import check_ranks, read_ranks
 
 TWO = LaunchConfig(processes=2, threads=1)
@@ -38,17 +38,17 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def not_well(findings: Iterator[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.level != "pass"]
+def not_well(diagnoses: Iterator[Diagnosis]) -> list[Diagnosis]:
+    return [diagnosis for diagnosis in diagnoses if diagnosis.level != "pass"]
 
 
-def examined(run_dir: Path) -> Finding:
-    (finding,) = not_well(check_ranks(TWO, NO_RECIPE, run_dir, seconds=120))
-    return finding
+def examined(run_dir: Path) -> Diagnosis:
+    (diagnosis,) = not_well(check_ranks(TWO, NO_RECIPE, run_dir, seconds=120))
+    return diagnosis
 
 
 def test_ranks_of_a_healthy_machine_pass_and_leave_nothing(tmp_path: Path) -> None:
-    checks = [(finding.level, finding.check) for finding in check_ranks(TWO, NO_RECIPE, tmp_path, seconds=120)]
+    checks = [(diagnosis.level, diagnosis.check) for diagnosis in check_ranks(TWO, NO_RECIPE, tmp_path, seconds=120)]
     names = ("ranks", "all-reduce", "clocks", "run folder", "locks", "file times")
     assert checks == [("pass", name) for name in names]
     assert list(tmp_path.iterdir()) == []
@@ -56,9 +56,9 @@ def test_ranks_of_a_healthy_machine_pass_and_leave_nothing(tmp_path: Path) -> No
 
 @needs_root
 def test_a_run_folder_that_is_read_only_fails(read_only: Path) -> None:
-    finding = examined(read_only)
-    assert (finding.level, finding.check) == ("fail", "run folder")
-    assert "cannot write: Read-only file system" in finding.text
+    diagnosis = examined(read_only)
+    assert (diagnosis.level, diagnosis.check) == ("fail", "run folder")
+    assert "cannot write: Read-only file system" in diagnosis.text
 
 
 @needs_root
@@ -73,17 +73,17 @@ def test_a_run_folder_that_is_not_shared_fails(tmp_path: Path) -> None:
         f"RANK=1 LOCAL_RANK=1 {other_disk}; wait"
     )
     outcome = run_child(["sh", "-c", both], seconds=120)
-    finding = not_well(read_ranks(outcome, processes=2, node_gpus=0))[0]
-    assert (finding.level, finding.check) == ("fail", "run folder")
-    assert "does not see what rank" in finding.text
+    diagnosis = not_well(read_ranks(outcome, processes=2, node_gpus=0))[0]
+    assert (diagnosis.level, diagnosis.check) == ("fail", "run folder")
+    assert "does not see what rank" in diagnosis.text
 
 
 def test_a_file_system_without_locks_fails(tmp_path: Path, shim: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD", shim)
     monkeypatch.setenv("NO_LOCKS", "ENOLCK")
-    finding = examined(tmp_path)
-    assert (finding.level, finding.check) == ("fail", "locks")
-    assert "No locks available" in finding.text
+    diagnosis = examined(tmp_path)
+    assert (diagnosis.level, diagnosis.check) == ("fail", "locks")
+    assert "No locks available" in diagnosis.text
 
 
 def test_locks_that_others_do_not_see_and_a_clock_that_is_ahead_fail(
@@ -92,7 +92,7 @@ def test_locks_that_others_do_not_see_and_a_clock_that_is_ahead_fail(
     for name, value in {"LD_PRELOAD": shim, "NO_LOCKS": "LOCAL", "AHEAD": "500", "AHEAD_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     clocks, locks, times = not_well(check_ranks(TWO, NO_RECIPE, tmp_path, seconds=120))
-    assert [finding.level for finding in (clocks, locks, times)] == ["fail"] * 3
+    assert [diagnosis.level for diagnosis in (clocks, locks, times)] == ["fail"] * 3
     assert (clocks.check, locks.check, times.check) == ("clocks", "locks", "file times")
     assert "ranks differ by 500" in clocks.text
     assert "does not keep this rank out" in locks.text
@@ -105,8 +105,8 @@ def test_a_rank_that_never_comes_is_named_at_the_time_out() -> None:
         alone[-1] = f"MASTER_PORT={free.getsockname()[1]}"
     words = [*alone, sys.executable, "-m", "launch.doctor.rank_probe", "--run_dir", "none"]
     outcome = run_child(words, seconds=15)
-    (finding,) = not_well(read_ranks(outcome, processes=2, node_gpus=0))
-    assert finding.level == "fail"
-    assert finding.text.startswith(
+    (diagnosis,) = not_well(read_ranks(outcome, processes=2, node_gpus=0))
+    assert diagnosis.level == "fail"
+    assert diagnosis.text.startswith(
         f"2 of 2 ranks have not met the others (rank 0 on {socket.gethostname()}, 1): no answer"
     )

@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 
 from launch.config import find_recipe, load_recipe
-from launch.doctor.findings import Finding
+from launch.doctor.diagnoses import Diagnosis
 from launch.doctor.recipe_files import check_files, compiled_ops
 
 
-def light(*words: str) -> list[Finding]:
+def light(*words: str) -> list[Diagnosis]:
     recipe = load_recipe(find_recipe("demo"), list(words))
-    return [finding for finding in check_files(recipe) if finding.level != "pass"]
+    return [diagnosis for diagnosis in check_files(recipe) if diagnosis.level != "pass"]
 
 
 def test_a_base_without_weights_fails(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}', encoding="utf-8")
-    (finding,) = light(f"--prompts.base={tmp_path}")
-    assert finding.level == "fail"
-    assert "a model folder without weights" in finding.text
+    (diagnosis,) = light(f"--prompts.base={tmp_path}")
+    assert diagnosis.level == "fail"
+    assert "a model folder without weights" in diagnosis.text
 
 
 def test_raw_data_that_is_not_there_fails(tmp_path: Path) -> None:
-    (finding,) = light("--pair.source=amazon", "--pair.name=A-B", f"--pair.path={tmp_path / 'none'}")
-    assert (finding.level, finding.check) == ("fail", "sources")
+    (diagnosis,) = light("--pair.source=amazon", "--pair.name=A-B", f"--pair.path={tmp_path / 'none'}")
+    assert (diagnosis.level, diagnosis.check) == ("fail", "sources")
 
 
 @pytest.mark.parametrize(

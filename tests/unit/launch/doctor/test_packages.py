@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.doctor.findings import Finding
+from launch.doctor.diagnoses import Diagnosis
 from launch.doctor.packages import check_packages
 
 
@@ -24,12 +24,12 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lines(level: str) -> list[str]:
-    return [f"{finding.text}; {finding.cure}" for finding in check_packages() if finding.level == level]
+    return [f"{diagnosis.text}; {diagnosis.cure}" for diagnosis in check_packages() if diagnosis.level == level]
 
 
 def test_this_environment_passes(planted: Path) -> None:
-    checks: list[Finding] = list(check_packages())
-    assert [finding.check for finding in checks if finding.level == "pass"] == ["python", "packages", "faiss"]
+    checks: list[Diagnosis] = list(check_packages())
+    assert [diagnosis.check for diagnosis in checks if diagnosis.level == "pass"] == ["python", "packages", "faiss"]
     assert len(checks) == 3
 
 

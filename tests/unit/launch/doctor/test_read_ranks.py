@@ -3,7 +3,7 @@
 from typing import Any
 
 from launch.doctor.children import Outcome
-from launch.doctor.findings import Finding
+from launch.doctor.diagnoses import Diagnosis
 from launch.doctor.ranks import read_ranks
 
 GIB = 2**30
@@ -26,15 +26,15 @@ def answers(size: int = 2, **changes: dict[int, dict[str, Any]]) -> list[dict[st
     return said
 
 
-def read(said: list[dict[str, Any]], *, status: int | None = 0, node_gpus: int = 2) -> list[Finding]:
+def read(said: list[dict[str, Any]], *, status: int | None = 0, node_gpus: int = 2) -> list[Diagnosis]:
     outcome = Outcome(status, said, "RuntimeError: connection closed by peer", 12.0)
     return [line for line in read_ranks(outcome, processes=2, node_gpus=node_gpus) if line.level != "pass"]
 
 
-def only(findings: list[Finding]) -> Finding:
-    (finding,) = findings
-    assert finding.cure
-    return finding
+def only(diagnoses: list[Diagnosis]) -> Diagnosis:
+    (diagnosis,) = diagnoses
+    assert diagnosis.cure
+    return diagnosis
 
 
 def test_healthy_ranks_pass() -> None:
@@ -42,56 +42,59 @@ def test_healthy_ranks_pass() -> None:
 
 
 def test_a_rank_that_does_not_start_fails() -> None:
-    finding = only(read([said for said in answers() if said["rank"] == 0 and said["part"] == "here"], status=1))
-    assert finding.level == "fail"
+    diagnosis = only(read([said for said in answers() if said["rank"] == 0 and said["part"] == "here"], status=1))
+    assert diagnosis.level == "fail"
     assert (
-        finding.text == "2 of 2 ranks have not met the others (rank 0 on a, 1): RuntimeError: connection closed by peer"
+        diagnosis.text
+        == "2 of 2 ranks have not met the others (rank 0 on a, 1): RuntimeError: connection closed by peer"
     )
 
 
 def test_a_rank_that_ends_half_way_fails() -> None:
-    finding = only(read([said for said in answers() if not (said["rank"] == 1 and said["part"] == "folder")], status=1))
-    assert finding.text.startswith("1 of 2 came to the end")
+    diagnosis = only(
+        read([said for said in answers() if not (said["rank"] == 1 and said["part"] == "folder")], status=1)
+    )
+    assert diagnosis.text.startswith("1 of 2 came to the end")
 
 
 def test_ranks_that_share_a_gpu_fail() -> None:
-    finding = only(read(answers(met={0: {"gpus": 1}, 1: {"index": 0, "gpus": 1}}), node_gpus=1))
-    assert (finding.level, finding.text) == ("fail", "2 ranks share GPU 0 of a, which has 1")
+    diagnosis = only(read(answers(met={0: {"gpus": 1}, 1: {"index": 0, "gpus": 1}}), node_gpus=1))
+    assert (diagnosis.level, diagnosis.text) == ("fail", "2 ranks share GPU 0 of a, which has 1")
 
 
 def test_a_gpu_without_a_rank_is_worth_a_word() -> None:
-    finding = only(read(answers(met={0: {"gpus": 4}, 1: {"gpus": 4}}), node_gpus=4))
-    assert (finding.level, finding.text) == ("warn", "a has 4 for 2 rank(s)")
+    diagnosis = only(read(answers(met={0: {"gpus": 4}, 1: {"gpus": 4}}), node_gpus=4))
+    assert (diagnosis.level, diagnosis.text) == ("warn", "a has 4 for 2 rank(s)")
 
 
 def test_gpus_that_no_rank_uses_fail() -> None:
-    finding = only(read(answers(met={0: {"device": "cpu"}, 1: {"device": "cpu"}})))
-    assert (finding.level, finding.check) == ("fail", "gpus")
+    diagnosis = only(read(answers(met={0: {"device": "cpu"}, 1: {"device": "cpu"}})))
+    assert (diagnosis.level, diagnosis.check) == ("fail", "gpus")
 
 
 def test_a_busy_gpu_is_worth_a_word() -> None:
-    finding = only(read(answers(met={1: {"free": 40 * GIB}})))
-    assert finding.level == "warn"
-    assert finding.text == "up to 40 GiB are in use already at rank 1 on a"
+    diagnosis = only(read(answers(met={1: {"free": 40 * GIB}})))
+    assert diagnosis.level == "warn"
+    assert diagnosis.text == "up to 40 GiB are in use already at rank 1 on a"
 
 
 def test_wrong_sums_fail() -> None:
-    finding = only(read(answers(talk={1: {"right": False}})))
-    assert (finding.level, finding.text) == ("fail", "wrong sums at rank 1")
+    diagnosis = only(read(answers(talk={1: {"right": False}})))
+    assert (diagnosis.level, diagnosis.text) == ("fail", "wrong sums at rank 1")
 
 
 def test_a_slow_link_is_worth_a_word() -> None:
-    finding = only(read(answers(talk={1: {"rates": {"1048576": 1000.0}}})))
-    assert (finding.level, finding.check) == ("warn", "all-reduce")
+    diagnosis = only(read(answers(talk={1: {"rates": {"1048576": 1000.0}}})))
+    assert (diagnosis.level, diagnosis.check) == ("warn", "all-reduce")
 
 
 def test_clocks_apart_warn_and_fail() -> None:
     assert only(read(answers(clock={1: {"ahead": -2.5}}))).level == "warn"
-    finding = only(read(answers(clock={1: {"ahead": 100.0}})))
-    assert finding.level == "fail"
-    assert finding.text == "ranks differ by 100.000 s (rank 0 on a, rank 1 on a)"
+    diagnosis = only(read(answers(clock={1: {"ahead": 100.0}})))
+    assert diagnosis.level == "fail"
+    assert diagnosis.text == "ranks differ by 100.000 s (rank 0 on a, rank 1 on a)"
 
 
 def test_a_slow_disk_is_worth_a_word() -> None:
-    finding = only(read(answers(folder={0: {"rate": 2.0**20}})))
-    assert (finding.level, finding.check) == ("warn", "run folder")
+    diagnosis = only(read(answers(folder={0: {"rate": 2.0**20}})))
+    assert (diagnosis.level, diagnosis.check) == ("warn", "run folder")

@@ -10,7 +10,7 @@ Level = Literal["pass", "warn", "fail"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the doctor's."""
 
     level: Level
@@ -27,22 +27,22 @@ class Finding:
         return shown(f"{self.level}  {self.check:<14} {' '.join(f'{self.text}{cure}'.split())}")
 
 
-def passed(check: str, text: str) -> Finding:
+def passed(check: str, text: str) -> Diagnosis:
     """All is well."""
-    return Finding("pass", check, text)
+    return Diagnosis("pass", check, text)
 
 
-def warned(check: str, text: str, cure: str) -> Finding:
+def warned(check: str, text: str, cure: str) -> Diagnosis:
     """A run is possible, but not as it could be."""
-    return Finding("warn", check, text, cure)
+    return Diagnosis("warn", check, text, cure)
 
 
-def failed(check: str, text: str, cure: str) -> Finding:
+def failed(check: str, text: str, cure: str) -> Diagnosis:
     """A run would fail."""
-    return Finding("fail", check, text, cure)
+    return Diagnosis("fail", check, text, cure)
 
 
-def worst(findings: Iterable[Finding]) -> Level:
+def worst(diagnoses: Iterable[Diagnosis]) -> Level:
     """The gravest level among them."""
-    levels = {finding.level for finding in findings}
+    levels = {diagnosis.level for diagnosis in diagnoses}
     return "fail" if "fail" in levels else "warn" if "warn" in levels else "pass"
