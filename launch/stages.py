@@ -66,7 +66,7 @@ STAGES: tuple[Stage, ...] = (
         "finetune", "training.finetune", "llm", "training.config:LlmConfig", "accelerate",
         ("tokenize",), ("llm/**/*",), ("llm/checkpoints",),
         checks=("training.checks:check_base", "training.checks:check_engine"),
-        examines=("training.base_model:examine_base",), compiles="training.checks:compiled_ops",
+        examines=("training.checks:examine_base",), compiles="training.checks:compiled_ops",
     ),
     Stage(
         "generate", "training.generate", "generation", "training.config:GenerationConfig", "torchrun",

@@ -20,12 +20,11 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from launch.config import Recipe
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
 from training.base_checks import LoadingInfo, check_finite, check_loaded, check_vocabulary
-from training.base_files import BaseModel, find_base
-from training.config import Precision, PromptsConfig
+from training.base_files import BaseModel
+from training.config import Precision
 from training.own_code import check_code
 from training.precision import DTYPES
 
@@ -95,16 +94,6 @@ def check_weights(base: BaseModel, tokenizer: PreTrainedTokenizerBase) -> None:
     model, loading = _from_files(base, dtype=torch.float32, device_map="meta", **options)
     check_loaded(loading, model, where=where)
     check_vocabulary(tokenizer, model, where=where)
-
-
-def examine_base(recipe: Recipe) -> str | None:
-    """The recipe's base model loads: tokenizer, configuration, and the names and shapes of all weights."""
-    prompts: PromptsConfig = recipe.sections["prompts"]
-    base = find_base(prompts.base, trust_remote_code=prompts.trust_remote_code, allow_pickle=prompts.allow_pickle)
-    if base.kind == "scratch":
-        return "scratch: built, not loaded"
-    check_weights(base, load_tokenizer(base))
-    return f"{base.files}: its tokenizer loads, its weights are those of its configuration"
 
 
 def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | None = None) -> PreTrainedModel:

@@ -1,4 +1,4 @@
-"""Checks of a recipe's files for the LLM stages, made before any stage starts; nothing heavy is imported."""
+"""Checks of a recipe's files for the LLM stages, made before any stage starts without heavy imports, and by the doctor."""
 
 from launch.config import Recipe
 from launch.processes.starter import accelerate_file, count_gpus
@@ -18,6 +18,18 @@ def check_engine(recipe: Recipe) -> None:
     llm: LlmConfig = recipe.sections["llm"]
     read_deepspeed_file(llm.deepspeed)
     accelerate_file(recipe.launch, gpus=count_gpus())
+
+
+def examine_base(recipe: Recipe) -> str:
+    """The base model loads: tokenizer, configuration, and the names and shapes of all weights. Heavy."""
+    prompts: PromptsConfig = recipe.sections["prompts"]
+    base = find_base(prompts.base, trust_remote_code=prompts.trust_remote_code, allow_pickle=prompts.allow_pickle)
+    if base.kind == "scratch":
+        return "scratch: built, not loaded"
+    from training.base_model import check_weights, load_tokenizer  # here: the other checks import nothing heavy
+
+    check_weights(base, load_tokenizer(base))
+    return f"{base.files}: its tokenizer loads, its weights are those of its configuration"
 
 
 def compiled_ops(recipe: Recipe) -> str | None:
