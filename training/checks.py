@@ -1,4 +1,4 @@
-"""Checks of a recipe's files for the LLM stages, made before any stage starts without heavy imports, and by the doctor."""
+"""Checks of a recipe's files for the LLM stages: light ones before any stage starts, heavy ones for the doctor."""
 
 from launch.config import Recipe
 from launch.processes.starter import accelerate_file, count_gpus
