@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ PARTIAL = ".partial"
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to; on success it becomes `path`, on an error it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    partial = path.with_name(_partial_name(path))
     try:
         yield partial
         _flush(partial)
@@ -31,8 +32,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; on success it becomes `path` (replacing one), on an error it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = path.with_name(_partial_name(path))
     partial.mkdir()
     try:
         yield partial
@@ -88,6 +88,11 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EACCES}:  # some file systems sync no folders
             raise
+
+
+def _partial_name(path: Path) -> str:
+    """Of this process alone: those of other machines, which may have our process id, write beside us."""
+    return f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}{PARTIAL}"
 
 
 def _is_partial(name: str) -> bool:

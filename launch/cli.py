@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from launch.cluster.allocation import refuse_lone_tasks
 from launch.errors import InputError, one_line
 from launch.stage import USER_ERROR_STATUS, configure_logging
 from launch.stages import STAGES, stage_named
@@ -101,6 +102,7 @@ def run(words: list[str], stage: str | None = None) -> int:
     from launch.pipeline import open_recipe, run_stages
     from launch.summary import render_summary
 
+    refuse_lone_tasks()
     parser = argparse.ArgumentParser(prog=f"kinrec {stage or 'run'}", allow_abbrev=False, add_help=True)
     parser.add_argument("recipe", help="the name of a shipped recipe, or a .yaml file")
     parser.add_argument("--run_dir", type=Path, help="the run's folder; default runs/NAME")

@@ -43,7 +43,8 @@ class LaunchConfig:
     master: Means[str | None] = None
     """Name or address at which the first node is reached by the others; null: as SLURM knows it."""
     interface: Means[str | None] = None
-    """Network interface that the ranks talk over, for gloo and NCCL alike (ib0, eth0); null: they choose."""
+    """Network interface that the ranks talk over, for gloo and NCCL alike (ib0, eth0); null: gloo
+    takes the one that leads to the first node, NCCL chooses."""
     start_timeout: Means[float] = 600.0
     """Seconds within which all ranks must have started, met and taken the first step."""
     step_timeout: Means[float] = 600.0

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from launch.artifacts import remove_partials, write_text
+from launch.cluster.allocation import count_nodes, read_allocation
 from launch.config import Recipe, default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError
 from launch.processes.lock import NAME, hold_lock
@@ -32,6 +33,9 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
     """
     with claim_run(recipe, run_dir):
         check_recipe(recipe, run_dir, stages)
+        allocation = read_allocation()
+        if any(stage.starter != "python" and not state_of(run_dir, stage, recipe).holds for stage in stages):
+            count_nodes(recipe.launch.nodes, allocation)
         kept = KeptRecipe(run_dir, recipe)
         for number, stage in enumerate(stages, start=1):
             place = f"[{number}/{len(stages)}] {stage.name}"
@@ -48,7 +52,7 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
             kept.write()
             began = time.monotonic()
             try:
-                start_stage(stage, recipe=kept.path, run_dir=run_dir, launch=recipe.launch)
+                start_stage(stage, recipe=kept.path, run_dir=run_dir, launch=recipe.launch, allocation=allocation)
             except Exception:
                 settle(run_dir, stage)
                 if read_manifest(run_dir, stage) is not None:  # an earlier result is back, by this or by the stage

@@ -11,3 +11,8 @@ def rank() -> int:
 def world_size() -> int:
     """How many ranks the launcher started; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def has_launcher() -> bool:
+    """Whether a launcher has told this process its place."""
+    return "RANK" in os.environ

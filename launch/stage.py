@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from launch.artifacts import write_text
+from launch.cluster.allocation import refuse_lone_tasks
 from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
 from launch.processes.lock import hold_lock
@@ -52,6 +53,7 @@ class Job(Generic[C]):
 
 def parse_job(config_type: type[C], stage: str, argv: list[str] | None = None) -> Job[C]:
     """Read `--config RECIPE [--run_dir DIR] [--section.key=value ...]` for `stage`."""
+    refuse_lone_tasks()
     parser = argparse.ArgumentParser(prog=f"python -m {stage_named(stage).module}", allow_abbrev=False)
     parser.add_argument("--config", required=True, help="a recipe: a .yaml file or the name of a shipped one")
     parser.add_argument("--run_dir", type=Path, help="the run's folder; default runs/NAME")

@@ -1,7 +1,7 @@
 """Checks of a recipe's files for the LLM stages: light ones before any stage starts, heavy ones for the doctor."""
 
 from launch.config import Recipe
-from launch.processes.starter import accelerate_file, count_gpus
+from launch.processes.commands import accelerate_file, count_gpus
 from training.base_files import find_base
 from training.config import LlmConfig, PromptsConfig
 from training.tuning.deepspeed_file import read_deepspeed_file

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from launch.cluster.allocation import job_id, restarts
 from launch.errors import InputError
 from launch.processes.orphans import Identity, boot_id, is_alive, own_identity, parse_identity, relatives
 
@@ -24,6 +25,9 @@ LOCK = "KINREC_LOCK"
 NAME = "lock"
 PATIENCE_SECONDS = 10.0
 """How long the processes of a killed command may take to end."""
+LEASE_SECONDS = 180.0
+"""How long a file server may keep the locks of a node that is gone (NFS: 90 s, and as much again after its own start).
+A job that SLURM has started again waits so long for what it was before."""
 MAX_BYTES = 4096
 REFUSED = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _shared: set[tuple[int, int]] = set()
@@ -37,9 +41,18 @@ class Holder(NamedTuple):
     host: str
     since: str
     command: str
+    job: str = ""
+    """Its SLURM job, empty outside one."""
+    restarts: int = 0
+    """How often SLURM had started that job again."""
 
     def __str__(self) -> str:
-        return f"pid {self.process.pid} on {self.host} since {self.since}"
+        job = f", SLURM job {self.job}," if self.job else ""
+        return f"pid {self.process.pid} on {self.host}{job} since {self.since}"
+
+    def was_our_job(self) -> bool:
+        """True if it belonged to an earlier start of the SLURM job that we belong to."""
+        return bool(self.job) and self.job == job_id() and self.restarts < restarts()
 
 
 @contextmanager
@@ -59,13 +72,18 @@ def hold_lock(run_dir: Path) -> Iterator[None]:
         os.close(file)
 
 
-def share_lock(path: Path, command: Identity) -> bool:
-    """Share a lock that `command` holds until this process ends; False if `command` no longer holds it."""
+def share_lock(path: Path, command: Identity, *, elsewhere: bool = False) -> bool:
+    """Share a lock that `command` holds until this process ends; False if `command` no longer holds it.
+
+    Args:
+        elsewhere: the command runs on another machine, where we cannot see whether it lives.
+    """
     file = _open(path)  # open until this process and all that it forks have ended
-    if not _lock(path, file, fcntl.LOCK_SH) or not is_alive(command):
+    if not _lock(path, file, fcntl.LOCK_SH) or not (_is_holder(file, command) if elsewhere else is_alive(command)):
         os.close(file)
         return False
-    # The command was alive after we had the lock, so it held it all the time and nobody came in between.
+    # The command was alive after we had the lock, so it held it all the time and nobody came in between. One elsewhere
+    # was the last to hold it: its step, which we belong to, ends with it.
     _shared.add(_identity(file))
     return True
 
@@ -83,12 +101,13 @@ def read_holder(run_dir: Path) -> Holder | None:
 
 
 def _take(path: Path, file: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    began = time.monotonic()
     while not _lock(path, file, fcntl.LOCK_EX):
         holder = _read(file)
-        if holder is None or _may_be_at_work(holder):
+        former = holder is not None and holder.was_our_job()
+        if holder is None or (_may_be_at_work(holder) and not former):
             raise InputError(_taken(path, holder))
-        if time.monotonic() > deadline:
+        if time.monotonic() > began + (LEASE_SECONDS if former else PATIENCE_SECONDS):
             pids = ", ".join(map(str, relatives(holder.process))) or "unknown"
             raise InputError(
                 f"{path.parent}: processes of a kinrec that has ended ({holder}) are still at work in this folder; "
@@ -103,6 +122,12 @@ def _take(path: Path, file: int) -> None:
 def _may_be_at_work(holder: Holder) -> bool:
     """True if the holder lives, or runs on another machine, where we cannot see it."""
     return holder.process.boot != boot_id() or is_alive(holder.process)
+
+
+def _is_holder(file: int, command: Identity) -> bool:
+    """True if `command` is the one that is written down."""
+    holder = _read(file)
+    return holder is not None and holder.process == command
 
 
 def _taken(path: Path, holder: Holder | None) -> str:
@@ -143,6 +168,8 @@ def _write(path: Path, file: int) -> None:
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         "command": " ".join(sys.argv)[:1000],
+        "job": job_id() or "",
+        "restarts": restarts(),
     }
     content = (json.dumps(record) + "\n").encode()
     try:
@@ -156,7 +183,8 @@ def _read(file: int) -> Holder | None:
     try:
         record = json.loads(os.pread(file, MAX_BYTES, 0))
         process = parse_identity(str(record["process"]))
-        return Holder(process, *(_plain(record[key]) for key in ("host", "since", "command")))
+        host, since, command, job = (_plain(record.get(key, "")) for key in ("host", "since", "command", "job"))
+        return Holder(process, host, since, command, job, int(record.get("restarts", 0)))
     except (ValueError, KeyError, TypeError, RecursionError):  # empty, torn, or somebody else's
         return None
 

@@ -68,14 +68,14 @@ def is_alive(process: Identity) -> bool:
     return True
 
 
-def die_with_parent(parent: int | None = None) -> None:
-    """Ask Linux for SIGKILL when the starting process ends; elsewhere a no-op.
+def die_with_parent(parent: int | None = None, number: signal.Signals = signal.SIGKILL) -> None:
+    """Ask Linux for signal `number` when the starting process ends; elsewhere a no-op.
 
     `parent` is the process id that must be the parent; without it an end before this call goes unseen.
     """
     expected = os.getppid() if parent is None else parent
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != expected:  # it ended before we asked
         os._exit(1)
 

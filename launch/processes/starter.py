@@ -1,23 +1,32 @@
-"""Start one stage as a process: python, torchrun or accelerate launch, its output in `logs/STAGE.log`.
+"""Start one stage, its output in `logs/STAGE.log`: on this machine, or in a SLURM job as a step on its nodes."""
 
-All that is started begins with `launch.processes.begin`, which ties it to this command before it imports the rest.
-"""
-
+import dataclasses
+import json
 import logging
 import os
+import shlex
 import signal
-import site
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from launch.cluster.allocation import Allocation, count_nodes
+from launch.cluster.step import cancel_step, pick_port, step_environment, step_words
 from launch.config import LaunchConfig
 from launch.errors import InputError
+from launch.processes.commands import (
+    accelerate_file,
+    begin,
+    machine_environment,
+    module_words,
+    stage_command,
+    tied_environment,
+)
 from launch.processes.lock import LOCK
 from launch.processes.lock import NAME as LOCK_NAME
+from launch.processes.node import HOLDER
 from launch.processes.orphans import COMMAND, PARENT, own_identity
 from launch.processes.relay import relay
 from launch.processes.temporary import temporary_folder
@@ -26,77 +35,12 @@ from launch.stage import ERROR_FILE
 from launch.stages import Stage
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parents[2]
-"""The folder that our packages lie in: site-packages, or a checkout."""
-DS_CONFIGS = ROOT / "ds_configs"
-BEGIN = "launch.processes.begin"
+NODE = "launch.processes.node"
+TIED = "launch.processes.tied"
 
 
 class StageError(Exception):
     """A stage ended with a fault of ours; its log says which."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one stage gets on this machine."""
-
-    processes: int
-    threads: int
-    gpus: int
-
-
-def resources(config: LaunchConfig) -> Resources:
-    """The recipe's process counts, or what this machine suggests."""
-    gpus = count_gpus()
-    processes = config.processes or max(1, gpus)
-    cores = len(os.sched_getaffinity(0))
-    return Resources(processes=processes, threads=config.threads or max(1, cores // processes), gpus=gpus)
-
-
-def count_gpus() -> int:
-    """GPUs that this process may use, without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in {"", "-1"}])
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
-
-
-def stage_command(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConfig) -> list[str]:
-    """The command that starts `stage`."""
-    given = resources(launch)
-    arguments = ["--config", str(recipe), "--run_dir", str(run_dir)]
-    if stage.starter == "python":
-        return begin(stage.module, arguments)
-    count = str(given.processes)
-    ranks = ["-m", BEGIN, stage.module, *arguments]
-    if stage.starter == "torchrun":
-        return begin("torch.distributed.run", ["--standalone", "--nproc-per-node", count, *ranks])
-    file = accelerate_file(launch, gpus=given.gpus)
-    accelerate = ["launch", "--config_file", str(file), "--num_processes", count]
-    return begin("accelerate.commands.accelerate_cli", [*accelerate, *ranks])
-
-
-def begin(module: str, words: Sequence[str]) -> list[str]:
-    """The command that runs `module` as a process of this one; it needs `tied_environment`."""
-    return [sys.executable, "-P", "-m", BEGIN, module, *words]  # -P: folders where the user stands shadow nothing
-
-
-def tied_environment(*, first: bool = False) -> dict[str, str]:
-    """An environment whose processes run this very code, wherever the user stands, and end when this one ends.
-
-    With `first` our folder leads the path, even where Python would find it anyway.
-    """
-    me = str(own_identity())
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    known = {*given, *site.getsitepackages(), site.getusersitepackages()}
-    path = [str(ROOT)] if first or str(ROOT) not in known else []  # else: a checkout that is not installed
-    return {
-        **os.environ,
-        "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": os.pathsep.join([*path, *filter(None, given)]),
-        COMMAND: me,
-        PARENT: me,
-    }
 
 
 def start_module(module: str, words: Sequence[str]) -> int:
@@ -105,38 +49,40 @@ def start_module(module: str, words: Sequence[str]) -> int:
     return subprocess.run(begin(module, words), env=environment, check=False).returncode
 
 
-def accelerate_file(launch: LaunchConfig, *, gpus: int) -> Path:
-    """The Accelerate file of a recipe: a path, or a name in ds_configs/."""
-    name = launch.accelerate or ("accelerate_gpu" if gpus else "accelerate_cpu")
-    path = Path(name) if name.endswith((".yaml", ".yml")) else DS_CONFIGS / f"{name}.yaml"
-    if not path.is_file():
-        raise InputError(f"launch.accelerate: no such file {path}")
-    return path
+def start_stage(
+    stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConfig, allocation: Allocation | None = None
+) -> None:
+    """Run `stage` to its end. InputError with its own line where the user erred, StageError elsewhere.
 
-
-def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConfig) -> None:
-    """Run `stage` to its end. InputError with its own line where the user erred, StageError elsewhere."""
-    command = stage_command(stage, recipe=recipe, run_dir=run_dir, launch=launch)
+    Args:
+        allocation: the SLURM job around us; the stage starts on its nodes.
+    """
     log_path = run_dir / "logs" / f"{stage.name}.log"
     with temporary_folder(run_dir) as (folder, short_name):
         error_file = folder / "error"
         environment = {
-            **tied_environment(first=stage.starter == "accelerate"),  # accelerate appends the folder the user stands in
-            "OMP_NUM_THREADS": str(resources(launch).threads),
             "PYTHONUNBUFFERED": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
-            **({} if count_gpus() else {"DS_ACCELERATOR": "cpu"}),  # DeepSpeed need not guess, nor say so
-            "TMPDIR": short_name,
             LOCK: str(run_dir.resolve() / LOCK_NAME),
             ERROR_FILE: str(error_file),
             TERMINAL: "1" if sys.stderr.isatty() else "0",
         }
+        first = stage.starter == "accelerate"  # it appends the folder the user stands in
         with _open_log(log_path) as kept:
-            kept.write(f"\n$ {' '.join(command)}\n".encode())
-            kept.flush()
-            status, shown = relay(command, environment, kept, command=own_identity())
+            if allocation is None:
+                environment |= {"TMPDIR": short_name, **machine_environment(launch)}
+                words = stage_command(stage, recipe=recipe, run_dir=run_dir, launch=launch)
+                status, shown = _run(words, {**tied_environment(first=first), **environment}, kept)
+            else:
+                environment[HOLDER] = str(own_identity())
+                words = _step(stage, recipe=recipe, run_dir=run_dir, launch=launch, allocation=allocation)
+                within = step_environment({**tied_environment(first=first), **environment})
+                try:
+                    status, shown = _run(words, within, kept)
+                finally:
+                    cancel_step(allocation.job, _step_name(stage))  # a killed srun leaves it
         if status == 0:
             return
         if error_file.is_file():
@@ -146,6 +92,34 @@ def start_stage(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConf
     if status < 0:
         raise StageError(f"{stage.name} was ended by {signal.Signals(-status).name}; see {log_path}")
     raise StageError(f"{stage.name} failed with status {status}; its traceback is above and in {log_path}")
+
+
+def _run(words: list[str], environment: dict[str, str], kept: BinaryIO) -> tuple[int, str | None]:
+    kept.write(f"\n$ {shlex.join(words)}\n".encode())
+    kept.flush()
+    return relay(words, environment, kept, command=own_identity())
+
+
+def _step(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConfig, allocation: Allocation) -> list[str]:
+    """The command that starts `stage` on nodes of `allocation`: one of them where it has no ranks."""
+    nodes = 1 if stage.starter == "python" else count_nodes(launch.nodes, allocation)
+    if stage.starter == "accelerate" and launch.accelerate is not None:
+        accelerate_file(launch, gpus=0)  # a wrong name: before anything starts
+    task = module_words(
+        NODE,
+        [
+            *(stage.name, "--config", str(recipe), "--run_dir", str(run_dir)),
+            *("--launch", json.dumps(dataclasses.asdict(launch), separators=(",", ":"))),
+            *("--nodes", ",".join(node.name for node in allocation.nodes[:nodes])),
+            *("--master", launch.master or allocation.nodes[0].address, "--port", str(pick_port())),
+        ],
+    )
+    unset = [COMMAND, PARENT]  # they name processes of this machine
+    return module_words(TIED, step_words(allocation, nodes=nodes, name=_step_name(stage), unset=unset, task=task))
+
+
+def _step_name(stage: Stage) -> str:
+    return f"kinrec-{stage.name}-{os.getpid()}"
 
 
 def _open_log(path: Path) -> BinaryIO:

@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -71,7 +73,67 @@ def test_lock_file_says_who(tmp_path: Path) -> None:
         holder = read_holder(tmp_path)
     assert holder is not None
     assert holder.process == own_identity()
-    assert set(json.loads((tmp_path / "lock").read_text())) == {"process", "host", "since", "command"}
+    written = json.loads((tmp_path / "lock").read_text())
+    assert set(written) == {"process", "host", "since", "command", "job", "restarts"}
+
+
+def in_job(monkeypatch: pytest.MonkeyPatch, job: str, restarts: str) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+
+
+def test_lock_file_says_which_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_job(monkeypatch, "77", "2")
+    with hold_lock(tmp_path), pytest.raises(InputError, match=rf"pid {os.getpid()} on \S+, SLURM job 77, since 20"):
+        hold_lock(tmp_path).__enter__()
+
+
+def hold_elsewhere(run_dir: Path, job: str) -> int:
+    """The lock as a node that is gone holds it, until its lease is over: close what is returned."""
+    with hold_lock(run_dir):
+        file = os.open(run_dir / "lock", os.O_RDWR)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    write_record(run_dir / "lock", Identity(1, "1", "another-boot"))
+    record = json.loads((run_dir / "lock").read_text()) | {"job": job, "restarts": 0}
+    (run_dir / "lock").write_text(json.dumps(record), encoding="utf-8")
+    return file
+
+
+def test_a_job_that_is_started_again_waits_for_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = hold_elsewhere(tmp_path, "77")
+    in_job(monkeypatch, "77", "1")
+    threading.Timer(0.5, os.close, [former]).start()
+    began = time.monotonic()
+    with hold_lock(tmp_path):
+        assert time.monotonic() - began >= 0.4
+
+
+def test_that_wait_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "LEASE_SECONDS", 0.2)
+    former = hold_elsewhere(tmp_path, "77")
+    in_job(monkeypatch, "77", "1")
+    with pytest.raises(InputError, match=r"\(pid 1 on node7, SLURM job 77, since .*\) are still at work"):
+        hold_lock(tmp_path).__enter__()
+    os.close(former)
+
+
+@pytest.mark.parametrize(("job", "restarts"), [("78", "1"), ("77", "0")])
+def test_another_job_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, restarts: str) -> None:
+    former = hold_elsewhere(tmp_path, "77")
+    in_job(monkeypatch, job, restarts)
+    with pytest.raises(InputError, match=r"another kinrec .* is at work"):
+        hold_lock(tmp_path).__enter__()
+    os.close(former)
+
+
+def test_a_process_elsewhere_shares_what_its_command_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_shared", set())
+    command = Identity(1, "1", "another-boot")
+    with hold_lock(tmp_path):
+        write_record(tmp_path / "lock", command)
+        assert not share_lock(tmp_path / "lock", command)  # it is not of this machine
+        assert not share_lock(tmp_path / "lock", command._replace(pid=2), elsewhere=True)
+        assert share_lock(tmp_path / "lock", command, elsewhere=True)
 
 
 @pytest.mark.parametrize("kind", ["symbolic", "hard", "dangling", "fifo", "folder"])
