@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launch.processes.commands import begin, tied_environment
 from launch.processes.lock import LOCK
 from launch.processes.orphans import end_relatives, own_identity
-from launch.processes.starter import begin, tied_environment
 from launch.stage import ERROR_FILE
 
 MARK = "KINREC-DOCTOR "

@@ -19,7 +19,7 @@ from launch.doctor.children import Outcome, run_module
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned, worst
 from launch.errors import one_line
 from launch.pipeline import open_recipe
-from launch.processes.starter import accelerate_file, count_gpus
+from launch.processes.commands import accelerate_file, count_gpus
 from launch.stages import STAGES, stage_named
 from launch.terminal import shown
 

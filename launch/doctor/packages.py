@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
-from launch.processes.starter import ROOT, count_gpus
+from launch.processes.commands import ROOT, count_gpus
 
 FAISS = re.compile(r"faiss-(cpu|gpu)(-.*)?")
 EXTRAS = ("cpu", "gpu")

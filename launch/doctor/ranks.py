@@ -11,7 +11,7 @@ from typing import Any
 from launch.config import LaunchConfig
 from launch.doctor.children import Outcome, run_child
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
-from launch.processes.starter import count_gpus, resources, stage_command
+from launch.processes.commands import count_gpus, resources, stage_command
 from launch.stages import Stage
 
 PROBE = Stage("doctor", "launch.doctor.rank_probe", "launch", "launch.config:LaunchConfig", "torchrun", (), ())

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from launch.errors import InputError
-from launch.processes.starter import ROOT
+from launch.processes.commands import ROOT
 from launch.slurm.site_file import Asked
 
 CONTAINER = "KINREC_CONTAINER"

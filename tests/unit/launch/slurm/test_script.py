@@ -8,7 +8,7 @@ import pytest
 
 from launch.config import load_recipe
 from launch.errors import InputError
-from launch.processes.starter import ROOT
+from launch.processes.commands import ROOT
 from launch.slurm.script import check_path, compare_script, stage_script
 from launch.slurm.site_file import Asked, asked, with_site
 from tests.unit.launch.slurm.test_config import recipe_of
