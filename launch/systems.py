@@ -1,9 +1,42 @@
-"""The names of all systems that a report judges, in the report's order."""
+"""The one table of all systems that a report judges, in the report's order: where each list comes from, and which
+systems it is compared with."""
 
-BASELINES = ("popularity", "markov", "item_cosine", "ridge", "text")
-"""Fitted by the evaluate stage; `evaluation.systems.baseline_table` says how."""
-GIVEN = ("graph", "llm")
-"""Their lists come from stages of their own."""
-SYSTEMS = (*BASELINES, "baseline_fusion", *GIVEN, "paper_refined", "kinrec")
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the table."""
+
+    by: Literal["baseline", "stage", "evaluate"]
+    """Who makes its lists: the evaluate stage by a fit (`evaluation.systems.baseline_table` says how), a stage of its
+    own, or the evaluate stage out of other lists."""
+    against: tuple[str, ...] = ()
+    """The systems from which its difference is tested."""
+
+
+SYSTEM_TABLE = {
+    "popularity": System("baseline"),
+    "markov": System("baseline"),
+    "item_cosine": System("baseline"),
+    "ridge": System("baseline"),
+    "text": System("baseline"),
+    "baseline_fusion": System("evaluate", against=("ridge",)),
+    "graph": System("stage", against=("item_cosine",)),
+    "llm": System("stage", against=("graph",)),
+    "paper_refined": System("evaluate"),
+    "kinrec": System("evaluate", against=("baseline_fusion", "graph", "paper_refined")),
+}
+FINAL = "kinrec"
+SYSTEMS = tuple(SYSTEM_TABLE)
+BASELINES = tuple(name for name, system in SYSTEM_TABLE.items() if system.by == "baseline")
+GIVEN = tuple(name for name, system in SYSTEM_TABLE.items() if system.by == "stage")
 JUDGED = tuple(name for name in SYSTEMS if name not in GIVEN)
 """Systems whose lists the evaluate stage makes."""
+COMPARED = tuple(
+    (name, other)
+    for name in (FINAL, *(name for name in SYSTEMS if name != FINAL))
+    for other in SYSTEM_TABLE[name].against
+)
+"""Pairs of systems whose difference is tested: those of the final list first."""

@@ -6,7 +6,9 @@ Every line stands only where the card holds its value.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.report.card_values import count, day, filter_steps, look, share, small_share
+from evaluation.report.card_values import look, share, small_share
+from evaluation.report.data_facts import data_facts
+from evaluation.report.data_reading import audit_findings, filter_table, reading_parts
 from evaluation.report.data_tables import class_table, domain_table, split_table
 from evaluation.report.report_parts import (
     Bullets,
@@ -16,39 +18,12 @@ from evaluation.report.report_parts import (
     Heading,
     Part,
     Piece,
-    Strong,
-    Table,
     text,
     warning,
 )
 
 Json = Mapping[str, Any]  # Any: plain JSON values
 LONGEST_TITLE = 200
-
-SOURCES = {
-    "released": "a released pair, split by its authors",
-    "samples": "tables of items and samples, taken as they are",
-    "amazon": "raw Amazon reviews and metadata",
-    "tables": "tables of interactions and items",
-    "synthetic": "the built-in generator: no real shopper is in it",
-}
-SPLIT_RULES = {
-    "released": "as released: users are divided",
-    "given": "as the samples were given; a user can be in several splits",
-    "time": "two cuts in time for everybody: train up to the first, valid up to the second, test after it",
-    "last_out": "a user's last interaction in each domain is test, the one before it valid",
-    "last_one_out": "a user's last interaction is test, the one before it valid, whatever their domains",
-    "user": "users are divided at random",
-}
-CHECKS = {
-    "train_later_than_held_out": "train targets later than a held-out one",
-    "user_in_two_splits": "users in two splits",
-    "user_later_in_earlier_split": "samples later than one that is held out of the same user",
-    "history_later_than_target": "histories with an item later than the target",
-    "target_in_history": "targets that are in their own history",
-    "held_out_in_train": "held-out targets among an earlier split's interactions",
-    "identical_histories": "held-out histories that equal another user's in an earlier split",
-}
 
 
 def data_parts(card: Json, figures: Sequence[Figure]) -> list[Part]:
@@ -57,14 +32,14 @@ def data_parts(card: Json, figures: Sequence[Figure]) -> list[Part]:
         return [text("There is no data card.")]
     return [
         *_warnings(card),
-        *_facts(card),
+        *data_facts(card),
         *_titled("By domain", domain_table(card)),
         *_titled("By split", split_table(card), *_how_to_read(card)),
         *_titled("Targets by how often train shows them", class_table(card)),
         *_titled("The data in plots", Figures(tuple(figures)) if figures else None),
-        *_titled("Leak audit", _audit(card)),
-        *_titled("What was read", *_reading(card)),
-        *_titled("What the filters left", _filters(card)),
+        *_titled("Leak audit", audit_findings(card)),
+        *_titled("What was read", *reading_parts(card)),
+        *_titled("What the filters left", filter_table(card)),
         *_examples(card),
     ]
 
@@ -108,72 +83,6 @@ def _warnings(card: Json) -> list[Part]:
     return parts
 
 
-def _facts(card: Json) -> list[Part]:
-    lines: list[tuple[str, str | None]] = [
-        ("Source", _in_words(SOURCES, look(card, "source"))),
-        ("Users", _users(card)),
-        ("Items", _total(card, "items", "in both domains together")),
-        ("Split", _split(card)),
-        ("Time range", _time_range(card)),
-        ("Order", _order(card)),
-        ("Best that can be expected", _achievable(card)),
-    ]
-    entries = tuple((Strong(f"{name}:"), f" {words}.") for name, words in lines if words is not None)
-    return [Bullets(entries)] if entries else []
-
-
-def _in_words(words: Mapping[str, str], key: str | None) -> str | None:
-    return None if key is None else words.get(key, key)
-
-
-def _users(card: Json) -> str | None:
-    everybody, disjoint = look(card, "users.all"), look(card, "users.disjoint")
-    if everybody is None:
-        return None
-    said = f"{count(everybody)} in all"
-    if disjoint is not None:
-        said += "; no user is in two splits" if disjoint else "; a user can be in several splits"
-    needed, of_one = look(card, "users_needed_in.domains"), look(card, "users_needed_in.users_of_one_domain_only")
-    if needed == "both":
-        said += "; only users with interactions in both domains were kept"
-    elif of_one is not None:
-        said += f"; {count(of_one)} of the users kept have interactions in one domain only"
-    return said
-
-
-def _total(card: Json, key: str, where: str) -> str | None:
-    sizes = [look(card, f"{key}.{letter}") for letter in "XY"]
-    return None if None in sizes else f"{count(sum(sizes))} {where}"
-
-
-def _split(card: Json) -> str | None:
-    rule = _in_words(SPLIT_RULES, look(card, "split_rule"))
-    cuts = look(card, "cuts")
-    return rule if rule is None or not cuts else f"{rule}; the cuts are {' and '.join(str(cut) for cut in cuts)}"
-
-
-def _time_range(card: Json) -> str | None:
-    ranges = [times for times in (look(card, "time_range") or {}).values() if times]
-    if not ranges:
-        return None
-    first, last = min(times["targets"][0] for times in ranges), max(times["targets"][1] for times in ranges)
-    begin = min(times["histories_from"] for times in ranges)
-    return f"interactions from {day(begin)} on, targets from {day(first)} to {day(last)}"
-
-
-def _order(card: Json) -> str | None:
-    order, timed = look(card, "order"), look(card, "order_evidence.timestamps")
-    if order is None or timed is None:
-        return None
-    return f"{order}, {'by timestamps' if timed else 'without timestamps'}"
-
-
-def _achievable(card: Json) -> str | None:
-    """What the generator knows of its own pair."""
-    best = look(card, "generator.achievable_hr@10")
-    return None if best is None else f"HR@10 {best:.4f}, known from the generator: {look(card, 'generator.meaning')}"
-
-
 def _how_to_read(card: Json) -> list[Part]:
     if look(card, "popularity_drift") is None:
         return []
@@ -184,69 +93,6 @@ def _how_to_read(card: Json) -> list[Part]:
             "from it by chance alone, so only the difference tells."
         )
     ]
-
-
-def _audit(card: Json) -> Part | None:
-    entries = [_finding(check, finding) for check, finding in (look(card, "audit") or {}).items()]
-    return Bullets(tuple(entries)) if entries else None
-
-
-def _finding(check: str, finding: Json) -> tuple[Piece, ...]:
-    words, times_found = CHECKS.get(check, check.replace("_", " ")), finding.get("found")
-    if times_found is None:
-        return (f"{words}: not known, there are no timestamps",)
-    if not times_found:
-        return (f"{words}: none",)
-    allowed = {
-        True: "; the recipe allows it",
-        False: "; the recipe does not allow it",
-        None: "; no more than by chance",
-    }
-    return (
-        f"{words}: ",
-        Strong(count(times_found)),
-        f" ({finding.get('example', '')}{allowed[finding.get('allowed')]})",
-    )
-
-
-def _reading(card: Json) -> list[Part]:
-    """What was left out when the raw files were read."""
-    files = look(card, "reading.files")
-    if not files:
-        return []
-    rows, bad = sum(file["rows"] for file in files), look(card, "reading.bad_rows") or 0
-    said: list[Part] = [text(f"{count(rows)} rows were read, {count(bad)} were left out; files: {len(files)}.")]
-    if bad:
-        said.append(
-            Table(
-                ["file", "rows", "left out", "why"],
-                [
-                    [file["file"], count(file["rows"]), count(number), why]
-                    for file in files
-                    for why, number in file["bad"].items()
-                ],
-            )
-        )
-    for key, words in (
-        ("items_with_conflicting_titles", "Items that the metadata gives several titles (the first is taken)"),
-        ("titles_cut", "Titles that were cut because they are too long"),
-    ):
-        sizes = [look(card, f"reading.{key}.{letter}") for letter in "XY"]
-        if None not in sizes and any(sizes):
-            said.append(text(f"{words}: {count(sizes[0])} in X, {count(sizes[1])} in Y."))
-    return said
-
-
-def _filters(card: Json) -> Part | None:
-    steps = filter_steps(card)
-    rows = [
-        [step, *(count(kept[key]) if key in kept else "–" for key in ("X", "Y", "users", "users_of_both"))]
-        for step, kept in steps
-    ]
-    titled = look(card, "filters.titled_items")
-    if titled:
-        rows.append(["items with a title in the catalogue", count(titled["X"]), count(titled["Y"]), "–", "–"])
-    return Table(["step", "X", "Y", "users", "users of both"], rows) if steps else None
 
 
 def _examples(card: Json) -> list[Part]:

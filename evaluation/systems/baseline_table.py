@@ -1,6 +1,6 @@
 """The table of baselines: how each is fitted on train, and the grid that is tried on valid.
 
-A new baseline is a class that scores (`Scorer`), a row here and its name in `launch.systems.BASELINES`.
+A new baseline is a class that scores (`Scorer`), a row here and one in `launch.systems.SYSTEM_TABLE`.
 """
 
 from collections.abc import Callable

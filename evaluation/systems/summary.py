@@ -11,19 +11,11 @@ from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.metrics.ranks import Ranks, in_history
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from evaluation.systems.sources import Sources
+from launch.systems import COMPARED
 from pairs.tables import Items, Samples
 
 Json = dict[str, Any]  # Any: plain JSON values
 DIGITS = 6
-COMPARED = (
-    ("kinrec", "baseline_fusion"),
-    ("kinrec", "graph"),
-    ("kinrec", "paper_refined"),
-    ("baseline_fusion", "ridge"),
-    ("graph", "item_cosine"),
-    ("llm", "graph"),
-)
-"""Pairs of systems whose difference is tested."""
 
 
 def system_table(

@@ -9,6 +9,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from launch.errors import InputError
 from launch.options.fields import MarkedField, walk
 
+REMOVED = {
+    "pair.llm_attributes.allow_download": "was removed: KinRec downloads nothing; fetch the model yourself and give "
+    "its folder as pair.llm_attributes.model",
+}
+"""Keys of older recipes, and why they are no more."""
+
 
 def fields_of(sections: Mapping[str, type]) -> dict[str, MarkedField]:
     """Every field of every section by its dotted name."""
@@ -41,6 +47,8 @@ def check_null(name: str, value: object, known: Mapping[str, MarkedField]) -> No
 
 def unknown_key(name: str, known: Mapping[str, MarkedField]) -> InputError:
     """The refusal of a key, with what it may have been meant for: the same word elsewhere in the section, or nearly."""
+    if name in REMOVED:
+        return InputError(f"unknown key {name}: it {REMOVED[name]}")
     section, _, last = name.rpartition(".")
     top = section.partition(".")[0]
     same = [other for other in known if other.startswith(f"{top}.") and other.rpartition(".")[2] == last]

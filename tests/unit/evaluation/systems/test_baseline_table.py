@@ -14,17 +14,16 @@ from evaluation.systems import judging
 from evaluation.systems.baseline_table import BASELINE_TABLE, Baseline, Material
 from evaluation.systems.mixture import ALONE, BASELINE_SETS, baseline_sets
 from launch.stages import stage_named
-from launch.systems import BASELINES, JUDGED, SYSTEMS
+from launch.systems import BASELINES, COMPARED, JUDGED, SYSTEMS
 from pairs.tables import Items, Samples
 from tests.evaluation_runs import write_run
 
 ROOT = Path(__file__).parents[4]
 PACKAGES = ("launch", "pairs", "evaluation", "graph", "retrieval", "training")
 MAY_NAME = {
-    "launch/systems.py",  # the names
+    "launch/systems.py",  # the table of all systems
     "evaluation/systems/baseline_table.py",  # the rows
     "evaluation/systems/mixture.py",  # sets that are added: a choice of the method
-    "evaluation/systems/summary.py",  # pairs whose difference is tested: a choice of the report
 }
 
 
@@ -32,6 +31,14 @@ def named_baselines(source: str) -> set[str]:
     """Baselines (but `text`, a common word) that a source text holds as a string of their own."""
     constants = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
     return {value for value in constants if isinstance(value, str)} & (set(BASELINES) - {"text", "popularity"})
+
+
+def test_pairs_whose_difference_is_tested_come_from_the_table() -> None:
+    assert COMPARED == (
+        ("kinrec", "baseline_fusion"), ("kinrec", "graph"), ("kinrec", "paper_refined"),
+        ("baseline_fusion", "ridge"), ("graph", "item_cosine"), ("llm", "graph"),
+    )  # fmt: skip
+    assert {name for pair in COMPARED for name in pair} <= {*SYSTEMS}
 
 
 def test_only_the_table_and_the_choices_name_a_baseline() -> None:

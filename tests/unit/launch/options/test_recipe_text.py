@@ -103,6 +103,12 @@ def test_a_value_beyond_sense_is_refused_by_name(tmp_path: Path, override: str, 
     assert said in refusal(tmp_path, "seed: 1", f"--{override}")
 
 
+def test_a_key_of_older_recipes_is_refused_with_why_it_is_gone(tmp_path: Path) -> None:
+    wanted = "unknown key pair.llm_attributes.allow_download: it was removed: KinRec downloads nothing; fetch the model"
+    assert wanted in refusal(tmp_path, "pair: {llm_attributes: {allow_download: true}}")
+    assert wanted in refusal(tmp_path, "seed: 1", "--pair.llm_attributes.allow_download=false")
+
+
 @pytest.mark.parametrize(
     "name", ["", " ", "a/b", "..", ".", ".hidden", "a\\b", "/tmp/x", "a\nb", "a\x1b[31m", "x" * 300]
 )
