@@ -1,31 +1,26 @@
 """Put the reports of several runs side by side, with paired intervals where they judged the same samples.
 
-    python -m evaluation.compare RUN RUN ... [--system kinrec] [--split test]
+    python -m evaluation.compare RUN RUN ... [--system kinrec] [--split test] [--finished] [--save FOLDER]
 
-The first run is what the others are compared with.
+The first run is what the others are compared with. Runs that differ by their seed alone are also summed up together.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from evaluation.metrics.intervals import paired_difference
+from evaluation.judged_run import JudgedRun, read_run, why_not_paired
+from evaluation.metrics.intervals import Difference, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values
-from evaluation.metrics.ranks import Ranks
 from evaluation.report.report_parts import text_table
-from launch.artifacts import read_json, sha256_file
+from launch.artifacts import write_json, write_text
 from launch.errors import InputError
 from launch.stage import entry_point
-from launch.stages import stage_named
-from launch.state.states import recipe_of, state_of
-from launch.terminal import shown
 
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 DIFFERENCES = ("hr@10", "ndcg@10", "mrr")
@@ -39,98 +34,143 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--system", default="kinrec", help="the system to compare (default kinrec)")
     parser.add_argument("--split", default="test", choices=("valid", "test"))
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of users")
+    parser.add_argument("--finished", action="store_true", help="leave out what has not finished; then status 1")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write compare.txt and compare.json there")
     asked = parser.parse_args(argv)
     if len(asked.runs) < 2:
         raise InputError("kinrec compare needs at least two runs")
     if asked.resamples < 100:
         raise InputError(f"--resamples must be at least 100, got {asked.resamples}")
-    sys.stdout.write(compare(asked.runs, system=asked.system, split=asked.split, resamples=asked.resamples))
+    compared = compare(
+        asked.runs, system=asked.system, split=asked.split, resamples=asked.resamples, finished_only=asked.finished
+    )
+    if asked.save is not None:
+        write_text(asked.save / "compare.txt", render(compared))
+        write_json(asked.save / "compare.json", as_json(compared))
+    sys.stdout.write(render(compared))
+    if compared.left_out:
+        raise SystemExit(1)
 
 
 @dataclass(frozen=True)
-class JudgedRun:
-    """What a finished run says about one system on one split."""
+class Compared:
+    """Several runs of one system on one split."""
 
-    name: str
-    pair: str
-    fingerprint: str
-    """Of the catalogue and the split: equal ones have the same samples and items."""
-    filter_history: bool
-    numbers: dict[str, Any]  # Any: plain JSON values
-    num_samples: int
-    sample: NDArray[np.int64]
-    user: NDArray[np.int64]
-    ranks: Ranks
-
-
-def compare(runs: Sequence[Path], *, system: str, split: str, resamples: int = 1000) -> str:
-    """A table of the runs, and one of the paired differences to the first where the samples are the same."""
-    read = [read_run(path, system=system, split=split) for path in runs]
-    rows = [
-        [run.name, run.pair, run.num_samples, *(float(run.numbers[column]) for column in COLUMNS), _interval(run)]
-        for run in read
-    ]
-    lines = [
-        f"{system}, {split}",
-        text_table(["run", "pair", "samples", *COLUMNS, "hr@10 95 %"], rows),
-    ]
-    paired = []
-    for run in read[1:]:
-        reason = why_not_paired(read[0], run)
-        if reason is None:
-            paired.append([run.name, *_differences(run, read[0], resamples)])
-        else:
-            lines.append(f"{run.name}: no paired difference, {reason}")
-    if paired:
-        header = ["run", *(name for metric in DIFFERENCES for name in (metric, "95 %", "p"))]
-        lines += [f"difference to {read[0].name}, bootstrap over users", text_table(header, paired)]
-    return "\n\n".join(lines) + "\n"
+    system: str
+    split: str
+    runs: list[JudgedRun]
+    differences: dict[str, dict[str, Difference]]
+    """Run -> metric -> how much it is above the first run."""
+    unpaired: dict[str, str]
+    """Run -> why it has no such difference."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Run -> why it is not there at all."""
 
 
-def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
-    """Read one run's report; what is not there, or does not hold any more, is said by name."""
-    state = state_of(path, stage_named("evaluate"), recipe_of(path))
-    if state.kind not in {"finished", "absent"}:  # absent: a report that came without its run's records
-        raise InputError(
-            f"{path}: evaluate is {state.kind}{': ' if state.why else ''}{state.why}; "
-            f"run `kinrec run {path / 'recipe.yaml'}` first"
-        )
-    report, ranks_path = path / "report" / "metrics.json", path / "report" / f"ranks_{split}.parquet"
-    items_path, samples_path = path / "pair" / "items.parquet", path / "pair" / f"{split}.arrow"
-    for needed in (report, ranks_path, items_path, samples_path):
-        if not needed.is_file():
-            raise InputError(f"{needed}: no such file; run `kinrec evaluate` for {path} first")
-    metrics = read_json(report)
-    table = pq.read_table(ranks_path)
-    systems = metrics["splits"][split]["systems"]
-    if system not in systems or system not in table.column_names:
-        raise InputError(f"{path}: no system {system!r}; its report has {', '.join(systems)}")
-    ranks_N = table.column(system).cast("double").fill_null(float("inf")).to_numpy()
-    return JudgedRun(
-        name=shown(str(path)),
-        pair=shown(metrics["pair"]),
-        fingerprint=sha256_file(items_path) + sha256_file(samples_path),
-        filter_history=metrics["settings"]["filter_history"],
-        numbers=systems[system]["all"],
-        num_samples=metrics["splits"][split]["num_samples"],
-        sample=table.column("sample").to_numpy(),
-        user=table.column("user").to_numpy(),
-        ranks=ranks_N,
+def compare(
+    paths: Sequence[Path], *, system: str, split: str, resamples: int = 1000, finished_only: bool = False
+) -> Compared:
+    """Read the runs and their paired differences to the first.
+
+    Args:
+        finished_only: leave a run out that cannot be read; otherwise it is refused.
+    """
+    runs, left_out = [], {}
+    for path in paths:
+        try:
+            runs.append(read_run(path, system=system, split=split))
+        except InputError as error:
+            if not finished_only:
+                raise
+            left_out[str(path)] = str(error)
+    if not runs:
+        raise InputError(f"none of the {len(paths)} runs has finished; the first: {next(iter(left_out.values()))}")
+    reasons = {run.name: why_not_paired(runs[0], run) for run in runs[1:]}
+    return Compared(
+        system=system,
+        split=split,
+        runs=runs,
+        differences={run.name: _differences(run, runs[0], resamples) for run in runs[1:] if reasons[run.name] is None},
+        unpaired={name: reason for name, reason in reasons.items() if reason is not None},
+        left_out=left_out,
     )
 
 
-def why_not_paired(one: JudgedRun, other: JudgedRun) -> str | None:
-    """None if both judged the same samples in the same way, else what differs."""
-    if one.fingerprint != other.fingerprint:
-        return "the prepared pairs differ"
-    if one.filter_history != other.filter_history:
-        return "only one of them leaves the history's items out"
-    if not np.array_equal(np.sort(one.sample), np.sort(other.sample)):
-        return "they judged different samples"
-    return None
+def render(compared: Compared) -> str:
+    """A table of the runs, one of the paired differences to the first, one of what the seeds have in common."""
+    rows = [
+        [run.name, run.pair, run.num_samples, *(float(run.numbers[column]) for column in COLUMNS), _interval(run)]
+        for run in compared.runs
+    ]
+    lines = [
+        f"{compared.system}, {compared.split}",
+        text_table(["run", "pair", "samples", *COLUMNS, "hr@10 95 %"], rows),
+    ]
+    lines += [f"{name}: no paired difference, {reason}" for name, reason in compared.unpaired.items()]
+    if compared.differences:
+        header = ["run", *(name for metric in DIFFERENCES for name in (metric, "95 %", "p"))]
+        paired = [[name, *_cells(measured)] for name, measured in compared.differences.items()]
+        lines += [f"difference to {compared.runs[0].name}, bootstrap over users", text_table(header, paired)]
+    groups = over_seeds(compared.runs)
+    if groups:
+        spread = [
+            [
+                ", ".join(run.name for run in group),
+                *(f"{mean:.4f} +- {deviation:.4f}" for mean, deviation in figures.values()),
+            ]
+            for group, figures in groups
+        ]
+        lines += ["over seeds: mean +- standard deviation", text_table(["runs", *COLUMNS], spread)]
+    lines += [f"{name}: left out, {why}" for name, why in compared.left_out.items()]
+    return "\n\n".join(lines) + "\n"
 
 
-def _differences(run: JudgedRun, reference: JudgedRun, resamples: int) -> list[object]:
+def as_json(compared: Compared) -> dict[str, Any]:  # Any: plain JSON values
+    """The same as plain values."""
+    return {
+        "system": compared.system,
+        "split": compared.split,
+        "runs": [
+            {"run": run.name, "pair": run.pair, "samples": run.num_samples, "seed": run.seed, "fingerprint": run.report}
+            | {"metrics": run.numbers}
+            for run in compared.runs
+        ],
+        "reference": compared.runs[0].name,
+        "differences": {
+            name: {
+                metric: {"difference": apart.mean, "ci95": [apart.low, apart.high], "p": apart.p}
+                for metric, apart in measured.items()
+            }
+            for name, measured in compared.differences.items()
+        },
+        "unpaired": compared.unpaired,
+        "over_seeds": [
+            {"runs": [run.name for run in group]}
+            | {metric: {"mean": mean, "standard_deviation": deviation} for metric, (mean, deviation) in figures.items()}
+            for group, figures in over_seeds(compared.runs)
+        ],
+        "left_out": compared.left_out,
+    }
+
+
+def over_seeds(runs: Sequence[JudgedRun]) -> list[tuple[list[JudgedRun], dict[str, tuple[float, float]]]]:
+    """Runs that differ by their seed alone, with mean and standard deviation (of n - 1) of each metric over them."""
+    groups: dict[str, dict[int, JudgedRun]] = {}
+    for run in runs:
+        if run.recipe is not None and run.seed is not None:
+            groups.setdefault(run.recipe, {})[run.seed] = run
+    return [(list(group.values()), _spread(list(group.values()))) for group in groups.values() if len(group) > 1]
+
+
+def _spread(group: Sequence[JudgedRun]) -> dict[str, tuple[float, float]]:
+    figures = {}
+    for metric in COLUMNS:
+        values = np.array([run.numbers[metric] for run in group])
+        figures[metric] = (float(values.mean()), float(values.std(ddof=1)))
+    return figures
+
+
+def _differences(run: JudgedRun, reference: JudgedRun, resamples: int) -> dict[str, Difference]:
     here, there = np.argsort(run.sample), np.argsort(reference.sample)
     measured = paired_difference(
         metric_values(run.ranks[here]),
@@ -139,10 +179,13 @@ def _differences(run: JudgedRun, reference: JudgedRun, resamples: int) -> list[o
         resamples=resamples,
         seed=SEED,
     )
+    return {metric: measured[METRICS.index(metric)] for metric in DIFFERENCES}
+
+
+def _cells(measured: dict[str, Difference]) -> list[object]:
     cells: list[object] = []
-    for metric in DIFFERENCES:
-        difference = measured[METRICS.index(metric)]
-        cells += [f"{difference.mean:+.4f}", f"{difference.low:+.4f} to {difference.high:+.4f}", f"{difference.p:.3f}"]
+    for apart in measured.values():
+        cells += [f"{apart.mean:+.4f}", f"{apart.low:+.4f} to {apart.high:+.4f}", f"{apart.p:.3f}"]
     return cells
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.compare import compare
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
 from evaluation.metrics.metrics import METRICS
@@ -148,23 +147,6 @@ def test_graph_lists_without_a_sample_are_refused(tmp_path: Path) -> None:
     write_system(tmp_path, "graph", random=np.random.default_rng(3), keep=20)
     with pytest.raises(InputError, match=r"graph_valid\.parquet: no list for sample \d+ \(30 of 50 missing\)"):
         evaluate(CONFIG, run_dir=tmp_path, seed=1)
-
-
-def test_a_run_compared_with_its_copy_shows_no_difference(run_dir: Path, tmp_path: Path) -> None:
-    write_run(tmp_path)
-    evaluate(CONFIG, run_dir=tmp_path, seed=1)
-    table = compare([run_dir, tmp_path], system="kinrec", split="test", resamples=100)
-    assert "difference to" in table
-    assert table.count("+0.0000 to +0.0000") == 3
-
-
-def test_runs_of_other_pairs_are_compared_without_pairing(run_dir: Path, tmp_path: Path) -> None:
-    write_run(tmp_path, seed=9)
-    evaluate(CONFIG, run_dir=tmp_path, seed=1)
-    table = compare([run_dir, tmp_path], system="ridge", split="valid", resamples=100)
-    assert "no paired difference, the prepared pairs differ" in table
-    with pytest.raises(InputError, match="no system 'nope'; its report has popularity"):
-        compare([run_dir, tmp_path], system="nope", split="valid")
 
 
 def test_a_config_refuses_with_its_dotted_name() -> None:
