@@ -131,8 +131,6 @@ def _setup(wanted: Asked) -> Iterator[str]:
     if wanted.setup:
         yield "# The site's own lines.\n" + "".join(f"{line}\n" for line in wanted.setup)
     lines = []
-    if wanted.cpus is not None:
-        lines.append("export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK  # srun asks for one core otherwise\n")
     if wanted.container is not None:
         lines.append(f"export {CONTAINER}={shlex.quote(wanted.container)}\n")
     if str(ROOT) not in {*site.getsitepackages(), site.getusersitepackages()}:  # a checkout that is not installed
