@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.end_to_end.runs import TINY, kinrec
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; spawned ranks and commands inherit it
 
@@ -14,3 +17,12 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KINREC_STATE", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of tiny.yaml, two ranks on this machine; read it, do not change it."""
+    run_dir = tmp_path_factory.mktemp("tiny") / "run"
+    ended = kinrec("run", str(TINY), f"--run_dir={run_dir}")
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return run_dir

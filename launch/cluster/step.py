@@ -1,5 +1,7 @@
 """The words of `srun` that start one task on each node of a stage, with all that the job has there."""
 
+import os
+import shlex
 import socket
 import subprocess
 import time
@@ -24,6 +26,9 @@ SHAPES = (
     "SLURM_UNBUFFEREDIO",
 )  # fmt: skip
 """How the batch script asked for its tasks. srun would cut the step to that: one GPU where a task was to have one."""
+CONTAINER = "KINREC_CONTAINER"
+"""The variable by which a batch script tells the command what to start the processes of each node in: a command that
+takes another one (apptainer exec --nv kinrec.sif), or options of srun (--container-image=kinrec.sqsh)."""
 IGNORE = 'trap "" USR1 TERM; exec "$@"'
 """Both ask ranks to save; a task that is just being born must not die of them."""
 
@@ -41,12 +46,14 @@ def step_words(
         unset: variables that must not reach the tasks.
     """
     names = ",".join(node.name for node in allocation.nodes[:nodes])
+    container = shlex.split(os.environ.get(CONTAINER, ""))
+    options, within = (container, []) if container and container[0].startswith("-") else ([], container)
     exported = ",".join(["ALL", *(f"{key}=" for key in unset)])
     return [
         "srun", "--quiet", f"--job-name={name}", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1",
         f"--nodelist={names}", "--overlap", "--mem=0", "--cpu-bind=none", "--mpi=none", "--input=none",
-        "--kill-on-bad-exit=1", f"--wait={WAIT_SECONDS}", f"--export={exported}",
-        "sh", "-c", IGNORE, "sh", *task,
+        "--kill-on-bad-exit=1", f"--wait={WAIT_SECONDS}", f"--export={exported}", *options,
+        "sh", "-c", IGNORE, "sh", *within, *task,
     ]  # fmt: skip
 
 

@@ -10,12 +10,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from launch.cluster.step import CONTAINER
 from launch.errors import InputError
 from launch.processes.commands import ROOT
 from launch.slurm.site_file import Asked
 
-CONTAINER = "KINREC_CONTAINER"
-"""The variable by which a script tells the command what to start the processes of each node in."""
 HEAD = """\
 #!/bin/bash
 # {what}, written by `kinrec submit`. By hand: sbatch {script}
