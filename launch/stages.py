@@ -80,9 +80,13 @@ STAGES: tuple[Stage, ...] = (
 )  # fmt: skip
 
 
+PROBE = Stage("doctor", "launch.doctor.rank_probe", "launch", "launch.config:LaunchConfig", "torchrun", (), ())
+"""Of no run: ranks that `kinrec doctor` starts as a stage's are started, to see what those would meet."""
+
+
 def stage_named(name: str) -> Stage:
     """The stage called `name`."""
-    for stage in STAGES:
+    for stage in (*STAGES, PROBE):
         if stage.name == name:
             return stage
     raise KeyError(name)

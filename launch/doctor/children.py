@@ -51,14 +51,19 @@ def answer(**values: Any) -> None:  # Any: plain JSON values
     os.write(1, f"{MARK}{json.dumps(values)}\n".encode())
 
 
-def run_child(words: Sequence[str], *, seconds: float, extra: Mapping[str, str] | None = None) -> Outcome:
+def child_environment() -> dict[str, str]:
+    """The environment of a process of the doctor's: tied to it as a run's are to theirs, of no run."""
+    environment = {key: value for key, value in tied_environment().items() if key not in {LOCK, ERROR_FILE}}
+    return environment | {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def run_child(words: Sequence[str], *, seconds: float, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run a command to its end or its time-out, and leave nothing of it behind.
 
     Args:
-        extra: variables of its environment beside those that every process of a run gets.
+        environment: `child_environment` with more, if it needs more.
     """
-    environment = {key: value for key, value in tied_environment().items() if key not in {LOCK, ERROR_FILE}}
-    environment |= {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1", **(extra or {})}
+    environment = child_environment() if environment is None else environment
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:  # not a pipe: what is left behind could hold one open
         process = subprocess.Popen(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.cluster.allocation import read_allocation
 from launch.config import LaunchConfig, Recipe
 from launch.doctor import machine, packages, ranks, recipe_files
 from launch.doctor.children import Outcome, run_module
@@ -161,6 +162,8 @@ def _port(recipe: Recipe) -> Iterator[Diagnosis]:
     """The port at which the ranks of the fine-tune meet, where the Accelerate file names one."""
     import yaml
 
+    if read_allocation() is not None:
+        return  # the step picks one that is free
     path = accelerate_file(recipe.launch, gpus=count_gpus())
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
     port = told.get("main_process_port") if isinstance(told, dict) else None

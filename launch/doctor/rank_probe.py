@@ -18,6 +18,7 @@ import torch
 
 from launch.distributed import World, init_world
 from launch.doctor.children import answer
+from launch.processes.node import NODE
 from launch.processes.temporary import TEMPORARY
 from launch.ranks import rank, world_size
 
@@ -37,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--run_dir", type=Path, required=True)
     run_dir: Path = parser.parse_known_args()[0].run_dir
-    host = socket.gethostname()
+    host = os.environ.get(NODE) or socket.gethostname()
     answer(part="here", rank=rank(), size=world_size(), host=host)
     with init_world() as world:
         answer(part="met", rank=world.rank, size=world.size, host=host, **_device(world))

@@ -3,18 +3,28 @@
 The probe itself is launch.doctor.rank_probe; here its answers become lines.
 """
 
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from launch.cluster.allocation import Allocation, count_nodes, read_allocation
+from launch.cluster.step import cancel_step, step_environment
 from launch.config import LaunchConfig
-from launch.doctor.children import Outcome, run_child
+from launch.doctor.children import Outcome, child_environment, run_child
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
-from launch.processes.commands import count_gpus, resources, stage_command
-from launch.stages import Stage
+from launch.processes.commands import count_gpus, machine_environment, resources, stage_command
+from launch.processes.lock import LOCK, hold_lock
+from launch.processes.lock import NAME as LOCK_NAME
+from launch.processes.node import HOLDER
+from launch.processes.orphans import own_identity
+from launch.processes.starter import step_command, step_name
+from launch.processes.temporary import TEMPORARY
+from launch.stages import PROBE
 
-PROBE = Stage("doctor", "launch.doctor.rank_probe", "launch", "launch.config:LaunchConfig", "torchrun", (), ())
 MIB, GIB = 2**20, 2**30
 SLOW_LINK = {"cpu": 20 * MIB, "cuda": GIB}
 """Bytes a second below which a link is worth a word."""
@@ -29,20 +39,41 @@ Said = dict[str, Any]
 
 
 def check_ranks(launch: LaunchConfig, recipe: Path, run_dir: Path, *, seconds: float) -> Iterator[Diagnosis]:
-    """Start them, wait, and say what they said."""
-    given = resources(launch)
-    command = stage_command(PROBE, recipe=recipe, run_dir=run_dir, launch=launch)
-    outcome = run_child(command, seconds=seconds, extra={"OMP_NUM_THREADS": str(given.threads)})
-    yield from read_ranks(outcome, processes=given.processes, node_gpus=count_gpus())
+    """Start them, wait, and say what they said. In a SLURM job they start on its nodes."""
+    allocation = read_allocation()
+    nodes = count_nodes(launch.nodes, allocation)
+    if allocation is None:
+        words = stage_command(PROBE, recipe=recipe, run_dir=run_dir, launch=launch)
+        outcome = run_child(words, seconds=seconds, environment={**child_environment(), **machine_environment(launch)})
+    else:
+        outcome = _run_step(launch, recipe, run_dir, allocation, seconds=seconds)
+    yield from read_ranks(outcome, size=nodes * resources(launch).processes, node_gpus=count_gpus())
 
 
-def read_ranks(outcome: Outcome, *, processes: int, node_gpus: int) -> Iterator[Diagnosis]:
+def _run_step(launch: LaunchConfig, recipe: Path, run_dir: Path, allocation: Allocation, *, seconds: float) -> Outcome:
+    """The processes of the nodes share a lock with who started them: here one of the probe's own, in the run folder."""
+    folder = run_dir / TEMPORARY / f"doctor-{os.urandom(6).hex()}"
+    try:
+        with hold_lock(folder):
+            words = step_command(PROBE, recipe=recipe, run_dir=run_dir, launch=launch, allocation=allocation)
+            lock = {LOCK: str(folder.resolve() / LOCK_NAME), HOLDER: str(own_identity())}
+            try:
+                return run_child(words, seconds=seconds, environment=step_environment({**child_environment(), **lock}))
+            finally:
+                cancel_step(allocation.job, step_name(PROBE))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # a start that is at work has files of its own there
+            folder.parent.rmdir()
+
+
+def read_ranks(outcome: Outcome, *, size: int, node_gpus: int) -> Iterator[Diagnosis]:
     """The lines for what the ranks answered."""
     parts: dict[str, dict[int, Said]] = {}
     for said in outcome.answers:
         parts.setdefault(said["part"], {})[said["rank"]] = said
     here, met = parts.get("here", {}), parts.get("met", {})
-    size = max([said["size"] for said in here.values()], default=processes)
+    size = max([said["size"] for said in here.values()], default=size)
     if len(met) < size:
         yield _not_met(outcome, here, met, size)
         return

@@ -77,12 +77,12 @@ def start_stage(
                 status, shown = _run(words, {**tied_environment(first=first), **environment}, kept)
             else:
                 environment[HOLDER] = str(own_identity())
-                words = _step(stage, recipe=recipe, run_dir=run_dir, launch=launch, allocation=allocation)
+                words = step_command(stage, recipe=recipe, run_dir=run_dir, launch=launch, allocation=allocation)
                 within = step_environment({**tied_environment(first=first), **environment})
                 try:
                     status, shown = _run(words, within, kept)
                 finally:
-                    cancel_step(allocation.job, _step_name(stage))  # a killed srun leaves it
+                    cancel_step(allocation.job, step_name(stage))  # a killed srun leaves it
         if status == 0:
             return
         if error_file.is_file():
@@ -100,7 +100,9 @@ def _run(words: list[str], environment: dict[str, str], kept: BinaryIO) -> tuple
     return relay(words, environment, kept, command=own_identity())
 
 
-def _step(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConfig, allocation: Allocation) -> list[str]:
+def step_command(
+    stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConfig, allocation: Allocation
+) -> list[str]:
     """The command that starts `stage` on nodes of `allocation`: one of them where it has no ranks."""
     nodes = 1 if stage.starter == "python" else count_nodes(launch.nodes, allocation)
     if stage.starter == "accelerate" and launch.accelerate is not None:
@@ -115,10 +117,11 @@ def _step(stage: Stage, *, recipe: Path, run_dir: Path, launch: LaunchConfig, al
         ],
     )
     unset = [COMMAND, PARENT]  # they name processes of this machine
-    return module_words(TIED, step_words(allocation, nodes=nodes, name=_step_name(stage), unset=unset, task=task))
+    return module_words(TIED, step_words(allocation, nodes=nodes, name=step_name(stage), unset=unset, task=task))
 
 
-def _step_name(stage: Stage) -> str:
+def step_name(stage: Stage) -> str:
+    """What the step of a stage that this command starts is called, for `cancel_step`."""
     return f"kinrec-{stage.name}-{os.getpid()}"
 
 

@@ -77,7 +77,7 @@ def test_a_run_folder_that_is_not_shared_fails(tmp_path: Path) -> None:
         f"RANK=1 LOCAL_RANK=1 {other_disk}; wait"
     )
     outcome = run_child(["sh", "-c", both], seconds=120)
-    diagnosis = not_well(read_ranks(outcome, processes=2, node_gpus=0))[0]
+    diagnosis = not_well(read_ranks(outcome, size=2, node_gpus=0))[0]
     assert (diagnosis.level, diagnosis.check) == ("fail", "run folder")
     assert "does not see what rank" in diagnosis.text
 
@@ -108,7 +108,7 @@ def test_a_rank_that_never_comes_is_named_at_the_time_out() -> None:
         alone[-1] = f"MASTER_PORT={free.getsockname()[1]}"
     words = [*alone, sys.executable, "-m", "launch.doctor.rank_probe", "--run_dir", "none"]
     outcome = run_child(words, seconds=15)
-    (diagnosis,) = not_well(read_ranks(outcome, processes=2, node_gpus=0))
+    (diagnosis,) = not_well(read_ranks(outcome, size=2, node_gpus=0))
     assert diagnosis.level == "fail"
     assert diagnosis.text.startswith(
         f"2 of 2 ranks have not met the others (rank 0 on {socket.gethostname()}, 1): no answer"

@@ -28,7 +28,7 @@ def answers(size: int = 2, **changes: dict[int, dict[str, Any]]) -> list[dict[st
 
 def read(said: list[dict[str, Any]], *, status: int | None = 0, node_gpus: int = 2) -> list[Diagnosis]:
     outcome = Outcome(status, said, "RuntimeError: connection closed by peer", 12.0)
-    return [line for line in read_ranks(outcome, processes=2, node_gpus=node_gpus) if line.level != "pass"]
+    return [line for line in read_ranks(outcome, size=2, node_gpus=node_gpus) if line.level != "pass"]
 
 
 def only(diagnoses: list[Diagnosis]) -> Diagnosis:
