@@ -113,11 +113,15 @@ class ScheduleConfig:
     """Gradient norm at most."""
     checkpoint_every: Means[int] = 500
     """Steps between checkpoints inside an epoch; every epoch's end has one."""
+    checkpoint_minutes: Means[float | None] = 30.0
+    """Minutes after which there is another checkpoint, however few steps they were; null: by steps alone."""
 
     def __post_init__(self) -> None:
         _at_least("graph.schedule", self, 1, "epochs", "patience", "global_batch", "checkpoint_every")
         _positive("graph.schedule", self, "lr", "evidence_lr", "grad_clip")
         _at_least("graph.schedule", self, 0, "table_rate", "weight_decay")
+        if self.checkpoint_minutes is not None:
+            _positive("graph.schedule", self, "checkpoint_minutes")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ Chunks are cut alike whatever the world size, and a rank takes whole ones: so ev
 of ranks, to the bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,15 +67,21 @@ class Judge:
     world: World
 
     @torch.no_grad()
-    def metrics(self, samples: Samples) -> dict[str, float]:
-        """hr@10 and mrr over all samples of a split, history left out."""
+    def metrics(self, samples: Samples, *, leave: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+        """hr@10 and mrr over all samples of a split, history left out; None on all ranks if one was to `leave`."""
         totals = torch.zeros(3, dtype=torch.float64)
+        left = 0.0
         for chunk, batch, tables in self._chunks(samples):
+            if leave():
+                left = 1.0
+                break
             scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history, chunk.domain)
             whole_BL = _whole_histories(samples, chunk.rows, self.graphs.num_items).to(self.world.device)
             rank_B = target_ranks(scores_BD, batch.target, whole_BL, self.graphs.ids(chunk.domain)).cpu()
             totals += torch.stack([(rank_B <= 10).double().sum(), (1 / rank_B).sum(), torch.tensor(float(len(rank_B)))])
-        hits, reciprocal, count = self.world.sum(totals).tolist()
+        hits, reciprocal, count, left = self.world.sum(torch.cat([totals, totals.new_tensor([left])])).tolist()
+        if left:
+            return None
         return {"hr@10": hits / max(1.0, count), "mrr": reciprocal / max(1.0, count)}
 
     @torch.no_grad()

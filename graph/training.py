@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from graph.batches import epoch_batches, make_batch, rank_rows, steps_of_epoch
+from graph.batches import Batch, epoch_batches, make_batch, rank_rows, steps_of_epoch
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.full_ranking import Judge
@@ -21,7 +21,9 @@ from graph.objective import TERMS, Objective, count_terms
 from launch.artifacts import atomic_file
 from launch.checkpoints import load_checkpoint, save_checkpoint
 from launch.distributed import World
-from launch.steps import Reached, Rhythm, learn
+from launch.saves import Writer
+from launch.steps import Reached, Rhythm, Wishes, learn
+from launch.stopping import is_asked
 from launch.tracking import Tracker
 from pairs.tables import Ints, Samples
 
@@ -39,6 +41,15 @@ class EpochSums:
     counts: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
     sequences: int = 0
     started: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is known of a step before it is taken."""
+
+    rows: Ints  # of the global batch
+    batch: Batch  # this rank's share of them
+    counts: Tensor  # [terms], addends of each over all ranks
 
 
 class Trainer:
@@ -67,6 +78,7 @@ class Trainer:
         self._epoch: tuple[int, list[Ints]] = (-1, [])
         self._epoch_sums: EpochSums | None = None
         self._norm = torch.zeros(())
+        self._writer = Writer()
 
     @property
     def best_path(self) -> Path:
@@ -87,30 +99,39 @@ class Trainer:
             log_every=LOG_EVERY,
             judge_every=self._epoch_steps,
             save_every=self.settings.schedule.checkpoint_every,
+            save_minutes=self.settings.schedule.checkpoint_minutes,
             save_judged=True,
             patience=self.settings.schedule.patience,
         )
-        reached = learn(self, rhythm, reached, label="pretrain", world=self.world)
+        reached = learn(self, rhythm, reached, label="pretrain", world=self.world, tracker=self.tracker)
         self.world.barrier()
         self.objective.ranker.load_state_dict(load_file(self.best_path))
         epoch, epochs = reached.best_step // self._epoch_steps, reached.step // self._epoch_steps
         log.info("best epoch %d of %d: valid mrr %.4f", epoch, epochs, reached.best_value)
         return reached
 
-    def step(self, step: int) -> None:
-        """One optimizer step."""
-        settings = self.settings
+    def agree(self, step: int, wishes: Wishes) -> Wishes:
+        """What some rank wishes, in the same sum as the step's counts of terms."""
         rows = self._rows(step)
-        sums = self._epoch_sums = self._epoch_sums or EpochSums()
-        self.objective.train()
         batch = make_batch(
             self._train,
             rank_rows(rows, self.world),
-            max_history=settings.model.max_history,
+            max_history=self.settings.model.max_history,
             pad=self.graphs.num_items,
             device=self.world.device,
         )
-        count_T = self.world.sum(count_terms(self.graphs, batch, settings.loss))
+        count_T = count_terms(self.graphs, batch, self.settings.loss)
+        summed = self.world.sum(torch.cat([count_T, count_T.new_tensor([wishes.stop, wishes.save])]))
+        self._next = Step(rows=rows, batch=batch, counts=summed[: len(TERMS)])
+        stop, save = summed[len(TERMS) :].tolist()
+        return Wishes(stop=stop > 0, save=save > 0)
+
+    def step(self, step: int) -> None:
+        """One optimizer step."""
+        settings = self.settings
+        rows, batch, count_T = self._next.rows, self._next.batch, self._next.counts
+        sums = self._epoch_sums = self._epoch_sums or EpochSums()
+        self.objective.train()
         loss, sum_T = self._step_of(self.graphs, batch, Noise(self.seed, step, batch.sample), count_T)
         # The loss is a sum over ranks, DistributedDataParallel takes the mean of gradients.
         (loss * self.world.size).backward()
@@ -130,15 +151,17 @@ class Trainer:
         self.tracker.log(means | {"gradient_norm": float(self._norm), "world_size": self.world.size}, step=done)
         sums.losses, sums.counts = torch.zeros_like(sums.losses), torch.zeros_like(sums.counts)
 
-    def judge(self, done: int) -> float:
+    def judge(self, done: int) -> float | None:
         """The mean reciprocal rank on valid, at the end of an epoch."""
-        assert self._epoch_sums is not None, "no step was taken"
-        seconds = time.monotonic() - self._epoch_sums.started
-        speed = {"sequences_per_second": self._epoch_sums.sequences / max(seconds, 1e-9), "epoch_seconds": seconds}
-        self.tracker.log(speed | {"peak_memory_gib": peak_memory_gib(self.world)}, step=done)
-        self._epoch_sums = None
+        if self._epoch_sums is not None:  # else it was broken off, and this start has taken no step
+            seconds = time.monotonic() - self._epoch_sums.started
+            speed = {"sequences_per_second": self._epoch_sums.sequences / max(seconds, 1e-9), "epoch_seconds": seconds}
+            self.tracker.log(speed | {"peak_memory_gib": peak_memory_gib(self.world)}, step=done)
+            self._epoch_sums = None
         self.objective.eval()
-        metrics = self.judged_by.metrics(self._valid)
+        metrics = self.judged_by.metrics(self._valid, leave=is_asked)
+        if metrics is None:
+            return None
         self.tracker.log({f"valid_{name}": value for name, value in metrics.items()}, step=done)
         epoch = done // self._epoch_steps
         log.info("epoch %d: valid hr@10 %.4f, mrr %.4f", epoch, metrics["hr@10"], metrics["mrr"])
@@ -150,14 +173,20 @@ class Trainer:
             save_weights(self.best_path, self.objective.ranker)
 
     def save(self, reached: Reached) -> None:
-        """Write a checkpoint."""
+        """Take a copy of all that a checkpoint holds, and write it while training goes on."""
         if self.world.is_main:
+            self.settle()
             state = {
                 "objective": self.objective.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "reached": asdict(reached),
             }
-            save_checkpoint(self.folder, reached.step, state)
+            copy = copied(state)
+            self._writer.write(lambda: save_checkpoint(self.folder, reached.step, copy))
+
+    def settle(self) -> None:
+        """Return when the last checkpoint is whole."""
+        self._writer.join()
 
     def _rows(self, step: int) -> Ints:
         """The rows of a step's global batch."""
@@ -211,6 +240,17 @@ def save_weights(path: Path, module: nn.Module) -> None:
     """A module's weights as safetensors, atomically; the same weights give the same bytes."""
     with atomic_file(path) as partial:
         save_file({name: weight.detach().cpu().contiguous() for name, weight in module.state_dict().items()}, partial)
+
+
+def copied(state: Any) -> Any:  # Any: nested, as torch.save takes it
+    """A copy of a nested state, its tensors on the CPU, that further steps do not change."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: copied(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [copied(value) for value in state]
+    return state
 
 
 def peak_memory_gib(world: World) -> float:

@@ -16,8 +16,11 @@ from types import FrameType
 
 from launch.cluster.allocation import refuse_lone_tasks
 from launch.errors import InputError, one_line
+from launch.processes.forward import forward_stops
+from launch.processes.signals import STOP_MARK, STOPPED_STATUS
 from launch.stage import USER_ERROR_STATUS, configure_logging
 from launch.stages import STAGES, stage_named
+from launch.stopping import Stopped
 from launch.terminal import shown
 
 log = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ demo, run, the stages and submit take --run_dir=DIR and --section.key=value for 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; the exit status is 2 for a user's mistake, 1 for a fault of ours."""
+    """Run one command; the exit status is 2 for a user's mistake, 1 for a fault of ours, 75 where it was stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
     configure_logging()
     end_on_signal()
@@ -50,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(dispatch(words))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Stopped as stop:
+        sys.stderr.write(f"{STOP_MARK} at {stop}; the same command resumes\n")
+        sys.exit(STOPPED_STATUS)
     except Exception as error:
         line = one_line(error)
         if line is None:
@@ -108,6 +114,7 @@ def run(words: list[str], stage: str | None = None) -> int:
     parser.add_argument("--run_dir", type=Path, help="the run's folder; default runs/NAME")
     known, overrides = parser.parse_known_args(words)
     recipe, run_dir = open_recipe(known.recipe, overrides, known.run_dir)
+    forward_stops()
     run_stages(recipe, run_dir, stages=STAGES if stage is None else (stage_named(stage),))
     if stage in {None, "evaluate"}:
         sys.stdout.write(render_summary(run_dir))

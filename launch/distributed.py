@@ -45,6 +45,21 @@ class World:
             dist.all_reduce(total)
         return total
 
+    def any(self, wish: bool) -> bool:
+        """Whether some rank has the wish."""
+        if self.size == 1:
+            return wish
+        return bool(self.sum(torch.tensor(int(wish))) > 0)
+
+    def tell(self, word: str) -> None:
+        """Let every rank know `word`, whenever it looks (`is_told`); no collective."""
+        if self.size > 1:
+            _store().set(word, "1")
+
+    def is_told(self, word: str) -> bool:
+        """Whether some other rank has told `word`; no collective."""
+        return self.size > 1 and bool(_store().check([word]))
+
     def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """Every rank's tensor [n_r, ...] in rank order, on all ranks; the first dimensions may differ."""
         local = tensor.detach().contiguous().to(self.device)
@@ -121,6 +136,11 @@ def join_alone(world: World) -> None:
 def backend_of(device: torch.device) -> str:
     """The collective library for tensors on `device`."""
     return "nccl" if device.type == "cuda" else "gloo"
+
+
+def _store() -> Any:  # Any: torch does not list its type
+    """What the ranks met by: the only way to a word that is not waited for."""
+    return dist.distributed_c10d._get_default_store()
 
 
 def _pick_device(local_rank: int) -> torch.device:

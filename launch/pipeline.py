@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from launch.artifacts import remove_partials, write_text
-from launch.cluster.allocation import count_nodes, read_allocation
-from launch.config import Recipe, default_run_dir, find_recipe, load_recipe
+from launch.cluster.allocation import Allocation, count_nodes, read_allocation
+from launch.config import LaunchConfig, Recipe, default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError
+from launch.processes.forward import is_stop_asked
 from launch.processes.lock import NAME, hold_lock
-from launch.processes.starter import start_stage
+from launch.processes.starter import StageError, start_stage
 from launch.processes.temporary import TEMPORARY, remove_temporary
 from launch.stages import STAGES, Stage
 from launch.state.manifests import read_manifest
 from launch.state.parking import settle
 from launch.state.starts import revive
 from launch.state.states import intent_of, recipe_of, state_of, states_of
+from launch.stopping import Stopped, read_stop, stopped_path
 
 log = logging.getLogger(__name__)
 SUBMITTED = "slurm/recipe.yaml"
@@ -52,7 +54,9 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
             kept.write()
             began = time.monotonic()
             try:
-                start_stage(stage, recipe=kept.path, run_dir=run_dir, launch=recipe.launch, allocation=allocation)
+                stop = run_stage(stage, kept.path, run_dir, recipe.launch, allocation)
+            except Stopped:
+                raise  # what it has left is the next start's to go on with
             except Exception:
                 settle(run_dir, stage)
                 if read_manifest(run_dir, stage) is not None:  # an earlier result is back, by this or by the stage
@@ -60,9 +64,33 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
                 raise
             kept.was = None
             log.info("%s: %.0f s", place, time.monotonic() - began)
+            if stop and number < len(stages):
+                raise Stopped(f"the end of {stage.name}")
         told = recipe_of(run_dir)
         if told is None or not all(state_of(run_dir, stage, told).holds for stage in stages):
             kept.write()  # no stage had to start, yet the run's own file is damaged, gone, or of a start that failed
+
+
+def run_stage(stage: Stage, recipe: Path, run_dir: Path, launch: LaunchConfig, allocation: Allocation | None) -> bool:
+    """Run `stage` to its end; whether a stop was asked for meanwhile. `Stopped` if it ended before its end for that."""
+    stopped_path(run_dir, stage).unlink(missing_ok=True)
+    failure: StageError | None = None
+    try:
+        start_stage(stage, recipe=recipe, run_dir=run_dir, launch=launch, allocation=allocation)
+    except StageError as error:
+        failure = error
+    stop = read_stop(run_dir, stage)
+    if stop is None and not is_stop_asked():
+        if failure is not None:
+            raise failure
+        return False
+    if failure is None and read_manifest(run_dir, stage) is not None:
+        stopped_path(run_dir, stage).unlink(missing_ok=True)
+        return True
+    if failure is not None:
+        log.info("%s", failure)
+    where = stop.where if stop is not None else None
+    raise Stopped(f"{where} of {stage.name}" if where else f"the start of {stage.name}") from failure
 
 
 class KeptRecipe:

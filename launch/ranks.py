@@ -16,3 +16,8 @@ def world_size() -> int:
 def has_launcher() -> bool:
     """Whether a launcher has told this process its place."""
     return "RANK" in os.environ
+
+
+def local_world_size() -> int:
+    """How many ranks the launcher started on this machine; 1 without one."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -19,12 +19,14 @@ from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
 from launch.processes.lock import hold_lock
 from launch.processes.orphans import COMMAND, die_with_parent
+from launch.processes.signals import note_stop
 from launch.ranks import rank, world_size
 from launch.stages import Stage, stage_named
 from launch.state.parking import settle
 from launch.state.provenance import provenance
 from launch.state.starts import begin, finish
 from launch.state.states import intent_of, why_unreadable
+from launch.stopping import Stopped, is_asked, stopped_path
 from launch.terminal import ShownFormatter, shown
 
 if TYPE_CHECKING:
@@ -92,6 +94,13 @@ def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
             raise InputError(problem)
         try:
             yield
+        except Stopped as stop:
+            if world is None or world.is_main:
+                note_stop(stopped_path(job.run_dir, job.stage), where=stop.where)
+                log.info("%s is stopped at %s", job.stage.name, stop.where)
+            if world is not None:
+                world.barrier()  # a launcher ends the ranks that are left when one has failed
+            raise
         except Exception:
             if world is None or world.size == 1:  # others might still write; the command settles it after them
                 settle(job.run_dir, job.stage)
@@ -102,10 +111,13 @@ def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
             facts = {"seconds": round(time.monotonic() - started, 3), **provenance(world)}
             finish(job.run_dir, job.stage, intent, external=job.external, facts=facts)
             log.info("%s finished in %.1f s", job.stage.name, facts["seconds"])
+            if is_asked():  # too late to stop here; the command need not begin the next
+                note_stop(stopped_path(job.run_dir, job.stage), where=None)
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:
-    """Set up logging; end a user's mistake with one line and status 2, a fault of ours with its traceback."""
+    """Set up logging; end a user's mistake with one line and status 2, a fault of ours with its traceback, a stage that
+    was stopped with 0."""
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> None:
@@ -114,6 +126,8 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
             die_with_parent()
         try:
             main(argv)
+        except Stopped:  # a launcher knows but one good status: the command reads what is written down
+            return
         except Exception as error:
             line = one_line(error)
             if line is None:

@@ -20,6 +20,7 @@ from launch.distributed import World, init_world
 from launch.errors import InputError
 from launch.progress import progress
 from launch.stage import entry_point, open_stage, parse_job
+from launch.stopping import raise_if_stopped, work_begins
 from launch.tracking import Tracker, open_tracker
 from pairs.row_parts import finished_parts, missing_rows, part_path
 from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
@@ -60,9 +61,13 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
         config, run_dir=run_dir, keys=keys, vectors=vectors, longest=longest, past_only=past_only, world=world
     )
     indexes = search.build_indexes(train)
+    work_begins()
     for split in SPLITS:
         search.write_split(split, samples[split], indexes, tracker=tracker)
-    quality = {split: search.measure(split, samples[split], train, seed=seed) for split in SPLITS}
+    quality = {}
+    for split in SPLITS:
+        raise_if_stopped(world, f"the quality of {split}")
+        quality[split] = search.measure(split, samples[split], train, seed=seed)
     if world.is_main:
         write_json(run_dir / "neighbours" / "quality.json", quality)
         write_json(
@@ -139,6 +144,7 @@ class Search:
         todo = [block for gap in missing_rows(len(samples), done) for block in block_ranges(gap, self.config.block)]
         started, asked = time.monotonic(), 0
         for number, block in enumerate(progress(todo, label=f"neighbours of {split}", world=self.world)):
+            raise_if_stopped(self.world, f"{split} sample {block.start}")
             rows = np.arange(block.start, block.stop)
             scores, neighbours = self.answer(split, samples, rows, indexes)
             asked += len(rows)

@@ -135,6 +135,8 @@ class LlmConfig:
     """Final weights: those of the lowest validation loss, or of the last step."""
     checkpoint_every: Means[int] = 100
     """Steps between checkpoints to resume from."""
+    checkpoint_minutes: Means[float | None] = 30.0
+    """Minutes after which there is another checkpoint, however few steps they were; null: by steps alone."""
     log_every: Means[int] = 10
     """Steps between lines of the log."""
     scratch: ScratchConfig = field(default_factory=ScratchConfig)
@@ -156,6 +158,8 @@ class LlmConfig:
                 raise ValueError(f"llm.{name} must be in [0, 1], got {getattr(self, name)}")
         _at_least("llm", self, 1, "max_steps", "global_batch", "per_device_batch", "eval_samples")
         _at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every")
+        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
+            raise ValueError(f"llm.checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,20 +13,22 @@ from pathlib import Path
 
 from launch.processes.lock import LOCK, share_lock
 from launch.processes.orphans import COMMAND, PARENT, die_with, own_identity, parse_identity
+from launch.processes.signals import heed
 
 
 def main() -> None:
     """Tie this process to its run, then run the module that is named first, with the words after it."""
-    tie()
     module, *arguments = sys.argv[1:]
+    tie(module)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def tie() -> None:
-    """End with the command and the parent that the environment names, share the run's lock."""
+def tie(module: str) -> None:
+    """Stop when told to, end with the command and the parent that the environment names, share the run's lock."""
     if COMMAND not in os.environ:  # copied from a log and started by hand
         return
+    heed(module)
     command = parse_identity(os.environ[COMMAND])
     die_with(command, parse_identity(os.environ[PARENT]))
     os.environ[PARENT] = str(own_identity())  # for those that we start: a launcher's ranks

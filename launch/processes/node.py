@@ -32,6 +32,7 @@ from launch.processes.commands import (
     stage_command,
     tied_environment,
 )
+from launch.processes.forward import at_work, forward_stops, hand_on
 from launch.processes.lock import LOCK, share_lock
 from launch.processes.orphans import end_relatives, is_alive, own_identity, parse_identity
 from launch.processes.temporary import MAX_BYTES
@@ -42,12 +43,13 @@ HOLDER = "KINREC_HOLDER"
 """The command that holds the run's lock, perhaps on another machine."""
 NODE = "SLURMD_NODENAME"
 PREFIX = "kinrec-"
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 3.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run this node's part of a stage; the exit status is the launcher's."""
+    forward_stops()
     die_with_step(os.getppid())
     lock = os.environ[LOCK]
     if not share_lock(Path(lock), parse_identity(os.environ[HOLDER]), elsewhere=True):
@@ -96,10 +98,20 @@ def node_environment(stage: Stage, launch: LaunchConfig, *, place: Place | None,
 
 def run_launcher(words: Sequence[str], environment: dict[str, str]) -> int:
     """Run this node's launcher to its end, then end whatever it has left here; its exit status."""
+    me = own_identity()
+    at_work(True)
     try:
-        status = subprocess.run(words, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+        with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL) as launcher:
+            try:
+                while launcher.poll() is None:
+                    hand_on(me)
+                    time.sleep(POLL_SECONDS)
+            finally:
+                end_relatives(me, patience=PATIENCE_SECONDS)
+                launcher.kill()  # it may not have come as far as to be known by its environment
+        status = launcher.returncode
     finally:
-        end_relatives(own_identity(), patience=PATIENCE_SECONDS)
+        at_work(False)
     return status if status >= 0 else 128 - status
 
 

@@ -111,21 +111,25 @@ def relatives(command: Identity) -> list[int]:
 
 
 def end_relatives(command: Identity, *, patience: float) -> None:
-    """End all that `command` has started: SIGTERM, after `patience` seconds SIGKILL. Returns when nobody is left."""
-    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 10.0)):
+    """End all that `command` has started: SIGHUP, after `patience` seconds SIGKILL. Returns when nobody is left.
+
+    Not SIGTERM: that asks them to save first (launch.processes.signals).
+    """
+    for number, seconds in ((signal.SIGHUP, patience), (signal.SIGKILL, 10.0)):
         deadline = time.monotonic() + seconds
-        _send(number, relatives(command))
+        send(number, relatives(command))
         while left := relatives(command):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
             if number == signal.SIGKILL:
-                _send(number, left)  # one that was forked in between
+                send(number, left)  # one that was forked in between
         else:
             return
 
 
-def _send(number: signal.Signals, pids: Iterable[int]) -> None:
+def send(number: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to those of `pids` that are there."""
     for pid in pids:
         try:
             os.kill(pid, number)

@@ -1,7 +1,7 @@
 """Run one process of a stage to its end: show its output, keep it, leave nobody behind.
 
-The output goes to the log whole. On the terminal it stops at the stage's own error line, before the launchers add
-their reports about it.
+The output goes to the log whole. On the terminal it stops at the stage's own error line, or where it says that it was
+stopped, before the launchers add their reports about it.
 """
 
 import os
@@ -11,13 +11,15 @@ import sys
 import time
 from typing import BinaryIO
 
+from launch.processes.forward import at_work, hand_on
 from launch.processes.orphans import Identity, end_relatives
+from launch.processes.signals import STOP_MARK
 
 ERROR_MARK = b"kinrec: error: "
 POLL_SECONDS = 0.2
 DRAIN_SECONDS = 2.0
 PATIENCE_SECONDS = 3.0
-"""Between SIGTERM and SIGKILL; the whole of a run has to be gone within 10 s."""
+"""Between SIGHUP and SIGKILL; the whole of a run has to be gone within 10 s."""
 
 
 class Screen:
@@ -32,7 +34,7 @@ class Screen:
         self._tail += chunk
         if not self._shown:
             return
-        mark = self._tail.find(ERROR_MARK)
+        mark = min((at for at in map(self._tail.find, (ERROR_MARK, STOP_MARK.encode())) if at >= 0), default=-1)
         whole = self._tail if mark < 0 else self._tail[:mark]
         end = max(whole.rfind(b"\n"), whole.rfind(b"\r")) + 1
         sys.stderr.buffer.write(whole[:end])
@@ -43,7 +45,7 @@ class Screen:
     @property
     def error(self) -> str | None:
         """The stage's own error line without its mark, once it is whole; later ones are of other ranks."""
-        if self._shown:
+        if self._shown or not self._tail.startswith(ERROR_MARK):
             return None
         line, newline, _ = self._tail.removeprefix(ERROR_MARK).partition(b"\n")
         return line.decode(errors="replace") if newline else None
@@ -61,26 +63,36 @@ def relay(
     )
     assert process.stdout is not None
     screen = Screen()
+    at_work(True)
     try:
         with process.stdout, selectors.DefaultSelector() as waiting:
             waiting.register(process.stdout, selectors.EVENT_READ)
-            _copy(process, waiting, screen, kept)
+            _copy(process, waiting, screen, kept, command)
             status = process.wait()
             end_relatives(command, patience=PATIENCE_SECONDS)
-            _copy(process, waiting, screen, kept)  # the last words of those that were left
+            _copy(process, waiting, screen, kept, command)  # the last words of those that were left
         return status, screen.error
     except BaseException:  # Ctrl-C, SIGTERM, or the log's disk is full: take all along
         end_relatives(command, patience=PATIENCE_SECONDS)
         process.kill()  # it may not have come as far as to be known by its environment
         process.wait()
         raise
+    finally:
+        at_work(False)
 
 
-def _copy(process: subprocess.Popen[bytes], waiting: selectors.BaseSelector, screen: Screen, kept: BinaryIO) -> None:
+def _copy(
+    process: subprocess.Popen[bytes],
+    waiting: selectors.BaseSelector,
+    screen: Screen,
+    kept: BinaryIO,
+    command: Identity,
+) -> None:
     """Show and keep output until it is closed, or the process has ended and no more comes."""
     assert process.stdout is not None
     deadline: float | None = None
     while True:
+        hand_on(command)
         ready = waiting.select(POLL_SECONDS)
         if process.poll() is not None:
             deadline = deadline or time.monotonic() + DRAIN_SECONDS

@@ -29,10 +29,12 @@ from launch.processes.lock import NAME as LOCK_NAME
 from launch.processes.node import HOLDER
 from launch.processes.orphans import COMMAND, PARENT, own_identity
 from launch.processes.relay import relay
+from launch.processes.signals import STOPPED
 from launch.processes.temporary import temporary_folder
 from launch.progress import TERMINAL
 from launch.stage import ERROR_FILE
 from launch.stages import Stage
+from launch.stopping import stopped_path
 
 log = logging.getLogger(__name__)
 NODE = "launch.processes.node"
@@ -45,7 +47,7 @@ class StageError(Exception):
 
 def start_module(module: str, words: Sequence[str]) -> int:
     """Run a module that belongs to no run as a process of this one; its exit status."""
-    environment = {key: value for key, value in tied_environment().items() if key not in {LOCK, ERROR_FILE}}
+    environment = {key: value for key, value in tied_environment().items() if key not in {LOCK, ERROR_FILE, STOPPED}}
     return subprocess.run(begin(module, words), env=environment, check=False).returncode
 
 
@@ -67,6 +69,7 @@ def start_stage(
             "HF_HUB_DISABLE_TELEMETRY": "1",
             LOCK: str(run_dir.resolve() / LOCK_NAME),
             ERROR_FILE: str(error_file),
+            STOPPED: str(stopped_path(run_dir.resolve(), stage)),
             TERMINAL: "1" if sys.stderr.isatty() else "0",
         }
         first = stage.starter == "accelerate"  # it appends the folder the user stands in

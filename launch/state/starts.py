@@ -18,6 +18,7 @@ from launch.state.manifests import (
     started_path,
 )
 from launch.state.parking import bring_back, complete_moves, discard, park, refuse_links, slots
+from launch.stopping import stopped_path
 
 
 def begin(run_dir: Path, stage: Stage, intent: Intent) -> bool:
@@ -34,6 +35,7 @@ def begin(run_dir: Path, stage: Stage, intent: Intent) -> bool:
             resumable = True
     for folder in stage.folders:
         remove_partials(run_dir / folder)
+    stopped_path(run_dir, stage).unlink(missing_ok=True)
     write_json(started_path(run_dir, stage), record)
     return resumable
 

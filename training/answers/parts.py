@@ -25,6 +25,7 @@ from launch.artifacts import atomic_file
 from launch.distributed import World
 from launch.errors import InputError
 from launch.progress import progress
+from launch.stopping import Stopped, is_asked, work_begins
 from pairs.draws import draw_rows
 from pairs.ragged import places_of, rows_of
 from pairs.row_parts import finished_parts, missing_rows, part_path
@@ -34,6 +35,7 @@ from training.answers.answerer import Answerer
 
 log = logging.getLogger(__name__)
 GENERATED: tuple[Split, ...] = ("valid", "test")
+STOP = "kinrec: stop"
 PAPER_TOP = 5
 """URLLM refines by the first m = 5 texts (docs/method.md#answers)."""
 
@@ -92,8 +94,9 @@ def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, s
         return
     folder = run_dir / "generated" / "parts" / split
     done: list[range] = world.broadcast_object(finished_parts(folder))
-    write_parts(answerer, prompts, done=done, folder=folder, label=split, world=world)
-    world.barrier()
+    work_begins()
+    if world.any(write_parts(answerer, prompts, done=done, folder=folder, label=split, world=world)):
+        raise Stopped(f"prompt {sum(map(len, finished_parts(folder)))} of {split}")
     if world.is_main:
         parts = finished_parts(folder)
         assert not missing_rows(len(prompts.sample), parts)
@@ -104,8 +107,8 @@ def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, s
 
 def write_parts(
     answerer: Answerer, prompts: PromptTable, *, done: Sequence[range], folder: Path, label: str, world: World
-) -> None:
-    """Write this rank's share of the parts that are not `done`.
+) -> bool:
+    """Write this rank's share of the parts that are not `done`; whether it left some because a rank is to stop.
 
     A part is a range of places in the order of falling length: a batch that does not fit in memory fails at once.
     """
@@ -119,6 +122,12 @@ def write_parts(
     started, written = time.monotonic(), 0
     answered: list[Answers] = []
     for part, batch in progress(todo, label=f"generate {label}", world=world):
+        if is_asked():
+            world.tell(STOP)
+        if is_asked() or world.is_told(STOP):  # ranks have unlike many batches: they cannot agree at each
+            if answered:
+                write_part(part_path(folder, range(part[0].start, batch.start)), answered)
+            return True
         answered.append(answer_rows(answerer, prompts, order[batch.start : batch.stop]))
         written += len(batch)
         if len(answered) == len(part):
@@ -127,6 +136,7 @@ def write_parts(
     seconds = time.monotonic() - started
     if todo:
         log.info("%s: %d prompts in %.1f s, %.1f a second and rank", label, written, seconds, written / seconds)
+    return False
 
 
 def answer_rows(answerer: Answerer, prompts: PromptTable, rows: Ints) -> Answers:

@@ -12,7 +12,8 @@ from accelerate import Accelerator
 
 from launch.distributed import World
 from launch.errors import InputError
-from launch.steps import Reached, Rhythm, learn
+from launch.steps import Reached, Rhythm, Wishes, learn
+from launch.stopping import is_asked
 from launch.tracking import Tracker
 from pairs.draws import draw_rows
 from training.config import LlmConfig
@@ -80,8 +81,9 @@ def fit(
         log_every=config.log_every,
         judge_every=config.eval_every,
         save_every=config.checkpoint_every,
+        save_minutes=config.checkpoint_minutes,
     )
-    reached = learn(fine_tune, rhythm, reached, label="finetune", world=world)
+    reached = learn(fine_tune, rhythm, reached, label="finetune", world=world, tracker=tracker)
     if config.keep == "last":
         fine_tune.write_weights()
     log.info("keeping the weights of step %d", reached.best_step if config.keep == "best" else total)
@@ -112,6 +114,11 @@ class FineTune:
         """The folder of the weights that are kept."""
         return self.folder / self.config.keep
 
+    def agree(self, step: int, wishes: Wishes) -> Wishes:
+        """What some rank wishes."""
+        stop, save = self.world.sum(torch.tensor([wishes.stop, wishes.save], dtype=torch.int64)).tolist()
+        return Wishes(stop=stop > 0, save=save > 0)
+
     def step(self, step: int) -> None:
         """One optimizer step: forward and backward over this rank's shares."""
         rows, model = self.plan.rows(step), self.tuning.model
@@ -138,9 +145,11 @@ class FineTune:
         _log_training(self.meter, self.tuning, self.tracker, self.world, step=done, lr=lr)
         self.meter = _fresh_meter(self.world)
 
-    def judge(self, done: int) -> float:
+    def judge(self, done: int) -> float | None:
         """The validation loss, the higher the better: negative."""
         loss = validation_loss(self.tuning, self.valid, self.eval_rows, self.config, pad=self.pad, world=self.world)
+        if loss is None:
+            return None
         self.tracker.log({"finetune/valid_loss": loss}, step=done)
         log.info("step %d: validation loss %.4f", done, loss)
         return -loss
@@ -153,6 +162,9 @@ class FineTune:
     def save(self, reached: Reached) -> None:
         """Write a checkpoint."""
         save_position(self.accelerator, self.folder, reached, self.world)
+
+    def settle(self) -> None:
+        """A checkpoint is whole when `save` returns."""
 
     def write_weights(self) -> None:
         """Write the weights as they are now."""
@@ -178,8 +190,11 @@ def learning_rate(step: int, total: int, config: LlmConfig) -> float:
 @torch.no_grad()
 def validation_loss(
     tuning: Tuning, valid: PromptData, rows: Ints, config: LlmConfig, *, pad: int, world: World
-) -> float:
-    """Mean loss of an answer's token over `rows`, each counted once whatever the number of ranks."""
+) -> float | None:
+    """Mean loss of an answer's token over `rows`, each counted once whatever the number of ranks.
+
+    None, on all ranks, if one of them was told to stop meanwhile.
+    """
     tuning.model.eval()
     ordered = rows[np.argsort(-valid.lengths[rows], kind="stable")]
     width = config.per_device_batch * world.size
@@ -187,6 +202,8 @@ def validation_loss(
     for share in shares(
         ordered, micro_steps=-(-len(rows) // width), per_device_batch=config.per_device_batch, world=world
     ):
+        if world.any(is_asked()):
+            return None
         summed += learnt_loss(tuning.model, collate(valid, share, pad=pad).to(world.device)).double()
     return float(world.sum(summed)) / int(valid.learnt_lengths[rows].sum())
 

@@ -2,7 +2,7 @@
 
     python -m tests.end_to_end.processes.kill_loop --kills 40 --seed 1
 
-Every stage is met, imports included, with SIGTERM and with SIGKILL, and as the victim the command, one rank, the
+Every stage is met, imports included, with SIGTERM (a launcher with SIGHUP) and with SIGKILL, and as the victim the command, one rank, the
 launcher, or all processes at once. Exit status 1 if a final file differs, a process is left after 10 s, or anything
 of the run is left in the system's folder for temporary files.
 """
@@ -29,6 +29,8 @@ IMPORT_SECONDS = 3.0
 PHASES = ("imports", "work")
 VICTIMS = ("command", "rank", "launcher", "all")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+ENDS_A_LAUNCHER = signal.SIGHUP
+"""Where others get SIGTERM: that one it leaves to its ranks."""
 COLUMNS = ("kill", "stage", "phase", "after", "signal", "victim", "nobody after")
 
 
@@ -78,6 +80,8 @@ def make_plans(kills: int, *, seed: int, whole: Path) -> list[Plan]:
         work = json.loads((whole / "manifests" / f"{stage.name}.json").read_text(encoding="utf-8"))["seconds"]
         seconds = draw.uniform(0, work if phase == "work" else IMPORT_SECONDS)
         victim, sent = VICTIMS[number % len(VICTIMS)], SIGNALS[number // len(VICTIMS) % len(SIGNALS)]
+        if victim == "launcher" and sent == signal.SIGTERM:
+            sent = ENDS_A_LAUNCHER
         plans.append(Plan(number + 1, stage, victim, sent, phase, seconds))
     return plans
 

@@ -86,9 +86,29 @@ def test_a_killed_launcher_ends_the_command(importing: Importing) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_a_signal_to_the_command_ends_all(importing: Importing, number: signal.Signals, status: int) -> None:
     importing.command.send_signal(number)
     assert importing.wait() == status
     assert importing.left() == []
     assert not list(importing.run_dir.glob(".tmp"))
+
+
+@pytest.mark.slow
+def test_ranks_that_are_told_while_they_import_end_at_once(importing: Importing) -> None:
+    for rank in importing.ranks:
+        os.kill(rank, signal.SIGUSR1)
+    assert importing.wait() == 75
+    assert importing.left() == []
+
+
+@pytest.mark.slow
+def test_a_launcher_leaves_its_ranks_alone(importing: Importing) -> None:
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        os.kill(importing.launcher, number)
+    time.sleep(1)
+    assert importing.command.poll() is None
+    importing.command.send_signal(signal.SIGTERM)
+    assert importing.wait() == 75

@@ -46,6 +46,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "schedule.weight_decay": (0.0, 0.0, 0.0),
     "schedule.grad_clip": (5.0, 5.0, 5.0),
     "schedule.checkpoint_every": (500, 500, 500),
+    "schedule.checkpoint_minutes": (30.0, 30.0, 30.0),
     "list_depth": (200, 200, 200),
     "encode_batch": (256, 256, 256),
 }

@@ -112,6 +112,7 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     ranker.load_state_dict(final)
     checkpoint = torch.load(sorted((tmp_path / "graph" / "checkpoints").glob("step-*.pt"))[-1], weights_only=True)
     found = Judge(ranker.eval(), prepared.graphs, config, ALONE).metrics(splits["valid"])
+    assert found is not None
     assert found["mrr"] == checkpoint["reached"]["best_value"]
 
 

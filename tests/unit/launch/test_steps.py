@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
+from launch import steps
 from launch.distributed import World
-from launch.steps import Reached, Rhythm, learn
+from launch.steps import Reached, Rhythm, Wishes, learn
+from launch.stopping import Stopped
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 RHYTHM = Rhythm(total=7, log_every=2, judge_every=3, save_every=2)
@@ -16,9 +18,13 @@ RHYTHM = Rhythm(total=7, log_every=2, judge_every=3, save_every=2)
 class Diary:
     """Writes down what is asked of it; its validations give the values that it was told."""
 
-    values: dict[int, float] = field(default_factory=dict)
+    values: dict[int, float | None] = field(default_factory=dict)
+    """None: the validation is broken off, the first time."""
     lines: list[str] = field(default_factory=list)
     saved: list[Reached] = field(default_factory=list)
+
+    def agree(self, step: int, wishes: Wishes) -> Wishes:
+        return wishes
 
     def step(self, step: int) -> None:
         self.lines.append(f"step {step}")
@@ -26,7 +32,7 @@ class Diary:
     def log(self, done: int) -> None:
         self.lines.append(f"log {done}")
 
-    def judge(self, done: int) -> float:
+    def judge(self, done: int) -> float | None:
         self.lines.append(f"judge {done}")
         return self.values.get(done, 0.0)
 
@@ -36,6 +42,9 @@ class Diary:
     def save(self, reached: Reached) -> None:
         self.lines.append(f"save {reached.step}")
         self.saved.append(reached)
+
+    def settle(self) -> None:
+        self.lines.append("settle")
 
 
 def run(diary: Diary, rhythm: Rhythm = RHYTHM, reached: Reached | None = None) -> Reached:
@@ -49,7 +58,7 @@ def test_things_come_in_their_order_and_the_last_step_is_judged_not_saved() -> N
         *("step 0", "step 1", "log 2", "save 2"),
         *("step 2", "judge 3", "keep", "step 3", "log 4", "save 4"),
         *("step 4", "step 5", "log 6", "judge 6", "save 6"),
-        *("step 6", "log 7", "judge 7", "keep"),
+        *("step 6", "log 7", "judge 7", "keep", "settle"),
     ]
     assert diary.saved[1:] == [Reached(4, 3, 0.5), Reached(6, 3, 0.5)]
 
@@ -75,9 +84,65 @@ def test_training_ends_after_fruitless_validations(patience: int | None, last: i
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_going_on_from_any_checkpoint_does_the_rest(place: int) -> None:
-    values = {3: 0.5, 6: 0.7, 7: 0.6}
+    values: dict[int, float | None] = {3: 0.5, 6: 0.7, 7: 0.6}
     whole = Diary(values)
     end = run(whole)
     rest = Diary(values)
     assert run(rest, reached=whole.saved[place]) == end
     assert whole.lines[whole.lines.index(f"save {whole.saved[place].step}") + 1 :] == rest.lines
+
+
+class Told:
+    """A rank that is told to stop when it looks for the `number`th time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        self.left = number
+        monkeypatch.setattr(steps, "is_asked", self)
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("done", range(8))
+def test_stopped_anywhere_and_gone_on_is_as_never_stopped(done: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values: dict[int, float | None] = {3: 0.5, 6: 0.7, 7: 0.6}
+    whole = Diary(values)
+    end = run(whole)
+    first = Diary(values)
+    Told(monkeypatch, done)
+    if done == 7:  # past the last step there is nothing to stop
+        assert run(first) == end
+        return
+    with pytest.raises(Stopped, match=f"step {done}"):
+        run(first)
+    assert [saved.step for saved in first.saved].count(done) == (done > 0), "saved once, and at once"
+    rest = Diary(values)
+    Told(monkeypatch, 99)
+    assert run(rest, reached=first.saved[-1] if done else None) == end
+    work = [line for line in whole.lines if not line.startswith(("save", "settle"))]
+    assert [line for line in [*first.lines, *rest.lines] if not line.startswith(("save", "settle"))] == work
+
+
+@pytest.mark.parametrize("at", [3, 6, 7])
+def test_a_validation_that_was_broken_off_comes_first(at: int) -> None:
+    values: dict[int, float | None] = {3: 0.5, 6: 0.7, 7: 0.6}
+    end = run(Diary(values))
+    first = Diary({**values, at: None})
+    with pytest.raises(Stopped, match=f"step {at}"):
+        run(first)
+    assert first.saved[-1].unjudged
+    assert first.lines[-3:] == [f"judge {at}", f"save {at}", "settle"]
+    again = Diary({**values, at: None})  # and once more
+    with pytest.raises(Stopped):
+        run(again, reached=first.saved[-1])
+    assert again.lines == [f"judge {at}", "settle"], "it is saved already"
+    rest = Diary(values)
+    assert run(rest, reached=first.saved[-1]) == end
+    assert rest.lines[0] == f"judge {at}"
+
+
+def test_a_checkpoint_comes_by_the_clock_too() -> None:
+    diary = Diary()
+    run(diary, Rhythm(total=4, log_every=9, judge_every=9, save_every=9, save_minutes=1e-9))
+    assert [reached.step for reached in diary.saved] == [1, 2, 3]
