@@ -2,9 +2,9 @@
 
     python -m tests.end_to_end.processes.kill_loop --kills 40 --seed 1
 
-Every stage is met, imports included, with SIGTERM (a launcher with SIGHUP) and with SIGKILL, and as the victim the command, one rank, the
-launcher, or all processes at once. Exit status 1 if a final file differs, a process is left after 10 s, or anything
-of the run is left in the system's folder for temporary files.
+Every stage is met, imports included, with SIGTERM (a launcher with SIGHUP) and with SIGKILL, and as the victim the
+command, one rank, the launcher, or all processes at once. Exit status 1 if a final file differs, a process is left
+after 10 s, or anything of the run is left in the system's folder for temporary files.
 """
 
 import argparse
