@@ -60,8 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         line = one_line(error)
         if line is None:
             from launch.processes.starter import StageError
+            from launch.state.history import NoProgress
 
-            if not isinstance(error, StageError):
+            if not isinstance(error, (StageError, NoProgress)):
                 raise
             sys.stderr.write(f"kinrec: {shown(str(error))}\n")
             sys.exit(1)

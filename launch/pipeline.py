@@ -11,11 +11,13 @@ from launch.artifacts import remove_partials, write_text
 from launch.cluster.allocation import Allocation, count_nodes, read_allocation
 from launch.config import LaunchConfig, Recipe, default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError
+from launch.processes.commands import resources
 from launch.processes.forward import is_stop_asked
 from launch.processes.lock import NAME, hold_lock
 from launch.processes.starter import StageError, start_stage
 from launch.processes.temporary import TEMPORARY, remove_temporary
 from launch.stages import STAGES, Stage
+from launch.state.history import NoProgress, recorded
 from launch.state.manifests import read_manifest
 from launch.state.parking import settle
 from launch.state.starts import revive
@@ -55,7 +57,7 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
             began = time.monotonic()
             try:
                 stop = run_stage(stage, kept.path, run_dir, recipe.launch, allocation)
-            except Stopped:
+            except (Stopped, NoProgress):
                 raise  # what it has left is the next start's to go on with
             except Exception:
                 settle(run_dir, stage)
@@ -73,6 +75,12 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
 
 def run_stage(stage: Stage, recipe: Path, run_dir: Path, launch: LaunchConfig, allocation: Allocation | None) -> bool:
     """Run `stage` to its end; whether a stop was asked for meanwhile. `Stopped` if it ended before its end for that."""
+    ranks = 1 if stage.starter == "python" else count_nodes(launch.nodes, allocation) * resources(launch).processes
+    with recorded(run_dir, stage, ranks=ranks):
+        return _run_stage(stage, recipe, run_dir, launch, allocation)
+
+
+def _run_stage(stage: Stage, recipe: Path, run_dir: Path, launch: LaunchConfig, allocation: Allocation | None) -> bool:
     stopped_path(run_dir, stage).unlink(missing_ok=True)
     failure: StageError | None = None
     try:
