@@ -81,9 +81,9 @@ def main(argv: list[str] | None = None) -> None:
             rows += measure_preset(run_dir, preset, options)
         if options.ranks > 1:
             torch.set_num_threads(1)
-            found = measure_ranks(run_dir, ranks=options.ranks, world=ALONE)
+            measured = measure_ranks(run_dir, ranks=options.ranks, world=ALONE)
             what = f"training, small model, {options.ranks} gloo ranks of 1 thread"
-            rows.append(speed(what, "sequences/s", NUM_TRAIN, found["ranks"], found["one"], "1 rank of 1 thread"))
+            rows.append(speed(what, "sequences/s", NUM_TRAIN, measured["ranks"], measured["one"], "1 rank of 1 thread"))
 
     print(f"{name}: {num_items} items; {options.threads} thread(s) of torch, CPU")
     print(f"{'':<54}{'unit':>12}{'KinRec':>13}{'beside':>13}{'ratio':>7}  beside it")
@@ -143,8 +143,8 @@ def measure_propagation(graph: ItemGraph, settings: GraphConfig, preset: str) ->
         return run
 
     ways = (lambda: graph.neighbour_mean(table_IK), lambda: added_up(ends, graph.weight, table_IK))
-    for found, expected in zip(both_ways(ways[0])(), both_ways(ways[1])(), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    for result, expected in zip(both_ways(ways[0])(), both_ways(ways[1])(), strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     forward, there_and_back = fastest(*ways, repeats=10), fastest(*map(both_ways, ways), repeats=10)
     edges = len(graph.keys)
     label = f"width {settings.model.dim} ({preset})"
@@ -184,9 +184,9 @@ def measure_ranking(run_dir: Path, prepared: Prepared, settings: GraphConfig, pr
         for size in (settings.encode_batch, 1)
     )
     ways = (lambda: many.lists(samples, settings.list_depth), lambda: single.lists(samples, settings.list_depth))
-    found, expected = ways[0](), ways[1]()
-    assert np.allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-4), "one sample at a time scores otherwise"
-    assert (found.items == expected.items).mean() > 0.99, "one sample at a time ranks otherwise"  # near ties may turn
+    lists, expected = ways[0](), ways[1]()
+    assert np.allclose(lists.scores, expected.scores, rtol=1e-4, atol=1e-4), "one sample at a time scores otherwise"
+    assert (lists.items == expected.items).mean() > 0.99, "one sample at a time ranks otherwise"  # near ties may turn
     label = f"ranking all items, preset {preset}"
     return speed(label, "samples/s", len(samples), *fastest(*ways, repeats=2), "one at a time")
 

@@ -36,7 +36,7 @@ def main() -> None:
 
 def measure_ranks(run_dir: Path, *, ranks: int, world: World) -> dict[str, float]:
     """Seconds an epoch on one rank, which is this process, and on several; they must end with the same weights."""
-    found = {"one": train_small(run_dir, run_dir / "one", world)}
+    seconds = {"one": train_small(run_dir, run_dir / "one", world)}
     launched = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks),
          "-m", "bench.graph_ranks", str(run_dir)],
@@ -45,11 +45,11 @@ def measure_ranks(run_dir: Path, *, ranks: int, world: World) -> dict[str, float
     )  # fmt: skip
     if launched.returncode:
         raise RuntimeError(f"the ranks failed, exit status {launched.returncode}: {launched.stderr[-2000:]}")
-    found["ranks"] = float(read_json(run_dir / "ranks" / "ranks.json")["epoch_seconds"])
+    seconds["ranks"] = float(read_json(run_dir / "ranks" / "ranks.json")["epoch_seconds"])
     alone, other = (load_file(run_dir / name / "best.safetensors") for name in ("one", "ranks"))
     far = {name: float((alone[name] - other[name]).abs().max()) for name in alone}
     assert max(far.values()) < 1e-3, f"{ranks} ranks end with other weights than one: {far}"
-    return found
+    return seconds
 
 
 def train_small(run_dir: Path, folder: Path, world: World) -> float:

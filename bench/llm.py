@@ -93,8 +93,8 @@ def measure(settings: Settings, run_dir: Path) -> dict[str, dict[str, float]]:
     every = measure_loop(settings, run_dir, data, precision="fp32", loss=loss_of_all_logits)
     results["tokens, answers' logits / all logits, fp32"] = {"rate": plain["fp32"], "against": every}
     results["tokens, bf16 / fp32, one plain process"] = {"rate": plain["bf16"], "against": plain["fp32"]}
-    found = launch_ranks(settings, run_dir)
-    for name, rate in found.items():
+    rates = launch_ranks(settings, run_dir)
+    for name, rate in rates.items():
         label = f"tokens, {name}, {settings.ranks} ranks / one plain process"
         results[label] = {"rate": rate, "against": plain[name.split()[1]]}
     return results

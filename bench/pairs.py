@@ -48,16 +48,16 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:  # An
     best: dict[str, Measured] = {}
     for _ in range(options.repeats):
         for name, reviews in sizes.items():
-            found = prepare(data[reviews], scratch / name)
-            keep_best(best, name, found)
+            measured = prepare(data[reviews], scratch / name)
+            keep_best(best, name, measured)
         keep_best(best, "with pandas", run_pandas(data[options.pandas], scratch / "by_pandas"))
     compare(scratch / "pandas", scratch / "by_pandas")
     print(f"{'':<22}{'reviews':>12}{'seconds':>9}{'reviews/s':>12}{'peak GiB':>10}  limit")
-    for name, found in best.items():
+    for name, measured in best.items():
         reviews = sizes.get(name, options.pandas)
         print(
-            f"{'KinRec' if name in sizes else 'pandas, same samples':<22}{reviews:>12,}{found.seconds:>9.1f}"
-            f"{reviews / found.seconds:>12,.0f}{found.peak_gib:>10.2f}  {found.limited_by}"
+            f"{'KinRec' if name in sizes else 'pandas, same samples':<22}{reviews:>12,}{measured.seconds:>9.1f}"
+            f"{reviews / measured.seconds:>12,.0f}{measured.peak_gib:>10.2f}  {measured.limited_by}"
         )
     large, small = label(options.large), label(options.small)
     return {
@@ -129,8 +129,8 @@ def compare(run_dir: Path, by_pandas: Path) -> None:
     figures = {
         **card,
         "read": card["filters"]["read"]["X"] + card["filters"]["read"]["Y"],
-        "near": {letter: {name: found[name] for name in ("same_words", "same_words_but_numbers")}
-                 for letter, found in card["near_duplicate_titles"].items()},
+        "near": {letter: {name: counts[name] for name in ("same_words", "same_words_but_numbers")}
+                 for letter, counts in card["near_duplicate_titles"].items()},
         "alternation": {name: card["order_evidence"][name] for name in ("alternation", "fully_alternating_histories")},
         "months": card["histograms"]["interactions_by_month"],
         "leaks": {check: entry["found"] for check, entry in card["audit"].items()},
@@ -139,10 +139,10 @@ def compare(run_dir: Path, by_pandas: Path) -> None:
         assert figures[name] == value, f"{name}: {figures[name]}, by pandas {value}"
 
 
-def keep_best(best: dict[str, Measured], name: str, found: Measured) -> None:
+def keep_best(best: dict[str, Measured], name: str, measured: Measured) -> None:
     """The faster of two measurements stays."""
-    if name not in best or found.seconds < best[name].seconds:
-        best[name] = found
+    if name not in best or measured.seconds < best[name].seconds:
+        best[name] = measured
 
 
 def label(reviews: int) -> str:

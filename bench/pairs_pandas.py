@@ -70,7 +70,7 @@ def read_items(data: Path, name: str) -> pd.DataFrame:
     table["title"] = table["title"].str.replace(r"\s+", " ", regex=True).str.strip()
     words = table.pop("categories").str.join(" ") + " " + table.pop("store")
     words = words.str.lower().str.replace(r"['’]", "", regex=True).str.findall(r"\w+")
-    table["attributes"] = words.map(lambda found: " ".join(dict.fromkeys(found)))
+    table["attributes"] = words.map(lambda some: " ".join(dict.fromkeys(some)))
     return table[table["title"] != ""]
 
 
@@ -109,7 +109,7 @@ def cut_samples(events: pd.DataFrame, cuts: list[int]) -> dict[str, pd.DataFrame
                     low = max(begin[at] - MAX_HISTORY, 0)
                     rows[split].append((user, wanted, item[low : begin[at]], time[low : begin[at]], item[at], time[at]))
     columns = ["user", "domain", "history", "history_time", "target", "target_time"]
-    return {split: pd.DataFrame(found, columns=columns) for split, found in rows.items()}
+    return {split: pd.DataFrame(kept, columns=columns) for split, kept in rows.items()}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def make_card(events: pd.DataFrame, items: pd.DataFrame, samples: Frames) -> Car
         "without_attributes": by_domain(per_domain["attributes"].agg(lambda words: (words == "").sum())),
         "users": {
             "all": len(set().union(*users.values())),
-            **{split: len(found) for split, found in users.items()},
+            **{split: len(ids) for split, ids in users.items()},
             "disjoint": not any(one & other for one, other in combinations(users.values(), 2)),
             "with_targets_in_both_domains": {
                 split: share((t.groupby("user")["domain"].nunique() == 2).mean()) for split, t in samples.items()
@@ -83,9 +83,9 @@ def near_titles(titles: pd.Series) -> dict[str, int]:
     distinct = titles.drop_duplicates()
     cleaned = distinct.str.lower().str.replace(r"['’]", "", regex=True)
     words = cleaned.map(lambda text: sorted(set(re.findall(r"[^\W_]+", text))))
-    keys = [" ".join(found) if found else title for found, title in zip(words, distinct, strict=True)]
-    plain = words.map(lambda found: [word for word in found if not any(c.isdigit() for c in word)])
-    plain_keys = [" ".join(found) if len(found) >= 2 else title for found, title in zip(plain, distinct, strict=True)]
+    keys = [" ".join(some) if some else title for some, title in zip(words, distinct, strict=True)]
+    plain = words.map(lambda some: [word for word in some if not any(c.isdigit() for c in word)])
+    plain_keys = [" ".join(some) if len(some) >= 2 else title for some, title in zip(plain, distinct, strict=True)]
     return {
         "same_words": len(distinct) - len(set(keys)),
         "same_words_but_numbers": len(set(keys)) - len(set(plain_keys)),
@@ -209,15 +209,15 @@ def months(events: pd.DataFrame) -> Card:
 
 def leaks(samples: Frames) -> dict[str, int]:
     """How often each check of the leak audit of a split by time finds something."""
-    found = {"history_later_than_target": 0, "target_in_history": 0, "held_out_in_train": 0, "identical_histories": 0}
+    counts = {"history_later_than_target": 0, "target_in_history": 0, "held_out_in_train": 0, "identical_histories": 0}
     first = min(samples[split]["target_time"].min() for split in ("valid", "test"))
-    found["train_later_than_held_out"] = int((samples["train"]["target_time"] >= first).sum())
+    counts["train_later_than_held_out"] = int((samples["train"]["target_time"] >= first).sum())
     events, keys = {}, {}
     for split, table in samples.items():
         times = zip(table["history_time"], table["target_time"], strict=True)
-        found["history_later_than_target"] += sum(bool((history > when).any()) for history, when in times)
+        counts["history_later_than_target"] += sum(bool((history > when).any()) for history, when in times)
         pairs = zip(table["target"], table["history"], strict=True)
-        found["target_in_history"] += sum(bool((history == target).any()) for target, history in pairs)
+        counts["target_in_history"] += sum(bool((history == target).any()) for target, history in pairs)
         long = table[["user", "history", "history_time"]].explode(["history", "history_time"])
         targets = table[["user", "target", "target_time"]].set_axis(["user", "history", "history_time"], axis=1)
         events[split] = pd.concat([long, targets]).astype("int64").drop_duplicates()
@@ -227,11 +227,11 @@ def leaks(samples: Frames) -> dict[str, int]:
         targets = samples[later][["user", "target", "target_time"]].set_axis(
             ["user", "history", "history_time"], axis=1
         )
-        found["held_out_in_train"] += len(targets.merge(events[earlier]))
+        counts["held_out_in_train"] += len(targets.merge(events[earlier]))
         owners = keys[earlier].groupby("history")["user"].agg(["min", "max"])
         same = keys[later].join(owners, on="history", how="inner")
-        found["identical_histories"] += int(((same["user"] != same["min"]) | (same["user"] != same["max"])).sum())
-    return found
+        counts["identical_histories"] += int(((same["user"] != same["min"]) | (same["user"] != same["max"])).sum())
+    return counts
 
 
 def in_domains(table: pd.DataFrame) -> Frames:

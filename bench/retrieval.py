@@ -33,16 +33,16 @@ def main(argv: list[str] | None = None) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     timings: dict[str, dict[str, float]] = {}
-    found: dict[str, tuple[Floats, Ints]] = {}
+    results: dict[str, tuple[Floats, Ints]] = {}
     for name, build in builders(keys, device).items():
         started = time.perf_counter()
         search = build()
         build_seconds = time.perf_counter() - started
-        found[name], seconds = best_time(search, queries, options.k, repeats=options.repeats)
+        results[name], seconds = best_time(search, queries, options.k, repeats=options.repeats)
         timings[name] = {"build_s": build_seconds, "search_s": seconds, "queries_per_s": len(queries) / seconds}
-        assert np.array_equal(found[name][0], found["numpy"][0]), f"{name} finds other scores than numpy"
+        assert np.array_equal(results[name][0], results["numpy"][0]), f"{name} finds other scores than numpy"
         timings[name]["times_numpy"] = timings["numpy"]["search_s"] / seconds
-    assert np.array_equal(found["exact torch"][1], found["faiss flat"][1]), "torch and FAISS find other ids"
+    assert np.array_equal(results["exact torch"][1], results["faiss flat"][1]), "torch and FAISS find other ids"
 
     print(f"{options.queries} queries, {options.keys} keys, width {options.dim}, k {options.k}, {device}, "
           f"{torch.get_num_threads()} thread(s); best of {options.repeats}")  # fmt: skip
@@ -67,25 +67,25 @@ def builders(keys: Floats, device: torch.device) -> dict[str, Callable[[], Searc
 
 def numpy_search(keys: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
     """What one would write in a few lines: all scores, the k best set apart and sorted; ties as they come."""
-    found = []
+    parts = []
     for start in range(0, len(queries), NUMPY_QUERIES_AT_ONCE):
         scores = queries[start : start + NUMPY_QUERIES_AT_ONCE] @ keys.T
         best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1)
         best = np.take_along_axis(best, order, 1)
-        found.append((np.take_along_axis(scores, best, 1), best))
-    return np.concatenate([scores for scores, _ in found]), np.concatenate([best for _, best in found])
+        parts.append((np.take_along_axis(scores, best, 1), best))
+    return np.concatenate([scores for scores, _ in parts]), np.concatenate([best for _, best in parts])
 
 
 def best_time(search: Search, queries: Floats, k: int, *, repeats: int) -> tuple[tuple[Floats, Ints], float]:
     """The result, and the shortest of `repeats` times after one that does not count."""
-    found = search(queries, k)
+    result = search(queries, k)
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
         search(queries, k)
         seconds.append(time.perf_counter() - started)
-    return found, min(seconds)
+    return result, min(seconds)
 
 
 def unit_vectors(count: int, dim: int, *, seed: int) -> Floats:

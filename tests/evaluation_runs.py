@@ -78,8 +78,8 @@ def write_system(run_dir: Path, system: str, *, random: np.random.Generator, kee
         scores = random.normal(size=(len(samples), NUM_ITEMS))
         scores += 1.5 * (np.arange(NUM_ITEMS)[None, :] % NUM_TASTES == taste[:, None])
         scores[items.domain[None, :] != samples.domain[:, None]] = -np.inf
-        found, best = top_k(scores, 30, np.arange(NUM_ITEMS))
-        lists = RankedLists(samples.sample, found, best).take(np.arange(len(samples))[:keep])
+        listed, best = top_k(scores, 30, np.arange(NUM_ITEMS))
+        lists = RankedLists(samples.sample, listed, best).take(np.arange(len(samples))[:keep])
         columns = {"in_domain": (random.random((len(lists), 5)) > 0.1).tolist()} if system == "llm" else None
         write_lists(run_dir / "lists" / f"{system}_{split}.parquet", lists, columns)
 

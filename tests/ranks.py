@@ -21,13 +21,13 @@ def run_ranks(function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
     for process in ranks:
         process.start()
     try:
-        found: dict[int, Any] = {}
-        while len(found) < size:
+        returned: dict[int, Any] = {}
+        while len(returned) < size:
             rank, ok, value = results.get(timeout=180)
             if not ok:
                 raise AssertionError(f"rank {rank} failed:\n{value}")
-            found[rank] = value
-        return [found[rank] for rank in range(size)]
+            returned[rank] = value
+        return [returned[rank] for rank in range(size)]
     finally:
         for process in ranks:
             process.join(timeout=20)

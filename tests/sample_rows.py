@@ -46,11 +46,11 @@ def samples_of(rows: Sequence[Row], *, first: int = 0, timed: bool = True) -> Sa
 
 def splits_of(rows: Mapping[Split, Sequence[Row]], *, timed: bool = True) -> dict[Split, Samples]:
     """Every split as arrays, numbered through."""
-    found: dict[Split, Samples] = {}
+    tables: dict[Split, Samples] = {}
     for split in SPLITS:
-        first = sum(len(table) for table in found.values())
-        found[split] = samples_of(rows[split], first=first, timed=timed)
-    return found
+        first = sum(len(table) for table in tables.values())
+        tables[split] = samples_of(rows[split], first=first, timed=timed)
+    return tables
 
 
 def cut_users(splits: Mapping[Split, Samples], cuts: Iterable[int]) -> list[dict[Split, Samples]]:

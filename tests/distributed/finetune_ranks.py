@@ -94,11 +94,11 @@ def count_ranks_without_a_back_end(world: World) -> str:
 
 def tracked(run_dir: Path) -> dict[str, list[float]]:
     """The numbers in metrics.jsonl, by tag, in order."""
-    found: dict[str, list[float]] = {}
+    values: dict[str, list[float]] = {}
     for line in (run_dir / "metrics" / "finetune" / "metrics.jsonl").read_text().splitlines():
         for tag, value in json.loads(line).items():
-            found.setdefault(tag, []).append(value)
-    return found
+            values.setdefault(tag, []).append(value)
+    return values
 
 
 def main() -> None:

@@ -164,12 +164,12 @@ def went(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Went]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STATE_FOLDER, str(tmp_path_factory.mktemp("state")))
         run_ranks(stop_at_step_five, 2, folder)
-        found = list_positions(folder / "stopped" / "llm" / "checkpoints")
-        assert [path.name for path in found] == ["step-000000002", "step-000000004"]
+        positions = list_positions(folder / "stopped" / "llm" / "checkpoints")
+        assert [path.name for path in positions] == ["step-000000002", "step-000000004"]
         why = {}
         for spoil in (*DAMAGE, *STRANGERS):
             run_dir = Path(shutil.copytree(folder / "stopped", folder / spoil.__name__))
-            why[spoil.__name__] = spoil(run_dir / "llm" / "checkpoints" / found[-1].name)
+            why[spoil.__name__] = spoil(run_dir / "llm" / "checkpoints" / positions[-1].name)
         shutil.copytree(folder / "stopped", folder / "moved")
         yield Went(folder, why, run_ranks(go_on_everywhere, 2, folder))
 

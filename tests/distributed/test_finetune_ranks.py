@@ -72,14 +72,14 @@ def write_base_folder(base: Path) -> None:
 
 @pytest.fixture(scope="module")
 def two_ranks(prepared: Path) -> dict[str, dict[str, list[float]]]:
-    found: dict[str, dict[str, list[float]]] = run_ranks(everything, 2, prepared)[0]
-    return found
+    logged: dict[str, dict[str, list[float]]] = run_ranks(everything, 2, prepared)[0]
+    return logged
 
 
 @pytest.fixture(scope="module")
 def one_rank(prepared: Path, two_ranks: dict[str, object]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = run_ranks(alone, 1, prepared)[0]
-    return found
+    logged: dict[str, list[float]] = run_ranks(alone, 1, prepared)[0]
+    return logged
 
 
 def alone(world: World, folder: Path) -> dict[str, list[float]]:

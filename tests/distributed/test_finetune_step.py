@@ -80,13 +80,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fits(folder: Path) -> dict[str, Fit]:
-    found: dict[str, Fit] = run_ranks(every_fit, 1, folder)[0]
-    return found
+    by_name: dict[str, Fit] = run_ranks(every_fit, 1, folder)[0]
+    return by_name
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = load_file(folder / name / "llm" / "model" / "model.safetensors")
-    return found
+    tensors: dict[str, torch.Tensor] = load_file(folder / name / "llm" / "model" / "model.safetensors")
+    return tensors
 
 
 def test_the_optimizer_steps_at_the_rates_of_the_schedule(fits: dict[str, Fit]) -> None:

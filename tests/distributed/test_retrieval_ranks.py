@@ -43,13 +43,13 @@ def keys_and_queries() -> tuple[Floats, Floats]:
 def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats, Ints]]:
     keys, queries = keys_and_queries()
     share = world.share(len(keys))
-    found = []
+    results = []
     for kind in (ExactIndex, FaissIndex):
         shard = kind(keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device)
-        found += [ShardedIndex(world, shard).search(queries, k) for k in (1, 5, 30, 60)]
+        results += [ShardedIndex(world, shard).search(queries, k) for k in (1, 5, 30, 60)]
     for run_dir in run_dirs:
         retrieve(CONFIG, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
-    return found
+    return results
 
 
 @pytest.mark.slow

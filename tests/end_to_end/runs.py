@@ -44,11 +44,11 @@ def kill_during(stage: str, *words: str, wait_for: str, run_dir: Path, timeout: 
 
 def final_files(run_dir: Path) -> dict[str, str]:
     """Name -> digest of all that the manifests list, without measured times."""
-    found = {}
+    digests = {}
     for path in sorted((run_dir / "manifests").glob("*.json")):
         for name in json.loads(path.read_text(encoding="utf-8"))["outputs"]:
-            found[name] = _digest(run_dir / name)
-    return found
+            digests[name] = _digest(run_dir / name)
+    return digests
 
 
 def _digest(path: Path) -> str:
@@ -82,7 +82,7 @@ def _wait_until_nobody_writes(run_dir: Path, deadline: float) -> None:
 def processes_of(run_dir: Path) -> list[int]:
     """Process ids of all that belong to a run, by their words or their environment."""
     mark = str(run_dir).encode()
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
@@ -90,5 +90,5 @@ def processes_of(run_dir: Path) -> list[int]:
             except OSError:
                 continue
             if mark in known:
-                found.append(int(entry.name))
-    return found
+                processes.append(int(entry.name))
+    return processes

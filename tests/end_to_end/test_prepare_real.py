@@ -125,12 +125,12 @@ def test_food_kitchen_passes_the_audit(food_kitchen: Path) -> None:
 
 
 def test_art_office_ids_follow_purchases_and_the_card_says_so(art_office: Path) -> None:
-    found = read_json(art_office / "pair" / "card.json")["id_closeness"]
-    assert found["test"] == {"targets": 0.082, "by_chance": pytest.approx(0.0022, abs=1e-4)}
-    assert found["ids_follow_purchases"] is True
+    closeness = read_json(art_office / "pair" / "card.json")["id_closeness"]
+    assert closeness["test"] == {"targets": 0.082, "by_chance": pytest.approx(0.0022, abs=1e-4)}
+    assert closeness["ids_follow_purchases"] is True
 
 
 def test_food_kitchen_ids_are_drawn_and_close_by_chance_alone(food_kitchen: Path) -> None:
-    found = read_json(food_kitchen / "pair" / "card.json")["id_closeness"]
-    assert found["ids_follow_purchases"] is False
-    assert found["test"]["targets"] / found["test"]["by_chance"] < 1.5
+    closeness = read_json(food_kitchen / "pair" / "card.json")["id_closeness"]
+    assert closeness["ids_follow_purchases"] is False
+    assert closeness["test"]["targets"] / closeness["test"]["by_chance"] < 1.5

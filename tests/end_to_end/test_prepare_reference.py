@@ -88,9 +88,9 @@ def test_core_split_and_samples_equal_plain_python_row_for_row(tmp_path: Path) -
     for split in SPLITS:
         table = load_samples(tmp_path, split)
         assert table.target_time is not None
-        found = {
+        written = {
             (users[int(table.user[n])], tuple(ids[i] for i in table.history_of(n)), ids[table.target[n]], int(time))
             for n, time in enumerate(table.target_time)
         }
-        assert len(found) == len(table)
-        assert found == expected[split]
+        assert len(written) == len(table)
+        assert written == expected[split]

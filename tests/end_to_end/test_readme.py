@@ -75,16 +75,16 @@ def answers(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def metrics(folder: Path, answers: dict[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(folder / "runs" / "demo" / "report" / "metrics.json")
-    return found
+    written: dict[str, Any] = read_json(folder / "runs" / "demo" / "report" / "metrics.json")
+    return written
 
 
 def test_the_demo_prints_the_table_of_the_readme(metrics: dict[str, Any]) -> None:
     systems = metrics["splits"]["test"]["systems"]
     table = demo_table()
     assert list(table) == list(systems)
-    found = {name: as_printed(systems[name]["all"]) for name in table if name not in LLM_ROWS}
-    assert found == {name: row for name, row in table.items() if name not in LLM_ROWS}
+    rows = {name: as_printed(systems[name]["all"]) for name in table if name not in LLM_ROWS}
+    assert rows == {name: row for name, row in table.items() if name not in LLM_ROWS}
     assert f"test, {metrics['splits']['test']['num_samples']} samples" in README
     assert not any(source.startswith("llm") for source in metrics["chosen"]["kinrec"]["weights"])
 

@@ -26,17 +26,17 @@ def test_the_command_recommends_titles_of_the_asked_domain(tiny_run: Path, pair:
     bought = [pair.items.titles[3], pair.items.titles[5]]
     ended = kinrec("recommend", str(tiny_run), "--domain", "kitchen", "--history", *bought, "--k", "7", "--json")
     assert ended.returncode == 0, ended.stderr[-2000:]
-    found = json.loads(ended.stdout)
-    assert found["domain"] == "Kitchen"
-    assert [match["item"] for match in found["history"]] == [3, 5]
-    items = [line["item"] for line in found["items"]]
+    answer = json.loads(ended.stdout)
+    assert answer["domain"] == "Kitchen"
+    assert [match["item"] for match in answer["history"]] == [3, 5]
+    items = [line["item"] for line in answer["items"]]
     assert len(set(items)) == 7
     assert set(items) <= set(pair.items.ids(1))
-    assert [line["rank"] for line in found["items"]] == list(range(1, 8))
-    assert [line["title"] for line in found["items"]] == [pair.items.titles[item] for item in items]
-    scores = [line["score"] for line in found["items"]]
+    assert [line["rank"] for line in answer["items"]] == list(range(1, 8))
+    assert [line["title"] for line in answer["items"]] == [pair.items.titles[item] for item in items]
+    scores = [line["score"] for line in answer["items"]]
     assert scores == sorted(scores, reverse=True)
-    assert found["kindred"][0]["bought"]
+    assert answer["kindred"][0]["bought"]
 
 
 @pytest.mark.slow

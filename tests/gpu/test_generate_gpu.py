@@ -39,10 +39,10 @@ def test_the_gpu_answers_as_the_cpu_does(config: GenerationConfig, answerable: P
     cpu, gpu = answers_on("cpu", config, answerable), answers_on("cuda", config, answerable)
     assert gpu.texts == cpu.texts
     assert gpu.grounded == cpu.grounded
-    for found, expected in zip(gpu.text_scores, cpu.text_scores, strict=True):
-        assert found == pytest.approx(expected, rel=1e-3)
+    for scores, expected in zip(gpu.text_scores, cpu.text_scores, strict=True):
+        assert scores == pytest.approx(expected, rel=1e-3)
 
 
 def test_constrained_answers_in_bf16_are_titles_of_the_asked_domain(answerable: Path) -> None:
-    found = answers_on("cuda", replace(CONSTRAINED, precision="bf16"), answerable)
-    assert all(all(flags) and len(flags) == CONSTRAINED.num_beams for flags in found.in_domain)
+    answers = answers_on("cuda", replace(CONSTRAINED, precision="bf16"), answerable)
+    assert all(all(flags) and len(flags) == CONSTRAINED.num_beams for flags in answers.in_domain)

@@ -27,13 +27,13 @@ def test_scores_equal_those_on_the_cpu(tmp_path: Path) -> None:
     write_run(tmp_path)
     settings = tiny()
     history = torch.tensor([[30, 30, 1, 20, 2, 25], [30, 30, 30, 30, 30, 30]])
-    found = []
+    vectors = []
     for world in (ALONE, on_gpu()):
         prepared = prepare(tmp_path, settings, world)
         ranker = make_ranker(prepared, settings, seed=3, device=world.device).eval()
         with torch.no_grad():
-            found.append(ranker(prepared.graphs, history.to(world.device), 1)[0].cpu())
-    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-3)
+            vectors.append(ranker(prepared.graphs, history.to(world.device), 1)[0].cpu())
+    torch.testing.assert_close(vectors[0], vectors[1], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("preset", ["best", "paper"])

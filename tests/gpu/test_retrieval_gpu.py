@@ -23,6 +23,6 @@ def test_the_gpu_equals_the_cpu(kind: type[ExactIndex], k: int, tf32: bool, monk
     keys = np.concatenate([unit_vectors(5000, 300, 1)] * 2)  # every key twice: ties
     queries, ids = unit_vectors(700, 300, 2), np.arange(10_000)
     expected = ExactIndex(keys, ids, device=torch.device("cpu")).search(queries, k)
-    found = kind(keys, ids, device=torch.device("cuda", 0)).search(queries, k)
-    assert np.array_equal(found[1], expected[1])
-    assert np.array_equal(found[0], expected[0])
+    result = kind(keys, ids, device=torch.device("cuda", 0)).search(queries, k)
+    assert np.array_equal(result[1], expected[1])
+    assert np.array_equal(result[0], expected[0])

@@ -24,9 +24,9 @@ def test_a_gpu_gives_the_losses_of_the_cpu(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_bf16_on_a_gpu_stays_near_fp32(tmp_path: Path) -> None:
-    found = {}
+    losses = {}
     for precision in ("bf16", "fp32"):
         run_dir = prepare_run(tmp_path / precision)
         config = replace(TINY, precision=precision, gradient_checkpointing=True)
-        found[precision] = run_ranks(run_finetune, 1, run_dir, config)[0]["finetune/loss"]
-    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.02)
+        losses[precision] = run_ranks(run_finetune, 1, run_dir, config)[0]["finetune/loss"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)

@@ -75,11 +75,11 @@ class Cluster:
     def wait_for(self, job: str, *states: str, timeout: float = 300) -> Job:
         """The job, once it is in one of `states`. AssertionError if it ends in another, or not in time."""
         deadline = time.monotonic() + timeout
-        while (found := self.job(job))["JobState"] not in states:
-            assert found["JobState"] not in OVER, f"job {job}: {found['JobState']}, {self.output(found)}"
-            assert time.monotonic() < deadline, f"job {job} is still {found['JobState']}: {self.output(found)}"
+        while (told := self.job(job))["JobState"] not in states:
+            assert told["JobState"] not in OVER, f"job {job}: {told['JobState']}, {self.output(told)}"
+            assert time.monotonic() < deadline, f"job {job} is still {told['JobState']}: {self.output(told)}"
             time.sleep(POLL_SECONDS)
-        return found
+        return told
 
     def wait(self, job: str, timeout: float = 300) -> Job:
         """The job, once it is over, however it ended. A job that is requeued is not."""

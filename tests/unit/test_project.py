@@ -25,15 +25,15 @@ def distribution(requirement: str) -> str:
 
 def imported_modules() -> dict[str, str]:
     """Module -> a file that imports it, anywhere in it, for all modules that are neither ours nor Python's own."""
-    found: dict[str, str] = {}
+    imported: dict[str, str] = {}
     for path in (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 names = [node.module]
             for name in (name.partition(".")[0] for name in names):
-                found.setdefault(name, str(path.relative_to(ROOT)))
-    return {name: file for name, file in found.items() if name not in {*sys.stdlib_module_names, *PACKAGES}}
+                imported.setdefault(name, str(path.relative_to(ROOT)))
+    return {name: file for name, file in imported.items() if name not in {*sys.stdlib_module_names, *PACKAGES}}
 
 
 def declared() -> set[str]:

@@ -26,9 +26,9 @@ def test_killed_in_every_stage_gives_the_same_files(tiny_run: Path, tmp_path: Pa
         kill_during(stage, *words, wait_for=moment, run_dir=killed)
     ended = kinrec(*words)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    expected, found = final_files(tiny_run), final_files(killed)
-    assert set(found) == set(expected)
-    assert {name for name in expected if found[name] != expected[name]} == set()
+    expected, left = final_files(tiny_run), final_files(killed)
+    assert set(left) == set(expected)
+    assert {name for name in expected if left[name] != expected[name]} == set()
 
 
 @pytest.mark.slow

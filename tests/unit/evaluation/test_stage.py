@@ -30,21 +30,21 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def metrics(run_dir: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run_dir / "report" / "metrics.json").read_text())
-    return found
+    written: dict[str, Any] = json.loads((run_dir / "report" / "metrics.json").read_text())
+    return written
 
 
 def test_metrics_json_has_the_layout_that_others_read(metrics: dict[str, Any]) -> None:
     assert {"pair", "splits", "retrieval", "out_of_domain", "timing"} <= set(metrics)
     assert metrics["retrieval"] == {"test": {"hit_rate": 0.25}}
     for split in ("valid", "test"):
-        found = metrics["splits"][split]
-        assert found["num_samples"] == 50
-        assert set(found["systems"]) == MADE_HERE | {"graph", "llm", "paper_refined", "kinrec"}
-        for of in found["systems"].values():
-            assert {"all", "X", "Y"} <= set(of)
-            assert set(of["all"]) == {*METRICS, "ci95"}
-            assert set(of["all"]["ci95"]) == set(METRICS)
+        judged = metrics["splits"][split]
+        assert judged["num_samples"] == 50
+        assert set(judged["systems"]) == MADE_HERE | {"graph", "llm", "paper_refined", "kinrec"}
+        for slices in judged["systems"].values():
+            assert {"all", "X", "Y"} <= set(slices)
+            assert set(slices["all"]) == {*METRICS, "ci95"}
+            assert set(slices["all"]["ci95"]) == set(METRICS)
 
 
 def test_kinrec_is_not_below_graph_nor_baseline_fusion_on_valid(metrics: dict[str, Any]) -> None:
@@ -113,11 +113,11 @@ def test_the_report_escapes_what_it_did_not_write(run_dir: Path) -> None:
 def test_stages_that_have_not_run_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_run(tmp_path, systems=())
     with caplog.at_level("INFO"):
-        found = evaluate(CONFIG, run_dir=tmp_path, seed=1)
-    assert set(found["splits"]["test"]["systems"]) == MADE_HERE | {"kinrec"}
+        report = evaluate(CONFIG, run_dir=tmp_path, seed=1)
+    assert set(report["splits"]["test"]["systems"]) == MADE_HERE | {"kinrec"}
     assert "no lists of graph" in caplog.text
-    assert found["chosen"]["kinrec"]["weights"] == {"baseline_fusion": 1.0}
-    systems = found["splits"]["test"]["systems"]
+    assert report["chosen"]["kinrec"]["weights"] == {"baseline_fusion": 1.0}
+    systems = report["splits"]["test"]["systems"]
     assert systems["kinrec"] == systems["baseline_fusion"]
 
 
@@ -135,9 +135,9 @@ def test_lists_of_a_stage_that_was_stopped_are_not_read_and_that_is_said(
 def test_an_llm_that_answered_some_samples_is_also_judged_on_those_alone(tmp_path: Path) -> None:
     write_run(tmp_path, systems=("graph",))
     write_system(tmp_path, "llm", random=np.random.default_rng(3), keep=20)
-    found = evaluate(CONFIG, run_dir=tmp_path, seed=1)["splits"]["test"]
-    assert found["slices"]["llm_answered"] == 20
-    answered, everything = (found["systems"]["llm"][name]["hr@10"] for name in ("llm_answered", "all"))
+    judged = evaluate(CONFIG, run_dir=tmp_path, seed=1)["splits"]["test"]
+    assert judged["slices"]["llm_answered"] == 20
+    answered, everything = (judged["systems"]["llm"][name]["hr@10"] for name in ("llm_answered", "all"))
     assert everything == pytest.approx(answered * 20 / 50)
     assert "The LLM answered 20 of 50 samples" in (tmp_path / "report" / "report.md").read_text()
 
@@ -157,5 +157,5 @@ def test_a_config_refuses_with_its_dotted_name() -> None:
 def test_large_splits_are_cut_to_whole_users(tmp_path: Path) -> None:
     write_run(tmp_path)
     config = EvaluationConfig(bootstrap_resamples=100, max_samples=21)
-    found = evaluate(config, run_dir=tmp_path, seed=1)["splits"]["test"]
-    assert (found["num_samples"], found["num_users"]) == (20, 10)
+    judged = evaluate(config, run_dir=tmp_path, seed=1)["splits"]["test"]
+    assert (judged["num_samples"], judged["num_users"]) == (20, 10)

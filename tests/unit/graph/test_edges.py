@@ -19,7 +19,7 @@ def as_dict(edges: Edges) -> dict[tuple[int, int], int]:
 
 def slow_pairs(train: Samples, window: int) -> dict[tuple[int, int, int], int]:
     """(user, one, other) -> class of the shortest distance, forward preferred."""
-    found: dict[tuple[int, int, int], tuple[int, int]] = {}
+    nearest: dict[tuple[int, int, int], tuple[int, int]] = {}
     for row in range(len(train)):
         items = [*train.history_of(row).tolist(), int(train.target[row])]
         for i, one in enumerate(items):
@@ -29,8 +29,8 @@ def slow_pairs(train: Samples, window: int) -> dict[tuple[int, int, int], int]:
                 distance = abs(i - j)
                 near = sum(distance > bound for bound in (1, 2, 4, 8))
                 key = (int(train.user[row]), one, other)
-                found[key] = min(found.get(key, (99, 99)), (near, 0 if j > i else 1))
-    return {key: near + backward * NUM_GAPS // 2 for key, (near, backward) in found.items()}
+                nearest[key] = min(nearest.get(key, (99, 99)), (near, 0 if j > i else 1))
+    return {key: near + backward * NUM_GAPS // 2 for key, (near, backward) in nearest.items()}
 
 
 def test_twin_samples_do_not_double_counts() -> None:

@@ -70,10 +70,10 @@ def test_near_matches_loops(run_dir: Path) -> None:
     train = make_samples(make_rows(np.random.default_rng(5), range(12)))
     evidence, graph = perturbed(), evidence_graph(run_dir, train)
     history = [1, 20, 3, 25]
-    found = evidence.near(graph, torch.tensor([[PAD, PAD, *history]]), None)[0]
+    scores = evidence.near(graph, torch.tensor([[PAD, PAD, *history]]), None)[0]
     for candidate in range(NUM_X, NUM_ITEMS):
         expected = slow_near(run_dir, train, evidence, history, candidate)
-        assert float(found[candidate - NUM_X]) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+        assert float(scores[candidate - NUM_X]) == pytest.approx(expected, rel=1e-4, abs=1e-7)
 
 
 def test_own_samples_leave_no_trace(run_dir: Path) -> None:
@@ -86,9 +86,9 @@ def test_own_samples_leave_no_trace(run_dir: Path) -> None:
         history = next(history for owner, history, _ in rows if owner == user)[-6:]
         history_1L = torch.tensor([[PAD] * (6 - len(history)) + history])
         with torch.no_grad():
-            found = evidence(whole, history_1L, torch.tensor([user]))
+            scores = evidence(whole, history_1L, torch.tensor([user]))
             expected = evidence(without, history_1L, None)
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(scores, expected)
 
 
 def test_words_are_the_weighted_mean_cosine(run_dir: Path) -> None:
@@ -100,8 +100,8 @@ def test_words_are_the_weighted_mean_cosine(run_dir: Path) -> None:
         for place, item in enumerate(history)
     ]
     mean = sum(weight * tfidf[item] for weight, item in zip(weights, history, strict=True)) / sum(weights)
-    found = evidence.words(evidence_graph(run_dir, train), torch.tensor([[PAD, *history]]))[0]
-    torch.testing.assert_close(found, torch.from_numpy(tfidf[NUM_X:] @ mean), rtol=1e-4, atol=1e-5)
+    scores = evidence.words(evidence_graph(run_dir, train), torch.tensor([[PAD, *history]]))[0]
+    torch.testing.assert_close(scores, torch.from_numpy(tfidf[NUM_X:] @ mean), rtol=1e-4, atol=1e-5)
 
 
 def test_an_empty_history_is_scored_by_popularity(run_dir: Path) -> None:

@@ -38,16 +38,16 @@ def test_user_vectors_come_from_the_last_position_of_each_domain(
     history = histories([1, 20, 2, 21], [20, 21], [3, 4, 5], [], [22, 6, 23])
     states = model.encode(graphs, model.propagate(graphs, None), history, None)
     for domain, own in ((0, states.x), (1, states.y)):
-        found = model.user_vectors(states, domain)
+        vectors = model.user_vectors(states, domain)
         for row in range(len(history)):
-            expected = torch.zeros(found.shape[1])
+            expected = torch.zeros(vectors.shape[1])
             real = [place for place in range(6) if history[row, place] != PAD]
             mine = [place for place in real if (history[row, place] >= NUM_X) == bool(domain)]
             if real:
                 expected = expected + states.shared[row, real[-1]]
             if mine:
                 expected = expected + own[row, mine[-1]]
-            torch.testing.assert_close(found[row], expected)
+            torch.testing.assert_close(vectors[row], expected)
 
 
 def test_the_other_domain_does_not_reach_a_domains_states(made: tuple[Prepared, GraphConfig, GraphRanker]) -> None:

@@ -78,9 +78,9 @@ def test_a_recipe_that_names_no_preset_starts_from_best(tmp_path: Path) -> None:
 
 
 def test_a_recipes_keys_are_laid_onto_its_preset(tmp_path: Path) -> None:
-    found = graph_of(tmp_path, "graph: {preset: code, model: {dim: 16}}", "--graph.loss.infomax_weight=0.5")
-    assert (found.model.dim, found.model.attribute_dim) == (16, 28)
-    assert (found.loss.infomax_weight, found.loss.align_weight) == (0.5, 1.43)
+    chosen = graph_of(tmp_path, "graph: {preset: code, model: {dim: 16}}", "--graph.loss.infomax_weight=0.5")
+    assert (chosen.model.dim, chosen.model.attribute_dim) == (16, 28)
+    assert (chosen.loss.infomax_weight, chosen.loss.align_weight) == (0.5, 1.43)
     assert graph_of(tmp_path, "graph: {preset: code}", "--graph.preset=paper") == PRESETS["paper"]
 
 

@@ -36,11 +36,11 @@ def test_propagation_matches_dense_matrices(edge_weight: EdgeWeight) -> None:
     h_1 = a @ table + bias[0]
     h_2 = a @ h_1 + bias[1]
     expected = (table + h_1 + h_2) / 3
-    found = propagate(graph_of(train, edge_weight=edge_weight), table, bias, None, dropout=0.5).result
-    torch.testing.assert_close(found, expected)
+    result = propagate(graph_of(train, edge_weight=edge_weight), table, bias, None, dropout=0.5).result
+    torch.testing.assert_close(result, expected)
     weights = torch.randn(NUM_ITEMS, 5)
     (expected_grad,) = torch.autograd.grad((expected * weights).sum(), table)
-    (found_grad,) = torch.autograd.grad((found * weights).sum(), table)
+    (found_grad,) = torch.autograd.grad((result * weights).sum(), table)
     torch.testing.assert_close(found_grad, expected_grad)
 
 

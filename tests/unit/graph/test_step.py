@@ -24,8 +24,8 @@ def fit(run_dir: Path, config: GraphConfig) -> Watch:
 
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = load_file(run_dir / "graph" / "model.safetensors")
-    return found
+    tensors: dict[str, torch.Tensor] = load_file(run_dir / "graph" / "model.safetensors")
+    return tensors
 
 
 def test_rates_fall_to_zero_over_all_epochs(tmp_path: Path) -> None:

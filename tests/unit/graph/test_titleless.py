@@ -49,9 +49,9 @@ def test_vectors_are_those_of_the_whole_decomposition(tmp_path: Path) -> None:
     _, singular, right = np.linalg.svd(scaled, full_matrices=False)
     expected = (right.T * np.sqrt(singular))[:, :8]
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    found = co_occurrence_vectors(train, num_items=NUM_ITEMS, dim=8, seed=0)
-    assert found.shape == (NUM_ITEMS, 8)
-    assert np.allclose(found @ found.T, expected @ expected.T, atol=0.02)
+    vectors = co_occurrence_vectors(train, num_items=NUM_ITEMS, dim=8, seed=0)
+    assert vectors.shape == (NUM_ITEMS, 8)
+    assert np.allclose(vectors @ vectors.T, expected @ expected.T, atol=0.02)
 
 
 def test_pretraining_goes_through_and_exports(tmp_path: Path) -> None:

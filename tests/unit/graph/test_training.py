@@ -111,9 +111,9 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     ranker = make_ranker(prepared, config, seed=0, device=ALONE.device)
     ranker.load_state_dict(final)
     checkpoint = torch.load(sorted((tmp_path / "graph" / "checkpoints").glob("step-*.pt"))[-1], weights_only=True)
-    found = Judge(ranker.eval(), prepared.graphs, config, ALONE).metrics(splits["valid"])
-    assert found is not None
-    assert found["mrr"] == checkpoint["reached"]["best_value"]
+    metrics = Judge(ranker.eval(), prepared.graphs, config, ALONE).metrics(splits["valid"])
+    assert metrics is not None
+    assert metrics["mrr"] == checkpoint["reached"]["best_value"]
 
 
 def test_target_ranks_match_a_slow_count() -> None:
@@ -121,12 +121,12 @@ def test_target_ranks_match_a_slow_count() -> None:
     scores = torch.randint(0, 6, (20, 16)).float()
     history = torch.randint(0, NUM_ITEMS + 1, (20, 5))
     target = torch.randint(NUM_X, NUM_ITEMS, (20,))
-    found = target_ranks(scores, target, history, range(NUM_X, NUM_ITEMS)).tolist()
+    ranks = target_ranks(scores, target, history, range(NUM_X, NUM_ITEMS)).tolist()
     for row in range(20):
         seen = set(history[row].tolist())
         own = float(scores[row, int(target[row]) - NUM_X])
         ahead = sum(float(scores[row, i]) >= own for i in range(16) if i + NUM_X not in seen)
-        assert found[row] == (float("inf") if int(target[row]) in seen else ahead)
+        assert ranks[row] == (float("inf") if int(target[row]) in seen else ahead)
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

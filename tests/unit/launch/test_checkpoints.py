@@ -36,11 +36,11 @@ def state(step: int) -> dict[str, object]:
 
 
 def resumed_step(folder: Path) -> int | None:
-    found = load_checkpoint(folder, ALONE)
-    if found is None:
+    loaded = load_checkpoint(folder, ALONE)
+    if loaded is None:
         return None
-    assert float(found[1]["optimizer"]["moment"][3]) == found[0]
-    return found[0]
+    assert float(loaded[1]["optimizer"]["moment"][3]) == loaded[0]
+    return loaded[0]
 
 
 def test_the_latest_two_are_kept_with_their_seals(folder: Path) -> None:

@@ -108,14 +108,14 @@ def test_the_status_is_harmless(tmp_path: Path) -> None:
 
 
 def test_a_recommendation_is_harmless() -> None:
-    found = Recommendation(
+    recommendation = Recommendation(
         domain=HOSTILE,
         history=[Matched(asked=HOSTILE, item=0, title=HOSTILE, domain=HOSTILE, exact=False)],
         kindred=[Kindred(user=1, similarity=0.5, bought=[HOSTILE], shared=[])],
         written=[HOSTILE],
         items=[Recommended(rank=1, item=2, title=HOSTILE, score=0.1, ranks={"graph": 1})],
     )
-    seen = render(found)
+    seen = render(recommendation)
     assert_harmless(seen)
     assert seen.count(ESCAPED) == 7
     assert not any(line.startswith(" forged line") for line in seen.splitlines())

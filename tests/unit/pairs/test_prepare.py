@@ -90,9 +90,9 @@ def test_memory_for_a_few_rows_does_not_change_a_byte(tmp_path: Path, raw: Path)
 def test_little_memory_makes_many_runs_and_bands(tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sorted_runs, "SAMPLE_EVERY", 64)
     config = config_of(raw, memory_gib=SMALL_GIB)
-    found = read_pair(*find_files(config), config, scratch=tmp_path)
-    numbered, _, _ = keep_interactions(found, config, scratch=tmp_path)
-    assert len(found.runs.runs) >= 5
+    pair_read = read_pair(*find_files(config), config, scratch=tmp_path)
+    numbered, _, _ = keep_interactions(pair_read, config, scratch=tmp_path)
+    assert len(pair_read.runs.runs) >= 5
     assert len(numbered.bands) >= 5
     assert sum(count > 0 for count in numbered.bands.num_users) >= 5
 
@@ -100,13 +100,13 @@ def test_little_memory_makes_many_runs_and_bands(tmp_path: Path, raw: Path, monk
 @pytest.mark.parametrize("generator", ["exact", "sampled"])
 def test_memory_does_not_change_a_synthetic_pair(tmp_path: Path, generator: Any) -> None:
     made = SyntheticConfig(generator=generator, num_users=300, items_per_domain=96)
-    found = []
+    written = []
     for memory in (TINY_GIB, LARGE_GIB):
         run_dir = tmp_path / str(memory)
         prepare(PairConfig(synthetic=made, splits="user", memory_gib=memory), run_dir=run_dir)
-        found.append(digests(run_dir))
-    assert found[0] == found[1]
-    assert set(found[0]) > FILES
+        written.append(digests(run_dir))
+    assert written[0] == written[1]
+    assert set(written[0]) > FILES
 
 
 def test_card_tells_what_was_kept_and_how_it_is_distributed(tmp_path: Path, raw: Path) -> None:
@@ -186,6 +186,6 @@ def test_numbers_of_items_follow_the_seed_and_not_their_ids(tmp_path: Path, raw:
 
 def test_card_says_how_close_ids_of_targets_are(tmp_path: Path, raw: Path) -> None:
     prepared(tmp_path, raw, splits="last_out")
-    found = read_json(tmp_path / "pair" / "card.json")["id_closeness"]
-    assert found["ids_follow_purchases"] is False
-    assert 0.7 < found["all"]["targets"] / found["all"]["by_chance"] < 1.3
+    closeness = read_json(tmp_path / "pair" / "card.json")["id_closeness"]
+    assert closeness["ids_follow_purchases"] is False
+    assert 0.7 < closeness["all"]["targets"] / closeness["all"]["by_chance"] < 1.3

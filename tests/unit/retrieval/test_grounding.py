@@ -45,20 +45,20 @@ def test_ranking_and_scores_equal_a_slow_reference() -> None:
     titles = [" ".join(random.choice(words, random.integers(1, 7))) for _ in range(40)]
     counts = random.integers(0, 3, 40).tolist()
     texts = [" ".join(random.choice([*words, "unheard"], 5)) for _ in range(25)]
-    found = TitleGrounder(catalogue(titles, counts)).ground(texts, 10)
+    grounded = TitleGrounder(catalogue(titles, counts)).ground(texts, 10)
     for row, text in enumerate(texts):
         expected = np.array(slow_bm25(titles, text))
-        items = found.items[row]
+        items = grounded.items[row]
         if " ".join(text.split()) not in titles:
-            assert found.scores[row] == pytest.approx(expected[items], rel=1e-4)
+            assert grounded.scores[row] == pytest.approx(expected[items], rel=1e-4)
         assert sorted(expected[items], reverse=True) == pytest.approx(sorted(expected, reverse=True)[:10], rel=1e-4)
 
 
 def test_an_exact_title_comes_first_whatever_bm25_says() -> None:
     titles = ["red pen", "red red red pen pen", "blue pen"]
-    found = TitleGrounder(catalogue(titles)).ground(["Red, PEN!"], 3)
-    assert found.items[0].tolist() == [0, 1, 2]
-    assert (np.diff(found.scores[0]) < 0).all()
+    grounded = TitleGrounder(catalogue(titles)).ground(["Red, PEN!"], 3)
+    assert grounded.items[0].tolist() == [0, 1, 2]
+    assert (np.diff(grounded.scores[0]) < 0).all()
     assert TitleGrounder(catalogue(titles)).ground(["pen red"], 1).items[0, 0] != 2
 
 
@@ -71,9 +71,9 @@ def test_equal_titles_go_to_the_popular_item_then_the_lower_id() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "?!", "zzz qqq"])
 def test_text_without_a_known_word_is_grounded_to_no_item(text: str) -> None:
-    found = TitleGrounder(catalogue(["red pen", ""])).ground([text, "red"], 2)
-    assert found.items.tolist() == [[-1, -1], [0, -1]]
-    assert np.isneginf(found.scores[0]).all()
+    grounded = TitleGrounder(catalogue(["red pen", ""])).ground([text, "red"], 2)
+    assert grounded.items.tolist() == [[-1, -1], [0, -1]]
+    assert np.isneginf(grounded.scores[0]).all()
 
 
 def test_titles_without_overlap_are_not_listed() -> None:

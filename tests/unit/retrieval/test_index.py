@@ -19,11 +19,11 @@ CPU = torch.device("cpu")
 
 def slow_search(keys: Floats, ids: Ints, queries: Floats, k: int) -> list[list[tuple[float, int]]]:
     """Sort everything, in double precision."""
-    found = []
+    nearest = []
     for query in queries.astype(np.float64):
         pairs = sorted((-float(np.sum(query * key)), int(name)) for key, name in zip(keys, ids, strict=True))
-        found.append([(-score, name) for score, name in pairs[:k]])
-    return found
+        nearest.append([(-score, name) for score, name in pairs[:k]])
+    return nearest
 
 
 def unit_vectors(count: int, dim: int, seed: int) -> Floats:
@@ -35,9 +35,9 @@ def unit_vectors(count: int, dim: int, seed: int) -> Floats:
 def test_search_equals_sorting_everything(kind: type[ExactIndex], k: int) -> None:
     keys, queries = unit_vectors(50, 12, 1), unit_vectors(9, 12, 2)
     ids = np.arange(50) * 3 + 5
-    scores, found = kind(keys, ids, device=CPU).search(queries, k)
+    scores, names = kind(keys, ids, device=CPU).search(queries, k)
     for row, expected in enumerate(slow_search(keys, ids, queries, k)):
-        assert found[row].tolist() == [name for _, name in expected]
+        assert names[row].tolist() == [name for _, name in expected]
         assert scores[row].tolist() == [score for score, _ in expected]
 
 
@@ -45,31 +45,31 @@ def test_search_equals_sorting_everything(kind: type[ExactIndex], k: int) -> Non
 def test_ties_go_to_the_lower_id(kind: type[ExactIndex]) -> None:
     few = unit_vectors(4, 6, 3)
     keys = np.concatenate([few] * 40)  # every key forty times: the tie runs over the edge of any k
-    scores, found = kind(keys, np.arange(160), device=CPU).search(few, 5)
-    assert found.tolist() == [[row, row + 4, row + 8, row + 12, row + 16] for row in range(4)]
+    scores, names = kind(keys, np.arange(160), device=CPU).search(few, 5)
+    assert names.tolist() == [[row, row + 4, row + 8, row + 12, row + 16] for row in range(4)]
     assert (scores == scores[:, :1]).all()
 
 
 @pytest.mark.parametrize("kind", [ExactIndex, FaissIndex])
 def test_queries_of_zeros_find_the_lowest_ids(kind: type[ExactIndex]) -> None:
-    found = kind(unit_vectors(30, 4, 5), np.arange(30), device=CPU).search(np.zeros((2, 4), np.float32), 3)[1]
-    assert found.tolist() == [[0, 1, 2]] * 2
+    names = kind(unit_vectors(30, 4, 5), np.arange(30), device=CPU).search(np.zeros((2, 4), np.float32), 3)[1]
+    assert names.tolist() == [[0, 1, 2]] * 2
 
 
 @pytest.mark.parametrize("kind", ["torch", "faiss"])
 def test_more_asked_than_there_are_keys(kind: str) -> None:
     index = build_index("torch" if kind == "torch" else "faiss", unit_vectors(3, 4, 0), np.arange(3), device=CPU)
-    scores, found = index.search(unit_vectors(2, 4, 1), 5)
-    assert (found[:, 3:] == -1).all()
+    scores, names = index.search(unit_vectors(2, 4, 1), 5)
+    assert (names[:, 3:] == -1).all()
     assert np.isneginf(scores[:, 3:]).all()
-    assert (np.sort(found[:, :3]) == [0, 1, 2]).all()
+    assert (np.sort(names[:, :3]) == [0, 1, 2]).all()
 
 
 @pytest.mark.parametrize("kind", [ExactIndex, FaissIndex])
 def test_an_empty_shard_answers_with_nothing(kind: type[ExactIndex]) -> None:
     empty = kind(np.empty((0, 4), np.float32), np.empty(0, np.int64), device=CPU)
-    scores, found = empty.search(unit_vectors(2, 4, 1), 3)
-    assert (found == -1).all()
+    scores, names = empty.search(unit_vectors(2, 4, 1), 3)
+    assert (names == -1).all()
     assert np.isneginf(scores).all()
 
 
@@ -95,7 +95,7 @@ def test_merged_shards_equal_one_index_bit_for_bit(seed: int, num_shards: int, k
         ExactIndex(keys[low:high], ids[low:high], device=CPU).search(queries, k)
         for low, high in itertools.pairwise(cuts)
     ]
-    merged = merge_shards([scores for scores, _ in shards], [found for _, found in shards], k)
+    merged = merge_shards([scores for scores, _ in shards], [names for _, names in shards], k)
     whole = FaissIndex(keys, ids, device=CPU).search(queries, k)
     assert np.array_equal(merged[0], whole[0])
     assert np.array_equal(merged[1], whole[1])

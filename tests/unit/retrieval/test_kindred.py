@@ -56,8 +56,8 @@ def test_twin_samples_are_one_key_with_the_lower_sample_id() -> None:
 
 
 def test_a_users_own_samples_are_never_neighbours_and_others_come_once() -> None:
-    found = ask_all(keys_of_users([1, 1, 2, 2, 3, 1, 4]), np.array([1, 2, 9]), 3)
-    assert found.tolist() == [[102, 104, 106], [100, 104, 106], [100, 102, 104]]
+    samples = ask_all(keys_of_users([1, 1, 2, 2, 3, 1, 4]), np.array([1, 2, 9]), 3)
+    assert samples.tolist() == [[102, 104, 106], [100, 104, 106], [100, 102, 104]]
 
 
 @pytest.mark.parametrize("own", [1, 20, 100, 400])
@@ -71,15 +71,15 @@ def test_one_neighbour_of_many_samples_does_not_crowd_out_the_others() -> None:
 
 
 def test_fewer_neighbours_only_where_fewer_users_exist() -> None:
-    found = ask_all(keys_of_users([1, 1, 2, 3]), np.array([1, 9]), 4)
-    assert found.tolist() == [[102, 103, -1, -1], [100, 102, 103, -1]]
+    samples = ask_all(keys_of_users([1, 1, 2, 3]), np.array([1, 9]), 4)
+    assert samples.tolist() == [[102, 103, -1, -1], [100, 102, 103, -1]]
 
 
 def test_only_histories_that_end_before_the_target_count() -> None:
     keys = keys_of_users(list(range(60)))
     last_time = np.arange(60)[::-1].copy()  # the nearest ends last
-    found = ask_all(keys, np.array([99, 99, 99]), 2, last_time=last_time, before=np.array([100, 3, 0]))
-    assert found.tolist() == [[100, 101], [157, 158], [-1, -1]]
+    samples = ask_all(keys, np.array([99, 99, 99]), 2, last_time=last_time, before=np.array([100, 3, 0]))
+    assert samples.tolist() == [[100, 101], [157, 158], [-1, -1]]
 
 
 def test_neighbours_equal_a_plain_loop(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_neighbours_equal_a_plain_loop(tmp_path: Path) -> None:
     query_of = {int(keys.user[place]): vectors[place] for place in range(len(keys))}
     users = np.unique(keys.user)
     queries = np.stack([query_of[int(user)] for user in users])
-    found = find_kindred(ExactIndex(vectors, keys.sample, device=CPU), Asking(queries, users, None), 5, keys=keys)[1]
+    samples = find_kindred(ExactIndex(vectors, keys.sample, device=CPU), Asking(queries, users, None), 5, keys=keys)[1]
     for row, user in enumerate(users):
         order = sorted(range(len(keys)), key=lambda place: (-float(queries[row] @ vectors[place]), place))
         expected: list[int] = []
@@ -101,4 +101,4 @@ def test_neighbours_equal_a_plain_loop(tmp_path: Path) -> None:
             if int(keys.user[place]) not in seen and len(expected) < 5:
                 seen.add(int(keys.user[place]))
                 expected.append(int(keys.sample[place]))
-        assert found[row].tolist() == expected
+        assert samples[row].tolist() == expected

@@ -80,9 +80,9 @@ def test_blocks_that_an_earlier_start_finished_are_kept(tmp_path: Path) -> None:
         part_path(parts_folder(tmp_path, "test"), range(7, 14)), sample=sample, neighbours=neighbours, scores=marked
     )
     run(tmp_path)
-    found = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()
-    assert found["scores"] == whole["scores"][:7] + marked.tolist() + whole["scores"][14:]
-    assert found["neighbour_samples"] == whole["neighbour_samples"]
+    written = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()
+    assert written["scores"] == whole["scores"][:7] + marked.tolist() + whole["scores"][14:]
+    assert written["neighbour_samples"] == whole["neighbour_samples"]
 
 
 def test_quality_has_every_split_beside_chance(tmp_path: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_lookup_finds_what_the_table_holds(tmp_path: Path, config: RetrievalCo
     for row in (0, 1, 7):
         domain = int(test.target[row] >= NUM_X)
         model_vector = np.load(tmp_path / "graph" / "vectors" / f"test_{'XY'[domain]}.npy")[row]
-        found = lookup.nearest(test.history_of(row).tolist(), domain=domain, model_vector=model_vector, k=4)
-        assert [user.sample for user in found] == table["neighbour_samples"][row]
-        assert [user.score for user in found] == table["scores"][row]
-        assert all(len(user.titles) == len(user.items) > 0 for user in found)
+        nearest = lookup.nearest(test.history_of(row).tolist(), domain=domain, model_vector=model_vector, k=4)
+        assert [user.sample for user in nearest] == table["neighbour_samples"][row]
+        assert [user.score for user in nearest] == table["scores"][row]
+        assert all(len(user.titles) == len(user.items) > 0 for user in nearest)
 
 
 @pytest.mark.parametrize("block", [3, 16])

@@ -29,7 +29,7 @@ def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
     neighbours[3, 2:] = -1
     counter = HitCounter(train, keys, cuts=[1, 4, 6])
     counts = counter.count(neighbours, test.target)
-    found = rates(counts, counts, names=counter.names, num_samples=len(test), k=6, world=ALONE)
+    measured = rates(counts, counts, names=counter.names, num_samples=len(test), k=6, world=ALONE)
     row_of = {int(sample): row for row, sample in enumerate(train.sample)}
     for k in (1, 4, 6):
         hits = item_hits = length = 0
@@ -45,11 +45,11 @@ def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
             hits += int(test.target[row]) in shown
             item_hits += int(test.target[row]) in owned
             length += len(shown)
-        assert found[f"hit_rate@{k}"] == pytest.approx(hits / len(test))
-        assert found[f"item_hit_rate@{k}"] == pytest.approx(item_hits / len(test))
-        assert found[f"mean_length@{k}"] == pytest.approx(length / len(test))
-        assert found[f"uhr@{k}"] == pytest.approx(hits / length)
-    assert found["hit_rate"] == found["hit_rate@6"] == found["random_hit_rate"]
+        assert measured[f"hit_rate@{k}"] == pytest.approx(hits / len(test))
+        assert measured[f"item_hit_rate@{k}"] == pytest.approx(item_hits / len(test))
+        assert measured[f"mean_length@{k}"] == pytest.approx(length / len(test))
+        assert measured[f"uhr@{k}"] == pytest.approx(hits / length)
+    assert measured["hit_rate"] == measured["hit_rate@6"] == measured["random_hit_rate"]
 
 
 def test_random_users_are_others_once_each_and_repeatable(tmp_path: Path) -> None:

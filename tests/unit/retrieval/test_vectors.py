@@ -61,12 +61,12 @@ def test_a_sample_without_a_vector_is_refused(tmp_path: Path) -> None:
 def test_inverse_frequencies_count_each_user_once(tmp_path: Path) -> None:
     write_run(tmp_path)
     train = load_samples(tmp_path, "train")
-    found = inverse_frequencies(train, unique_histories(train), num_items=NUM_ITEMS)
+    frequencies = inverse_frequencies(train, unique_histories(train), num_items=NUM_ITEMS)
     users = {int(user) for user in train.user}
     for item in range(NUM_ITEMS):
         holders = {int(train.user[row]) for row in range(len(train)) if item in train.history_of(row)}
         expected = np.log((1 + len(users)) / (1 + len(holders))) + 1 if holders else 0.0
-        assert found[item] == pytest.approx(expected)
+        assert frequencies[item] == pytest.approx(expected)
 
 
 def test_full_width_item_part_is_the_tf_idf_cosine(tmp_path: Path) -> None:

@@ -112,8 +112,8 @@ def test_weights_that_do_not_fit_the_model_are_refused_before_a_prompt_is_writte
 ) -> None:
     change, line = WEIGHTS[name]
     change_weights(base, change)
-    found = refusal(base, run_dir)
-    assert re.search(line, found), found
+    said = refusal(base, run_dir)
+    assert re.search(line, said), said
 
 
 def test_loading_itself_refuses_random_numbers(base: Path) -> None:

@@ -57,15 +57,15 @@ def test_a_paired_difference_is_seen_where_the_two_intervals_overlap() -> None:
     random = np.random.default_rng(0)
     worse_N = random.random(400)
     better_N = worse_N + 0.02 + 0.01 * random.random(400)
-    (found,) = paired_difference(better_N[:, None], worse_N[:, None], np.arange(400), resamples=1000, seed=0)
-    assert 0.02 < found.low < found.mean < found.high
-    assert found.p < 0.01
+    (difference,) = paired_difference(better_N[:, None], worse_N[:, None], np.arange(400), resamples=1000, seed=0)
+    assert 0.02 < difference.low < difference.mean < difference.high
+    assert difference.p < 0.01
 
 
 def test_no_difference_has_no_significance() -> None:
     values_NF = hits(100, 0)[:, None]
-    (found,) = paired_difference(values_NF, values_NF, np.arange(100), resamples=200, seed=0)
-    assert (found.mean, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+    (difference,) = paired_difference(values_NF, values_NF, np.arange(100), resamples=200, seed=0)
+    assert (difference.mean, difference.low, difference.high, difference.p) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_the_table_holds_every_metric_inside_its_interval() -> None:

@@ -52,7 +52,7 @@ def test_plots_of_one_card_are_the_same_every_time(monkeypatch: pytest.MonkeyPat
 def test_plots_say_what_they_show() -> None:
     plots = {plot.figure.name: plot for plot in draw_data_plots(make_card())}
     assert plots["history_lengths"].figure.alt == "Median length: train 16, valid 16, test 16"
-    labels = {name: [found.text for found in _texts(plot.svg)] for name, plot in plots.items()}
+    labels = {name: [label.text for label in _texts(plot.svg)] for name, plot in plots.items()}
     assert [label for label in labels["history_lengths"] if label and label[0].isdigit() and "%" not in label] == [
         "2",
         "3–4",

@@ -81,7 +81,7 @@ def test_the_page_says_what_the_markdown_says(tmp_path: Path) -> None:
     timing = 1 + 3
     assert shown.tags.count("tr") == len(rows) + timing
     headings = re.findall(r"^#+ (.*)$", report, re.MULTILINE)
-    assert [found for found in headings if found not in shown.texts] == []
+    assert [heading for heading in headings if heading not in shown.texts] == []
     assert "0.4000 to 0.6000" in shown.texts
     assert "Timing" in shown.texts
     assert "Timing" not in report

@@ -52,14 +52,14 @@ def test_twin_samples_of_a_user_are_one_row_of_ones() -> None:
 
 
 def test_recency_counts_an_item_at_its_latest_place() -> None:
-    found = recency_matrix(queries(), 0.5, NUM_ITEMS).toarray()
+    weights = recency_matrix(queries(), 0.5, NUM_ITEMS).toarray()
     for row in range(len(queries())):
-        assert found[row] == pytest.approx(slow_query(queries().history_of(row).tolist(), 0.5))
+        assert weights[row] == pytest.approx(slow_query(queries().history_of(row).tolist(), 0.5))
 
 
 def test_a_decay_of_zero_asks_with_the_last_item_alone() -> None:
-    found = recency_matrix(queries(), 0.0, NUM_ITEMS)
-    assert [found[row].indices.tolist() for row in range(4)] == [[8], [11], [], [4]]
+    weights = recency_matrix(queries(), 0.0, NUM_ITEMS)
+    assert [weights[row].indices.tolist() for row in range(4)] == [[8], [11], [], [4]]
 
 
 def test_popularity_scores_by_train_count() -> None:
@@ -74,7 +74,7 @@ def test_item_cosine_equals_a_dense_loop(exponent: float, decay: float, domain: 
     bought = slow_bought(train)
     frequency = np.maximum(bought.sum(axis=0), 1)
     scorer = ItemCosine(user_item_matrix(train, NUM_ITEMS), ITEMS, exponent=exponent, decay=decay)
-    found = scorer.score(queries(), domain)
+    scores = scorer.score(queries(), domain)
     for row in range(len(queries())):
         query = slow_query(queries().history_of(row).tolist(), decay)
         for column, item in enumerate(ITEMS.ids(domain)):
@@ -82,7 +82,7 @@ def test_item_cosine_equals_a_dense_loop(exponent: float, decay: float, domain: 
             for other in range(NUM_ITEMS):
                 together = float((bought[:, other] * bought[:, item]).sum())
                 expected += query[other] * together / (frequency[other] * frequency[item]) ** exponent
-            assert found[row, column] == pytest.approx(expected, rel=1e-5)
+            assert scores[row, column] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])

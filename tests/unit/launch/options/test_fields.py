@@ -46,9 +46,9 @@ LAUNCH = {"nodes", "processes", "threads", "accelerate", "master", "interface", 
 
 def section(stage: Stage) -> type:
     module, _, name = stage.config.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, type)
-    return found
+    config = getattr(importlib.import_module(module), name)
+    assert isinstance(config, type)
+    return config
 
 
 SECTIONS = OF_NO_STAGE | {stage.section: section(stage) for stage in STAGES}
@@ -56,21 +56,23 @@ SECTIONS = OF_NO_STAGE | {stage.section: section(stage) for stage in STAGES}
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_field_says_whether_it_decides(name: str) -> None:
-    assert [found.name for found in walk(SECTIONS[name], f"{name}.") if found.mark is None] == []
+    assert [marked.name for marked in walk(SECTIONS[name], f"{name}.") if marked.mark is None] == []
 
 
 def test_what_does_not_decide_is_this_and_no_more() -> None:
     means = {
-        found.name
+        marked.name
         for name, config in SECTIONS.items()
-        for found in walk(config, f"{name}.")
-        if found.mark is not None and not found.mark.decides and name != "slurm"
+        for marked in walk(config, f"{name}.")
+        if marked.mark is not None and not marked.mark.decides and name != "slurm"
     }
     assert means == {*MEANS, *(f"launch.{name}" for name in LAUNCH)}
 
 
 def test_nothing_that_is_asked_of_slurm_decides() -> None:
-    assert [found.name for found in walk(SECTIONS["slurm"], "slurm.") if found.mark is None or found.mark.decides] == []
+    assert [
+        marked.name for marked in walk(SECTIONS["slurm"], "slurm.") if marked.mark is None or marked.mark.decides
+    ] == []
 
 
 def sampled(tmp_path: Path, *overrides: str) -> Recipe:
@@ -129,7 +131,7 @@ def test_deciding_values_are_plain_and_nested_and_hold_what_was_forgotten() -> N
 
 
 def test_a_forgotten_mark_is_found_by_its_dotted_name() -> None:
-    assert [(found.name, found.mark is None) for found in walk(Outer, "outer.")] == [
+    assert [(marked.name, marked.mark is None) for marked in walk(Outer, "outer.")] == [
         ("outer.inner.width", False),
         ("outer.inner.threads", False),
         ("outer.names", False),

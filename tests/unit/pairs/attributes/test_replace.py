@@ -44,7 +44,7 @@ def test_answer_is_one_list_of_texts_or_bad(text: str, attributes: list[str] | N
 def test_real_answers_are_read_with_their_five_bad_ones() -> None:
     settings = LlmAttributesConfig(source="answers", answers=str(REAL))
     answers = read_answers(REAL, settings, max_bad_share=0.0).by_item
-    assert (len(answers), sum(found is None for found in answers.values())) == (38_396, 5)
+    assert (len(answers), sum(answer is None for answer in answers.values())) == (38_396, 5)
     raws = [json.loads(line) for line in gzip.decompress(REAL.read_bytes()).splitlines() if b'"raw"' in line]
     assert [parse_answer(row["raw"]) for row in raws] == [None] * 5
     items = pl.DataFrame({"item": range(38_396), "domain": 0, "title": "t", "attributes": "of the catalogue"})

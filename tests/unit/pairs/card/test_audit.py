@@ -53,10 +53,10 @@ def config(rule: Any = "user", **changes: Any) -> PairConfig:
 def audit(batches: Sequence[Mapping[Split, Samples]], config: PairConfig) -> dict[str, Any]:  # Any: plain JSON values
     times = [b[split].target_time for b in batches for split in ("valid", "test") if len(b[split])]
     known = [int(time.min()) for time in times if time is not None]
-    found = Audit(config, first_held_out=min(known, default=None))
+    whole = Audit(config, first_held_out=min(known, default=None))
     for batch in batches:
-        found.add(batch)
-    return found.conclude()
+        whole.add(batch)
+    return whole.conclude()
 
 
 def audit_pair(samples: dict[Split, Samples], config: PairConfig) -> dict[str, Any]:  # Any: plain JSON values

@@ -54,9 +54,9 @@ def describe_order(*parts: Samples) -> dict[str, Any]:  # Any: plain JSON values
 
 
 def count_items(table: Samples) -> Ints:
-    found = SplitTally(DOMAIN_OF)
-    found.add(table)
-    return found.item_counts
+    tallied = SplitTally(DOMAIN_OF)
+    tallied.add(table)
+    return tallied.item_counts
 
 
 def test_zipped_histories_without_timestamps_are_called_synthetic() -> None:
@@ -119,8 +119,8 @@ def card_of(train: list[Row], valid: list[Row], test: list[Row]) -> dict[str, An
         title=pl.when(pl.col("item") < 3).then(pl.lit("same")).otherwise(pl.col("item").cast(pl.String)),
         attributes=pl.when(pl.col("item") < 5).then(pl.lit("")).otherwise(pl.lit("words")),
     )
-    found = tally([splits], DOMAIN_OF)
-    return make_card(name="p", names=("Art", "Books"), items=items, tally=found, facts={"source": "released"})
+    tallied = tally([splits], DOMAIN_OF)
+    return make_card(name="p", names=("Art", "Books"), items=items, tally=tallied, facts={"source": "released"})
 
 
 def test_card_counts_unseen_targets_users_and_titles() -> None:

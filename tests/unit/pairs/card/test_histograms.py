@@ -56,14 +56,14 @@ def test_rank_curve_of_no_items_is_empty() -> None:
     pieces=st.integers(1, 5),
 )
 def test_interactions_are_counted_in_their_month(events: list[tuple[int, int]], pieces: int) -> None:
-    found = MonthCounts()
+    month_counts = MonthCounts()
     table = pl.DataFrame(events, schema={"time": pl.Int64, "domain": pl.Int8}, orient="row")
     step = -(-table.height // pieces)
     for begin in range(0, table.height, step):
-        found.add(table[begin : begin + step])
+        month_counts.add(table[begin : begin + step])
     expected = Counter((datetime.fromtimestamp(time, tz=UTC).strftime("%Y-%m"), domain) for time, domain in events)
     months = sorted({month for month, _ in expected})
-    assert found.describe() == {
+    assert month_counts.describe() == {
         "months": months,
         "X": [expected[month, 0] for month in months],
         "Y": [expected[month, 1] for month in months],

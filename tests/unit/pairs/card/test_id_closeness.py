@@ -64,7 +64,7 @@ def test_ids_in_the_order_of_purchases_are_found(drawn: bool) -> None:
     table = samples_of(rows, domain_of)
     closeness.add("train", table.take(np.arange(700)))
     closeness.add("test", table.take(np.arange(700, 1500)))
-    found = closeness.describe()
-    assert found["ids_follow_purchases"] is not drawn
-    assert found["all"]["by_chance"] == pytest.approx(0.015, abs=0.004)
-    assert (found["test"]["targets"] > 0.5) is not drawn
+    described = closeness.describe()
+    assert described["ids_follow_purchases"] is not drawn
+    assert described["all"]["by_chance"] == pytest.approx(0.015, abs=0.004)
+    assert (described["test"]["targets"] > 0.5) is not drawn

@@ -19,14 +19,14 @@ def test_interactions_are_the_most_that_any_one_sample_of_the_user_shows(rows: l
     for user, history, target in rows:
         for item, count in Counter(item for item, _ in [*history, target]).items():
             expected[user, item] = max(count, expected.get((user, item), 0))
-    found = interactions(samples_of(rows), num_items=NUM_ITEMS)
-    columns = (found.user.tolist(), found.item.tolist(), found.count.tolist())
+    counted = interactions(samples_of(rows), num_items=NUM_ITEMS)
+    columns = (counted.user.tolist(), counted.item.tolist(), counted.count.tolist())
     assert list(zip(*columns, strict=True)) == [(*key, count) for key, count in sorted(expected.items())]
 
 
 def test_no_samples_show_nothing() -> None:
-    found = interactions(samples_of([]), num_items=NUM_ITEMS)
-    assert (len(found.user), len(found.item), len(found.count)) == (0, 0, 0)
+    counted = interactions(samples_of([]), num_items=NUM_ITEMS)
+    assert (len(counted.user), len(counted.item), len(counted.count)) == (0, 0, 0)
 
 
 @settings(max_examples=100, deadline=None)

@@ -11,16 +11,16 @@ def report(x: list[str], y: list[str]) -> dict[str, dict[str, object]]:
 
 
 def test_word_order_case_and_marks_make_no_other_title() -> None:
-    found = report(
+    near = report(
         ["Green Tea, Organic", "organic GREEN tea!", "Green Tea, Organic", "Black Tea"], ["Green Tea Organic"]
     )
-    assert found["X"]["same_words"] == 1
-    assert found["X"]["examples"] == [["Green Tea, Organic", "organic GREEN tea!"]]
-    assert found["Y"] == {"same_words": 0, "same_words_but_numbers": 0, "examples": [], "longest": 17}
+    assert near["X"]["same_words"] == 1
+    assert near["X"]["examples"] == [["Green Tea, Organic", "organic GREEN tea!"]]
+    assert near["Y"] == {"same_words": 0, "same_words_but_numbers": 0, "examples": [], "longest": 17}
 
 
 def test_sizes_of_one_product_are_told_apart_from_other_products() -> None:
-    found = report(["Zen Tea 20 bags", "Zen Tea 40 bags", "Zen tea 40-Bags", "Zen Coffee 20 bags", "2001", "1984"], [])
-    assert found["X"]["same_words"] == 1
-    assert found["X"]["same_words_but_numbers"] == 1
-    assert found["X"]["examples"] == [["Zen Tea 40 bags", "Zen tea 40-Bags"], ["Zen Tea 20 bags", "Zen Tea 40 bags"]]
+    near = report(["Zen Tea 20 bags", "Zen Tea 40 bags", "Zen tea 40-Bags", "Zen Coffee 20 bags", "2001", "1984"], [])
+    assert near["X"]["same_words"] == 1
+    assert near["X"]["same_words_but_numbers"] == 1
+    assert near["X"]["examples"] == [["Zen Tea 40 bags", "Zen tea 40-Bags"], ["Zen Tea 20 bags", "Zen Tea 40 bags"]]

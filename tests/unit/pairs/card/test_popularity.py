@@ -115,9 +115,9 @@ samples_of_users = st.lists(
 def test_classes_of_targets_equal_looking_each_target_up(
     train: list[tuple[int, int, list[int]]], asked: list[tuple[int, int, list[int]]]
 ) -> None:
-    found = tally_of({"train": samples(train), "valid": samples(asked), "test": samples(asked)})
-    card = describe_popularity(found)["targets"]["test"]
-    counts = [int(found.train_count[target]) for _, target, _ in asked]
+    tallied = tally_of({"train": samples(train), "valid": samples(asked), "test": samples(asked)})
+    card = describe_popularity(tallied)["targets"]["test"]
+    counts = [int(tallied.train_count[target]) for _, target, _ in asked]
     lows = {"0": (0, 0), "1-2": (1, 2), "3-9": (3, 9), "10-99": (10, 99), "100+": (100, 10**9)}
     assert card["by_train_count"] == {
         name: round(sum(low <= count <= high for count in counts) / len(counts), 4)
@@ -125,7 +125,7 @@ def test_classes_of_targets_equal_looking_each_target_up(
     }
     assert card["median_train_count"] == float(np.median(counts))
     by_domain = [sum(target // 10 == d for _, target, _ in asked) for d in (0, 1)]
-    heads = [max(range(10 * d, 10 * d + 10), key=lambda item: (found.train_count[item], -item)) for d in (0, 1)]
+    heads = [max(range(10 * d, 10 * d + 10), key=lambda item: (tallied.train_count[item], -item)) for d in (0, 1)]
     assert card["of_most_popular_tenth"] == {
         letter: round(sum(t == heads[d] for _, t, _ in asked) / max(by_domain[d], 1), 4)
         for d, letter in enumerate("XY")

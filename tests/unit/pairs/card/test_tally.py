@@ -32,8 +32,8 @@ ITEMS = pl.DataFrame(
 Rows = dict[Split, list[Row]]
 
 
-def card_of(found: Tally) -> dict[str, Any]:  # Any: plain JSON values
-    return make_card(name="p", names=("Art", "Books"), items=ITEMS, tally=found, facts={})
+def card_of(tallied: Tally) -> dict[str, Any]:  # Any: plain JSON values
+    return make_card(name="p", names=("Art", "Books"), items=ITEMS, tally=tallied, facts={})
 
 
 @pytest.mark.parametrize("timed", [True, False], ids=["timed", "untimed"])
@@ -47,43 +47,43 @@ def test_card_of_many_batches_is_the_card_of_one(timed: bool, rows: Rows, cuts: 
 @settings(max_examples=100, deadline=None)
 @given(rows_lists)
 def test_sums_of_a_split_equal_counting_row_by_row(rows: list[Row]) -> None:
-    found = SplitTally(DOMAIN_OF)
-    found.add(splits_of({"train": rows, "valid": [], "test": []})["train"])
+    tallied = SplitTally(DOMAIN_OF)
+    tallied.add(splits_of({"train": rows, "valid": [], "test": []})["train"])
     asked: dict[int, set[bool]] = {}
     most: Counter[tuple[int, int]] = Counter()
     for user, history, target in rows:
         asked.setdefault(user, set()).add(target[0] >= NUM_X)
         most |= Counter((user, item) for item, _ in [*history, target])
     items = [[item for item, _ in history] for _, history, _ in rows]
-    assert found.num_samples.tolist() == [sum((row[2][0] >= NUM_X) == d for row in rows) for d in (False, True)]
-    assert found.num_users == len(asked)
-    assert found.users_asked.tolist() == [sum(d in mine for mine in asked.values()) for d in (False, True)]
-    assert found.users_asked_both == sum(len(mine) == 2 for mine in asked.values())
+    assert tallied.num_samples.tolist() == [sum((row[2][0] >= NUM_X) == d for row in rows) for d in (False, True)]
+    assert tallied.num_users == len(asked)
+    assert tallied.users_asked.tolist() == [sum(d in mine for mine in asked.values()) for d in (False, True)]
+    assert tallied.users_asked_both == sum(len(mine) == 2 for mine in asked.values())
     lists = Counter((row[0], tuple(history)) for row, history in zip(rows, items, strict=True))
-    assert found.twin_users == len({user for (user, _), times in lists.items() if times > 1})
+    assert tallied.twin_users == len({user for (user, _), times in lists.items() if times > 1})
     targets = Counter(target for _, _, (target, _) in rows)
-    assert found.target_counts.tolist() == [targets[item] for item in range(NUM_ITEMS)]
-    assert found.item_counts.tolist() == [
+    assert tallied.target_counts.tolist() == [targets[item] for item in range(NUM_ITEMS)]
+    assert tallied.item_counts.tolist() == [
         sum(count for (_, shown), count in most.items() if shown == item) for item in range(NUM_ITEMS)
     ]
-    assert found.cells.tolist() == [sum((item >= NUM_X) == d for _, item in most) for d in (False, True)]
+    assert tallied.cells.tolist() == [sum((item >= NUM_X) == d for _, item in most) for d in (False, True)]
     lengths = Counter(len(history) for history in items)
-    assert found.lengths.tolist() == [lengths[n] for n in range(max(lengths) + 1)]
-    assert found.histories_of_both == sum(len({item >= NUM_X for item in history}) == 2 for history in items)
-    assert found.repeats_in_history == sum(len(history) - len(set(history)) for history in items)
-    assert found.repeated_targets == sum(row[2][0] in history for row, history in zip(rows, items, strict=True))
+    assert tallied.lengths.tolist() == [lengths[n] for n in range(max(lengths) + 1)]
+    assert tallied.histories_of_both == sum(len({item >= NUM_X for item in history}) == 2 for history in items)
+    assert tallied.repeats_in_history == sum(len(history) - len(set(history)) for history in items)
+    assert tallied.repeated_targets == sum(row[2][0] in history for row, history in zip(rows, items, strict=True))
     times = [time for _, _, (_, time) in rows]
-    assert found.target_times == (min(times), max(times))
-    assert found.history_from == min(time for _, history, _ in rows for _, time in history)
+    assert tallied.target_times == (min(times), max(times))
+    assert tallied.history_from == min(time for _, history, _ in rows for _, time in history)
 
 
 @settings(max_examples=60, deadline=None)
 @given(rows=splits_of_rows, cuts=borders)
 def test_users_of_all_splits_are_counted_once(rows: Rows, cuts: set[int]) -> None:
-    found = tally(cut_users(splits_of(rows), cuts), DOMAIN_OF)
+    tallied = tally(cut_users(splits_of(rows), cuts), DOMAIN_OF)
     users = [{user for user, _, _ in rows[split]} for split in SPLITS]
-    assert found.num_users == len(set.union(*users))
-    assert (found.users_in_two_splits == 0) == (sum(map(len, users)) == found.num_users)
+    assert tallied.num_users == len(set.union(*users))
+    assert (tallied.users_in_two_splits == 0) == (sum(map(len, users)) == tallied.num_users)
 
 
 @settings(max_examples=30, deadline=None)
@@ -129,6 +129,6 @@ def test_card_is_plain_json() -> None:
 
 def test_empty_split_adds_nothing() -> None:
     nobody: Samples = splits_of({"train": [], "valid": [], "test": []})["train"]
-    found = SplitTally(DOMAIN_OF)
-    found.add(nobody)
-    assert len(found) == found.num_users == found.item_counts.sum() == 0
+    tallied = SplitTally(DOMAIN_OF)
+    tallied.add(nobody)
+    assert len(tallied) == tallied.num_users == tallied.item_counts.sum() == 0

@@ -41,14 +41,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(folder: Path, **changes: Any) -> dict[str, tuple[list[str], list[str]]]:
+def files_of(folder: Path, **changes: Any) -> dict[str, tuple[list[str], list[str]]]:
     files = find_files(PairConfig(source="amazon", path=str(folder), **changes))
     return {one.name: ([path.name for path in one.reviews], [path.name for path in one.meta]) for one in files}
 
 
 def refusal(folder: Path, **changes: Any) -> str:
     with pytest.raises(InputError) as refused:
-        found(folder, **changes)
+        files_of(folder, **changes)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -84,14 +84,14 @@ def test_every_user_of_a_sharded_folder_is_read(tmp_path: Path) -> None:
 )
 def test_shards_are_one_domain_whose_name_has_no_number(folder: Path, names: tuple[str, ...]) -> None:
     split_reviews(folder, *names)
-    assert found(folder)["Food"] == (list(names), ["meta_Food.jsonl"])
-    assert list(found(folder)) == ["Food", "Kitchen"]
+    assert files_of(folder)["Food"] == (list(names), ["meta_Food.jsonl"])
+    assert list(files_of(folder)) == ["Food", "Kitchen"]
 
 
 def test_shards_of_metadata_are_one_domain(folder: Path) -> None:
     (folder / "meta_Food.jsonl").rename(folder / "meta_Food_00000.jsonl")
     write(folder / "meta_Food_00001.jsonl", {"asin": "other", "title": "other"})
-    assert found(folder)["Food"][1] == ["meta_Food_00000.jsonl", "meta_Food_00001.jsonl"]
+    assert files_of(folder)["Food"][1] == ["meta_Food_00000.jsonl", "meta_Food_00001.jsonl"]
 
 
 def test_listed_shards_do_not_name_a_domain_by_number(folder: Path) -> None:
@@ -133,15 +133,15 @@ def test_reviews_without_metadata_are_refused_not_left_out(folder: Path, name: s
 def test_reviews_without_metadata_are_taken_where_no_title_is_needed(folder: Path) -> None:
     (folder / "meta_Food.jsonl").unlink()
     assert "meta_Food" in refusal(folder)
-    assert found(folder, require_title=False)["Food"] == (["reviews_Food.jsonl"], [])
-    prepared = found(folder, require_title=False)
+    assert files_of(folder, require_title=False)["Food"] == (["reviews_Food.jsonl"], [])
+    prepared = files_of(folder, require_title=False)
     assert list(prepared) == ["Food", "Kitchen"]
 
 
 def test_other_json_files_of_a_folder_are_no_reviews(folder: Path) -> None:
     write(folder / "answers.jsonl", {"title_hash": "x", "attributes": []})
     (folder / "generator.json").write_text('{\n "format": 1\n}\n', encoding="utf-8")
-    assert list(found(folder)) == ["Food", "Kitchen"]
+    assert list(files_of(folder)) == ["Food", "Kitchen"]
 
 
 def copy(source: Path, target: Path) -> None:

@@ -24,9 +24,9 @@ def damage(content: bytes) -> st.SearchStrategy[bytes]:
     )
     edits = st.lists(st.tuples(places, st.integers(0, 8), rubbish), max_size=4)
 
-    def apply(found: list[tuple[int, int, bytes]]) -> bytes:
+    def apply(changes: list[tuple[int, int, bytes]]) -> bytes:
         changed = content
-        for place, length, replacement in found:
+        for place, length, replacement in changes:
             changed = changed[:place] + replacement + changed[place + length :]
         return changed
 

@@ -60,7 +60,7 @@ def rows_of(samples: Samples) -> list[Row]:
 def slow_samples(events: pl.DataFrame, rule: Rule, settings_: PairConfig) -> dict[Split, list[Row]]:
     """Every sample by filtering a list of events, from the definition."""
     assigned = parts(events, settings_).rows(named=True)
-    found: dict[Split, list[Row]] = {}
+    expected: dict[Split, list[Row]] = {}
     for part, name in enumerate(SPLITS):
         rows = []
         for user in sorted({event["user"] for event in assigned}):
@@ -75,8 +75,8 @@ def slow_samples(events: pl.DataFrame, rule: Rule, settings_: PairConfig) -> dic
                 if part > 0:
                     possible = possible[:1] if rule == "time" else possible[-1:]
                 rows += possible[-settings_.samples_per_user :]
-        found[name] = sorted(rows, key=lambda row: (row[0], row[4], row[3]))
-    return found
+        expected[name] = sorted(rows, key=lambda row: (row[0], row[4], row[3]))
+    return expected
 
 
 @pytest.mark.parametrize("rule", ["time", "last_out", "last_one_out", "user"])
@@ -105,11 +105,11 @@ def test_last_one_out_holds_out_the_last_two_events_of_a_user_whatever_their_dom
 
     def possible(kept: list[tuple[int, ...]]) -> list[Row]:
         """Each event as the target of those strictly before it."""
-        found: list[Row] = []
+        read: list[Row] = []
         for user, item, domain, time in kept:
             history = tuple(event[1] for event in kept if event[3] < time)
-            found += [(user, domain, history, item, time)] if history else []
-        return found
+            read += [(user, domain, history, item, time)] if history else []
+        return read
 
     def last_of(kept: list[tuple[int, ...]]) -> list[Row]:
         return [row for row in possible(kept) if kept and (row[3], row[4]) == (kept[-1][1], kept[-1][3])]
@@ -167,7 +167,7 @@ def test_what_is_held_out_is_in_no_earlier_history(rule: Rule) -> None:
 def test_users_are_divided_and_all_kept() -> None:
     samples = cut_samples(parts(many_events(), config("user")), config("user"))
     users = [set(samples[split].user.tolist()) for split in SPLITS]
-    assert [len(found) for found in users] == [24, 8, 8]
+    assert [len(some) for some in users] == [24, 8, 8]
     assert len(set.union(*users)) == 40
 
 
@@ -184,11 +184,11 @@ def test_user_split_follows_the_split_seed_only() -> None:
 def test_split_without_a_domain_is_refused() -> None:
     one_domain = {(user, item): user + item for user in range(9) for item in range(NUM_X)}
     samples = cut_samples(parts(frame(one_domain), config("user")), config("user"))
-    found = tally([samples], np.array([0] * NUM_X + [1] * NUM_X, dtype=np.int8))
+    tallied = tally([samples], np.array([0] * NUM_X + [1] * NUM_X, dtype=np.int8))
     with pytest.raises(InputError, match=r"train has no target in Books: an empty domain; change pair\.splits, raise"):
-        check_domains(found, ("Art", "Books"), as_it_is=False)
+        check_domains(tallied, ("Art", "Books"), as_it_is=False)
     with pytest.raises(InputError, match="train has no target in Books: an empty domain; add such lines to its file"):
-        check_domains(found, ("Art", "Books"), as_it_is=True)
+        check_domains(tallied, ("Art", "Books"), as_it_is=True)
 
 
 @pytest.mark.parametrize("rule", ["time", "last_out", "last_one_out", "user"])
@@ -203,9 +203,9 @@ def test_samples_of_bands_of_users_are_those_of_all_users(
         events.filter((pl.col("user") >= begin) & (pl.col("user") < end))
         for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), 99], strict=True)
     ]
-    found = [cut_samples(assign_parts(band, plan_), settings_) for band in bands]
+    by_band = [cut_samples(assign_parts(band, plan_), settings_) for band in bands]
     whole = cut_samples(assign_parts(events, plan_), settings_)
-    assert {s: [row for band in found for row in rows_of(band[s])] for s in SPLITS} == {
+    assert {s: [row for band in by_band for row in rows_of(band[s])] for s in SPLITS} == {
         s: rows_of(whole[s]) for s in SPLITS
     }
 

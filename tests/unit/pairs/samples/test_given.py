@@ -33,10 +33,10 @@ def prepared(folder: Path, run_dir: Path, **changes: Any) -> dict[str, list[Give
     prepare(PairConfig(source="samples", path=str(folder), **changes), run_dir=run_dir)
     ids = load_pair(run_dir).items.source_ids
     users = dict(_users(run_dir))
-    found: dict[str, list[GivenRow]] = {}
+    rows_read: dict[str, list[GivenRow]] = {}
     for split in SPLITS:
         table = load_samples(run_dir, split)
-        found[split] = []
+        rows_read[split] = []
         for row in range(len(table)):
             times: dict[str, Any] = {}
             if table.history_time is not None and table.target_time is not None:
@@ -47,8 +47,8 @@ def prepared(folder: Path, run_dir: Path, **changes: Any) -> dict[str, list[Give
                 }
             history, target = [ids[item] for item in table.history_of(row)], ids[table.target[row]]
             user = users[int(table.user[row])]
-            found[split].append({"split": split, "user": user, "history": history, "target": target, **times})
-    return found
+            rows_read[split].append({"split": split, "user": user, "history": history, "target": target, **times})
+    return rows_read
 
 
 def _users(run_dir: Path) -> list[tuple[int, str]]:
@@ -130,8 +130,8 @@ def test_numbers_in_tables_are_ids_and_need_not_be_text(tmp_path: Path) -> None:
     folder = write_given(tmp_path / "given", "jsonl", items=items, samples=samples)
     write_table(folder / "samples.parquet", samples)
     (folder / "samples.jsonl").unlink()
-    found = prepared(folder, tmp_path / "run")
-    assert found["valid"][0] == {"split": "valid", "user": "1", "history": ["0", "1"], "target": "3"}
+    rows_read = prepared(folder, tmp_path / "run")
+    assert rows_read["valid"][0] == {"split": "valid", "user": "1", "history": ["0", "1"], "target": "3"}
 
 
 def test_pair_domains_says_which_is_x(tmp_path: Path) -> None:

@@ -37,14 +37,14 @@ def test_chosen_rows_are_the_first_with_a_title_else_the_first(
         written = Catalogue(Path(folder) / "items")
         for begin in range(0, len(rows), piece):
             written.add(pl.DataFrame(rows[begin : begin + piece], schema=ITEM_SCHEMA, orient="row"))
-        found = written.choose()
-        texts = found.texts(pl.Series([*ITEMS, "unknown"]))
-        some = found.texts(pl.Series(["b", "unknown"]))
+        chosen_items = written.choose()
+        texts = chosen_items.texts(pl.Series([*ITEMS, "unknown"]))
+        some = chosen_items.texts(pl.Series(["b", "unknown"]))
     assert sorted(texts.rows()) == sorted(row[:3] for row in chosen.values())
     assert some.rows() == [row[:3] for row in chosen.values() if row[0] == "b"]
-    assert found.num_items == len(chosen)
-    assert found.num_titled == sum(row[1] != "" for row in chosen.values())
-    assert found.num_cut(require_title=require_title) == sum(row[3] for row in counted)
-    assert found.num_conflicts == sum(len(different) > 1 for different in titles.values())
+    assert chosen_items.num_items == len(chosen)
+    assert chosen_items.num_titled == sum(row[1] != "" for row in chosen.values())
+    assert chosen_items.num_cut(require_title=require_title) == sum(row[3] for row in counted)
+    assert chosen_items.num_conflicts == sum(len(different) > 1 for different in titles.values())
     asked = pl.Series([*ITEMS, "unknown", "a"])
-    assert found.is_titled(asked).to_list() == [bool(titles.get(item)) for item in asked]
+    assert chosen_items.is_titled(asked).to_list() == [bool(titles.get(item)) for item in asked]

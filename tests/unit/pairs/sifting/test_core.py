@@ -50,10 +50,10 @@ def cut_bands(folder: Path, events: set[Event], cuts: set[int]) -> tuple[Bands, 
     return bands, first
 
 
-def kept(bands: Bands, found: Core, first: list[int]) -> set[Event]:
+def kept(bands: Bands, chosen: Core, first: list[int]) -> set[Event]:
     rows = set()
     for index, band in enumerate(bands):
-        inside = band.take(found.rows(index, band))
+        inside = band.take(chosen.rows(index, band))
         users = (inside.user + first[index]).tolist()
         rows |= set(zip(users, inside.item.tolist(), inside.time.tolist(), strict=True))
     return rows
@@ -81,14 +81,14 @@ def test_core_equals_removing_one_event_at_a_time(
         floor = max(k, floor)
         before = [len(band) for band in bands]
         floors = {"k_core": k, "floor": floor}
-        found = find_core(bands, num_items=NUM_ITEMS, num_x=NUM_X, users_of=users_of, shrink=shrink, **floors)
+        largest = find_core(bands, num_items=NUM_ITEMS, num_x=NUM_X, users_of=users_of, shrink=shrink, **floors)
         assert shrink or [len(band) for band in bands] == before
         expected = slow_core(events, k, floor, enough)
-        assert kept(bands, found, first) == expected
-        assert set(np.flatnonzero(found.items).tolist()) == {item for _, item, _ in expected}
-        users = {first[n] + user for n, mine in enumerate(found.users) for user in np.flatnonzero(mine).tolist()}
+        assert kept(bands, largest, first) == expected
+        assert set(np.flatnonzero(largest.items).tolist()) == {item for _, item, _ in expected}
+        users = {first[n] + user for n, mine in enumerate(largest.users) for user in np.flatnonzero(mine).tolist()}
         assert users == {user for user, _, _ in expected}
-        counts = count_core(bands, found, num_x=NUM_X)
+        counts = count_core(bands, largest, num_x=NUM_X)
         assert counts["X"] + counts["Y"] == len(expected)
         assert counts["users"] == len(users)
 

@@ -42,15 +42,15 @@ def kept_rows(numbered: Numbered, items: pl.DataFrame) -> list[Event]:
     return [(domain, users[user], ids[item], time) for user, item, domain, time in events.rows()]
 
 
-@pytest.mark.parametrize(("keep", "of"), [("first", min), ("last", max)])
+@pytest.mark.parametrize(("keep", "pick"), [("first", min), ("last", max)])
 @settings(max_examples=60, deadline=None)
 @given(rows_lists)
 def test_repeats_keep_the_earliest_or_the_latest(
-    keep: Literal["first", "last"], of: Callable[..., int], rows: list[Row]
+    keep: Literal["first", "last"], pick: Callable[..., int], rows: list[Row]
 ) -> None:
     chosen: dict[tuple[int, int], int] = {}
     for user, item, time in rows:
-        chosen[user, item] = of(time, chosen.get((user, item), time))
+        chosen[user, item] = pick(time, chosen.get((user, item), time))
     assert drop_repeats(frame(rows), keep).rows() == sorted((*key, time) for key, time in chosen.items())
 
 
@@ -195,8 +195,8 @@ def test_any_runs_and_bands_keep_what_a_list_keeps(
                 keep_interactions(raw, settings_, scratch=Path(folder))
             return
         numbered, items, steps = keep_interactions(raw, settings_, scratch=Path(folder))
-        found = pl.concat(list(numbered.events()))
-        assert found.equals(found.sort("user", "time", "item"))
+        rows = pl.concat(list(numbered.events()))
+        assert rows.equals(rows.sort("user", "time", "item"))
         assert sorted(kept_rows(numbered, items)) == sorted(expected)
         assert {name: steps[name] for name in expected_steps} == expected_steps
         users = pl.concat(list(numbered.users()))

@@ -75,8 +75,8 @@ def test_rows_are_what_they_bought_of_the_pairs_items_up_to_the_cut(runs: tuple[
         if len(kept) >= 2:
             expected.add(tuple(kept))
     table = load_samples(run, "graph_only")
-    found = {(*table.history_of(row).tolist(), int(table.target[row])) for row in range(len(table))}
-    assert found == expected
+    written = {(*table.history_of(row).tolist(), int(table.target[row])) for row in range(len(table))}
+    assert written == expected
     assert card["graph_only_users"] == len(table) > 0
     assert table.target_time is not None
     assert table.target_time.max() <= first_cut

@@ -48,13 +48,13 @@ def codes_of(folder: Path, runs: SortedRuns) -> ItemCodes:
 def bands_of(folder: Path, runs: SortedRuns, band_rows: int) -> list[list[Row]]:
     """The rows of every band, by names."""
     codes = codes_of(folder, runs)
-    found = []
+    bands = []
     for band, users in runs.bands(band_rows, codes):
         assert users.to_list() == sorted(set(users.to_list()))
         named = codes.items[band["item"].to_numpy()]
         columns = (users.gather(band["user"]), named["item"], named["domain"], band["time"], band["rating"])
-        found.append(list(zip(*(column.to_list() for column in columns), strict=True)))
-    return found
+        bands.append(list(zip(*(column.to_list() for column in columns), strict=True)))
+    return bands
 
 
 @settings(max_examples=80, deadline=None)

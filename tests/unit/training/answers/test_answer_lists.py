@@ -63,8 +63,8 @@ def test_a_text_of_the_other_domain_is_seen_and_leaves_the_list_to_the_asked_one
 
 
 def test_the_rest_of_the_list_is_what_bm25_finds_of_the_domain() -> None:
-    found = items_of(ranked(["desk lamp of steel"], domain=1))
-    assert found == [5, 6]
+    items = items_of(ranked(["desk lamp of steel"], domain=1))
+    assert items == [5, 6]
 
 
 def test_an_item_stands_once_where_it_first_appears() -> None:

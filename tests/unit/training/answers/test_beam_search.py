@@ -71,8 +71,8 @@ def slow(prompt: list[int], *, trie: TitleTrie | None = None, domain: int = 0, *
 
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 def test_free_beams_are_those_of_transformers(length_penalty: float) -> None:
-    found = fast(PROMPTS, length_penalty=length_penalty)
-    for beams, prompt in zip(found, PROMPTS, strict=True):
+    searched = fast(PROMPTS, length_penalty=length_penalty)
+    for beams, prompt in zip(searched, PROMPTS, strict=True):
         expected = slow(prompt, length_penalty=length_penalty)
         assert beams.tokens == expected.tokens
         assert beams.scores == pytest.approx(expected.scores, abs=1e-4)
@@ -82,8 +82,8 @@ def test_free_beams_are_those_of_transformers(length_penalty: float) -> None:
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 def test_constrained_beams_are_those_of_transformers(domain: int, length_penalty: float) -> None:
     trie = titles_trie()
-    found = fast(PROMPTS, trie=trie, domain=domain, length_penalty=length_penalty)
-    for beams, prompt in zip(found, PROMPTS, strict=True):
+    searched = fast(PROMPTS, trie=trie, domain=domain, length_penalty=length_penalty)
+    for beams, prompt in zip(searched, PROMPTS, strict=True):
         expected = slow(prompt, trie=trie, domain=domain, length_penalty=length_penalty)
         assert beams.tokens == expected.tokens
         assert beams.scores == pytest.approx(expected.scores, abs=1e-4)
@@ -100,9 +100,9 @@ def test_enough_beams_rank_the_titles_by_their_exact_probability() -> None:
         own = log_probs.gather(1, sequence[0, len(prompt) :, None])
         expected[tuple(TITLES[item])] = float(own.sum())
     ranked = sorted(expected, key=lambda title: -expected[title])
-    (found,) = fast([prompt], trie=trie, domain=1, num_beams=200)
-    assert found.tokens == [list(title) for title in ranked]
-    assert found.scores == pytest.approx([expected[title] for title in ranked], abs=1e-4)
+    (beams,) = fast([prompt], trie=trie, domain=1, num_beams=200)
+    assert beams.tokens == [list(title) for title in ranked]
+    assert beams.scores == pytest.approx([expected[title] for title in ranked], abs=1e-4)
 
 
 def test_a_prompt_in_company_is_answered_as_if_alone() -> None:
@@ -138,8 +138,8 @@ def test_a_title_that_is_cut_still_leads_to_its_items() -> None:
 
 def test_fewer_titles_than_beams_give_fewer_beams() -> None:
     trie = build_trie([[5, END], [5, 6, END]], domain=np.zeros(2, int), popularity=np.zeros(2, int), max_tokens=9)
-    (found,) = fast([PROMPTS[0]], trie=trie)
-    assert sorted(found.tokens) == [[5, END], [5, 6, END]]
+    (beams,) = fast([PROMPTS[0]], trie=trie)
+    assert sorted(beams.tokens) == [[5, END], [5, 6, END]]
 
 
 def test_equal_titles_share_a_leaf_the_popular_item_first() -> None:

@@ -130,9 +130,9 @@ def test_a_start_with_other_batches_keeps_the_parts_that_are_there(
     assert set(sealed) < set(parts_alone(other, tmp_path / "run", "valid"))
     assert {path: path.stat().st_ino for path in sealed} == sealed
     generate_alone(other, tmp_path / "run")
-    found, whole = (pq.read_table(folder / FILES[0]) for folder in (tmp_path / "run", free_run))
+    table, whole = (pq.read_table(folder / FILES[0]) for folder in (tmp_path / "run", free_run))
     for column in ("sample", "items", "texts", "grounded", "in_domain"):
-        assert found[column].to_pylist() == whole[column].to_pylist()
+        assert table[column].to_pylist() == whole[column].to_pylist()
 
 
 def test_a_split_that_was_written_whole_is_not_answered_again(answerable: Path, free_run: Path, tmp_path: Path) -> None:

@@ -121,11 +121,11 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_pat
     given = {name: read_lists(tmp_path / f"lists/{name}_test.parquet") for name in ("graph", "llm")}
     for row in range(len(test)):
         one = np.array([row])
-        found = rank_finally(
+        final = rank_finally(
             test.take(one), items=items, scorers=scorers, mixture=mixture, depth=5,
             lists={name: lists.of_samples(test.sample[one]) for name, lists in given.items()},
         )  # fmt: skip
-        assert found.items == written.items[row, : len(found.items)].tolist()
-        assert found.scores == pytest.approx(written.scores[row, : len(found.items)].tolist())
-        assert not set(found.items) & set(test.history_of(row).tolist())
-        assert all(set(ranks) <= {*scorers, "graph", "llm"} for ranks in found.ranks)
+        assert final.items == written.items[row, : len(final.items)].tolist()
+        assert final.scores == pytest.approx(written.scores[row, : len(final.items)].tolist())
+        assert not set(final.items) & set(test.history_of(row).tolist())
+        assert all(set(ranks) <= {*scorers, "graph", "llm"} for ranks in final.ranks)

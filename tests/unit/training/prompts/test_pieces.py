@@ -163,8 +163,8 @@ def test_a_title_cannot_bring_special_tokens_in(tokenizer: PreTrainedTokenizerBa
 def test_twins_of_a_neighbour_count_once() -> None:
     users = ids(10, 10, 11, 11, 12)
     rows = np.array([[0, 1, 2, 4], [3, 2, NOBODY, NOBODY]], dtype=np.int64)
-    found = distinct_users(rows, users=users, own=ids(99, 98), limit=2)
-    assert found.tolist() == [[0, 2], [3, NOBODY]]
+    distinct = distinct_users(rows, users=users, own=ids(99, 98), limit=2)
+    assert distinct.tolist() == [[0, 2], [3, NOBODY]]
 
 
 def test_a_user_as_his_own_neighbour_is_a_fault() -> None:
