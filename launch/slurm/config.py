@@ -1,6 +1,7 @@
 """The recipe's section `slurm`: what `kinrec submit` asks of the cluster for each stage's job."""
 
 import re
+import shlex
 from dataclasses import dataclass, field
 
 from launch.options.fields import Means
@@ -56,6 +57,8 @@ class JobConfig:
     container: Means[str | None] = None
     """What each node's process is started in: a command that takes another one (apptainer exec --nv kinrec.sif), or
     options of srun (--container-image=kinrec.sqsh). The `kinrec` of the batch script runs outside: it needs srun."""
+    doctor: Means[bool | None] = None
+    """Whether the job looks at its nodes first (`kinrec doctor`) and ends where a check fails; null: it does."""
     raw: Means[list[str] | None] = None
     """Further options of sbatch, passed through as #SBATCH lines (--exclusive)."""
 
@@ -113,6 +116,10 @@ def check_job(job: JobConfig, where: str) -> None:
         for line in getattr(job, name) or ():
             check_line(f"{where}.{name}", line)
     check_line(f"{where}.container", job.container or "")
+    try:
+        shlex.split(job.container or "")
+    except ValueError as error:
+        raise ValueError(f"{where}.container: {error} in {job.container!r}") from error
     for line in job.raw or ():
         check_raw(f"{where}.raw", line)
 

@@ -6,13 +6,12 @@ A person can read it, change it, and start it by hand: `sbatch RUN/slurm/STAGE.s
 import re
 import shlex
 import site
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from launch.cluster.step import CONTAINER
 from launch.errors import InputError
-from launch.processes.commands import ROOT
+from launch.processes.commands import ROOT, module_words
 from launch.slurm.site_file import Asked
 
 HEAD = """\
@@ -49,13 +48,14 @@ def stage_script(stage: str, wanted: Asked, *, name: str, runs: Sequence[Path], 
     """
     what = f"Stage {stage} of {name}" + (f", {len(runs)} runs" if array else "")
     run = '"$RUN"' if array else quoted(runs[0])
-    words = [stage, f"{run}/slurm/recipe.yaml" if array else quoted(runs[0] / "slurm" / "recipe.yaml")]
+    recipe = f"{run}/slurm/recipe.yaml" if array else quoted(runs[0] / "slurm" / "recipe.yaml")
     choose = [RUNS.format(lines="\n".join(f"    {quoted(path)}" for path in runs))] if array else []
     job = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if array else "$SLURM_JOB_ID"
     body = [
         *choose,
+        *_doctor(stage, wanted, recipe, run),
         "# The stage, on the nodes of this job: a finished one ends at once, a stopped one goes on.\n"
-        + " ".join([_kinrec(), *words, f"--run_dir={run}"])
+        + " ".join([_kinrec(), stage, recipe, f"--run_dir={run}"])
         + "\n"
         + END.format(job=job),
     ]
@@ -138,6 +138,18 @@ def _setup(wanted: Asked) -> Iterator[str]:
         yield "".join(lines)
 
 
+def _doctor(stage: str, wanted: Asked, recipe: str, run: str) -> Iterator[str]:
+    """In a container it looks from within: what is installed outside is not what the stage finds."""
+    if wanted.doctor:
+        inside = shlex.join(["srun", "--overlap", "--nodes=1", "--ntasks=1", *shlex.split(wanted.container or "")])
+        within = [inside] if wanted.container else []
+        words = [*within, _kinrec(), "doctor", recipe, f"--run_dir={run}", f"--stage={stage}", "--brief"]
+        yield (
+            "# First a look at these nodes: a check that fails says its cure and ends the job.\n"
+            f"{' '.join(words)} || exit 1\n"
+        )
+
+
 def _kinrec() -> str:
     """The command, of the very Python and code that submits."""
-    return f"{shlex.quote(sys.executable)} -P -m launch.cli"
+    return shlex.join(module_words("launch.cli", []))

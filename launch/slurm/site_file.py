@@ -38,6 +38,7 @@ class Asked:
     signal_seconds: int
     setup: tuple[str, ...]
     container: str | None
+    doctor: bool
     raw: tuple[str, ...]
 
 
@@ -84,6 +85,7 @@ def asked(slurm: SlurmConfig, job: str, *, nodes: int | None) -> Asked:
         signal_seconds=first("signal_seconds") or SIGNAL_SECONDS,
         setup=tuple(first("setup") or ()),
         container=first("container"),
+        doctor=next((layer.doctor for layer in layers if layer.doctor is not None), True),
         raw=tuple(option_of(line) for line in first("raw") or ()),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from launch.artifacts import read_json, write_json, write_text
 from launch.errors import InputError
+from launch.pipeline import SUBMITTED
 from launch.processes.lock import hold_lock, read_holder
 from launch.slurm.live_jobs import LiveJob, have_slurm, live_jobs, slurm
 from launch.slurm.planning import COMPARE, JobPlan, SbatchCall, plan_jobs
@@ -38,6 +39,8 @@ def submit(wanted: Submission, stages: Sequence[Stage]) -> str:
         if wanted.base is not None:
             for run_dir, recipe in zip(wanted.runs, wanted.recipes, strict=True):
                 share(wanted.base, run_dir, recipe)
+                if not (run_dir / "recipe.yaml").is_file():  # all of it may be shared: then no job will write it
+                    write_text(run_dir / "recipe.yaml", wanted.recipe_files()[run_dir / SUBMITTED])
         plan = _plan(wanted, stages, live)
         _write_down_kept(wanted, plan)
         if not plan.calls:

@@ -28,6 +28,7 @@ def recipe_of(tmp_path: Path, text: str, *overrides: str) -> Recipe:
         ("slurm: {cpu: {partition: 'a;b'}}", "slurm.cpu.partition"),
         ('slurm: {setup: ["a\\nb"]}', "slurm.setup"),
         ('slurm: {container: "a\\rb"}', "slurm.container"),
+        ("slurm: {container: 'run \"image.sif'}", "slurm.container"),
         ("slurm: {raw: ['sleep 9']}", "slurm.raw"),
         ("slurm: {raw: ['--array=0-9']}", "slurm.raw"),
         ("slurm: {raw: ['#SBATCH --depend=singleton']}", "slurm.raw"),
