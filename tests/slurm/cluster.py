@@ -57,6 +57,11 @@ class Cluster:
             check=False,
         )
 
+    def nodes(self) -> list[str]:
+        """SLURM's names of its nodes, in its order."""
+        told = subprocess.run(["sinfo", "-h", "-N", "-o", "%N"], capture_output=True, text=True, check=True)
+        return list(dict.fromkeys(told.stdout.split()))
+
     def watch(self, job: str) -> str:
         """Cancel `job` at the end of the tests, whoever submitted it."""
         self._submitted.append(job)
