@@ -6,17 +6,18 @@ then one rank and N give the same numbers.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from launch import ranks
 
+Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 
@@ -65,12 +66,18 @@ class World:
         local = tensor.detach().contiguous().to(self.device)
         if self.size == 1:
             return [local]
-        lengths = [int(n) for n in self.gather_objects(local.shape[0])]
+        lengths = self._lengths(local)
         padded = local.new_zeros((max(lengths), *local.shape[1:]))
         padded[: local.shape[0]] = local
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
         return [part[:n] for part, n in zip(parts, lengths, strict=True)]
+
+    def _lengths(self, local: torch.Tensor) -> list[int]:
+        """Every rank's first dimension, without the two rounds and the pickling that objects take."""
+        lengths = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.size)]
+        dist.all_gather(lengths, torch.tensor([local.shape[0]], device=self.device))
+        return [int(n) for n in lengths]
 
     def gather_objects(self, value: Any) -> list[Any]:  # Any: whatever pickles; only our own ranks talk here
         """Every rank's (small) Python value in rank order, on all ranks."""
@@ -87,6 +94,15 @@ class World:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    def ask_main(self, question: Callable[[], Answer]) -> Answer:
+        """Rank 0's answer, on all ranks; the others do not even ask.
+
+        So of files: a network file system goes on telling a rank of another node that a file is not there, because it
+        asked too early.
+        """
+        answer: Answer = self.broadcast_object(question() if self.is_main else None)
+        return answer
 
     def barrier(self) -> None:
         """Wait for every rank."""

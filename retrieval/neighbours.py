@@ -138,9 +138,9 @@ class Search:
     ) -> None:
         """Find the neighbours of one split, block by block, and join the blocks that ranks took turns to write."""
         path, folder = table_path(self.run_dir, split), parts_folder(self.run_dir, split)
-        if self.world.broadcast_object(path.is_file()):
+        if self.world.ask_main(path.is_file):
             return
-        done = self.world.broadcast_object(finished_parts(folder))
+        done = self.world.ask_main(lambda: finished_parts(folder))
         todo = [block for gap in missing_rows(len(samples), done) for block in block_ranges(gap, self.config.block)]
         started, asked = time.monotonic(), 0
         for number, block in enumerate(progress(todo, label=f"neighbours of {split}", world=self.world)):

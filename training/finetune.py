@@ -70,11 +70,14 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
 
 def choose_precision(config: LlmConfig, folder: Path, world: World) -> Precision:
     """Rank 0's choice, for all ranks alike. `auto` stays what it was where there are checkpoints to resume from."""
-    chosen: Precision = resolve_precision(config.precision, world.device)
-    if config.precision == "auto" and (folder / "checkpoints").is_dir() and (folder / "engine.json").is_file():
-        chosen = read_json(folder / "engine.json")["precision"]
-    agreed: Precision = world.broadcast_object(chosen)
-    return agreed
+
+    def choose() -> Precision:
+        if config.precision == "auto" and (folder / "checkpoints").is_dir() and (folder / "engine.json").is_file():
+            kept: Precision = read_json(folder / "engine.json")["precision"]
+            return kept
+        return resolve_precision(config.precision, world.device)
+
+    return world.ask_main(choose)
 
 
 def make_small_model(

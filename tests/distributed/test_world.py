@@ -28,6 +28,31 @@ def test_two_ranks_exchange() -> None:
     assert first["share"] + second["share"] == [0, 1, 2, 3, 4]
 
 
+def gather_without_objects(world: World) -> list[list[list[int]]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr("torch.distributed.all_gather_object")  # it pickles, and waits for two rounds
+        gathered = [world.gather(torch.arange(2 * n).reshape(n, 2)) for n in (world.rank, 0)]
+    return [[part.tolist() for part in parts] for parts in gathered]
+
+
+def test_tensors_are_gathered_as_tensors() -> None:
+    assert run_ranks(gather_without_objects, 2) == [[[[], [[0, 1]]], [[], []]]] * 2
+
+
+def ask_once(world: World) -> tuple[int, list[int]]:
+    asked = []
+
+    def question() -> int:
+        asked.append(world.rank)
+        return 10 + world.rank
+
+    return world.ask_main(question), asked
+
+
+def test_only_the_first_rank_asks() -> None:
+    assert run_ranks(ask_once, 2) == [(10, [0]), (10, [])]
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [0, 1, 5, 21])
 def test_shares_cover_everything_once(n: int, size: int) -> None:

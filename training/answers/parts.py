@@ -89,11 +89,11 @@ def plan_batches(lengths: Ints, places: range, *, batch_tokens: int) -> list[ran
 def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, split: Split, world: World) -> None:
     """Write lists/llm_SPLIT.parquet, unless an interrupted start has: every rank its parts, rank 0 the table."""
     table = run_dir / "lists" / f"llm_{split}.parquet"
-    if world.broadcast_object(table.is_file()):
+    if world.ask_main(table.is_file):
         log.info("%s: found whole", table.name)
         return
     folder = run_dir / "generated" / "parts" / split
-    done: list[range] = world.broadcast_object(finished_parts(folder))
+    done: list[range] = world.ask_main(lambda: finished_parts(folder))
     work_begins()
     if world.any(write_parts(answerer, prompts, done=done, folder=folder, label=split, world=world)):
         raise Stopped(f"prompt {sum(map(len, finished_parts(folder)))} of {split}")
