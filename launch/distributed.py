@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 
 from launch import ranks
+from launch.watch.beats import LOADING, MEETING, beat
+from launch.watch.watchdog import current_task
 
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class World:
         total = tensor.detach().clone().to(self.device)
         if self.size > 1:
             dist.all_reduce(total)
+        beat()
         return total
 
     def any(self, wish: bool) -> bool:
@@ -71,6 +74,7 @@ class World:
         padded[: local.shape[0]] = local
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
+        beat()
         return [part[:n] for part, n in zip(parts, lengths, strict=True)]
 
     def _lengths(self, local: torch.Tensor) -> list[int]:
@@ -85,6 +89,7 @@ class World:
             return [value]
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
+        beat()
         return values
 
     def broadcast_object(self, value: Any) -> Any:  # Any: as above
@@ -93,6 +98,7 @@ class World:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0)
+        beat()
         return box[0]
 
     def ask_main(self, question: Callable[[], Answer]) -> Answer:
@@ -108,29 +114,38 @@ class World:
         """Wait for every rank."""
         if self.size > 1:
             dist.barrier()
+        beat()
 
 
 @contextmanager
-def init_world(*, timeout_minutes: int = 60) -> Iterator[World]:
+def init_world(*, timeout_minutes: float | None = None) -> Iterator[World]:
     """Join the job that torchrun or accelerate started, or be the only process.
 
     NCCL where there are GPUs, gloo elsewhere. A process group that exists already is used and left open.
+
+    Args:
+        timeout_minutes: after which a collective fails by itself; None: long after the watchdog has ended a job in
+            which nothing moves, for others may wait while one rank writes alone.
     """
+    beat(phase=MEETING)
     rank, size = ranks.rank(), ranks.world_size()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = _pick_device(local_rank)
     owns_group = size > 1 and not dist.is_initialized()
     if owns_group:
+        timeout = timedelta(minutes=timeout_minutes or _net_minutes())
+        _for_every_group(timeout)
         dist.init_process_group(
             backend=backend_of(device),
             rank=rank,
             world_size=size,
-            timeout=timedelta(minutes=timeout_minutes),
+            timeout=timeout,
             device_id=device if device.type == "cuda" else None,
         )
     if dist.is_initialized():
         rank, size = dist.get_rank(), dist.get_world_size()
     world = World(rank=rank, size=size, local_rank=local_rank, device=device)
+    beat(phase=LOADING)
     if world.is_main:
         log.info("world size %d, device %s, back end %s", size, device, backend_of(device) if size > 1 else "none")
     try:
@@ -157,6 +172,20 @@ def backend_of(device: torch.device) -> str:
 def _store() -> Any:  # Any: torch does not list its type
     """What the ranks met by: the only way to a word that is not waited for."""
     return dist.distributed_c10d._get_default_store()
+
+
+def _net_minutes() -> float:
+    """A net below the watchdog: an hour, or twice its longest time-out."""
+    task = current_task()
+    return 60.0 if task is None else max(60.0, max(task.start, task.step) / 60 * 2)
+
+
+def _for_every_group(timeout: timedelta) -> None:
+    """DeepSpeed makes groups of its own and takes torch's default, 10 minutes with NCCL."""
+    module = dist.distributed_c10d
+    for name in ("default_pg_timeout", "default_pg_nccl_timeout"):
+        assert hasattr(module, name), name
+        setattr(module, name, timeout)
 
 
 def _pick_device(local_rank: int) -> torch.device:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, TypeVar
 
+from launch.watch.beats import beat
+
 if TYPE_CHECKING:
     from launch.distributed import World
 
@@ -16,19 +18,34 @@ INTERVAL_SECONDS = 20.0
 log = logging.getLogger(__name__)
 
 
-def progress(steps: Iterable[T], *, label: str, total: int | None = None, world: "World | None" = None) -> Iterator[T]:
-    """Yield from `steps`, showing how far they are (on rank 0 only)."""
+def progress(
+    steps: Iterable[T], *, label: str, total: int | None = None, world: "World | None" = None, first: int = 0
+) -> Iterator[T]:
+    """Yield from `steps`, showing how far they are (on rank 0 only); every rank beats.
+
+    Args:
+        total: how many there are, if `steps` does not say.
+        first: how many an earlier start has done.
+    """
+    if total is None and isinstance(steps, Sized):
+        total = len(steps)
+    steps = _with_beats(steps, label=label, first=first, total=None if total is None else first + total)
     if world is not None and not world.is_main:
         yield from steps
         return
-    if total is None and isinstance(steps, Sized):
-        total = len(steps)
     if sys.stderr.isatty() or os.environ.get(TERMINAL) == "1":
         from tqdm import tqdm
 
         yield from tqdm(steps, desc=label, total=total, leave=False, dynamic_ncols=True)
         return
     yield from _with_lines(steps, label=label, total=total)
+
+
+def _with_beats(steps: Iterable[T], *, label: str, first: int, total: int | None) -> Iterator[T]:
+    beat(phase=label, step=first, total=total)
+    for done, step in enumerate(steps, start=first + 1):
+        yield step
+        beat(phase=label, step=done, total=total)
 
 
 def _with_lines(steps: Iterable[T], *, label: str, total: int | None) -> Iterator[T]:

@@ -8,6 +8,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def is_rank() -> bool:
+    """Whether a launcher started this process."""
+    return "RANK" in os.environ
+
+
 def world_size() -> int:
     """How many ranks the launcher started; 1 without one."""
     return int(os.environ.get("WORLD_SIZE", "1"))

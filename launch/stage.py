@@ -20,7 +20,7 @@ from launch.errors import InputError, one_line
 from launch.processes.lock import hold_lock
 from launch.processes.orphans import COMMAND, die_with_parent
 from launch.processes.signals import note_stop
-from launch.ranks import rank, world_size
+from launch.ranks import is_rank, rank, world_size
 from launch.stages import Stage, stage_named
 from launch.state.parking import settle
 from launch.state.provenance import provenance
@@ -28,6 +28,10 @@ from launch.state.starts import begin, finish
 from launch.state.states import intent_of, why_unreadable
 from launch.stopping import Stopped, is_asked, stopped_path
 from launch.terminal import ShownFormatter, shown
+from launch.watch import watchdog
+from launch.watch.failures import record_failure
+from launch.watch.marks import LOG, rank_file
+from launch.watch.task import task_of
 
 if TYPE_CHECKING:
     from launch.distributed import World
@@ -63,11 +67,15 @@ def parse_job(config_type: type[C], stage: str, argv: list[str] | None = None) -
     recipe = load_recipe(find_recipe(known.config), overrides)
     config = recipe.sections[stage_named(stage).section]
     assert isinstance(config, config_type)
+    run_dir = known.run_dir or default_run_dir(recipe)
+    if is_rank() and watchdog.current_task() is None:  # a launcher that a user started: imports have gone unwatched
+        watchdog.start(task_of(stage_named(stage), run_dir=run_dir, launch=recipe.launch))
+        keep_log()
     return Job(
         stage=stage_named(stage),
         config=config,
         seed=recipe.seed,
-        run_dir=known.run_dir or default_run_dir(recipe),
+        run_dir=run_dir,
         recipe_name=recipe.name,
         sections=recipe.sections,
     )
@@ -101,7 +109,8 @@ def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
             if world is not None:
                 world.barrier()  # a launcher ends the ranks that are left when one has failed
             raise
-        except Exception:
+        except Exception as error:
+            note_failure(error)  # now: what follows may wait for the others
             if world is None or world.size == 1:  # others might still write; the command settles it after them
                 settle(job.run_dir, job.stage)
             raise
@@ -129,6 +138,8 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
         except Stopped:  # a launcher knows but one good status: the command reads what is written down
             return
         except Exception as error:
+            note_failure(error)
+            watchdog.end(failed=True)
             line = one_line(error)
             if line is None:
                 raise
@@ -160,11 +171,34 @@ def configure_logging() -> None:
     level = logging.INFO if rank() == 0 else logging.WARNING
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter(f"%(asctime)s{label} %(name)s: %(message)s", datefmt="%H:%M:%S"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setLevel(level)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    keep_log()
     for noisy in ("httpx", "urllib3", "bm25s", "fsspec", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # torch 2.13 deprecates collectives that DeepSpeed still calls: thousands of equal lines.
     warnings.filterwarnings("ignore", message=".*torch.distributed.*deprecated.*", category=FutureWarning)
+
+
+def keep_log() -> None:
+    """This rank's own log, from INFO on whatever its rank: `logs/STAGE/rank-N.log`."""
+    task = watchdog.current_task()
+    if task is None:
+        return
+    try:
+        handler = logging.FileHandler(rank_file(Path(task.folder), rank(), LOG), encoding="utf-8")
+    except OSError as error:
+        log.warning("this rank keeps no log of its own: %s", error)
+        return
+    handler.setFormatter(ShownFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+
+
+def note_failure(error: Exception) -> None:
+    """Leave this rank's failure where the command that started it looks for the first."""
+    task = watchdog.current_task()
+    if task is not None:
+        record_failure(error, folder=Path(task.folder), stage=task.stage, rank=rank())
 
 
 def _why_taken(run_dir: Path, held: ExitStack) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from launch.progress import progress
 from launch.saves import Saves
 from launch.stopping import Stopped, is_asked, work_begins
+from launch.watch.beats import beat, long
 
 if TYPE_CHECKING:
     from launch.distributed import World
@@ -106,28 +107,31 @@ def learn(
     saves = Saves(label=label, at=reached.step, tracker=tracker)
 
     def judge(reached: Reached) -> Reached:
+        beat(phase="validation")
         value = learner.judge(reached.step)
         if value is None:
             stop(replace(reached, unjudged=True))
         reached = replace(reached, unjudged=False)
         if value > reached.best_value:
             reached = replace(reached, best_step=reached.step, best_value=value)
-            learner.keep()
+            with long("keeping the best weights"):
+                learner.keep()
         return reached
 
     def save(reached: Reached) -> None:
-        with saves.measured(reached.step):
+        with long("checkpoint"), saves.measured(reached.step):
             learner.save(reached)
 
     def stop(reached: Reached) -> NoReturn:
         if saves.at != reached.step:
             save(reached)
-        learner.settle()
+        with long("checkpoint"):
+            learner.settle()
         raise Stopped(f"step {reached.step}")
 
     if reached.unjudged:
         reached = judge(reached)
-    for step in progress(range(reached.step, rhythm.total), label=label, world=world):
+    for step in progress(range(reached.step, rhythm.total), label=label, world=world, first=reached.step):
         if rhythm.is_over(reached):
             break
         late = world.is_main and saves.are_due(reached.step, rhythm.save_minutes)
@@ -146,5 +150,6 @@ def learn(
             reached = judge(reached)
         if (judged and rhythm.save_judged) or (done % rhythm.save_every == 0 and done < rhythm.total):
             save(reached)
-    learner.settle()
+    with long("checkpoint"):
+        learner.settle()
     return reached

@@ -14,12 +14,14 @@ from pathlib import Path
 from launch.processes.lock import LOCK, share_lock
 from launch.processes.orphans import COMMAND, PARENT, die_with, own_identity, parse_identity
 from launch.processes.signals import heed
+from launch.watch.attend import attend
 
 
 def main() -> None:
     """Tie this process to its run, then run the module that is named first, with the words after it."""
     module, *arguments = sys.argv[1:]
     tie(module)
+    attend(module)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -35,6 +35,9 @@ from launch.progress import TERMINAL
 from launch.stage import ERROR_FILE
 from launch.stages import Stage
 from launch.stopping import stopped_path
+from launch.watch.failures import first_failure
+from launch.watch.marks import clear, make_folder, watch_folder
+from launch.watch.task import WATCH, task_of
 
 log = logging.getLogger(__name__)
 NODE = "launch.processes.node"
@@ -60,6 +63,9 @@ def start_stage(
         allocation: the SLURM job around us; the stage starts on its nodes.
     """
     log_path = run_dir / "logs" / f"{stage.name}.log"
+    watched = watch_folder(run_dir, stage.name)
+    make_folder(watched)
+    clear(watched)
     with temporary_folder(run_dir) as (folder, short_name):
         error_file = folder / "error"
         environment = {
@@ -70,6 +76,7 @@ def start_stage(
             LOCK: str(run_dir.resolve() / LOCK_NAME),
             ERROR_FILE: str(error_file),
             STOPPED: str(stopped_path(run_dir.resolve(), stage)),
+            WATCH: str(task_of(stage, run_dir=run_dir, launch=launch)),
             TERMINAL: "1" if sys.stderr.isatty() else "0",
         }
         first = stage.starter == "accelerate"  # it appends the folder the user stands in
@@ -88,10 +95,16 @@ def start_stage(
                     cancel_step(allocation.job, step_name(stage))  # a killed srun leaves it
         if status == 0:
             return
+        failure = first_failure(watched)
+        if failure is not None and failure.is_users:
+            raise InputError(failure.line)
         if error_file.is_file():
             raise InputError(error_file.read_text(encoding="utf-8"))
         if shown is not None:  # the disk is full: the line had no other way
             raise InputError(shown)
+    if failure is not None:
+        _show_last(failure.text if stage.starter != "python" else "", f"{stage.name}: {failure.line}", log_path)
+        raise StageError(f"{stage.name} failed: {failure.line}; more is above and in {log_path}")
     if status < 0:
         raise StageError(f"{stage.name} was ended by {signal.Signals(-status).name}; see {log_path}")
     raise StageError(f"{stage.name} failed with status {status}; its traceback is above and in {log_path}")
@@ -126,6 +139,14 @@ def step_command(
 def step_name(stage: Stage) -> str:
     """What the step of a stage that this command starts is called, for `cancel_step`."""
     return f"kinrec-{stage.name}-{os.getpid()}"
+
+
+def _show_last(text: str, line: str, log_path: Path) -> None:
+    """The first failure once more, below what the launchers and the other ranks said after it."""
+    if text:
+        sys.stderr.write(text)
+    with _open_log(log_path) as kept:
+        kept.write(f"{text}{line}\n".encode(errors="replace"))
 
 
 def _open_log(path: Path) -> BinaryIO:

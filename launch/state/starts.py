@@ -19,6 +19,7 @@ from launch.state.manifests import (
 )
 from launch.state.parking import bring_back, complete_moves, discard, park, refuse_links, slots
 from launch.stopping import stopped_path
+from launch.watch.beats import beat
 
 
 def begin(run_dir: Path, stage: Stage, intent: Intent) -> bool:
@@ -63,6 +64,7 @@ def finish(run_dir: Path, stage: Stage, intent: Intent, *, external: Iterable[Pa
         stat = path.stat()
         name = path.relative_to(run_dir).as_posix()
         outputs[name] = {"bytes": stat.st_size, "sha256": sha256_file(path), "mtime_ns": stat.st_mtime_ns}
+        beat()
     digests = json.dumps({name: output["sha256"] for name, output in outputs.items()}, sort_keys=True)
     manifest = {
         "stage": stage.name,

@@ -1,0 +1,1 @@
+"""Whether the ranks of a stage move: their beats, the watchdog over them, and what they leave when they fail."""
