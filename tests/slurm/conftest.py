@@ -9,6 +9,7 @@ import pytest
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.daemons import Daemons, is_running, missing_programs
+from tests.slurm.submitting import Whole, submit_whole
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,9 @@ def slurm() -> Iterator[Cluster]:
             cluster.cancel_all()
             if daemons is not None:
                 daemons.stop()
+
+
+@pytest.fixture(scope="session")
+def whole(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A whole run on two nodes through `kinrec submit`; read it, do not change it."""
+    return submit_whole(slurm, tmp_path_factory.mktemp("submitted") / "run")

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from launch.artifacts import read_json
 from launch.stages import STAGES
@@ -16,6 +16,26 @@ SMALL = Path(__file__).parent / "small.yaml"
 HOLD = "--slurm.raw=[--hold]"
 """Jobs that are queued and never begin."""
 NAMES = [stage.name for stage in STAGES]
+
+
+class Whole(NamedTuple):
+    """A run of small.yaml on two nodes, one rank on each, that was submitted and has ended."""
+
+    run_dir: Path
+    dry: str
+    """What --dry-run had shown before."""
+
+
+def submit_whole(slurm: Cluster, run_dir: Path) -> Whole:
+    """Submit small.yaml and wait until every stage has finished."""
+    dry = submit(slurm, run_dir, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert not run_dir.exists()
+    ended = submit(slurm, run_dir)
+    assert ended.returncode == 0, ended.stderr
+    for stage, job in wait_for_all(slurm, run_dir).items():
+        assert job["JobState"] == "COMPLETED", f"{stage}: {slurm.output(job)}"
+    return Whole(run_dir, dry.stdout)
 
 
 def submit(

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -13,6 +12,7 @@ from tests.slurm.submitting import (
     HOLD,
     NAMES,
     SMALL,
+    Whole,
     jobs_of,
     last_jobs,
     part_of_a_run,
@@ -23,28 +23,6 @@ from tests.slurm.submitting import (
 )
 
 pytestmark = pytest.mark.slow
-
-
-class Whole(NamedTuple):
-    """A run that was submitted and has ended."""
-
-    run_dir: Path
-    dry: str
-    told: str
-
-
-@pytest.fixture(scope="module")
-def whole(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """A whole run on two nodes through `kinrec submit`; read it, do not change it."""
-    run_dir = tmp_path_factory.mktemp("submitted") / "run"
-    dry = submit(slurm, run_dir, "--dry-run")
-    assert dry.returncode == 0, dry.stderr
-    assert not run_dir.exists()
-    ended = submit(slurm, run_dir)
-    assert ended.returncode == 0, ended.stderr
-    for stage, job in wait_for_all(slurm, run_dir).items():
-        assert job["JobState"] == "COMPLETED", f"{stage}: {slurm.output(job)}"
-    return Whole(run_dir, dry.stdout, ended.stdout)
 
 
 def test_a_run_through_submit_finishes_on_the_nodes_of_each_stage(slurm: Cluster, whole: Whole) -> None:

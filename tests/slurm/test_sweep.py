@@ -5,21 +5,17 @@ from pathlib import Path
 import pytest
 
 from launch.artifacts import read_json
-from tests.end_to_end.runs import kinrec
 from tests.slurm.cluster import Cluster
-from tests.slurm.submitting import NAMES, SMALL, jobs_of, queued, shown_scripts, submit, wait_for_all
+from tests.slurm.submitting import NAMES, Whole, jobs_of, queued, shown_scripts, submit, wait_for_all
 
 pytestmark = pytest.mark.slow
 ONE_NODE = "--launch.nodes=1"
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(whole: Whole) -> Path:
     """A finished run, with seed 1, whose stages a sweep may share."""
-    run_dir = tmp_path_factory.mktemp("swept") / "run"
-    ended = kinrec("run", str(SMALL), f"--run_dir={run_dir}", ONE_NODE)
-    assert ended.returncode == 0, ended.stderr[-4000:]
-    return run_dir
+    return whole.run_dir
 
 
 @pytest.mark.cluster
