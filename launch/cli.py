@@ -6,6 +6,7 @@ kinrec status runs/demo
 """
 
 import argparse
+import atexit
 import importlib.util
 import logging
 import signal
@@ -17,7 +18,7 @@ from types import FrameType
 from launch.cluster.allocation import refuse_lone_tasks
 from launch.errors import InputError, one_line
 from launch.processes.forward import forward_stops
-from launch.processes.signals import STOP_MARK, STOPPED_STATUS
+from launch.processes.signals import STOP_MARK, STOPPED_STATUS, ignore_stops
 from launch.stage import USER_ERROR_STATUS, configure_logging
 from launch.stages import STAGES, stage_named
 from launch.stopping import Stopped
@@ -116,6 +117,7 @@ def run(words: list[str], stage: str | None = None) -> int:
     known, overrides = parser.parse_known_args(words)
     recipe, run_dir = open_recipe(known.recipe, overrides, known.run_dir)
     forward_stops()
+    atexit.register(ignore_stops)
     run_stages(recipe, run_dir, stages=STAGES if stage is None else (stage_named(stage),))
     if stage in {None, "evaluate"}:
         sys.stdout.write(render_summary(run_dir))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from launch.processes.lock import LOCK, share_lock
 from launch.processes.orphans import COMMAND, PARENT, die_with, own_identity, parse_identity
-from launch.processes.signals import heed
+from launch.processes.signals import heed, ignore_stops
 from launch.watch.attend import attend
 
 
@@ -23,7 +23,11 @@ def main() -> None:
     tie(module)
     attend(module)
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        if COMMAND in os.environ:
+            ignore_stops()
 
 
 def tie(module: str) -> None:

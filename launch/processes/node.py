@@ -7,6 +7,7 @@ It ends with the step that it is a task of. Imports nothing heavy.
 """
 
 import argparse
+import atexit
 import json
 import os
 import shutil
@@ -35,6 +36,7 @@ from launch.processes.commands import (
 from launch.processes.forward import at_work, forward_stops, hand_on
 from launch.processes.lock import LOCK, share_lock
 from launch.processes.orphans import end_relatives, is_alive, own_identity, parse_identity
+from launch.processes.signals import ignore_stops
 from launch.processes.temporary import MAX_BYTES
 from launch.stage import USER_ERROR_STATUS, report_error
 from launch.stages import Stage, stage_named
@@ -50,6 +52,7 @@ PATIENCE_SECONDS = 3.0
 def main(argv: Sequence[str] | None = None) -> None:
     """Run this node's part of a stage; the exit status is the launcher's."""
     forward_stops()
+    atexit.register(ignore_stops)
     die_with_step(os.getppid())
     lock = os.environ[LOCK]
     if not share_lock(Path(lock), parse_identity(os.environ[HOLDER]), elsewhere=True):

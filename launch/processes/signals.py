@@ -40,8 +40,7 @@ def heed(module: str) -> None:
     """Take USR1 and TERM as this process should that is going to run `module`. Call it first, in the main thread."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # by it the command ends us for good, also where nohup ignored it
     if module in LAUNCHERS:
-        for number in STOPS:
-            signal.signal(number, signal.SIG_IGN)
+        ignore_stops()
         os.environ[LAUNCHER_HANDLES] = "SIGINT,SIGHUP,SIGQUIT"
         return
     reading, writing = os.pipe()
@@ -50,12 +49,19 @@ def heed(module: str) -> None:
         signal.signal(number, lambda *_: None)  # without a handler nothing is written to the pipe
         signal.siginterrupt(number, False)  # libraries' system calls go on
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=_forget)
+    # Blocked meanwhile: one that a child gets before it has forgotten our handlers would be lost.
+    os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget)
     threading.Thread(target=_hear, args=(reading,), name="kinrec-stop", daemon=True).start()
 
 
+def ignore_stops() -> None:
+    """Ignore both from now on. Call it before the end, where Python takes its handlers away: one more would kill."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def is_asked() -> bool:
-    """Whether this process was told to save and end."""
+    """Whether this process was told to save and end, in its work."""
     return _Heard.asked
 
 
@@ -77,9 +83,9 @@ def _hear(reading: int) -> None:
         if signal.SIGTERM in heard and _is_left_alone():
             os._exit(128 + signal.SIGTERM)
         with _Heard.lock:
-            _Heard.asked = True
             if not _Heard.begun:
                 _end_at_once()
+            _Heard.asked = True
 
 
 def _end_at_once() -> None:
@@ -116,3 +122,12 @@ def _forget() -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock()
+
+
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
