@@ -32,7 +32,7 @@ def submit(wanted: Submission, stages: Sequence[Stage]) -> str:
     """Submit the jobs that are needed; what was done, in words."""
     if not have_slurm():
         raise InputError(NO_SLURM)
-    with hold_lock(wanted.root / "slurm"):  # a second `kinrec submit` of the same run waits its turn outside
+    with hold_lock(wanted.root / "slurm"):  # a second `kinrec submit` at the same time is refused
         live = live_jobs(wanted.script_paths())
         wanted.check_unchanged(live)
         _check_idle(wanted, live)

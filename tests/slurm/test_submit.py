@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.runs import ROOT, kinrec
+from tests.end_to_end.runs import ROOT, final_files, kinrec
 from tests.slurm.cluster import Cluster
 from tests.slurm.submitting import (
     HOLD,
@@ -73,6 +74,23 @@ def test_failed_stage_cancels_dependents_and_submitting_again_goes_on_there(
     assert again.returncode == 0, again.stderr
     assert [entry["stage"] for entry in jobs_of(run_dir)] == ["finetune", "generate", "evaluate"] * 2
     assert queued(run_dir) == sorted(last_jobs(run_dir).values())
+
+
+@pytest.mark.cluster
+def test_a_job_that_is_told_to_end_goes_on_under_its_own_number(slurm: Cluster, whole: Whole, tmp_path: Path) -> None:
+    run_dir = part_of_a_run(whole.run_dir, tmp_path / "run", NAMES[:4])
+    assert submit(slurm, run_dir).returncode == 0
+    jobs = last_jobs(run_dir)
+    slurm.wait_for(jobs["finetune"], "RUNNING")
+    deadline = time.monotonic() + 300
+    while not (run_dir / "manifests" / "finetune.started.json").exists():
+        assert time.monotonic() < deadline, slurm.output(slurm.job(jobs["finetune"]))
+        time.sleep(0.05)
+    slurm.cancel(jobs["finetune"], "--signal=USR1")
+    ended = {stage: slurm.wait(job) for stage, job in jobs.items()}
+    assert {stage: job["JobState"] for stage, job in ended.items()} == dict.fromkeys(jobs, "COMPLETED")
+    assert ended["finetune"]["Restarts"] == "1"
+    assert final_files(run_dir) == final_files(whole.run_dir)
 
 
 def test_purged_dependency_is_not_success(slurm: Cluster, whole: Whole, tmp_path: Path) -> None:
