@@ -3,6 +3,7 @@
 Node names need not resolve, so addresses are what SLURM itself uses (`scontrol show node`).
 """
 
+import logging
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ RESTART = "SLURM_RESTART_COUNT"
 NODES = "SLURM_JOB_NODELIST"
 STEP_TASKS = "SLURM_STEP_NUM_TASKS"
 PROGRAMS = ("srun", "scontrol")
+log = logging.getLogger(__name__)
 SECONDS = 60.0
 """How long a busy controller may take to answer."""
 
@@ -36,6 +38,8 @@ class Allocation:
 
     job: str
     nodes: tuple[Node, ...]
+    gpus: int = 0
+    """GPUs that the job has on each node; where they differ, on the one with the fewest."""
 
 
 def job_id() -> str | None:
@@ -56,7 +60,16 @@ def read_allocation() -> Allocation | None:
         return None
     ordered = _scontrol("show", "hostnames", names).split()
     addresses = node_addresses(_scontrol("--oneliner", "show", "node", names))
-    return Allocation(job, tuple(Node(name, addresses.get(name, name)) for name in ordered))
+    gpus = job_gpus(_scontrol("--details", "--oneliner", "show", "job", job))
+    if len(set(gpus)) > 1:
+        log.warning(
+            "SLURM job %s has from %d to %d GPUs on its nodes; on each %d are used",
+            job,
+            min(gpus),
+            max(gpus),
+            min(gpus),
+        )
+    return Allocation(job, tuple(Node(name, addresses.get(name, name)) for name in ordered), min(gpus, default=0))
 
 
 def node_addresses(told: str) -> dict[str, str]:
@@ -67,6 +80,12 @@ def node_addresses(told: str) -> dict[str, str]:
         if name is not None and address is not None:
             addresses[name[1]] = address[1]
     return addresses
+
+
+def job_gpus(told: str) -> list[int]:
+    """GPUs on each group of like nodes, from what `scontrol --details --oneliner show job` says."""
+    groups = re.findall(r"(?<!\S)GRES=(\S*)", told)
+    return [sum(int(count) for count in re.findall(r"\bgpu:(?:[^:(),]+:)?(\d+)", group)) for group in groups]
 
 
 def count_nodes(asked: int | None, allocation: Allocation | None) -> int:

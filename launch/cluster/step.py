@@ -29,8 +29,8 @@ SHAPES = (
 CONTAINER = "KINREC_CONTAINER"
 """The variable by which a batch script tells the command what to start the processes of each node in: a command that
 takes another one (apptainer exec --nv kinrec.sif), or options of srun (--container-image=kinrec.sqsh)."""
-IGNORE = 'trap "" USR1 TERM; exec "$@"'
-"""Both ask ranks to save; a task that is just being born must not die of them."""
+BIRTH = 'trap "" USR1 TERM; unset {}; exec "$@"'
+"""Both signals ask ranks to save: a task that is just being born must not die of them."""
 
 
 def step_words(
@@ -38,8 +38,9 @@ def step_words(
 ) -> list[str]:
     """`srun` of `task`, once on each of the first `nodes` nodes.
 
-    Without a word about CPUs and GPUs a step has all of its job's; `--overlap` shares them with whatever else runs in
-    the job, above all the shell that this command was typed into.
+    Without a word about CPUs a step has all of its job's. GPUs have to be counted: a job that asked for them by task
+    would give one task as many as it asked for. `--overlap` shares all with whatever else runs in the job, above all
+    the shell that this command was typed into.
 
     Args:
         name: the step's name; `cancel_step` knows it by that.
@@ -48,12 +49,12 @@ def step_words(
     names = ",".join(node.name for node in allocation.nodes[:nodes])
     container = shlex.split(os.environ.get(CONTAINER, ""))
     options, within = (container, []) if container and container[0].startswith("-") else ([], container)
-    exported = ",".join(["ALL", *(f"{key}=" for key in unset)])
+    gpus = [f"--gres=gpu:{allocation.gpus}"] if allocation.gpus else []
     return [
         "srun", "--quiet", f"--job-name={name}", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1",
         f"--nodelist={names}", "--overlap", "--mem=0", "--cpu-bind=none", "--mpi=none", "--input=none",
-        "--kill-on-bad-exit=1", f"--wait={WAIT_SECONDS}", f"--export={exported}", *options,
-        "sh", "-c", IGNORE, "sh", *within, *task,
+        "--kill-on-bad-exit=1", f"--wait={WAIT_SECONDS}", "--export=ALL", *gpus, *options,
+        "sh", "-c", BIRTH.format(" ".join(unset)), "sh", *within, *task,
     ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from launch.cluster.allocation import (
     Allocation,
     Node,
     count_nodes,
+    job_gpus,
     node_addresses,
     read_allocation,
     refuse_lone_tasks,
@@ -19,6 +20,7 @@ NodeName=gpu-a07 Arch=x86_64 CoresPerSocket=64  Gres=gpu:8(S:0-1) NodeAddr=10.3.
 NodeName=gpu-a10 Arch=x86_64 CoresPerSocket=64  Gres=gpu:8(S:0-1) NodeAddr=gpu-a10.cluster NodeHostName=gpu-a10 State=MIXED
 
 """  # noqa: E501  one line a node, as scontrol prints it
+JOB = "JobId=12 JOB_GRES=gpu:12 Nodes=gpu-a10 Mem=0 GRES=gpu:8(IDX:0-7) Nodes=gpu-a07 Mem=0 GRES=gpu:4(IDX:0-3)"
 TWO = Allocation("12", (Node("a", "10.0.0.1"), Node("b", "10.0.0.2")))
 
 
@@ -39,9 +41,29 @@ def test_the_address_is_the_one_that_slurm_uses() -> None:
 
 def test_nodes_come_in_slurms_order_with_their_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "told").write_text(TOLD, encoding="utf-8")
-    answer = f"case $1 in show) echo gpu-a10; echo gpu-a07;; *) cat {tmp_path}/told;; esac"
+    (tmp_path / "job").write_text(JOB, encoding="utf-8")
+    names = "show) echo gpu-a10; echo gpu-a07;;"
+    answer = f"case $1 in {names} --oneliner) cat {tmp_path}/told;; --details) cat {tmp_path}/job;; esac"
     programs(tmp_path, monkeypatch, answer)
-    assert read_allocation() == Allocation("12", (Node("gpu-a10", "gpu-a10.cluster"), Node("gpu-a07", "10.3.0.7")))
+    nodes = (Node("gpu-a10", "gpu-a10.cluster"), Node("gpu-a07", "10.3.0.7"))
+    assert read_allocation() == Allocation("12", nodes, gpus=4)
+
+
+@pytest.mark.parametrize(
+    ("told", "gpus"),
+    [
+        ("JOB_GRES=gpu:4 Nodes=a[1-2] CPU_IDs=0 Mem=0 GRES=gpu:2(IDX:0-1) TresPerNode=gres:gpu:2", [2]),
+        (
+            "Nodes=a Mem=0 GRES=gpu:a100:8(IDX:0-7) Nodes=b Mem=0 GRES=gpu:2(IDX:0,3),gpu:h100:1(IDX:1)",
+            [8, 3],
+        ),
+        ("Nodes=a CPU_IDs=0-1 Mem=0 GRES= Network=(null)", [0]),
+        ("Nodes=a CPU_IDs=0-1 Mem=0 GRES=shard:2(IDX:0-1)", [0]),
+        ("JobId=7 JobState=RUNNING", []),
+    ],
+)
+def test_gpus_of_a_job_are_those_that_it_was_given(told: str, gpus: list[int]) -> None:
+    assert job_gpus(told) == gpus
 
 
 def test_a_controller_that_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

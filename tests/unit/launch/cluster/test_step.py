@@ -1,6 +1,8 @@
 """The words of srun: one task a node, all that the job has there, and nothing of what shaped other steps."""
 
+import os
 import socket
+import subprocess
 
 import pytest
 
@@ -20,8 +22,24 @@ def test_one_task_on_each_of_the_first_nodes(monkeypatch: pytest.MonkeyPatch) ->
     words = words_of(monkeypatch)
     assert words[0] == "srun"
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--nodelist=a,b", "--overlap"} <= set(words)
-    assert {"--kill-on-bad-exit=1", "--export=ALL,KINREC_COMMAND="} <= set(words)
+    assert {"--kill-on-bad-exit=1", "--export=ALL"} <= set(words)
+    assert not any(word.startswith("--gres") for word in words)
     assert words[-2:] == ["python", "-V"]
+
+
+def test_gpus_are_asked_for_by_node() -> None:
+    with_gpus = Allocation("12", THREE.nodes, gpus=8)
+    assert "--gres=gpu:8" in step_words(with_gpus, nodes=3, name="x", unset=["A"], task=["true"])
+
+
+def test_a_task_is_born_without_what_names_processes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = words_of(monkeypatch)
+    task = [*words[words.index("sh") : -2], "env"]
+    told = subprocess.run(
+        task, env={**os.environ, "KINREC_COMMAND": "1:2:3", "KEPT": "4"}, capture_output=True, text=True, check=True
+    )
+    assert "KEPT=4" in told.stdout
+    assert "KINREC_COMMAND" not in told.stdout
 
 
 def test_a_task_starts_in_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
