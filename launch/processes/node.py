@@ -33,7 +33,7 @@ from launch.processes.commands import (
     stage_command,
     tied_environment,
 )
-from launch.processes.forward import at_work, forward_stops, hand_on
+from launch.processes.forward import at_work, forward_stops, hand_on, is_stop_asked
 from launch.processes.lock import LOCK, share_lock
 from launch.processes.orphans import end_relatives, is_alive, own_identity, parse_identity
 from launch.processes.signals import ignore_stops
@@ -41,6 +41,8 @@ from launch.processes.temporary import MAX_BYTES
 from launch.stage import USER_ERROR_STATUS, report_error
 from launch.stages import Stage, stage_named
 
+FAILED = "KINREC_FAILED"
+"""Names the file that says to the command that a node's launcher has failed by itself."""
 HOLDER = "KINREC_HOLDER"
 """The command that holds the run's lock, perhaps on another machine."""
 NODE = "SLURMD_NODENAME"
@@ -65,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         words = stage_command(stage, recipe=given.config, run_dir=given.run_dir, launch=launch, place=place)
         with node_temporary() as folder:
             status = run_launcher(words, node_environment(stage, launch, place=place, folder=folder))
+        if status != 0 and not is_stop_asked():
+            Path(os.environ[FAILED]).touch()  # before we end: SLURM then sends the others SIGTERM, as for a stop
     except InputError as error:
         report_error(str(error))
         sys.exit(USER_ERROR_STATUS)

@@ -24,9 +24,10 @@ from launch.processes.commands import (
     stage_command,
     tied_environment,
 )
+from launch.processes.forward import is_stop_asked
 from launch.processes.lock import LOCK
 from launch.processes.lock import NAME as LOCK_NAME
-from launch.processes.node import HOLDER
+from launch.processes.node import FAILED, HOLDER
 from launch.processes.orphans import COMMAND, PARENT, own_identity
 from launch.processes.relay import relay
 from launch.processes.signals import STOPPED
@@ -34,7 +35,7 @@ from launch.processes.temporary import temporary_folder
 from launch.progress import TERMINAL
 from launch.stage import ERROR_FILE
 from launch.stages import Stage
-from launch.stopping import stopped_path
+from launch.stopping import read_stop, stopped_path
 from launch.watch.failures import first_failure
 from launch.watch.marks import clear, make_folder, watch_folder
 from launch.watch.task import WATCH, task_of
@@ -42,6 +43,8 @@ from launch.watch.task import WATCH, task_of
 log = logging.getLogger(__name__)
 NODE = "launch.processes.node"
 TIED = "launch.processes.tied"
+KILLED_STATUS = 128 + signal.SIGKILL
+"""srun's, where a task was killed: by the machine that had no memory left, or by a person."""
 
 
 class StageError(Exception):
@@ -86,13 +89,16 @@ def start_stage(
                 words = stage_command(stage, recipe=recipe, run_dir=run_dir, launch=launch)
                 status, shown = _run(words, {**tied_environment(first=first), **environment}, kept)
             else:
-                environment[HOLDER] = str(own_identity())
+                failed = folder / "failed"
+                environment |= {HOLDER: str(own_identity()), FAILED: str(failed)}
                 words = step_command(stage, recipe=recipe, run_dir=run_dir, launch=launch, allocation=allocation)
                 within = step_environment({**tied_environment(first=first), **environment})
                 try:
                     status, shown = _run(words, within, kept)
                 finally:
                     cancel_step(allocation.job, step_name(stage))  # a killed srun leaves it
+                if failed.exists() or status < 0 or status == KILLED_STATUS:
+                    _forget_stop(run_dir, stage)
         if status == 0:
             return
         failure = first_failure(watched)
@@ -147,6 +153,16 @@ def _show_last(text: str, line: str, log_path: Path) -> None:
         sys.stderr.write(text)
     with _open_log(log_path) as kept:
         kept.write(f"{text}{line}\n".encode(errors="replace"))
+
+
+def _forget_stop(run_dir: Path, stage: Stage) -> None:
+    """A step that fails on one node is ended on the others by SIGTERM, which they take for a wish to stop.
+
+    What all ranks have saved together is a stop all the same, and so is what this command was asked for.
+    """
+    stop = read_stop(run_dir, stage)
+    if stop is not None and stop.where is None and not is_stop_asked():
+        stopped_path(run_dir, stage).unlink(missing_ok=True)
 
 
 def _open_log(path: Path) -> BinaryIO:
