@@ -164,7 +164,7 @@ def check_folder(recipe: Recipe, run_dir: Path) -> None:
             raise InputError(
                 f"{run_dir}: this folder belongs to the recipe {owner!r}, not {recipe.name!r}; choose another --run_dir"
             )
-    elif run_dir.is_dir() and any(path.name not in {NAME, TEMPORARY} for path in run_dir.iterdir()):
+    elif run_dir.is_dir() and any(path.name not in {NAME, TEMPORARY, "slurm"} for path in run_dir.iterdir()):
         raise InputError(f"{run_dir}: not empty and not the folder of a run; choose another --run_dir")
 
 

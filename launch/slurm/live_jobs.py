@@ -46,13 +46,17 @@ def have_slurm() -> bool:
 def live_jobs(scripts: Mapping[str, Path]) -> dict[str, list[LiveJob]]:
     """The user's live jobs by the name of the script, of `scripts`, that they run."""
     listed = slurm("squeue", "--noheader", "--array", f"--user={os.getuid()}", f"--format={FORMAT}")
-    names = {str(path): name for name, path in scripts.items()}
+    files, names = (
+        {path.name for path in scripts.values()},
+        {os.path.realpath(path): job for job, path in scripts.items()},
+    )
     live: dict[str, list[LiveJob]] = {}
     for line in listed.splitlines():
         job, task, state, reason, command = line.split("|", 4)
-        if command in names:
+        name = names.get(os.path.realpath(command)) if os.path.basename(command) in files else None
+        if name is not None:
             number = int(task) if task.isdecimal() else None
-            live.setdefault(names[command], []).append(LiveJob(job, number, state, reason))
+            live.setdefault(name, []).append(LiveJob(job, number, state, reason))
     return live
 
 
@@ -62,6 +66,11 @@ def slurm(program: str, *words: str) -> str:
     if ended.returncode != 0:
         raise InputError(f"{program} failed: {first_line(ValueError(ended.stderr)) or ended.returncode}")
     return ended.stdout
+
+
+def cancel(job: LiveJob) -> None:
+    """Cancel a job that waits; one that is gone by itself is as good."""
+    subprocess.run(["scancel", job.id], capture_output=True, env=outside_jobs(), check=False)
 
 
 def outside_jobs() -> dict[str, str]:

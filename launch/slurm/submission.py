@@ -65,11 +65,15 @@ class Submission:
         """The stages that a run of a sweep takes over from the base run."""
         return [] if self.base is None else sharable(self.base, run_dir, recipe)
 
-    def holds(self) -> list[dict[str, bool]]:
-        """Of each run, whether a stage has finished and holds, or will as soon as it is shared."""
+    def holds(self, *, sharing: bool) -> list[dict[str, bool]]:
+        """Of each run, whether a stage has finished and holds.
+
+        Args:
+            sharing: so does what is to be taken over from the base run before any job begins.
+        """
         answers = []
         for run_dir, recipe in zip(self.runs, self.recipes, strict=True):
-            shared = self.shared_with(run_dir, recipe)
+            shared = self.shared_with(run_dir, recipe) if sharing else []
             states = states_of(run_dir, recipe)
             answers.append({name: state.holds or name in shared for name, state in states.items()})
         return answers

@@ -7,6 +7,7 @@ Submitting again at any moment is safe: what has finished is skipped, and what i
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from launch.artifacts import read_json, write_json, write_text
 from launch.errors import InputError
 from launch.pipeline import SUBMITTED
 from launch.processes.lock import hold_lock, read_holder
-from launch.slurm.live_jobs import LiveJob, have_slurm, live_jobs, slurm
+from launch.slurm.live_jobs import LiveJob, cancel, have_slurm, live_jobs, slurm
 from launch.slurm.planning import COMPARE, JobPlan, SbatchCall, plan_jobs
 from launch.slurm.submission import Submission
 from launch.stages import Stage
@@ -36,7 +37,7 @@ def submit(wanted: Submission, stages: Sequence[Stage]) -> str:
         live = live_jobs(wanted.script_paths())
         wanted.check_unchanged(live)
         _check_idle(wanted, live)
-        if wanted.base is not None:
+        if wanted.base is not None and not any(live.values()):
             for run_dir, recipe in zip(wanted.runs, wanted.recipes, strict=True):
                 share(wanted.base, run_dir, recipe)
                 if not (run_dir / "recipe.yaml").is_file():  # all of it may be shared: then no job will write it
@@ -51,7 +52,7 @@ def submit(wanted: Submission, stages: Sequence[Stage]) -> str:
             write_json(wanted.root / "slurm" / "sweep.json", {"runs": [str(path) for path in wanted.runs]})
         (wanted.root / "logs").mkdir(exist_ok=True)
         for _, job in plan.doomed:
-            slurm("scancel", job.id)
+            cancel(job)
         return _told(wanted, plan, _submit_calls(wanted, plan))
 
 
@@ -72,7 +73,7 @@ def dry_run(wanted: Submission, stages: Sequence[Stage]) -> str:
 
 def _plan(wanted: Submission, stages: Sequence[Stage], live: Mapping[str, Sequence[LiveJob]]) -> JobPlan:
     names = [stage.name for stage in stages]
-    return plan_jobs(names, holds=wanted.holds(), live=live, table=wanted.table_holds())
+    return plan_jobs(names, holds=wanted.holds(sharing=not any(live.values())), live=live, table=wanted.table_holds())
 
 
 def _check_idle(wanted: Submission, live: Mapping[str, Sequence[LiveJob]]) -> None:
@@ -149,7 +150,11 @@ def read_jobs(run_dir: Path) -> list[dict[str, Any]]:  # Any: plain JSON values
 
 def _told(wanted: Submission, plan: JobPlan, ids: Mapping[SbatchCall, str]) -> str:
     """One line a job that was submitted, or that is there."""
-    lines = [f"{job:<9} job {live.id} is {live.state.lower()}, kept" for job, live in plan.kept]
+    kept = Counter((job, live.job, live.state.lower()) for job, live in plan.kept)
+    lines = [
+        f"{job:<9} job {number} is {state}, kept{f' ({count} runs)' if wanted.is_sweep and job != COMPARE else ''}"
+        for (job, number, state), count in kept.items()
+    ]
     lines += [f"{job:<9} job {live.id} waited for what has failed: cancelled" for job, live in plan.doomed]
     for call, job in ids.items():
         tasks = f", {len(call.tasks)} runs" if wanted.is_sweep and call.tasks else ""

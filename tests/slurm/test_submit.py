@@ -125,6 +125,10 @@ def test_submitting_at_any_moment_doubles_nothing(slurm: Cluster, tmp_path: Path
     assert submit(slurm, run_dir, HOLD).stdout.count("kept") == len(NAMES)
     assert last_jobs(run_dir) == jobs
 
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)  # the same folder by another name
+    assert submit(slurm, link / "run", HOLD).stdout.count("kept") == len(NAMES)
+
     slurm.cancel(jobs["retrieve"])  # those behind it wait for what will not come
     slurm.wait(jobs["retrieve"])
     again = submit(slurm, run_dir, HOLD)

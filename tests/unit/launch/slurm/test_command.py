@@ -59,5 +59,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run" / "thesis.tex").touch()
     with pytest.raises(InputError, match="not the folder of a run"):
         main([str(TINY), f"--run_dir={tmp_path / 'run'}", "--dry-run"])
+    (tmp_path / "begun" / "slurm").mkdir(parents=True)  # by a submission that got no further
+    assert main([str(TINY), f"--run_dir={tmp_path / 'begun'}", "--dry-run"]) == 0
     with pytest.raises(InputError, match="cannot be given to sbatch"):
         main([str(TINY), f"--run_dir={tmp_path / '100%'}", "--dry-run"])
