@@ -9,6 +9,7 @@ from evaluation.ranked_lists import write_lists
 from graph.full_ranking import Judge
 from launch.artifacts import atomic_file, atomic_folder
 from launch.distributed import World
+from launch.watch.beats import beat
 from pairs.tables import SPLITS, Samples, load_samples
 
 PARTS = Path("graph", "checkpoints", "parts")
@@ -36,6 +37,7 @@ def export_vectors(judge: Judge, run_dir: Path) -> None:
         with atomic_folder(run_dir / "graph" / "vectors") as folder:
             for split, samples in loaded.items():
                 np.save(folder / f"{split}_samples.npy", samples.sample)
+                beat(phase="export")
                 _assemble(parts, folder, split, num_samples=len(samples), width=width, world=world)
         for path in parts.iterdir():
             path.unlink()

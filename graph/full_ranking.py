@@ -18,6 +18,7 @@ from graph.config import GraphConfig
 from graph.model import Tables
 from graph.ranker import GraphRanker
 from launch.distributed import World
+from launch.watch.beats import beat
 from pairs.tables import Ints, Samples
 
 
@@ -124,6 +125,7 @@ class Judge:
         tables = self.ranker.model.propagate(self.graphs, None)
         chunks = cut_chunks(samples, self.settings.encode_batch)
         for index in self.world.share(len(chunks)):
+            beat()
             yield chunks[index], self._batch(samples, chunks[index].rows), tables
 
     def _batch(self, samples: Samples, rows: Ints) -> Batch:

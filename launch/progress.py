@@ -5,9 +5,10 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
-from launch.watch.beats import beat
+from launch.watch.beats import beat, meeting_nobody
 
 if TYPE_CHECKING:
     from launch.distributed import World
@@ -19,17 +20,24 @@ log = logging.getLogger(__name__)
 
 
 def progress(
-    steps: Iterable[T], *, label: str, total: int | None = None, world: "World | None" = None, first: int = 0
+    steps: Iterable[T],
+    *,
+    label: str,
+    total: int | None = None,
+    world: "World | None" = None,
+    first: int = 0,
+    alone: bool = False,
 ) -> Iterator[T]:
     """Yield from `steps`, showing how far they are (on rank 0 only); every rank beats.
 
     Args:
         total: how many there are, if `steps` does not say.
         first: how many an earlier start has done.
+        alone: the ranks do not meet in this loop: one that stands still is not excused by others that move.
     """
     if total is None and isinstance(steps, Sized):
         total = len(steps)
-    steps = _with_beats(steps, label=label, first=first, total=None if total is None else first + total)
+    steps = _with_beats(steps, label=label, first=first, total=None if total is None else first + total, alone=alone)
     if world is not None and not world.is_main:
         yield from steps
         return
@@ -41,11 +49,12 @@ def progress(
     yield from _with_lines(steps, label=label, total=total)
 
 
-def _with_beats(steps: Iterable[T], *, label: str, first: int, total: int | None) -> Iterator[T]:
-    beat(phase=label, step=first, total=total)
-    for done, step in enumerate(steps, start=first + 1):
-        yield step
-        beat(phase=label, step=done, total=total)
+def _with_beats(steps: Iterable[T], *, label: str, first: int, total: int | None, alone: bool) -> Iterator[T]:
+    with meeting_nobody() if alone else nullcontext():
+        beat(phase=label, step=first, total=total)
+        for done, step in enumerate(steps, start=first + 1):
+            yield step
+            beat(phase=label, step=done, total=total)
 
 
 def _with_lines(steps: Iterable[T], *, label: str, total: int | None) -> Iterator[T]:

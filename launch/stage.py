@@ -29,6 +29,7 @@ from launch.state.states import intent_of, why_unreadable
 from launch.stopping import Stopped, is_asked, stopped_path
 from launch.terminal import ShownFormatter, shown
 from launch.watch import watchdog
+from launch.watch.beats import long
 from launch.watch.failures import record_failure
 from launch.watch.marks import LOG, rank_file
 from launch.watch.task import task_of
@@ -118,7 +119,8 @@ def open_stage(job: Job[Any], world: "World | None" = None) -> Iterator[None]:
             world.barrier()
         if world is None or world.is_main:
             facts = {"seconds": round(time.monotonic() - started, 3), **provenance(world)}
-            finish(job.run_dir, job.stage, intent, external=job.external, facts=facts)
+            with long("manifest"):
+                finish(job.run_dir, job.stage, intent, external=job.external, facts=facts)
             log.info("%s finished in %.1f s", job.stage.name, facts["seconds"])
             if is_asked():  # too late to stop here; the command need not begin the next
                 note_stop(stopped_path(job.run_dir, job.stage), where=None)

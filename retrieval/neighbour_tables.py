@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from launch.artifacts import atomic_file
+from launch.watch.beats import beat
 from pairs.ragged import offsets_of
 from pairs.tables import Ints, Split
 from retrieval.fixed_point import Floats
@@ -56,6 +57,7 @@ def join_parts(path: Path, parts: Iterable[Path]) -> None:
     waiting = SCHEMA.empty_table()
     with atomic_file(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for part in parts:
+            beat()
             waiting = pa.concat_tables([waiting, pq.read_table(part, schema=SCHEMA)])
             while len(waiting) >= GROUP_ROWS:
                 writer.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())

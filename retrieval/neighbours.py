@@ -22,6 +22,7 @@ from launch.progress import progress
 from launch.stage import entry_point, open_stage, parse_job
 from launch.stopping import raise_if_stopped, work_begins
 from launch.tracking import Tracker, open_tracker
+from launch.watch.beats import beat, long
 from pairs.row_parts import finished_parts, missing_rows, part_path
 from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
@@ -60,7 +61,8 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     search = Search(
         config, run_dir=run_dir, keys=keys, vectors=vectors, longest=longest, past_only=past_only, world=world
     )
-    indexes = search.build_indexes(train)
+    with long("building the index"):
+        indexes = search.build_indexes(train)
     work_begins()
     for split in SPLITS:
         search.write_split(split, samples[split], indexes, tracker=tracker)
@@ -188,6 +190,7 @@ class Search:
         random = np.zeros_like(nearest)
         short = torch.zeros(1, dtype=torch.int64)
         for block in self.world.share(table.num_blocks):
+            beat(phase=f"quality of {split}")
             sample, neighbours = table.block(block, k)
             rows = np.arange(table.starts[block], table.starts[block + 1])
             assert np.array_equal(sample, samples.sample[rows])

@@ -74,7 +74,7 @@ def long(phase: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def meeting_nobody() -> Iterator[None]:
     """A loop in which this rank meets no other."""
     HERE.alone = True
     try:

@@ -26,6 +26,7 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.progress import progress
 from launch.stopping import Stopped, is_asked, work_begins
+from launch.watch.beats import long
 from pairs.draws import draw_rows
 from pairs.ragged import places_of, rows_of
 from pairs.row_parts import finished_parts, missing_rows, part_path
@@ -121,7 +122,7 @@ def write_parts(
     todo = [(part, batch) for part in parts[world.rank :: world.size] for batch in part]
     started, written = time.monotonic(), 0
     answered: list[Answers] = []
-    for part, batch in progress(todo, label=f"generate {label}", world=world):
+    for part, batch in progress(todo, label=f"generate {label}", world=world, alone=True):
         if is_asked():
             world.tell(STOP)
         if is_asked() or world.is_told(STOP):  # ranks have unlike many batches: they cannot agree at each
@@ -162,6 +163,11 @@ def write_part(path: Path, answered: Sequence[Answers]) -> None:
 
 def join_parts(path: Path, parts: Sequence[Path]) -> None:
     """All parts as one table by sample id."""
+    with long("joining the parts"):
+        _join(path, parts)
+
+
+def _join(path: Path, parts: Sequence[Path]) -> None:
     tables = [pq.read_table(part) for part in parts]
     table = pa.concat_tables(tables).combine_chunks().sort_by("sample").combine_chunks()
     with atomic_file(path) as partial:

@@ -15,6 +15,7 @@ from launch.errors import InputError
 from launch.steps import Reached, Rhythm, Wishes, learn
 from launch.stopping import is_asked
 from launch.tracking import Tracker
+from launch.watch.beats import beat
 from pairs.draws import draw_rows
 from training.config import LlmConfig
 from training.prompts.pieces import Ints
@@ -131,6 +132,7 @@ class FineTune:
         model.train()
         per_device_batch = self.config.per_device_batch
         for share in shares(rows, micro_steps=self.micro_steps, per_device_batch=per_device_batch, world=self.world):
+            beat()
             batch = collate(self.train, share, pad=self.pad).to(self.world.device)
             with self.accelerator.accumulate(model):
                 summed = learnt_loss(model, batch)
@@ -202,6 +204,7 @@ def validation_loss(
     for share in shares(
         ordered, micro_steps=-(-len(rows) // width), per_device_batch=config.per_device_batch, world=world
     ):
+        beat()
         if world.any(is_asked()):
             return None
         summed += learnt_loss(tuning.model, collate(valid, share, pad=pad).to(world.device)).double()

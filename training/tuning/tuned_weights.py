@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from launch.artifacts import atomic_folder
 from launch.distributed import World
 from launch.errors import InputError
+from launch.watch.beats import long
 from training.config import LoraConfig
 
 PEFT_PREFIX = "base_model.model."
@@ -57,7 +58,7 @@ def save_weights(
 def publish(folder: Path, *, weights: Path, tokenizer: PreTrainedTokenizerBase, world: World) -> None:
     """The final model folder: the weights of `weights` and the tokenizer. Call on all ranks."""
     if world.is_main:
-        with atomic_folder(folder) as partial:
+        with long("publishing the model"), atomic_folder(folder) as partial:
             shutil.copytree(weights, partial, dirs_exist_ok=True)
             tokenizer.save_pretrained(partial)
     world.barrier()
