@@ -35,7 +35,7 @@ kinrec COMMAND ...
                                 one stage of a recipe
   submit RECIPE [--dry-run] [--from STAGE] [--sweep section.key=a,b,c] [--seeds 1,2,3]
                                 the same stages as SLURM jobs, each of them a script in the run folder
-  status RUN                    what has finished in a run folder, what is stale, the headline
+  status RUN... [--watch]       what has finished, what is stale; ranks and jobs at work, rate, time left; the headline
   doctor [RECIPE]               can this machine, or this allocation, run it: a line a check, with the cure
   recommend RUN --domain D --history "title" [--history "title" ...]
                                 ask a trained run
@@ -125,13 +125,10 @@ def run(words: list[str], stage: str | None = None) -> int:
 
 
 def status(words: list[str]) -> int:
-    """`kinrec status RUN`."""
-    from launch.summary import render_status
+    """`kinrec status RUN... [--watch]`."""
+    from launch.status.status import main as show
 
-    parser = argparse.ArgumentParser(prog="kinrec status")
-    parser.add_argument("run", type=Path, help="a run's folder")
-    sys.stdout.write(render_status(parser.parse_args(words).run))
-    return 0
+    return show(words)
 
 
 def start_module(module: str, words: list[str]) -> int:

@@ -38,6 +38,30 @@ class Whereabouts:
     """Whether this rank goes through its loop without meeting the others: then their movement says nothing of it."""
 
 
+@dataclass
+class Pace:
+    """How fast the present loop goes, whatever interrupts it: validation and checkpoints count."""
+
+    total: int | None = None
+    first: int = 0
+    last: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """Steps a second since the loop began."""
+        return (self.last - self.first) / self.seconds if self.seconds and self.last > self.first else None
+
+    def tick(self, here: Whereabouts, seconds: float) -> None:
+        """`seconds` have passed."""
+        step = here.step or 0
+        if here.total != self.total or step < self.last or not here.begun:
+            self.total, self.first, self.seconds = here.total, step, 0.0
+        else:
+            self.seconds += seconds
+        self.last = step
+
+
 HERE = Whereabouts()
 """Those of this process."""
 

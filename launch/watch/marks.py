@@ -48,6 +48,8 @@ class Beat(NamedTuple):
     """Seconds that it may stand still in its present phase."""
     every: float
     """Seconds between two beats."""
+    rate: float | None
+    """Steps a second in the present loop, since it began here."""
     alone: bool
     timed_out: Record
     """Only after a time-out: `where`, `collectives`, `reaches`."""
@@ -150,6 +152,7 @@ def _as_beat(record: Record | None) -> Beat | None:
             idle=float(record["idle"]),
             limit=float(record["limit"]),
             every=float(record["every"]),
+            rate=None if record["rate"] is None else float(record["rate"]),
             alone=bool(record["alone"]),
             timed_out=dict(record["timed_out"]),
         )

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from launch import ranks
-from launch.watch.beats import ENDED, FAILED, HERE
+from launch.watch.beats import ENDED, FAILED, HERE, Pace
 from launch.watch.marks import (
     BEAT,
     HANG,
@@ -58,6 +58,7 @@ class Watchdog(threading.Thread):
         self.every = min(MOST_SECONDS, max(1.0, self.size / BEATS_PER_SECOND))
         self.others = Others(self.folder, self.rank)
         self.idle, self.moves, self.moved = 0.0, -1, time.time()
+        self.pace = Pace()
         self.timed_out: Record = {}
         self.writes = True
         """Whether the last beat could be written: else this rank is the one that sees nothing."""
@@ -78,6 +79,7 @@ class Watchdog(threading.Thread):
             self.idle, self.moves, self.moved = 0.0, HERE.moves, time.time()
         else:
             self.idle += seconds
+        self.pace.tick(HERE, seconds)
         self.write()
         if not self.task.limits:
             return
@@ -117,6 +119,7 @@ class Watchdog(threading.Thread):
             "idle": round(self.idle, 3),
             "limit": self.limit,
             "every": self.every,
+            "rate": self.pace.rate,
             "timed_out": self.timed_out,
         }
         try:

@@ -10,7 +10,8 @@ from launch.stage import configure_logging, report_error
 from launch.stages import STAGES
 from launch.state.manifests import make_intent, started_path
 from launch.state.starts import finish
-from launch.summary import render_status, render_summary
+from launch.status.status import render_status
+from launch.summary import render_summary
 from launch.terminal import shown, shown_lines
 from training.asking.asking import Matched
 from training.recommend import Kindred, Recommendation, Recommended, render

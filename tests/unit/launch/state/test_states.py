@@ -15,7 +15,7 @@ from launch.stages import STAGES, stage_named
 from launch.state.manifests import make_intent
 from launch.state.starts import begin, finish
 from launch.state.states import check_finished, recipe_of, state_of, states_of
-from launch.summary import render_status
+from launch.status.status import render_status
 from tests.unit.launch.state.stage_runs import PREPARE, PRETRAIN, RETRIEVE, Config, intent, job, run_all, why_not, write
 
 EVALUATE = stage_named("evaluate")

@@ -1,0 +1,1 @@
+"""What `kinrec status` shows of runs: stages, ranks at work, jobs."""

@@ -1,0 +1,1 @@
+"""What `kinrec status` shows."""

@@ -1,0 +1,1 @@
+"""What ranks leave of themselves, and what is said of it."""
