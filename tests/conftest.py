@@ -23,6 +23,6 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of tiny.yaml, two ranks on this machine; read it, do not change it."""
     run_dir = tmp_path_factory.mktemp("tiny") / "run"
-    ended = kinrec("run", str(TINY), f"--run_dir={run_dir}")
+    ended = kinrec("run", str(TINY), f"--run_dir={run_dir}", timeout=1500)
     assert ended.returncode == 0, ended.stderr[-4000:]
     return run_dir

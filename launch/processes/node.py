@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         words = stage_command(stage, recipe=given.config, run_dir=given.run_dir, launch=launch, place=place)
         with node_temporary() as folder:
             status = run_launcher(words, node_environment(stage, launch, place=place, folder=folder))
-        if status != 0 and not is_stop_asked():
+        if status != 0 and not is_stop_asked() and FAILED in os.environ:
             Path(os.environ[FAILED]).touch()  # before we end: SLURM then sends the others SIGTERM, as for a stop
     except InputError as error:
         report_error(str(error))
