@@ -40,10 +40,11 @@ def submit(wanted: Submission, stages: Sequence[Stage]) -> str:
         if wanted.base is not None and not any(live.values()):
             for run_dir, recipe in zip(wanted.runs, wanted.recipes, strict=True):
                 share(wanted.base, run_dir, recipe)
-                if not (run_dir / "recipe.yaml").is_file():  # all of it may be shared: then no job will write it
-                    write_text(run_dir / "recipe.yaml", wanted.recipe_files()[run_dir / SUBMITTED])
         plan = _plan(wanted, stages, live)
         _write_down_kept(wanted, plan)
+        for run_dir in wanted.runs:
+            if not (run_dir / "recipe.yaml").is_file():  # status reads it; where all is shared no job will write it
+                write_text(run_dir / "recipe.yaml", wanted.recipe_files()[run_dir / SUBMITTED])
         if not plan.calls:
             return _told(wanted, plan, {})
         for path, text in wanted.recipe_files().items():
@@ -120,7 +121,7 @@ def _dependency(wanted: Submission, call: SbatchCall, id_of: Callable[[SbatchCal
 
 def _write_down(wanted: Submission, call: SbatchCall, *, job: str, after: str | None) -> None:
     for task in call.tasks if wanted.is_sweep else ():
-        _append(wanted, wanted.runs[task], call.job, f"{job}_{task}", after)
+        _append(wanted, wanted.runs[task], call.job, f"{job}_{task}", f"{after}_{task}" if after else None)
     if call.job == COMPARE or not wanted.is_sweep:
         _append(wanted, wanted.root, call.job, job, after)
 

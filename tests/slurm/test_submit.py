@@ -153,6 +153,7 @@ def test_what_sbatch_refuses_is_said_with_what_was_submitted_before(slurm: Clust
     assert list(jobs) == ["prepare", "pretrain"]
     assert f"submitted before it: prepare {jobs['prepare']}, pretrain {jobs['pretrain']}" in refused.stderr
     assert "invalid partition" in refused.stderr
+    assert kinrec("status", str(run_dir)).returncode == 0  # though no job has begun
     assert submit(slurm, run_dir, HOLD).returncode == 0
     assert queued(run_dir) == sorted(last_jobs(run_dir).values())
     assert len(queued(run_dir)) == len(NAMES)
