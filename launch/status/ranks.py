@@ -38,6 +38,8 @@ def rank_lines(run_dir: Path, stage: Stage, *, at_work: bool, now: float) -> lis
     if alive:
         lines.append(_moving(alive))
         lines += [_late(beat, now) for beat in alive if now - beat.moved > beat.limit / 2]
+    ended = _ended(run_dir, stage)
+    lost = [beat for beat in lost if alive or beat.alive > ended]  # who ended with its stage was not killed
     lines += [_lost(beat) for beat in lost[:MOST_HOSTS]] if alive or not at_work else []
     if alive or lost:
         lines += _metrics(run_dir, stage)
@@ -86,6 +88,13 @@ def _metrics(run_dir: Path, stage: Stage) -> list[str]:
         return []
     shown = ", ".join(f"{name} {value:.4g}" for name, value in list(numbers.items())[:MOST_METRICS])
     return [f"{shown} (step {latest['step']})"]
+
+
+def _ended(run_dir: Path, stage: Stage) -> float:
+    """When the last start ended by itself; 0 where it did not."""
+    history = read_history(run_dir, stage)
+    moment = history[-1].get("time") if history and history[-1]["event"] != "start" else 0.0
+    return float(moment) if isinstance(moment, (int, float)) else 0.0
 
 
 def _starts(run_dir: Path, stage: Stage) -> list[str]:

@@ -137,6 +137,15 @@ def test_slow_but_moving_stage_is_not_ended(tiny_run: Path, tmp_path: Path) -> N
     assert not (watch_folder(run_dir, "pretrain") / "timeout").exists()
 
 
+def test_first_failing_ranks_own_error_is_shown_last(tiny_run: Path, tmp_path: Path) -> None:
+    code = HANG_IN_A_STEP.replace("time.sleep(3600)", "raise ZeroDivisionError('planted')")
+    shown = _hang(code, tiny_run, tmp_path)
+    last = shown.rstrip().splitlines()[-1]
+    assert re.search(r"kinrec: pretrain failed: rank 1 on \S+: ZeroDivisionError: planted", last), last
+    folder = watch_folder(tmp_path / "run", "pretrain")
+    assert "ZeroDivisionError: planted" in (folder / "rank-1.log").read_text(encoding="utf-8")
+
+
 def _hang(code: str, tiny_run: Path, tmp_path: Path, *words: str) -> str:
     run_dir = tmp_path / "run"
     process = start_stage(tiny_run, run_dir, "pretrain", *words, environment=_planted(code, tmp_path))
