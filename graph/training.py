@@ -174,12 +174,15 @@ class Trainer:
 
     def save(self, reached: Reached) -> None:
         """Take a copy of all that a checkpoint holds, and write it while training goes on."""
+        sums = self._epoch_sums or EpochSums()
+        losses = self.world.sum(sums.losses).cpu()
         if self.world.is_main:
             self.settle()
             state = {
                 "objective": self.objective.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "reached": asdict(reached),
+                "sums": {"losses": losses, "counts": sums.counts},
             }
             copy = copied(state)
             self._writer.write(lambda: save_checkpoint(self.folder, reached.step, copy))
@@ -200,6 +203,10 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> Reached:  # Any: what torch.save holds
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
+        losses, counts = state["sums"]["losses"], state["sums"]["counts"]
+        if bool(counts.any()):  # rank 0 has those of all ranks, which are summed up again
+            own = losses if self.world.is_main else torch.zeros_like(losses)
+            self._epoch_sums = EpochSums(losses=own, counts=counts)
         return Reached(**state["reached"])
 
 

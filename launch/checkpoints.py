@@ -6,6 +6,7 @@ torn or damaged, and the one before it is taken. No key is needed: `weights_only
 
 import logging
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from launch.artifacts import atomic_file, write_json
 from launch.distributed import World
+from launch.errors import InputError
 from launch.seals import digest_files, first_difference, read_seal, seal_files
 
 log = logging.getLogger(__name__)
@@ -38,15 +40,40 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], *, keep: int
 
 
 def load_checkpoint(folder: Path, world: World) -> tuple[int, dict[str, Any]] | None:
-    """The latest whole (step, state), on the CPU, or None where there is none. Call on all ranks."""
-    path: Path | None = world.broadcast_object(_latest_whole(folder) if world.is_main else None)
-    if path is None:
+    """The latest whole (step, state), on the CPU, or None where there is none. Call on all ranks.
+
+    Rank 0 names it; InputError where another rank, which reads its own node's disk, sees something else there.
+    """
+    chosen = _latest_whole(folder) if world.is_main else None
+    name: str | None = world.broadcast_object(None if chosen is None else chosen.name)
+    if name is None:
+        check_all_see(folder, "checkpoints" if list_checkpoints(folder) and not world.is_main else "", world)
         return None
-    match = NAME.fullmatch(path.name)
+    path = folder / name
+    check_all_see(path, digest_files(folder, [name])[name], world)
+    match = NAME.fullmatch(name)
     assert match is not None
     state = torch.load(path, map_location="cpu", weights_only=True)
     log.info("resuming from %s", path)
     return int(match.group(1)), state
+
+
+def check_all_see(path: Path, seen: str, world: World) -> None:
+    """InputError on all ranks unless each sees of `path` what rank 0 sees.
+
+    Args:
+        seen: what this rank sees there, as a digest; empty: nothing.
+    """
+    views: list[tuple[str, str]] = world.gather_objects((socket.gethostname(), seen))
+    main_host, expected = views[0]
+    for rank, (host, view) in enumerate(views):
+        if view != expected:
+            sees = "does not see it" if not view else "sees another one" if expected else "sees checkpoints"
+            main_sees = "would go on from it" if expected else "sees none"
+            raise InputError(
+                f"{path}: rank {rank} on {host} {sees}, rank 0 on {main_host} {main_sees}; the run folder must be one "
+                "folder that all nodes share"
+            )
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -33,6 +33,11 @@ class World:
     device: torch.device
 
     @property
+    def node_size(self) -> int:
+        """Ranks on this rank's node."""
+        return min(ranks.local_world_size(), self.size)
+
+    @property
     def is_main(self) -> bool:
         """True on rank 0, the one that writes."""
         return self.rank == 0

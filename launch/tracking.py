@@ -107,7 +107,7 @@ class Tracker:
 
     def _note(self, lines: list[Line]) -> None:
         for line in lines:
-            self._last |= dict.fromkeys(line.keys() - set(NO_TAGS), line["step"])
+            self._last |= dict.fromkeys(line.keys() - set(NO_TAGS), int(line["step"]))
 
     def _replace(self, lines: list[Line]) -> None:
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))

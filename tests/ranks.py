@@ -11,6 +11,8 @@ import torch.multiprocessing as mp
 
 from launch.distributed import init_world
 
+PATIENCE_SECONDS = 400
+
 
 def run_ranks(function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
     """`function(world, *args)` on `size` ranks; top-level and picklable. Returns the results in rank order."""
@@ -23,7 +25,7 @@ def run_ranks(function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
     try:
         returned: dict[int, Any] = {}
         while len(returned) < size:
-            rank, ok, value = results.get(timeout=180)
+            rank, ok, value = results.get(timeout=PATIENCE_SECONDS)
             if not ok:
                 raise AssertionError(f"rank {rank} failed:\n{value}")
             returned[rank] = value

@@ -22,7 +22,7 @@ from training.prompts.pieces import Ints
 from training.tuning.batches import Plan, PromptData, collate, shares
 from training.tuning.engine import Tuning, accumulation_steps
 from training.tuning.losses import learnt_loss
-from training.tuning.resume import load_position, save_position
+from training.tuning.resume import LossSums, load_position, save_position
 from training.tuning.tuned_weights import save_weights
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def fit(
     to keep."""
     plan = Plan(train.lengths, global_batch=config.global_batch, seed=seed)
     total = count_steps(config, plan.steps_per_epoch)
-    reached = load_position(accelerator, folder, world)
+    reached, sums = load_position(tuning.model, accelerator, folder, world, seed=seed)
     tracker.go_on(reached.step)
     fine_tune = FineTune(
         tuning=tuning,
@@ -71,7 +71,7 @@ def fit(
         folder=folder,
         world=world,
         tracker=tracker,
-        meter=_fresh_meter(world),
+        meter=_fresh_meter(world, sums),
     )
     log.info(
         "%d steps of %d samples (%.2f epochs), %d x %d a rank",
@@ -163,7 +163,8 @@ class FineTune:
 
     def save(self, reached: Reached) -> None:
         """Write a checkpoint."""
-        save_position(self.accelerator, self.folder, reached, self.world)
+        sums = LossSums(float(self.world.sum(self.meter.loss)), self.meter.learnt_tokens)
+        save_position(self.accelerator, self.folder, reached, self.world, sums=sums)
 
     def settle(self) -> None:
         """A checkpoint is whole when `save` returns."""
@@ -230,5 +231,8 @@ def _log_training(meter: Meter, tuning: Tuning, tracker: Tracker, world: World, 
     log.info("step %d: loss %.4f, gradient norm %.3g, %.0f tokens/s", step, loss, norm, rate)
 
 
-def _fresh_meter(world: World) -> Meter:
-    return Meter(loss=torch.zeros((), dtype=torch.float64, device=world.device), started=time.monotonic())
+def _fresh_meter(world: World, sums: LossSums | None = None) -> Meter:
+    """A meter that has run from `sums`, of which rank 0 has all that is summed over ranks, or from nothing."""
+    sums = sums or LossSums()
+    loss = torch.tensor(sums.loss if world.is_main else 0.0, dtype=torch.float64, device=world.device)
+    return Meter(loss=loss, learnt_tokens=sums.learnt_tokens, started=time.monotonic())
