@@ -16,7 +16,7 @@ def check_base(recipe: Recipe) -> None:
 def check_engine(recipe: Recipe) -> None:
     """The DeepSpeed and Accelerate files are there and can be used."""
     llm: LlmConfig = recipe.sections["llm"]
-    read_deepspeed_file(llm.deepspeed)
+    read_deepspeed_file(llm)
     accelerate_file(recipe.launch, gpus=count_gpus())
 
 
@@ -34,12 +34,12 @@ def examine_base(recipe: Recipe) -> str:
 
 def compiled_ops(recipe: Recipe) -> str | None:
     """The DeepSpeed operations that the fine-tune compiles as it starts, by the recipe's file; None: none."""
-    _, settings = read_deepspeed_file(recipe.sections["llm"].deepspeed)
+    _, settings = read_deepspeed_file(recipe.sections["llm"])
     zero = settings["zero_optimization"]
     devices = {str((zero.get(name) or {}).get("device")) for name in ("offload_optimizer", "offload_param")}
     ops = []
     # Unless the file says otherwise, DeepSpeed takes its own Adam where the optimizer lies in host memory.
-    if zero.get("offload_optimizer") and settings.get("zero_force_ds_cpu_optimizer", True):
+    if zero.get("offload_optimizer") and settings.get("zero_force_ds_cpu_optimizer", True) is True:
         ops.append("DeepSpeedCPUAdam")
     if "nvme" in devices:
         ops.append("AsyncIO")

@@ -100,7 +100,8 @@ class LlmConfig:
     """Stage `finetune`: full fine-tuning under DeepSpeed. The model itself is `prompts.base`."""
 
     deepspeed: Decides[str] = "zero3"
-    """Name of a file in ds_configs/ (zero3, zero3_offload, zero2) or a path to a DeepSpeed JSON file."""
+    """Name of a file in ds_configs/ (zero3, zero3_multinode, zero3_offload, zero2) or a path to a DeepSpeed JSON
+    file."""
     precision: Decides[PrecisionChoice] = "bf16"
     """Arithmetic of the model; optimizer state is fp32 either way. auto: bf16 where the device computes it natively,
     else fp32; llm/engine.json says which."""

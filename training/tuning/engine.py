@@ -15,17 +15,21 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import DeepSpeedPlugin, InitProcessGroupKwargs
+from deepspeed.git_version_info import installed_ops
+from deepspeed.ops.op_builder import CPUAdamBuilder
 from torch import nn
+from torch.utils.cpp_extension import _get_build_directory
 from transformers.utils.logging import disable_progress_bar
 
 from launch.distributed import World, backend_of, join_alone
-from launch.errors import InputError
+from launch.errors import InputError, first_line
 from training.config import LlmConfig
-from training.tuning.deepspeed_file import read_deepspeed_file
+from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 
 log = logging.getLogger(__name__)
 
 ADAM_BETAS = (0.9, 0.95)
+CPU_ADAM = "zero_force_ds_cpu_optimizer"
 # What an Accelerate file may say about DeepSpeed; the recipe and its DeepSpeed file alone count.
 LAUNCHER_SETTINGS = ("ACCELERATE_CONFIG_DS_FIELDS", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS")
 
@@ -49,7 +53,8 @@ def build_accelerator(config: LlmConfig, world: World, *, hidden_size: int) -> A
         os.environ.pop(name, None)
     if world.size == 1:
         join_alone(world)
-    settings = deepspeed_settings(config, world, hidden_size=hidden_size)
+    cpu_adam = choose_cpu_adam(config, world)
+    settings = deepspeed_settings(config, world, hidden_size=hidden_size, cpu_adam=cpu_adam)
     plugin = DeepSpeedPlugin(hf_ds_config=settings, zero3_init_flag=settings["zero_optimization"]["stage"] == 3)
     accelerator = Accelerator(
         mixed_precision="bf16" if config.precision == "bf16" else "no",
@@ -72,10 +77,12 @@ def check_ranks(accelerator: Accelerator, world: World) -> None:
         )
 
 
-def deepspeed_settings(config: LlmConfig, world: World, *, hidden_size: int) -> dict[str, Any]:  # Any: JSON
+def deepspeed_settings(
+    config: LlmConfig, world: World, *, hidden_size: int, cpu_adam: bool = False
+) -> dict[str, Any]:  # Any: JSON
     """The DeepSpeed file of `config` with every "auto" filled in."""
     assert config.precision != "auto", "resolve it first: see training.precision"
-    path, settings = read_deepspeed_file(config.deepspeed)
+    path, settings = read_deepspeed_file(config)
     on_cuda = world.device.type == "cuda"
     values = {
         "train_micro_batch_size_per_gpu": config.per_device_batch,
@@ -88,8 +95,44 @@ def deepspeed_settings(config: LlmConfig, world: World, *, hidden_size: int) -> 
         "stage3_prefetch_bucket_size": hidden_size * hidden_size * 9 // 10,
         "stage3_param_persistence_threshold": 10 * hidden_size,
         "pin_memory": on_cuda,
+        CPU_ADAM: cpu_adam,
+        "zero_hpz_partition_size": world.node_size if world.node_size < world.size else 1,
     }
-    return _filled(settings, values, path)
+    filled = _filled(settings, values, path)
+    group = filled["zero_optimization"].get("zero_hpz_partition_size", 1)
+    if not isinstance(group, int) or group < 1 or world.size % group:
+        raise InputError(
+            f"{path}: zero_optimization.zero_hpz_partition_size is {group}, which does not divide {world.size} ranks; "
+            "give the ranks of a node, on nodes of equal size"
+        )
+    return filled
+
+
+def choose_cpu_adam(config: LlmConfig, world: World) -> bool:
+    """Whether an offloaded optimizer is DeepSpeed's Adam for CPUs: where the file leaves it open and every rank has it.
+
+    It is never compiled here: that takes minutes, and a start that is killed meanwhile leaves a lock for which all
+    later ones wait without end. Torch's fused AdamW is as good. Call on all ranks.
+    """
+    _, settings = read_deepspeed_file(config)
+    if not offloads_optimizer(settings) or settings.get(CPU_ADAM, True) != "auto":
+        return False
+    return all(world.gather_objects(has_cpu_adam()))
+
+
+def has_cpu_adam() -> bool:
+    """Whether DeepSpeed's Adam for CPUs was compiled on this machine and can be loaded."""
+    builder = CPUAdamBuilder()
+    folder = Path(_get_build_directory(builder.name, verbose=False))
+    compiled = (folder / f"{builder.name}.so").is_file() and not (folder / "lock").exists()
+    if not compiled and not installed_ops.get(builder.name, False):
+        return False
+    try:
+        builder.load(verbose=False)
+    except Exception as error:  # compiled for another processor or another torch: as good as not there
+        log.info("DeepSpeed's CPU Adam cannot be loaded (%s): torch's fused AdamW takes its place", first_line(error))
+        return False
+    return True
 
 
 def accumulation_steps(config: LlmConfig, world_size: int) -> int:
@@ -98,7 +141,10 @@ def accumulation_steps(config: LlmConfig, world_size: int) -> int:
 
 
 def wrap(accelerator: Accelerator, model: nn.Module, config: LlmConfig) -> Tuning:
-    """Partition `model` over the ranks, with AdamW on what is trained."""
+    """Partition `model` over the ranks, with AdamW on what is trained.
+
+    Where its state is offloaded, its steps are taken on CPUs, where the fused form is seven times as fast.
+    """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trained if len(_whole_shape(parameter)) > 1]
     vectors = [parameter for parameter in trained if len(_whole_shape(parameter)) <= 1]
@@ -106,7 +152,10 @@ def wrap(accelerator: Accelerator, model: nn.Module, config: LlmConfig) -> Tunin
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr, betas=ADAM_BETAS)
+    settings = accelerator.state.deepspeed_plugin.deepspeed_config
+    groups = [group for group in groups if group["params"]]
+    fused = True if offloads_optimizer(settings) else None
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=ADAM_BETAS, fused=fused)
     engine, wrapped = accelerator.prepare(model, optimizer)
     return Tuning(model=engine, optimizer=wrapped)
 

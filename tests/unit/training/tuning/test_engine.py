@@ -38,7 +38,8 @@ def test_every_deepspeed_file_is_filled_in(name: str, device: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stage", "offload"), [("zero2", 2, None), ("zero3", 3, None), ("zero3_offload", 3, "cpu")]
+    ("name", "stage", "offload"),
+    [("zero2", 2, None), ("zero3", 3, None), ("zero3_multinode", 3, None), ("zero3_offload", 3, "cpu")],
 )
 def test_every_deepspeed_file_does_what_its_name_says(name: str, stage: int, offload: str | None) -> None:
     settings = deepspeed_settings(replace(CONFIG, deepspeed=name), world(device="cuda"), hidden_size=256)
@@ -57,19 +58,74 @@ def test_accelerate_files_leave_deepspeed_to_the_recipe(file: Path) -> None:
     assert settings["use_cpu"] is False, "it would switch DeepSpeed off, on CPUs as well"
 
 
-def test_a_file_of_ones_own_is_checked(tmp_path: Path) -> None:
-    def refusal(content: str) -> str:
-        (tmp_path / "own.json").write_text(content)
-        with pytest.raises(InputError) as refused:
-            deepspeed_settings(replace(CONFIG, deepspeed=str(tmp_path / "own.json")), world(), hidden_size=8)
-        return str(refused.value)
+def own_file(folder: Path, settings: dict[str, object] | str) -> LlmConfig:
+    """A recipe's section with a DeepSpeed file of the user's own."""
+    (folder / "own.json").write_text(settings if isinstance(settings, str) else json.dumps(settings))
+    return replace(CONFIG, deepspeed=str(folder / "own.json"))
 
-    assert "not valid JSON" in refusal("{")
-    assert "needs a section zero_optimization" in refusal("{}")
-    assert 'zero_optimization.x is "auto"' in refusal('{"zero_optimization": {"x": "auto"}}')
-    assert "come from the recipe" in refusal('{"zero_optimization": {}, "optimizer": {}}')
-    with pytest.raises(InputError, match=r"give a .json file or one of: zero2, zero3, zero3_offload"):
+
+ZERO3 = {"stage": 3, "stage3_gather_16bit_weights_on_model_save": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("{", "not valid JSON"),
+        ({}, "needs a section zero_optimization"),
+        ({"zero_optimization": 3}, "needs a section zero_optimization"),
+        ({"zero_optimization": {"stage": 2, "x": "auto"}}, 'zero_optimization.x is "auto"'),
+        ({"zero_optimization": {"stage": 2}, "optimizer": {}}, "come from the recipe"),
+        ({"zero_optimization": {}}, "zero_optimization.stage is null; write 3, 2 or 1"),
+        ({"zero_optimization": {"stage": 4}}, "zero_optimization.stage is 4"),
+        ({"zero_optimization": {"stage": "3"}}, 'zero_optimization.stage is "3"'),
+        ({"zero_optimization": {"stage": True}}, "zero_optimization.stage is true"),
+        ({"zero_optimization": {"stage": 3}}, "stage3_gather_16bit_weights_on_model_save must be true"),
+        ({"zero_optimization": {**ZERO3, "offload_param": "cpu"}}, 'offload_param must be like {"device": "cpu"}'),
+        ({"zero_optimization": ZERO3, "bf16": True}, "bf16 must be a section"),
+        ({"zero_optimization": ZERO3, "fp16": {"enabled": True}}, "fp16 is enabled"),
+        ({"zero_optimization": ZERO3, "bf16": {"enabled": False}}, "bf16.enabled is false, llm.precision is bf16"),
+        ({"zero_optimization": ZERO3, "train_batch_size": 64}, "train_batch_size is 64, llm.global_batch is 32"),
+        ({"zero_optimization": ZERO3, "train_micro_batch_size_per_gpu": 8}, "llm.per_device_batch is 4"),
+        ({"zero_optimization": ZERO3, "gradient_accumulation_steps": 4}, 'the number of ranks; write "auto"'),
+        ({"zero_optimization": ZERO3, "gradient_clipping": 0.3}, "llm.clip_norm is 1.0"),
+        ({"zero_optimization": ZERO3, "checkpoint": {"load_universal": True}}, "checkpoint.load_universal"),
+        ({"zero_optimization": {**ZERO3, "zero_hpz_partition_size": 3}}, "which does not divide 2 ranks"),
+    ],
+)
+def test_a_file_of_ones_own_is_checked(tmp_path: Path, settings: dict[str, object] | str, says: str) -> None:
+    config = own_file(tmp_path, settings)
+    with pytest.raises(InputError) as refused:
+        deepspeed_settings(config, world(), hidden_size=8)
+    assert str(refused.value).startswith(str(tmp_path / "own.json"))
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_there() -> None:
+    with pytest.raises(InputError, match=r"one of: zero2, zero3, zero3_multinode, zero3_offload"):
         deepspeed_settings(replace(CONFIG, deepspeed="zero9"), world(), hidden_size=8)
+
+
+def test_what_a_file_of_ones_own_leaves_out_is_filled_in(tmp_path: Path) -> None:
+    settings = deepspeed_settings(
+        own_file(tmp_path, {"zero_optimization": ZERO3, "train_batch_size": 32}), world(), hidden_size=8
+    )
+    assert settings == {
+        "zero_optimization": ZERO3,
+        "train_micro_batch_size_per_gpu": 4,
+        "gradient_accumulation_steps": 4,
+        "gradient_clipping": 1.0,
+        "bf16": {"enabled": True},
+    }
+
+
+@pytest.mark.parametrize(("ranks", "node", "group"), [(16, 8, 8), (8, 8, 1), (2, 1, 1), (1, 1, 1)])
+def test_weights_are_kept_once_a_node_on_several_nodes(
+    monkeypatch: pytest.MonkeyPatch, ranks: int, node: int, group: int
+) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(node))
+    settings = deepspeed_settings(replace(CONFIG, deepspeed="zero3_multinode"), world(ranks), hidden_size=8)
+    assert settings["zero_optimization"]["zero_hpz_partition_size"] == group
 
 
 @pytest.mark.parametrize(("size", "steps"), [(1, 8), (2, 4), (3, 3), (8, 1), (16, 1)])
