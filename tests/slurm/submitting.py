@@ -43,8 +43,10 @@ def submit(
 ) -> subprocess.CompletedProcess[str]:
     """Submit to the end of the command; its jobs go when the tests end."""
     ended = kinrec("submit", str(recipe), f"--run_dir={run_dir}", *words)
-    for entry in jobs_of(run_dir.with_name(f"{run_dir.name}-sweep") if sweep else run_dir):
-        slurm.watch(entry["job"])
+    root = run_dir.with_name(f"{run_dir.name}-sweep") if sweep else run_dir
+    for folder in (root, *root.glob("*-*")):
+        for entry in jobs_of(folder):
+            slurm.watch(entry["job"])
     return ended
 
 
