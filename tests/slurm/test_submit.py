@@ -58,9 +58,7 @@ def test_resubmission_after_completion_starts_nothing(slurm: Cluster, whole: Who
     assert "nothing to submit" in submit(slurm, whole.run_dir, "--dry-run").stdout
 
 
-def test_failed_stage_cancels_dependents_and_submitting_again_goes_on_there(
-    slurm: Cluster, whole: Whole, tmp_path: Path
-) -> None:
+def test_failed_stage_cancels_dependents_and_status_says_why(slurm: Cluster, whole: Whole, tmp_path: Path) -> None:
     run_dir = part_of_a_run(whole.run_dir, tmp_path / "run", NAMES[:4])
     assert submit(slurm, run_dir, "--slurm.stages.finetune.setup=[exit 3]").returncode == 0
     ended = wait_for_all(slurm, run_dir)
@@ -70,6 +68,9 @@ def test_failed_stage_cancels_dependents_and_submitting_again_goes_on_there(
         "evaluate": ("CANCELLED", "0:0"),
     }
     assert ended["generate"]["Reason"] == "DependencyNeverSatisfied"
+    status, finetune = kinrec("status", str(run_dir)).stdout, last_jobs(run_dir)["finetune"]
+    assert f"finetune  job {finetune}: failed" in status
+    assert status.count(f"it waits for finetune (job {finetune}), which is failed") == 2
     again = submit(slurm, run_dir, HOLD)
     assert again.returncode == 0, again.stderr
     assert [entry["stage"] for entry in jobs_of(run_dir)] == ["finetune", "generate", "evaluate"] * 2
