@@ -12,15 +12,20 @@ from tests.slurm.daemons import Daemons, is_running, missing_programs
 from tests.slurm.submitting import Whole, submit_whole
 
 
-@pytest.fixture(scope="session")
-def slurm() -> Iterator[Cluster]:
-    """A SLURM with two nodes, both this machine. Its nodes' names need not resolve."""
+def need_programs() -> None:
+    """Skip without SLURM's programs; in CI their lack is a failure."""
     missing = missing_programs()
     if missing:
         reason = f"no {', '.join(missing)} here: apt-get install slurm-wlm munge"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Cluster]:
+    """A SLURM with two nodes, both this machine. Its nodes' names need not resolve."""
+    need_programs()
     cluster = Cluster()
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="kinrec-slurm-") as folder:
         daemons = None

@@ -73,8 +73,10 @@ def is_running() -> bool:
 class Daemons:
     """munged, slurmctld and one slurmd a node, started in `folder`; `config` is what SLURM_CONF has to name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_gpus: bool = False) -> None:
+        """With `with_gpus` each node has two things that SLURM takes for GPUs."""
         self.folder = folder
+        self.with_gpus = with_gpus
         self.config = folder / "slurm.conf"
         self._running: list[subprocess.Popen[bytes]] = []
 
@@ -114,9 +116,16 @@ class Daemons:
         host = socket.gethostname().partition(".")[0]
         ports = _free_ports(NODES + 1)
         lines = [CONFIG.format(host=host, user=getpass.getuser(), folder=self.folder, port=ports[0])]
+        gpus = " Gres=gpu:2" if self.with_gpus else ""
+        if self.with_gpus:
+            lines.append("GresTypes=gpu\n")
+            devices = f"NodeName={','.join(self.nodes())} Name=gpu File=/dev/null,/dev/zero\n"
+            (self.folder / "gres.conf").write_text(devices, encoding="ascii")
         for name, port in zip(self.nodes(), ports[1:], strict=True):
             where = f"NodeName={name} NodeHostname={host} NodeAddr={ADDRESS} Port={port}"
-            lines.append(f"{where} CPUs={CPUS} Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS} ThreadsPerCore=1\n")
+            lines.append(
+                f"{where} CPUs={CPUS} Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS} ThreadsPerCore=1{gpus}\n"
+            )
         lines.append(f"PartitionName=main Nodes={','.join(self.nodes())} Default=YES OverSubscribe=YES State=UP\n")
         self.config.write_text("".join(lines), encoding="ascii")
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n", encoding="ascii")  # v2 wants systemd
