@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from launch.artifacts import PARTIAL
 from launch.cluster.allocation import job_id, restarts
 from launch.errors import InputError, first_line
 from launch.stages import Stage
-from launch.state.manifests import output_files
+from launch.state.manifests import output_files, read_manifest
 from launch.stopping import Stopped
 
 MOST_FRUITLESS = 2
@@ -81,7 +81,7 @@ def why_fruitless(run_dir: Path, stage: Stage) -> str | None:
     job = job_id()
     if job is None or restarts() == 0:
         return None
-    here = position(run_dir, stage)
+    here = _position_to_start_from(run_dir, stage)
     starts = [line for line in read_history(run_dir, stage) if line["event"] == "start" and line.get("job") == job]
     last = starts[-MOST_FRUITLESS:]
     if len(last) < MOST_FRUITLESS or any(line.get("position") != here for line in last):
@@ -100,8 +100,12 @@ def position(run_dir: Path, stage: Stage) -> str:
         for root, folders, files in os.walk(run_dir / folder):
             folders[:] = [name for name in folders if not name.endswith(PARTIAL)]
             names |= {(Path(root) / name).relative_to(run_dir).as_posix() for name in files}
-    kept = sorted(name for name in names if not name.endswith(PARTIAL))
-    return hashlib.sha256("\n".join(kept).encode(errors="surrogateescape")).hexdigest()[:16]
+    return _digest(name for name in names if not name.endswith(PARTIAL))
+
+
+def _position_to_start_from(run_dir: Path, stage: Stage) -> str:
+    """As `position`; a finished result counts for nothing, since the start moves it out of its way."""
+    return _digest([]) if read_manifest(run_dir, stage) is not None else position(run_dir, stage)
 
 
 def _append(run_dir: Path, stage: Stage, event: Event, *, ranks: int, why: str = "") -> None:
@@ -112,7 +116,7 @@ def _append(run_dir: Path, stage: Stage, event: Event, *, ranks: int, why: str =
         "job": job_id(),
         "restart": restarts(),
         "ranks": ranks,
-        "position": position(run_dir, stage),
+        "position": _position_to_start_from(run_dir, stage) if event == "start" else position(run_dir, stage),
         "why": why,
     }
     path = history_path(run_dir, stage)
@@ -130,6 +134,10 @@ def _append(run_dir: Path, stage: Stage, event: Event, *, ranks: int, why: str =
         if event == "start":
             raise InputError(f"{path}: cannot write: {error.strerror}; move what is there away") from error
         log.warning("%s: cannot write: %s", path, error.strerror)  # how it ended is more than this
+
+
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(names)).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _reason(error: BaseException) -> str:

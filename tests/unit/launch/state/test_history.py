@@ -1,6 +1,7 @@
 """Starts are written down with what became of them, and a job that gets nowhere is not started a third time."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,20 @@ def test_a_third_start_that_finds_nothing_new_is_refused(tmp_path: Path) -> None
     with pytest.raises(NoProgress, match="finetune: SLURM has started job 7 2 times without getting on"):
         start(tmp_path)
     assert len(events(tmp_path)) == 4
+
+
+@pytest.mark.usefixtures("chain")
+def test_an_earlier_result_that_the_first_start_moves_away_is_no_progress(tmp_path: Path) -> None:
+    get_on(tmp_path, 7)
+    manifest = {"config": {}, "seed": 1, "inputs": {}, "external": {}, "outputs": {}, "fingerprint": ""}
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "finetune.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with recorded(tmp_path, FINETUNE, ranks=2):
+        (tmp_path / "manifests" / "finetune.json").unlink()
+        shutil.rmtree(tmp_path / "llm")
+    start(tmp_path, ends=Stopped(None))
+    with pytest.raises(NoProgress):
+        start(tmp_path)
 
 
 @pytest.mark.usefixtures("chain")
