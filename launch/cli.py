@@ -37,6 +37,8 @@ kinrec COMMAND ...
                                 the same stages as SLURM jobs, each of them a script in the run folder
   status RUN... [--watch]       what has finished, what is stale; ranks and jobs at work, rate, time left; the headline
   doctor [RECIPE]               can this machine, or this allocation, run it: a line a check, with the cure
+  plan RECIPE [--nodes=N] [--processes=P] [--gpu-memory=GIB] [--users=N --items=N]
+                                what it is going to need: memory a rank, disk, time, the DeepSpeed file that fits
   recommend RUN --domain D --history "title" [--history "title" ...]
                                 ask a trained run
   compare RUN RUN ...           the final lists of several runs side by side, with intervals
@@ -94,6 +96,10 @@ def dispatch(words: list[str]) -> int:
         from launch.doctor.command import doctor
 
         return doctor(rest)
+    if command == "plan":
+        from launch.plan.command import plan
+
+        return plan(rest)
     if command == "recommend":
         if rest and not rest[0].startswith("-"):  # before the seconds that its imports take
             from launch.state.states import check_finished

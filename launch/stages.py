@@ -34,6 +34,8 @@ class Stage:
     """`module:function` of checks of the recipe that need heavy libraries; `kinrec doctor` makes them in a child."""
     compiles: str | None = None
     """`module:function` that says which operations the stage has to compile before it starts, or None."""
+    plan: str | None = None
+    """`module:function` that estimates what the stage needs (launch.plan.estimates)."""
     version: int = 1
     """Raised when the same configuration and inputs give other results than before."""
     presets: str | None = None
@@ -48,29 +50,34 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage(
         "prepare", "pairs.prepare", "pair", "pairs.config:PairConfig", "python", (), ("pair/**/*",),
-        checks=("pairs.checks:check_sources",),
+        checks=("pairs.checks:check_sources",), plan="pairs.plan.prepare:plan_prepare",
     ),
     Stage(
         "pretrain", "graph.pretrain", "graph", "graph.config:GraphConfig", "torchrun",
         ("prepare",), ("graph/**/*", "lists/graph_*.parquet"), ("graph/checkpoints",), presets="graph.presets:PRESETS",
+        plan="graph.plan.pretrain:plan_pretrain",
     ),
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",
         ("prepare", "pretrain"), ("neighbours/**/*",), ("neighbours/parts",),
+        plan="retrieval.plan.retrieve:plan_retrieve",
     ),
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",
         ("prepare", "retrieve"), ("prompts/**/*",), checks=("training.checks:check_base",),
+        plan="training.plan.others:plan_tokenize",
     ),
     Stage(
         "finetune", "training.finetune", "llm", "training.config:LlmConfig", "accelerate",
         ("tokenize",), ("llm/**/*",), ("llm/checkpoints",),
         checks=("training.checks:check_base", "training.checks:check_engine"),
         examines=("training.checks:examine_base",), compiles="training.checks:compiled_ops",
+        plan="training.plan.finetune:plan_finetune",
     ),
     Stage(
         "generate", "training.generate", "generation", "training.config:GenerationConfig", "torchrun",
         ("prepare", "tokenize", "finetune"), ("lists/llm_*.parquet", "generated/**/*"), ("generated/parts",),
+        plan="training.plan.others:plan_generate",
     ),
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",

@@ -1,0 +1,99 @@
+"""What a stage is going to need, and for what it was worked out. Bytes and seconds; nothing heavy is imported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launch.config import Recipe
+from launch.plan.counts import Counts
+
+GIB, MIB = 2**30, 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """One named share of a need."""
+
+    name: str
+    size: float
+    """Bytes."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the ranks are going to run."""
+
+    nodes: int
+    processes: int
+    """Ranks of each node."""
+    gpu_memory: float | None
+    """Bytes of each rank's GPU; None: ranks compute on CPUs."""
+    flops: float
+    """Of one rank at its peak, a second."""
+    utilisation: float
+    """The share of that peak which training is taken to reach."""
+
+    @property
+    def ranks(self) -> int:
+        """Of all nodes."""
+        return self.nodes * self.processes
+
+    @property
+    def on_gpus(self) -> bool:
+        """Whether a rank's memory is that of a GPU."""
+        return self.gpu_memory is not None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """For what a stage is estimated."""
+
+    recipe: Recipe
+    run_dir: Path
+    counts: Counts
+    machine: Machine
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run a stage, beside others: an engine's file, say."""
+
+    name: str
+    memory: float
+    """Bytes a rank, on its GPU or, without GPUs, of the host."""
+    host: float
+    """Bytes of a node's memory beside that."""
+    fits: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one stage needs."""
+
+    stage: str
+    memory: Sequence[Part] = ()
+    """Of a rank's GPU, or without GPUs of its process beyond its libraries, at the peak."""
+    host: Sequence[Part] = ()
+    """Of a node's memory, all its ranks together, beside that."""
+    disk: Sequence[Part] = ()
+    """In the run folder, at the most."""
+    seconds: float | None = None
+    how: str = ""
+    """How the seconds were worked out."""
+    choices: Sequence[Choice] = ()
+    advice: Sequence[str] = ()
+    """Whole lines worth a warning."""
+    notes: Sequence[str] = field(default=())
+    model: tuple[int, int] | None = None
+    """(parameters, those of the largest layer) of a language model under DeepSpeed."""
+
+    @property
+    def rank_memory(self) -> float:
+        """Bytes of a rank."""
+        return total(self.memory)
+
+
+def total(parts: Sequence[Part]) -> float:
+    """Bytes of all parts."""
+    return sum(part.size for part in parts)

@@ -1,0 +1,1 @@
+"""What preparation needs, worked out from its configuration and the pair's counts."""

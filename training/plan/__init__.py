@@ -1,0 +1,1 @@
+"""What the stages of the language model need, worked out from configurations alone."""

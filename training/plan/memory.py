@@ -1,0 +1,150 @@
+"""Memory of a rank of the fine-tune at its peak, under a DeepSpeed file: states, gathered weights, activations, logits.
+
+What is counted, in bytes (s a number of the model's arithmetic: 2 in bf16, 4 in fp32; N ranks; P parameters, T of them
+trained):
+
+    weights       s P / N under ZeRO-3, s P below it
+    master        4 T / N: fp32 weights that the optimizer works on
+    moments       8 T / N
+    gradients     4 T / N, summed in fp32
+    gathered      s min(P, live): whole layers while they are at work (ZeRO-3)
+    activations   what the backward pass needs of each layer, or with checkpointing of one and each one's input
+    logits        12 a learnt token and word: the logits, their logarithms of softmax, their gradient
+    step          the optimizer's own copies: gradients made flat, two temporaries of AdamW
+
+The first four stay. On top lie gathered weights, activations and logits in a backward pass, the step's copies after it:
+the larger of the two makes the peak.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from launch.plan.estimates import MIB, Part
+from training.plan.shapes import Shape
+
+LOGIT_BYTES = 12
+STEP_BYTES = 12
+CPU_OVERHEAD = 60 * MIB
+"""What DeepSpeed's start takes of a rank's memory on CPUs, whatever the model."""
+SUB_GROUP = 10**9
+"""Parameters that ZeRO-3 updates at a time, unless its file says otherwise."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one forward pass of a rank reads."""
+
+    rows: int
+    tokens: int
+    """Of a row, the answer included."""
+    learnt: int
+    """Of a row."""
+    number: int
+    """Bytes of a number of the model's arithmetic."""
+    checkpointing: bool
+    trained: int
+    """Parameters that learn."""
+    on_gpu: bool
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a DeepSpeed file says about memory."""
+
+    stage: int
+    host_optimizer: bool
+    host_weights: bool
+    shards: int | None
+    """Ranks that share one copy of the states (MiCS); None: all."""
+    second_copy: int | None
+    """Ranks that share a further copy of the weights (hpZ)."""
+    live: int
+    """Parameters that may be gathered at once."""
+    sub_group: int
+
+
+def engine_of(settings: dict[str, Any]) -> Engine:  # Any: plain JSON values
+    """Read a DeepSpeed file."""
+    zero = settings["zero_optimization"]
+    return Engine(
+        stage=int(zero.get("stage", 0)),
+        host_optimizer=_elsewhere(zero.get("offload_optimizer")),
+        host_weights=_elsewhere(zero.get("offload_param")),
+        shards=_positive(zero.get("mics_shard_size")),
+        second_copy=_positive(zero.get("zero_hpz_partition_size"), least=2),
+        live=_number(zero.get("stage3_max_live_parameters"), 10**9),
+        sub_group=_number(zero.get("sub_group_size"), SUB_GROUP),
+    )
+
+
+def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple[list[Part], list[Part]]:
+    """(what lies on the rank's device, what it keeps in host memory instead) at the peak."""
+    whole, trained, s = shape.parameters, load.trained, load.number
+    shared = ranks if engine.shards is None else min(engine.shards, ranks)
+    of_weights = shared if engine.stage >= 3 else 1
+    of_optimizer = shared if engine.stage >= 1 else 1
+    of_gradients = shared if engine.stage >= 2 else 1
+    weights = Part("parameters", s * whole / of_weights)
+    optimizer = [
+        Part("master weights", 4 * trained / of_optimizer),
+        Part("moments", 8 * trained / of_optimizer),
+    ]
+    gradients = Part("gradients", 4 * trained / of_gradients)
+    step = Part("optimizer's step", STEP_BYTES * min(trained / of_optimizer, engine.sub_group))
+    device = [] if engine.host_weights else [weights]
+    host = [weights] if engine.host_weights else []
+    (host if engine.host_optimizer else device).extend([*optimizer, gradients])
+    gathered = s * min(whole, engine.live) if of_weights > 1 or engine.host_weights else 0.0
+    if not load.on_gpu:
+        device.append(Part("DeepSpeed's own", CPU_OVERHEAD))
+    if engine.second_copy is not None and engine.stage >= 3:
+        device.append(Part("second copy of the weights", s * whole / engine.second_copy))
+    at_work = [
+        Part("gathered layers", gathered),
+        Part("activations", activation_bytes(shape, load)),
+        Part("logits", logit_bytes(shape, load)),
+    ]
+    if engine.host_optimizer:
+        host.append(step)
+        return [*device, *at_work], host
+    worst = at_work if sum(part.size for part in at_work) > step.size else [step]
+    return [*device, *(part for part in worst if part.size)], host
+
+
+def activation_bytes(shape: Shape, load: Load) -> float:
+    """What the layers keep for the backward pass, with flash attention: nothing of length x length but the mask."""
+    tokens = load.rows * load.tokens
+    of_layer = tokens * token_bytes(shape, load.number) + load.rows * load.tokens**2 * load.number
+    if not load.checkpointing:
+        return shape.layers * of_layer
+    return shape.layers * tokens * shape.hidden * load.number + of_layer
+
+
+def token_bytes(shape: Shape, number: int) -> float:
+    """A layer's, for one token. Norms work in fp32: in bf16 their inputs are kept there as well.
+
+    Two norms keep input, normed input and output; attention queries, keys, values and its output; a gated feed-forward
+    layer the gate before and after its function, the other branch and the product.
+    """
+    h, q, kv = shape.hidden, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    norms = 2 * h * (4 + 2 * number) if number < 4 else 2 * h * 3 * number
+    attention = number * (2 * q + 2 * kv)
+    feed_forward = number * shape.met * shape.inner * (4 if shape.gated else 2)
+    return norms + attention + feed_forward
+
+
+def logit_bytes(shape: Shape, load: Load) -> float:
+    """Of the learnt tokens' scores over the vocabulary."""
+    return LOGIT_BYTES * load.rows * (load.learnt + 1) * shape.vocabulary
+
+
+def _elsewhere(section: object) -> bool:
+    return isinstance(section, dict) and section.get("device", "none") not in {"none", None}
+
+
+def _positive(value: object, least: int = 1) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and value >= least else None
+
+
+def _number(value: object, default: int) -> int:
+    return int(value) if isinstance(value, (int, float)) else default

@@ -1,0 +1,65 @@
+"""What the other stages of the language model need: prompts on the disk, memory to generate."""
+
+from launch.plan.estimates import GIB, Estimate, Part, Setting
+from training.config import GenerationConfig, LlmConfig, PromptsConfig
+from training.plan.finetune import ANSWER_TOKENS, number_bytes
+from training.plan.shapes import shape_of
+
+TOKEN_BYTES = 4
+"""Of a token of prompts/."""
+PROMPTS_A_SECOND = 2000.0
+"""Of one process, assembled and written; BENCHMARKS.md."""
+LIST_BYTES = 12
+"""Of an item of a ranked list: its number and its score."""
+
+
+def plan_tokenize(setting: Setting) -> Estimate:
+    """The estimate of the stage `tokenize`."""
+    prompts: PromptsConfig = setting.recipe.sections["prompts"]
+    train = min(setting.counts.train, prompts.max_train_samples or setting.counts.train)
+    rows = train + setting.counts.held_out
+    return Estimate(
+        stage="tokenize",
+        host=[Part("titles and histories", 400 * setting.counts.items + 200 * setting.counts.users)],
+        disk=[Part("prompts, at most", rows * prompts.max_tokens * TOKEN_BYTES)],
+        seconds=rows / (PROMPTS_A_SECOND * prompts.num_workers),
+        how=f"rough: {rows:,} prompts at {PROMPTS_A_SECOND:,.0f} a second and process",
+    )
+
+
+def plan_generate(setting: Setting) -> Estimate:
+    """The estimate of the stage `generate`: every rank holds the whole model."""
+    generation: GenerationConfig = setting.recipe.sections["generation"]
+    llm: LlmConfig = setting.recipe.sections["llm"]
+    prompts: PromptsConfig = setting.recipe.sections["prompts"]
+    machine, shape = setting.machine, shape_of(prompts, llm.scratch, setting.run_dir)
+    number = number_bytes(llm, on_gpus=machine.on_gpus)
+    answer = generation.max_new_tokens or ANSWER_TOKENS + generation.token_margin
+    rows = max(1, generation.batch_tokens // prompts.max_tokens)
+    cached = rows * (prompts.max_tokens + generation.num_beams * answer)
+    memory = [
+        Part("parameters", number * shape.parameters),
+        Part("keys and values", 2 * number * shape.layers * shape.kv_heads * shape.head_dim * cached),
+        Part("reading a batch", generation.batch_tokens * number * (2 * shape.hidden + 3 * shape.met * shape.inner)),
+        Part("scores of beams", 12 * rows * generation.num_beams * shape.vocabulary),
+    ]
+    samples = setting.counts.held_out
+    if generation.max_samples is not None:
+        samples = min(samples, 2 * generation.max_samples)
+    tokens = samples * (prompts.max_tokens + generation.num_beams * answer)
+    rate = machine.ranks * machine.flops * machine.utilisation / (2 * shape.met_parameters)
+    size = sum(part.size for part in memory)
+    too_large = machine.gpu_memory is not None and size > machine.gpu_memory
+    return Estimate(
+        stage="generate",
+        memory=memory,
+        disk=[Part("answers and lists", samples * (generation.list_depth * LIST_BYTES + 100 * generation.num_beams))],
+        seconds=tokens / rate,
+        how=f"rough: {tokens:.3g} tokens read and written, 2 FLOP a parameter",
+        advice=[
+            f"generate holds the whole model on every rank: {size / GIB:.0f} GiB of {machine.gpu_memory / GIB:.0f}; "
+            "lower generation.batch_tokens, or take larger GPUs"
+        ]
+        if too_large and machine.gpu_memory is not None
+        else [],
+    )
