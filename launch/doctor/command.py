@@ -16,12 +16,16 @@ from pathlib import Path
 from launch.cluster.allocation import read_allocation
 from launch.config import LaunchConfig, Recipe
 from launch.doctor import machine, packages, ranks, recipe_files
-from launch.doctor.children import Outcome, run_module
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned, worst
-from launch.errors import one_line
+from launch.errors import InputError, one_line
 from launch.pipeline import open_recipe
+from launch.plan.command import estimate_stages, machine_of
+from launch.plan.counts import read_counts
+from launch.plan.estimates import Setting
+from launch.plan.render import needed_disk, needed_host
+from launch.processes.children import Outcome, run_module
 from launch.processes.commands import accelerate_file, count_gpus
-from launch.stages import STAGES, stage_named
+from launch.stages import STAGES, Stage, stage_named
 from launch.terminal import shown
 
 BUDGET_SECONDS = 55.0
@@ -44,6 +48,16 @@ class Patient:
     def launch(self) -> LaunchConfig:
         """The recipe's `launch`, or the defaults."""
         return LaunchConfig() if self.recipe is None else self.recipe.launch
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stage that is asked about, or all."""
+        return STAGES if self.stage is None else (stage_named(self.stage),)
+
+    @property
+    def names(self) -> set[str]:
+        """What they are called."""
+        return {stage.name for stage in self.stages}
 
     def seconds(self) -> float:
         """What is left for a child."""
@@ -97,28 +111,37 @@ def summary(diagnoses: list[Diagnosis], seconds: float) -> str:
 
 
 def examine(patient: Patient) -> Iterator[Diagnosis]:
-    """All checks, the light ones first."""
+    """All checks, the light ones first; for one stage what that needs, no more: a job waits for them."""
     yield from guarded("packages", packages.check_packages)
     recipe, run_dir, unfit = patient.recipe, patient.run_dir, False
-    yield from guarded("host memory", machine.check_memory)
-    yield from guarded("disk", lambda: machine.check_disk(run_dir))
+    memory, disk = (None, None) if recipe is None else _planned(patient, recipe)
+    yield from guarded("host memory", lambda: machine.check_memory(memory))
+    yield from guarded("disk", lambda: machine.check_disk(run_dir, disk))
     if recipe is not None:
-        for diagnosis in guarded("files", lambda: recipe_files.check_files(recipe)):
+        for diagnosis in guarded("files", lambda: recipe_files.check_files(recipe, patient.stages)):
             unfit = unfit or diagnosis.level == "fail"
             yield diagnosis
         yield from guarded("data", lambda: recipe_files.check_states(recipe, run_dir, patient.stage))
         yield from guarded("port", lambda: _port(recipe))
-    imported = run_module("launch.doctor.torch_probe", [], seconds=patient.seconds() / 2)
-    yield from guarded("torch", lambda: read_torch(imported, gpus=count_gpus()))
-    if imported.status != 0:
-        yield warned("ranks", "not started: torch cannot be imported", "mend that first")
-        return
-    if recipe is not None:
+    ops = None if recipe is None else recipe_files.compiled_ops(recipe, patient.stages)
+    if patient.stage is None or (ops is not None and count_gpus()):
+        imported = run_module("launch.doctor.torch_probe", [], seconds=patient.seconds() / 2)
+        yield from guarded("torch", lambda: read_torch(imported, gpus=count_gpus()))
+        if imported.status != 0:
+            yield warned("ranks", "not started: torch cannot be imported", "mend that first")
+            return
         cuda = imported.answers[0]["cuda"]
-        yield from guarded("compiler", lambda: _compiler(recipe, cuda))
-        if not unfit:
-            words, seconds = patient.overrides, patient.seconds() / 2
-            yield from guarded("base model", lambda: recipe_files.check_closely(recipe, words, seconds=seconds))
+    else:
+        cuda = None
+    if ops is not None:
+        yield from guarded("compiler", lambda: machine.check_compiler(ops, cuda=cuda if count_gpus() else None))
+    elif recipe is not None and patient.stage is None:
+        yield passed("compiler", "none is needed: the DeepSpeed file asks for no compiled operation")
+    if recipe is not None and not unfit:
+        words, seconds = patient.overrides, patient.seconds() / 2
+        yield from guarded(
+            "base model", lambda: recipe_files.check_closely(recipe, words, patient.stages, seconds=seconds)
+        )
     if patient.stage is None or stage_named(patient.stage).starter != "python":
         path = Path("none") if recipe is None else recipe.path
         yield from guarded("ranks", lambda: ranks.check_ranks(patient.launch, path, run_dir, seconds=patient.seconds()))
@@ -170,9 +193,13 @@ def _port(recipe: Recipe) -> Iterator[Diagnosis]:
     yield machine.check_port(port if isinstance(port, int) else 0, f"main_process_port of {path.name}")
 
 
-def _compiler(recipe: Recipe, cuda: str | None) -> Iterator[Diagnosis]:
-    ops = recipe_files.compiled_ops(recipe)
-    if ops is not None:
-        yield from machine.check_compiler(ops, cuda=cuda if count_gpus() else None)
-    else:
-        yield passed("compiler", "none is needed: the DeepSpeed file asks for no compiled operation")
+def _planned(patient: Patient, recipe: Recipe) -> tuple[int | None, int | None]:
+    """Bytes of a node's memory and of the run folder's disk that the plan asks for; None where it cannot tell."""
+    try:
+        counts = read_counts(recipe, patient.run_dir, users=None, items=None, interactions=None)
+        setting = Setting(recipe, patient.run_dir, counts, machine_of(recipe, None, None, None, None))
+        estimates = [estimate for estimate in estimate_stages(setting) if estimate.stage in patient.names]
+    except InputError:  # said by another check, or the pair is not prepared
+        return None, None
+    used = sum(path.stat().st_size for path in patient.run_dir.rglob("*") if path.is_file() and not path.is_symlink())
+    return round(needed_host(setting, estimates)), max(round(needed_disk(estimates)) - used, machine.LEAST_DISK)

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from launch.config import load_recipe
-from launch.doctor.children import answer
 from launch.errors import one_line
+from launch.processes.children import answer
 
 
 def main() -> None:

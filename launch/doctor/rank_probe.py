@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from launch.distributed import World, init_world
-from launch.doctor.children import answer
+from launch.processes.children import answer
 from launch.processes.node import NODE
 from launch.processes.temporary import TEMPORARY
 from launch.ranks import rank, world_size

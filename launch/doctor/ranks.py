@@ -14,8 +14,8 @@ from typing import Any
 from launch.cluster.allocation import Allocation, count_nodes, read_allocation
 from launch.cluster.step import cancel_step, step_environment
 from launch.config import LaunchConfig
-from launch.doctor.children import Outcome, child_environment, run_child
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
+from launch.processes.children import Outcome, child_environment, run_child
 from launch.processes.commands import count_gpus, machine_environment, resources, stage_command
 from launch.processes.lock import LOCK, hold_lock
 from launch.processes.lock import NAME as LOCK_NAME

@@ -3,22 +3,22 @@
 import importlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from launch.config import Recipe
-from launch.doctor.children import run_module
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
 from launch.errors import InputError, one_line
-from launch.stages import STAGES, stage_named
+from launch.processes.children import run_module
+from launch.stages import STAGES, Stage, stage_named
 from launch.state.states import states_of
 
 EXAMINE = "launch.doctor.examine_probe"
 
 
-def check_files(recipe: Recipe) -> Iterator[Diagnosis]:
-    """The light checks that `kinrec run` makes before it starts, all of them."""
-    for reference in dict.fromkeys(reference for stage in STAGES for reference in stage.checks):
+def check_files(recipe: Recipe, stages: Sequence[Stage] = STAGES) -> Iterator[Diagnosis]:
+    """The light checks that `kinrec run` makes before it starts `stages`, all of them."""
+    for reference in dict.fromkeys(reference for stage in stages for reference in stage.checks):
         yield check_reference(reference, recipe)
 
 
@@ -35,13 +35,15 @@ def check_reference(reference: str, recipe: Recipe) -> Diagnosis:
     return passed(check, said[:1].lower() + said[1:])
 
 
-def check_closely(recipe: Recipe, words: list[str], *, seconds: float) -> Iterator[Diagnosis]:
+def check_closely(
+    recipe: Recipe, words: list[str], stages: Sequence[Stage] = STAGES, *, seconds: float
+) -> Iterator[Diagnosis]:
     """The checks that need heavy libraries, from a process of their own.
 
     Args:
         words: the recipe's file and overrides, as a command line has them.
     """
-    references = [reference for stage in STAGES for reference in stage.examines]
+    references = [reference for stage in stages for reference in stage.examines]
     if not references:
         return
     outcome = run_module(EXAMINE, [str(recipe.path), json.dumps(words), *references], seconds=seconds)
@@ -73,9 +75,9 @@ def check_states(recipe: Recipe, run_dir: Path, stage: str | None) -> Iterator[D
     yield passed("data", f"ready: {', '.join(ready)}" if ready else "nothing is made yet")
 
 
-def compiled_ops(recipe: Recipe) -> str | None:
+def compiled_ops(recipe: Recipe, stages: Sequence[Stage] = STAGES) -> str | None:
     """The operations that the recipe's DeepSpeed file has to compile before the fine-tune; None where it needs none."""
-    for stage in STAGES:
+    for stage in stages:
         if stage.compiles is not None:
             module, _, name = stage.compiles.partition(":")
             ops: str | None = getattr(importlib.import_module(module), name)(recipe)

@@ -8,7 +8,7 @@ Importing torch may take long, fail, or end the process: then this one, not the 
 import importlib
 import importlib.metadata
 
-from launch.doctor.children import answer
+from launch.processes.children import answer
 
 
 def main() -> None:

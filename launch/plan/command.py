@@ -12,12 +12,12 @@ from pathlib import Path
 
 from launch.cluster.allocation import count_nodes, read_allocation
 from launch.config import Recipe
-from launch.doctor.children import run_module
 from launch.errors import InputError
 from launch.pipeline import open_recipe
 from launch.plan.counts import read_counts
 from launch.plan.estimates import GIB, Estimate, Machine, Setting
 from launch.plan.render import render
+from launch.processes.children import run_module
 from launch.processes.commands import count_gpus
 from launch.stages import STAGES
 from launch.terminal import shown_lines

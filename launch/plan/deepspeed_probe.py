@@ -6,7 +6,7 @@ python -m launch.plan.deepspeed_probe PARAMETERS LARGEST_LAYER GPUS_A_NODE NODES
 import importlib
 import sys
 
-from launch.doctor.children import answer
+from launch.processes.children import answer
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from launch.config import LaunchConfig
-from launch.doctor.children import run_child
 from launch.doctor.diagnoses import Diagnosis
 from launch.doctor.ranks import check_ranks, read_ranks
+from launch.processes.children import run_child
 
 TWO = LaunchConfig(processes=2, threads=1)
 NO_RECIPE = Path("none")

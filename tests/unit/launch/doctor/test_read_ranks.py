@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from launch.doctor.children import Outcome
 from launch.doctor.diagnoses import Diagnosis
 from launch.doctor.ranks import read_ranks
+from launch.processes.children import Outcome
 
 GIB = 2**30
 

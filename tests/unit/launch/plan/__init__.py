@@ -1,0 +1,1 @@
+"""Tests of launch.plan and of the packages' estimates."""

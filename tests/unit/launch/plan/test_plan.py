@@ -1,0 +1,173 @@
+"""Estimates by hand-worked numbers, their warnings, what is asked where nobody knows how much data there is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from launch.config import Recipe, find_recipe, load_recipe
+from launch.errors import InputError
+from launch.plan.command import estimate_stages, machine_of, plan
+from launch.plan.counts import guessed, of_card, read_counts
+from launch.plan.estimates import GIB, Estimate, Machine, Setting, total
+from training.config import ScratchConfig
+from training.plan.memory import Load, engine_of, logit_bytes, peak_parts, token_bytes
+from training.plan.shapes import Shape, of_config, of_scratch
+from training.scratch import build_model
+
+LLAMA_7B = {
+    "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "intermediate_size": 11008, "vocab_size": 32000, "tie_word_embeddings": False,
+}  # fmt: skip
+QWEN_70B = {
+    "model_type": "qwen2", "hidden_size": 8192, "num_hidden_layers": 80, "num_attention_heads": 64,
+    "num_key_value_heads": 8, "intermediate_size": 29568, "vocab_size": 152064, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+def base(folder: Path, config: dict[str, object]) -> str:
+    """A model folder that holds nothing but its configuration."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return f"--prompts.base={folder}"
+
+
+def finetune_of(recipe: Recipe, run_dir: Path, *, nodes: int = 8, processes: int = 8, gpu: float = 80) -> Estimate:
+    machine = machine_of(recipe, nodes, processes, gpu, None)
+    counts = guessed(1000, 500, 12_000, "given")
+    estimates = estimate_stages(Setting(recipe, run_dir, counts, machine))
+    return next(estimate for estimate in estimates if estimate.stage == "finetune")
+
+
+def sizes(estimate: Estimate) -> dict[str, float]:
+    return {part.name: part.size for part in estimate.memory}
+
+
+def test_parameters_of_known_models() -> None:
+    assert of_config(LLAMA_7B, where="x").parameters == 6_738_415_616  # as the publication's table has it
+    assert of_config(QWEN_70B, where="x").parameters == pytest.approx(72.7e9, rel=0.001)
+
+
+def test_parameters_of_a_scratch_model_are_those_that_are_built() -> None:
+    import torch
+
+    config = ScratchConfig(hidden_size=96, num_layers=3, num_heads=4, tie_embeddings=False)
+    model = build_model(config, vocab_size=1000, eos=1, pad=0, max_tokens=64, seed=1, dtype=torch.float32)
+    built = sum(parameter.numel() for parameter in model.parameters())
+    assert of_scratch(config, 1000).parameters == built
+
+
+def test_a_config_without_sizes_is_refused() -> None:
+    with pytest.raises(InputError, match="does not say num_hidden_layers"):
+        of_config({"hidden_size": 8}, where="prompts.base=x")
+
+
+def test_zero3_divides_all_states_and_zero2_keeps_weights_whole() -> None:
+    shape = of_config(LLAMA_7B, where="x")
+    load = Load(rows=1, tokens=8, learnt=1, number=2, checkpointing=False, trained=shape.parameters, on_gpu=True)
+    states = ("parameters", "master weights", "moments", "gradients")
+    three = {part.name: part.size for part in peak_parts(shape, load, engine_of(_zero(3)), ranks=8)[0]}
+    two = {part.name: part.size for part in peak_parts(shape, load, engine_of(_zero(2)), ranks=8)[0]}
+    assert sum(three[name] for name in states) == pytest.approx(18 * shape.parameters / 8)
+    assert sum(two[name] for name in states) == pytest.approx((2 + 16 / 8) * shape.parameters)
+
+
+def test_offload_moves_states_to_the_host() -> None:
+    shape = of_config(LLAMA_7B, where="x")
+    load = Load(rows=1, tokens=8, learnt=1, number=2, checkpointing=False, trained=shape.parameters, on_gpu=True)
+    away = {"offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "cpu"}}
+    device, host = peak_parts(shape, load, engine_of(_zero(3, **away)), ranks=8)
+    assert {part.name for part in device} == {"gathered layers", "activations", "logits"}
+    assert total(host) == pytest.approx(18 * shape.parameters / 8 + 12 * shape.parameters / 8)
+
+
+def test_activations_of_a_token_by_hand() -> None:
+    shape = Shape(hidden=256, layers=6, heads=4, kv_heads=4, head_dim=64, inner=704, vocabulary=2048, tied=True)
+    assert token_bytes(shape, 4) == 4 * (10 * 256 + 4 * 704)  # seen saved for the backward pass of one such layer
+    assert token_bytes(shape, 2) == 24 * 256 + 8 * 704
+    load = Load(rows=8, tokens=768, learnt=16, number=4, checkpointing=False, trained=1, on_gpu=False)
+    assert logit_bytes(shape, load) == 12 * 8 * 17 * 2048
+
+
+def test_7b_on_64_gpus_fits_with_less_traffic_than_its_recipe(tmp_path: Path) -> None:
+    recipe = load_recipe(find_recipe("art_office"), ["--pair.path=x", base(tmp_path / "base", LLAMA_7B)])
+    estimate = finetune_of(recipe, tmp_path / "run")
+    fits = {choice.name: choice.fits for choice in estimate.choices}
+    assert fits["zero3"]
+    assert fits["zero2"]
+    assert estimate.rank_memory < 20 * GIB
+    assert estimate.advice == []
+
+
+def test_70b_on_8_gpus_needs_offload_and_host_memory(tmp_path: Path) -> None:
+    recipe = load_recipe(find_recipe("art_office"), ["--pair.path=x", base(tmp_path / "base", QWEN_70B)])
+    estimate = finetune_of(recipe, tmp_path / "run", nodes=1)
+    fits = {choice.name: choice.fits for choice in estimate.choices}
+    assert not fits["zero3"]
+    assert not fits["zero2"]
+    assert fits["zero3_offload"]
+    assert any("llm.deepspeed=zero3 does not fit; zero3_offload does" in line for line in estimate.advice)
+    assert any("the first node needs 135 GiB of host memory" in line for line in estimate.advice)
+
+
+def test_ranks_that_would_idle_are_told(tmp_path: Path) -> None:
+    recipe = load_recipe(find_recipe("demo"), ["--launch.processes=8"])
+    estimate = finetune_of(recipe, tmp_path, gpu=0)  # global_batch 32
+    assert any(line.startswith("32 of 64 ranks would idle: llm.global_batch is 32") for line in estimate.advice)
+
+
+def test_unknown_data_is_asked_for_and_given_counts_are_taken(tmp_path: Path) -> None:
+    recipe = load_recipe(find_recipe("art_office"), [f"--pair.path={tmp_path}"])
+    with pytest.raises(InputError, match="--users=N --items=N"):
+        read_counts(recipe, tmp_path, users=None, items=None, interactions=None)
+    counts = read_counts(recipe, tmp_path, users=100, items=50, interactions=None)
+    assert (counts.users, counts.items, counts.interactions) == (100, 50, 1200)
+
+
+def test_a_prepared_pair_says_its_own_counts(tmp_path: Path) -> None:
+    card = tmp_path / "pair" / "card.json"
+    card.parent.mkdir()
+    split = {"train": {"all": 400}, "valid": {"all": 30}, "test": {"all": 20}}
+    told = {"users": {"all": 240}, "items": {"X": 80, "Y": 81}, "samples": split, "interactions": split}
+    card.write_text(json.dumps(told), encoding="utf-8")
+    counts = of_card(card)
+    assert (counts.users, counts.items, counts.interactions, counts.train, counts.held_out) == (240, 161, 450, 400, 50)
+    card.write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="not the card of a pair"):
+        of_card(card)
+
+
+def test_every_stage_but_the_last_has_an_estimate(tmp_path: Path) -> None:
+    recipe = load_recipe(find_recipe("demo"), [])
+    counts = read_counts(recipe, tmp_path, users=None, items=None, interactions=None)
+    estimates = estimate_stages(Setting(recipe, tmp_path, counts, machine_of(recipe, None, None, 0, None)))
+    names = ["prepare", "pretrain", "retrieve", "tokenize", "finetune", "generate"]
+    assert [estimate.stage for estimate in estimates] == names
+    assert all(total(estimate.disk) > 0 for estimate in estimates)
+
+
+def test_a_stage_that_does_not_fit_is_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "art_office",
+        "--pair.path=x",
+        base(tmp_path / "base", QWEN_70B),
+        f"--run_dir={tmp_path}",
+        "--no-deepspeed",
+    ]
+    data = ["--users=1000", "--items=500"]
+    assert plan([*words, *data, "--nodes=1", "--processes=8", "--gpu-memory=80"]) == 1
+    said = capsys.readouterr().out
+    assert "zero3                                    " in said
+    assert "does not fit, the recipe's" in said
+    assert "warning: llm.deepspeed=zero3 does not fit; zero3_offload does" in said
+    assert plan([*words, *data, "--nodes=32", "--processes=8", "--gpu-memory=192"]) == 0
+
+
+def test_a_machine_is_as_it_is_said() -> None:
+    recipe = load_recipe(find_recipe("books_movies"), [])
+    machine: Machine = machine_of(recipe, None, None, 80, None)
+    assert (machine.nodes, machine.processes, machine.ranks) == (8, 8, 64)
+
+
+def _zero(stage: int, **more: object) -> dict[str, object]:
+    return {"zero_optimization": {"stage": stage, **more}}
