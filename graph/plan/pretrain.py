@@ -5,7 +5,7 @@ while they are counted.
 """
 
 from graph.config import GraphConfig
-from launch.plan.estimates import Estimate, Part, Setting
+from launch.plan.estimates import Estimate, Need, Setting
 
 COMPANION_BYTES = 16_000 / 18**2
 """Kept a train user, for every pair of items of a history."""
@@ -30,11 +30,11 @@ def plan_pretrain(setting: Setting) -> Estimate:
     companions = COMPANION_BYTES * length**2 * counts.users if model.evidence else 0.0
     positions = graph.loss.predicted_positions or (model.max_history if graph.loss.next_item_weight else 1)
     memory = [
-        Part("item tables", tables + heads),
-        Part("their gradients and Adam", ADAM * trained),
-        Part("propagated tables", 2 * tables),
-        Part("scores of a batch over the items", 3 * 4 * batch * positions * items / 2),
-        Part("companions of items", companions),
+        Need("item tables", tables + heads),
+        Need("their gradients and Adam", ADAM * trained),
+        Need("propagated tables", 2 * tables),
+        Need("scores of a batch over the items", 3 * 4 * batch * positions * items / 2),
+        Need("companions of items", companions),
     ]
     steps = graph.schedule.epochs * -(-counts.train // graph.schedule.global_batch)
     seconds = steps * STEP_SECONDS * items * max(1.0, batch / STEP_SAMPLES)
@@ -43,14 +43,14 @@ def plan_pretrain(setting: Setting) -> Estimate:
     return Estimate(
         stage="pretrain",
         memory=[part for part in memory if part.size],
-        host=[Part("companions of items, while they are counted", COUNTING * companions * machine.processes)]
+        host=[Need("companions of items, while they are counted", COUNTING * companions * machine.processes)]
         if companions
         else [],
         disk=[
-            Part("checkpoints", 3 * (tables + heads + 2 * trained)),
-            Part("model", tables + heads),
-            Part("user vectors", 4 * 2 * model.dim * (counts.train + counts.held_out)),
-            Part("ranked lists", depth * counts.held_out),
+            Need("checkpoints", 3 * (tables + heads + 2 * trained)),
+            Need("model", tables + heads),
+            Need("user vectors", 4 * 2 * model.dim * (counts.train + counts.held_out)),
+            Need("ranked lists", depth * counts.held_out),
         ],
         seconds=None if machine.on_gpus else seconds,
         how="rough: the time of a step on one core grows with the items" if not machine.on_gpus else "",

@@ -15,7 +15,7 @@ HELD_OUT = 0.1
 
 
 @dataclass(frozen=True)
-class Counts:
+class PairSizes:
     """Sizes of a pair."""
 
     users: int
@@ -32,8 +32,8 @@ class Counts:
 
 def read_counts(
     recipe: Recipe, run_dir: Path, *, users: int | None, items: int | None, interactions: int | None
-) -> Counts:
-    """Counts as given, of the prepared pair, or of the recipe's generator; InputError where nobody knows."""
+) -> PairSizes:
+    """PairSizes as given, of the prepared pair, or of the recipe's generator; InputError where nobody knows."""
     if users is not None and items is not None:
         return guessed(users, items, interactions or users * INTERACTIONS, "given")
     card = run_dir / "pair" / "card.json"
@@ -50,12 +50,12 @@ def read_counts(
     )
 
 
-def of_card(card: Path) -> Counts:
+def of_card(card: Path) -> PairSizes:
     """The counts of a prepared pair."""
     try:
         told: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
         samples = {split: int(told["samples"][split]["all"]) for split in ("train", "valid", "test")}
-        return Counts(
+        return PairSizes(
             users=int(told["users"]["all"]),
             items=sum(int(count) for count in told["items"].values()),
             interactions=sum(int(told["interactions"][split]["all"]) for split in samples),
@@ -67,9 +67,9 @@ def of_card(card: Path) -> Counts:
         raise InputError(f"{card}: not the card of a pair; run `kinrec prepare` again") from error
 
 
-def guessed(users: int, items: int, interactions: int, source: str) -> Counts:
-    """Counts of a pair that is not prepared: a sample a user and domain in train, as the splits make them."""
+def guessed(users: int, items: int, interactions: int, source: str) -> PairSizes:
+    """PairSizes of a pair that is not prepared: a sample a user and domain in train, as the splits make them."""
     if min(users, items, interactions) < 1:
         raise InputError(f"users, items and interactions must be at least 1, got {users}, {items}, {interactions}")
     train = 2 * users
-    return Counts(users, items, interactions, train, round(2 * HELD_OUT * train), source)
+    return PairSizes(users, items, interactions, train, round(2 * HELD_OUT * train), source)

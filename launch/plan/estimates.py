@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launch.config import Recipe
-from launch.plan.counts import Counts
+from launch.plan.counts import PairSizes
 
 GIB, MIB = 2**30, 2**20
 
 
 @dataclass(frozen=True)
-class Part:
+class Need:
     """One named share of a need."""
 
     name: str
@@ -50,12 +50,12 @@ class Setting:
 
     recipe: Recipe
     run_dir: Path
-    counts: Counts
+    counts: PairSizes
     machine: Machine
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineOption:
     """One way to run a stage, beside others: an engine's file, say."""
 
     name: str
@@ -72,16 +72,16 @@ class Estimate:
     """What one stage needs."""
 
     stage: str
-    memory: Sequence[Part] = ()
+    memory: Sequence[Need] = ()
     """Of a rank's GPU, or without GPUs of its process beyond its libraries, at the peak."""
-    host: Sequence[Part] = ()
+    host: Sequence[Need] = ()
     """Of a node's memory, all its ranks together, beside that."""
-    disk: Sequence[Part] = ()
+    disk: Sequence[Need] = ()
     """In the run folder, at the most."""
     seconds: float | None = None
     how: str = ""
     """How the seconds were worked out."""
-    choices: Sequence[Choice] = ()
+    choices: Sequence[EngineOption] = ()
     advice: Sequence[str] = ()
     """Whole lines worth a warning."""
     notes: Sequence[str] = field(default=())
@@ -94,6 +94,6 @@ class Estimate:
         return total(self.memory)
 
 
-def total(parts: Sequence[Part]) -> float:
+def total(parts: Sequence[Need]) -> float:
     """Bytes of all parts."""
     return sum(part.size for part in parts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from launch.plan.estimates import GIB, MIB, Choice, Estimate, Part, Setting, total
+from launch.plan.estimates import GIB, MIB, EngineOption, Estimate, Need, Setting, total
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
@@ -77,7 +77,7 @@ def _details(setting: Setting, estimates: Sequence[Estimate]) -> Iterator[str]:
             yield from _choices(setting, estimate.choices)
 
 
-def _choices(setting: Setting, choices: Sequence[Choice]) -> Iterator[str]:
+def _choices(setting: Setting, choices: Sequence[EngineOption]) -> Iterator[str]:
     own = choices[0].name
     yield "  DeepSpeed files: GiB a rank, and of a node's memory beside"
     for choice in choices:
@@ -103,7 +103,7 @@ def _warnings(estimates: Sequence[Estimate]) -> Iterator[str]:
     yield from (f"warning: {line}" for line in lines)
 
 
-def _parts(parts: Sequence[Part]) -> str:
+def _parts(parts: Sequence[Need]) -> str:
     return ", ".join(f"{part.name} {size(part.size)}" for part in parts)
 
 

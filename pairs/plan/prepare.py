@@ -1,6 +1,6 @@
 """What preparation needs: bounded memory, and the disk that sorted runs and tables take."""
 
-from launch.plan.estimates import GIB, Estimate, Part, Setting
+from launch.plan.estimates import GIB, Estimate, Need, Setting
 from pairs.config import PairConfig
 
 ROWS_A_SECOND = 540_000
@@ -20,10 +20,10 @@ def plan_prepare(setting: Setting) -> Estimate:
     rows = min(2 * ROW_BYTES * counts.interactions, pair.memory_gib * GIB)
     return Estimate(
         stage="prepare",
-        host=[Part("catalogue, users, blocks of lines", held), Part("interactions (pair.memory_gib)", rows)],
+        host=[Need("catalogue, users, blocks of lines", held), Need("interactions (pair.memory_gib)", rows)],
         disk=[
-            Part("sorted runs, while it works", 2 * ROW_BYTES * counts.interactions),
-            Part("pair/", ROW_BYTES * counts.interactions + ITEM_BYTES * counts.items),
+            Need("sorted runs, while it works", 2 * ROW_BYTES * counts.interactions),
+            Need("pair/", ROW_BYTES * counts.interactions + ITEM_BYTES * counts.items),
         ],
         seconds=counts.interactions / ROWS_A_SECOND,
         how=f"rough: {ROWS_A_SECOND:,} interactions a second on two cores, raw files not counted",

@@ -1,7 +1,7 @@
 """What retrieval needs: each rank's shard of the keys, a block of queries and their scores, the neighbours written."""
 
 from graph.config import GraphConfig
-from launch.plan.estimates import Estimate, Part, Setting
+from launch.plan.estimates import Estimate, Need, Setting
 from retrieval.config import RetrievalConfig
 
 NEIGHBOUR_BYTES = 20
@@ -25,15 +25,15 @@ def plan_retrieve(setting: Setting) -> Estimate:
     return Estimate(
         stage="retrieve",
         memory=[
-            Part("keys of this rank's shard", shard),
-            Part(
+            Need("keys of this rank's shard", shard),
+            Need(
                 "a block of queries and its scores", 4 * retrieval.block * (width + ANSWERS * retrieval.num_neighbours)
             ),
         ],
-        host=[Part("vectors of all samples", 4 * width * asked * machine.processes)],
+        host=[Need("vectors of all samples", 4 * width * asked * machine.processes)],
         disk=[
-            Part("vectors", 4 * width * asked),
-            Part("neighbours", NEIGHBOUR_BYTES * retrieval.num_neighbours * asked),
+            Need("vectors", 4 * width * asked),
+            Need("neighbours", NEIGHBOUR_BYTES * retrieval.num_neighbours * asked),
         ],
         seconds=EXACT_RATE * width * counts.train * asked / rate,
         how=f"rough: {counts.train:,} keys x {asked:,} queries x {width} numbers; vectors not counted",

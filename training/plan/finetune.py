@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.artifacts import read_json
-from launch.plan.estimates import GIB, Choice, Estimate, Machine, Part, Setting, total
+from launch.plan.estimates import GIB, EngineOption, Estimate, Machine, Need, Setting, total
 from training.config import LlmConfig, LoraConfig, PromptsConfig
 from training.plan.memory import Engine, Load, engine_of, peak_parts
 from training.plan.shapes import Shape, shape_of
@@ -85,28 +85,28 @@ def trained_parameters(shape: Shape, lora: LoraConfig) -> int:
     return shape.layers * lora.rank * sum(widths.get(name, 2 * h) for name in lora.target_modules)
 
 
-def disk_parts(shape: Shape, load: Load) -> list[Part]:
+def disk_parts(shape: Shape, load: Load) -> list[Need]:
     """In the run folder at the most; the checkpoints go when the stage has finished."""
     one = load.number * shape.parameters + 12 * load.trained
     weights = load.number * shape.parameters
     return [
-        Part(f"{KEPT_CHECKPOINTS} checkpoints (weights, fp32 weights, moments)", KEPT_CHECKPOINTS * one),
-        Part("best weights, while the next are written", 2 * weights),
-        Part("llm/model", weights),
+        Need(f"{KEPT_CHECKPOINTS} checkpoints (weights, fp32 weights, moments)", KEPT_CHECKPOINTS * one),
+        Need("best weights, while the next are written", 2 * weights),
+        Need("llm/model", weights),
     ]
 
 
-def loading_parts(shape: Shape, load: Load, prompts: PromptsConfig, machine: Machine) -> list[Part]:
+def loading_parts(shape: Shape, load: Load, prompts: PromptsConfig, machine: Machine) -> list[Need]:
     """Host memory of a node that only the start and the saves need: rank 0's node is the worst."""
     whole = load.number * shape.parameters
     if prompts.base not in {"scratch", "smollm2"} and not prompts.base.endswith(".gguf"):
-        return [Part("whole weights of rank 0, at the start and at each save", whole)]
+        return [Need("whole weights of rank 0, at the start and at each save", whole)]
     if not machine.on_gpus:
         return []  # in a rank's own memory, and less than the peak of a step
-    return [Part("whole weights of every rank, at the start", whole * machine.processes)]
+    return [Need("whole weights of every rank, at the start", whole * machine.processes)]
 
 
-def _of_node(parts: list[Part], machine: Machine) -> list[Part]:
+def _of_node(parts: list[Need], machine: Machine) -> list[Need]:
     return [replace(part, size=part.size * machine.processes) for part in parts]
 
 
@@ -145,7 +145,7 @@ def measured_rate(run_dir: Path) -> float | None:
     return rate
 
 
-def _choices(shape: Shape, load: Load, setting: Setting, *, first: str) -> list[Choice]:
+def _choices(shape: Shape, load: Load, setting: Setting, *, first: str) -> list[EngineOption]:
     """Every file of ds_configs/, and the recipe's own, by what it needs; without and with checkpointing."""
     machine = setting.machine
     names = sorted({file.stem for file in DS_CONFIGS.glob("*.json")}, key=lambda name: _traffic(_settings(name)))
@@ -155,7 +155,7 @@ def _choices(shape: Shape, load: Load, setting: Setting, *, first: str) -> list[
             engine = engine_of(_settings(name))
             memory, host = peak_parts(shape, replace(load, checkpointing=checkpointing), engine, ranks=machine.ranks)
             choices.append(
-                Choice(
+                EngineOption(
                     name=name + (" + gradient_checkpointing" if checkpointing and not load.checkpointing else ""),
                     memory=total(memory),
                     host=total(host) * machine.processes,
@@ -165,7 +165,7 @@ def _choices(shape: Shape, load: Load, setting: Setting, *, first: str) -> list[
     return choices
 
 
-def recommended(choices: list[Choice]) -> Choice | None:
+def recommended(choices: list[EngineOption]) -> EngineOption | None:
     """The first that fits, by how little travels between ranks."""
     ordered = sorted(choices, key=lambda choice: ("+" in choice.name, _traffic(_settings(choice.name.split(" +")[0]))))
     return next((choice for choice in ordered if choice.fits), None)
@@ -181,7 +181,7 @@ def _traffic(settings: dict[str, Any]) -> tuple[int, bool]:
     return engine.stage + 3 * (engine.host_optimizer + engine.host_weights), engine.second_copy is not None
 
 
-def _unfit(choices: list[Choice], llm: LlmConfig) -> list[str]:
+def _unfit(choices: list[EngineOption], llm: LlmConfig) -> list[str]:
     own = next(choice for choice in choices if choice.name == llm.deepspeed)
     best = recommended(choices)
     if own.fits:

@@ -19,7 +19,7 @@ the larger of the two makes the peak.
 from dataclasses import dataclass
 from typing import Any
 
-from launch.plan.estimates import MIB, Part
+from launch.plan.estimates import MIB, Need
 from training.plan.shapes import Shape
 
 LOGIT_BYTES = 12
@@ -77,32 +77,32 @@ def engine_of(settings: dict[str, Any]) -> Engine:  # Any: plain JSON values
     )
 
 
-def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple[list[Part], list[Part]]:
+def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple[list[Need], list[Need]]:
     """(what lies on the rank's device, what it keeps in host memory instead) at the peak."""
     whole, trained, s = shape.parameters, load.trained, load.number
     shared = ranks if engine.shards is None else min(engine.shards, ranks)
     of_weights = shared if engine.stage >= 3 else 1
     of_optimizer = shared if engine.stage >= 1 else 1
     of_gradients = shared if engine.stage >= 2 else 1
-    weights = Part("parameters", s * whole / of_weights)
+    weights = Need("parameters", s * whole / of_weights)
     optimizer = [
-        Part("master weights", 4 * trained / of_optimizer),
-        Part("moments", 8 * trained / of_optimizer),
+        Need("master weights", 4 * trained / of_optimizer),
+        Need("moments", 8 * trained / of_optimizer),
     ]
-    gradients = Part("gradients", 4 * trained / of_gradients)
-    step = Part("optimizer's step", STEP_BYTES * min(trained / of_optimizer, engine.sub_group))
+    gradients = Need("gradients", 4 * trained / of_gradients)
+    step = Need("optimizer's step", STEP_BYTES * min(trained / of_optimizer, engine.sub_group))
     device = [] if engine.host_weights else [weights]
     host = [weights] if engine.host_weights else []
     (host if engine.host_optimizer else device).extend([*optimizer, gradients])
     gathered = s * min(whole, engine.live) if of_weights > 1 or engine.host_weights else 0.0
     if not load.on_gpu:
-        device.append(Part("DeepSpeed's own", CPU_OVERHEAD))
+        device.append(Need("DeepSpeed's own", CPU_OVERHEAD))
     if engine.second_copy is not None and engine.stage >= 3:
-        device.append(Part("second copy of the weights", s * whole / engine.second_copy))
+        device.append(Need("second copy of the weights", s * whole / engine.second_copy))
     at_work = [
-        Part("gathered layers", gathered),
-        Part("activations", activation_bytes(shape, load)),
-        Part("logits", logit_bytes(shape, load)),
+        Need("gathered layers", gathered),
+        Need("activations", activation_bytes(shape, load)),
+        Need("logits", logit_bytes(shape, load)),
     ]
     if engine.host_optimizer:
         host.append(step)

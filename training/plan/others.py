@@ -1,6 +1,6 @@
 """What the other stages of the language model need: prompts on the disk, memory to generate."""
 
-from launch.plan.estimates import GIB, Estimate, Part, Setting
+from launch.plan.estimates import GIB, Estimate, Need, Setting
 from training.config import GenerationConfig, LlmConfig, PromptsConfig
 from training.plan.finetune import ANSWER_TOKENS, number_bytes
 from training.plan.shapes import shape_of
@@ -20,8 +20,8 @@ def plan_tokenize(setting: Setting) -> Estimate:
     rows = train + setting.counts.held_out
     return Estimate(
         stage="tokenize",
-        host=[Part("titles and histories", 400 * setting.counts.items + 200 * setting.counts.users)],
-        disk=[Part("prompts, at most", rows * prompts.max_tokens * TOKEN_BYTES)],
+        host=[Need("titles and histories", 400 * setting.counts.items + 200 * setting.counts.users)],
+        disk=[Need("prompts, at most", rows * prompts.max_tokens * TOKEN_BYTES)],
         seconds=rows / (PROMPTS_A_SECOND * prompts.num_workers),
         how=f"rough: {rows:,} prompts at {PROMPTS_A_SECOND:,.0f} a second and process",
     )
@@ -38,10 +38,10 @@ def plan_generate(setting: Setting) -> Estimate:
     rows = max(1, generation.batch_tokens // prompts.max_tokens)
     cached = rows * (prompts.max_tokens + generation.num_beams * answer)
     memory = [
-        Part("parameters", number * shape.parameters),
-        Part("keys and values", 2 * number * shape.layers * shape.kv_heads * shape.head_dim * cached),
-        Part("reading a batch", generation.batch_tokens * number * (2 * shape.hidden + 3 * shape.met * shape.inner)),
-        Part("scores of beams", 12 * rows * generation.num_beams * shape.vocabulary),
+        Need("parameters", number * shape.parameters),
+        Need("keys and values", 2 * number * shape.layers * shape.kv_heads * shape.head_dim * cached),
+        Need("reading a batch", generation.batch_tokens * number * (2 * shape.hidden + 3 * shape.met * shape.inner)),
+        Need("scores of beams", 12 * rows * generation.num_beams * shape.vocabulary),
     ]
     samples = setting.counts.held_out
     if generation.max_samples is not None:
@@ -53,7 +53,7 @@ def plan_generate(setting: Setting) -> Estimate:
     return Estimate(
         stage="generate",
         memory=memory,
-        disk=[Part("answers and lists", samples * (generation.list_depth * LIST_BYTES + 100 * generation.num_beams))],
+        disk=[Need("answers and lists", samples * (generation.list_depth * LIST_BYTES + 100 * generation.num_beams))],
         seconds=tokens / rate,
         how=f"rough: {tokens:.3g} tokens read and written, 2 FLOP a parameter",
         advice=[
