@@ -33,7 +33,7 @@ class PairSizes:
 def read_counts(
     recipe: Recipe, run_dir: Path, *, users: int | None, items: int | None, interactions: int | None
 ) -> PairSizes:
-    """PairSizes as given, of the prepared pair, or of the recipe's generator; InputError where nobody knows."""
+    """Sizes as given, of the prepared pair, or of the recipe's generator; InputError where nobody knows."""
     if users is not None and items is not None:
         return guessed(users, items, interactions or users * INTERACTIONS, "given")
     card = run_dir / "pair" / "card.json"
@@ -68,7 +68,7 @@ def of_card(card: Path) -> PairSizes:
 
 
 def guessed(users: int, items: int, interactions: int, source: str) -> PairSizes:
-    """PairSizes of a pair that is not prepared: a sample a user and domain in train, as the splits make them."""
+    """Sizes of a pair that is not prepared: a sample a user and domain in train, as the splits make them."""
     if min(users, items, interactions) < 1:
         raise InputError(f"users, items and interactions must be at least 1, got {users}, {items}, {interactions}")
     train = 2 * users
