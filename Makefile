@@ -3,14 +3,19 @@ PYTHON ?= python3.11
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 EXTRAS ?= cpu,test
+UNITS  := tests/unit tests/distributed
 
 .PHONY: demo test lint setup clean
 
 demo: $(STAMP)
 	$(VENV)/bin/kinrec demo
 
-test: lint
-	$(VENV)/bin/python -m pytest
+test: lint  # two halves at a time: most of the second waits for processes and for SLURM
+	@first=$$(mktemp); \
+	$(VENV)/bin/python -m pytest $(UNITS) >$$first 2>&1 & \
+	$(VENV)/bin/python -m pytest tests $(UNITS:%=--ignore=%); second=$$?; \
+	wait $$!; status=$$?; cat $$first; rm -f $$first; \
+	[ $$status -eq 0 ] && [ $$second -eq 0 ]
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
