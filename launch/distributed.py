@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from launch import ranks
+from launch.stopping import Stopped
 from launch.watch.beats import LOADING, MEETING, beat
 from launch.watch.watchdog import current_task
 
@@ -156,9 +157,16 @@ def init_world(*, timeout_minutes: float | None = None) -> Iterator[World]:
     try:
         yield world
         world.barrier()
-    finally:
-        if owns_group and dist.is_initialized():
-            dist.destroy_process_group()
+    except Stopped:
+        _leave(owns_group)
+        raise
+    # After an error the group is left as it is: the others lose this rank when it has said why it ends, not before.
+    _leave(owns_group)
+
+
+def _leave(owns_group: bool) -> None:
+    if owns_group and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def join_alone(world: World) -> None:
