@@ -10,7 +10,8 @@ from graph.config import GraphConfig
 from graph.export import export_lists, export_vectors
 from graph.load import make_ranker, prepare, save_settings
 from graph.objective import Objective
-from graph.training import Trainer, save_weights
+from graph.training import Trainer
+from launch.checkpoints import save_weights
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,9 +18,9 @@ from graph.config import GraphConfig
 from graph.full_ranking import Judge
 from graph.noise import Noise
 from graph.objective import TERMS, Objective, count_terms
-from launch.artifacts import atomic_file
-from launch.checkpoints import load_checkpoint, save_checkpoint
+from launch.checkpoints import load_checkpoint, save_checkpoint, save_weights, why_damaged
 from launch.distributed import World
+from launch.errors import InputError
 from launch.saves import Writer
 from launch.steps import Reached, Rhythm, Wishes, learn
 from launch.stopping import is_asked
@@ -89,6 +89,11 @@ class Trainer:
         """Train until valid stops getting better or the epochs are over; leave the best epoch's weights loaded."""
         self._train, self._valid = train, valid
         saved = load_checkpoint(self.folder, self.world)
+        if saved is not None and saved[1]["reached"]["best_step"] > 0:
+            why = self._why_damaged()
+            if why is not None:
+                log.warning("%s: damaged (%s); training starts from the beginning", self.best_path, why)
+                saved = None
         reached = Reached() if saved is None else self._restore(saved[1])
         self.tracker.go_on(reached.step)
         # Every rank starts from rank 0's weights: DistributedDataParallel broadcasts them.
@@ -105,6 +110,9 @@ class Trainer:
         )
         reached = learn(self, rhythm, reached, label="pretrain", world=self.world, tracker=self.tracker)
         self.world.barrier()
+        why = self._why_damaged()
+        if why is not None:
+            raise InputError(f"{self.best_path}: damaged ({why}); start the stage again, it trains them anew")
         self.objective.ranker.load_state_dict(load_file(self.best_path))
         epoch, epochs = reached.best_step // self._epoch_steps, reached.step // self._epoch_steps
         log.info("best epoch %d of %d: valid mrr %.4f", epoch, epochs, reached.best_value)
@@ -170,7 +178,7 @@ class Trainer:
     def keep(self) -> None:
         """Write the best epoch's weights."""
         if self.world.is_main:
-            save_weights(self.best_path, self.objective.ranker)
+            save_weights(self.best_path, self.objective.ranker, sealed=True)
 
     def save(self, reached: Reached) -> None:
         """Take a copy of all that a checkpoint holds, and write it while training goes on."""
@@ -190,6 +198,11 @@ class Trainer:
     def settle(self) -> None:
         """Return when the last checkpoint is whole."""
         self._writer.join()
+
+    def _why_damaged(self) -> str | None:
+        """None if the best weights are as they were written, else what is not. Call on all ranks."""
+        why: str | None = self.world.broadcast_object(why_damaged(self.best_path) if self.world.is_main else None)
+        return why
 
     def _rows(self, step: int) -> Ints:
         """The rows of a step's global batch."""
@@ -241,12 +254,6 @@ def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
     """Learning rates as a share of their peaks."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * share
-
-
-def save_weights(path: Path, module: nn.Module) -> None:
-    """A module's weights as safetensors, atomically; the same weights give the same bytes."""
-    with atomic_file(path) as partial:
-        save_file({name: weight.detach().cpu().contiguous() for name, weight in module.state_dict().items()}, partial)
 
 
 def copied(state: Any) -> Any:  # Any: nested, as torch.save takes it

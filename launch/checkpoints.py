@@ -4,6 +4,7 @@ Beside `step-N.pt` lies its seal, `step-N.json`, written last: where it is absen
 torn or damaged, and the one before it is taken. No key is needed: `weights_only` loading runs no code, whoever wrote.
 """
 
+import hashlib
 import logging
 import re
 import socket
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from launch.artifacts import atomic_file, write_json
 from launch.distributed import World
-from launch.errors import InputError
+from launch.errors import InputError, first_line
 from launch.seals import digest_files, first_difference, read_seal, seal_files
 
 log = logging.getLogger(__name__)
+DIGEST = "sha256"
 NAME = re.compile(r"step-(\d+)\.pt")
 
 
@@ -104,6 +109,36 @@ def _why_damaged(path: Path) -> str | None:
 
 def _seal_of(path: Path) -> Path:
     return path.with_suffix(".json")
+
+
+def save_weights(path: Path, module: nn.Module, *, sealed: bool = False) -> None:
+    """A module's weights as safetensors, atomically; the same weights give the same bytes. Sealed, the file holds a
+    digest of its tensors for `why_damaged`."""
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in module.state_dict().items()}
+    with atomic_file(path) as partial:
+        save_file(weights, partial, metadata={DIGEST: _digest(weights)} if sealed else None)
+
+
+def why_damaged(path: Path) -> str | None:
+    """None if sealed weights are as they were written, else what is not."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {}).get(DIGEST)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+    except (OSError, SafetensorError) as error:
+        return first_line(error)
+    if told is None:
+        return "it has no seal"
+    return None if told == _digest(weights) else "it has other content than was written"
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    """SHA-256 of named tensors on the CPU."""
+    summed = hashlib.sha256()
+    for name, weight in sorted(weights.items()):
+        summed.update(f"{name} {weight.dtype} {tuple(weight.shape)} ".encode())
+        summed.update(weight.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return summed.hexdigest()
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
