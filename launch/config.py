@@ -46,9 +46,10 @@ class LaunchConfig:
     """Network interface that the ranks talk over, for gloo and NCCL alike (ib0, eth0); null: gloo
     takes the one that leads to the first node, NCCL chooses."""
     start_timeout: Means[float] = 600.0
-    """Seconds within which all ranks must have started, met and taken the first step."""
+    """Seconds that a rank may stand still until its first step is done, and in what takes long in one piece: a
+    checkpoint, an index, publishing the model."""
     step_timeout: Means[float] = 600.0
-    """Seconds within which every later step, batch or save of a rank must end; then the job ends and says whose."""
+    """Seconds within which every later step, batch, block or file must end; else the job ends and says whose."""
 
     def __post_init__(self) -> None:
         for name in ("nodes", "processes", "threads", "start_timeout", "step_timeout"):
