@@ -100,7 +100,7 @@ def planned(trial: Trial) -> float:
         rows=trial.rows, tokens=trial.tokens, learnt=trial.learnt, number=4, checkpointing=False,
         trained=shape.parameters, on_gpu=False,
     )  # fmt: skip
-    engine = engine_of(read_deepspeed_file(trial.config.deepspeed)[1])
+    engine = engine_of(read_deepspeed_file(trial.config)[1])
     return total(peak_parts(shape, load, engine, ranks=trial.ranks)[0])
 
 

@@ -29,11 +29,11 @@ def plan_finetune(setting: Setting) -> Estimate:
     machine = setting.machine
     shape = shape_of(prompts, llm.scratch, setting.run_dir)
     load = load_of(shape, llm, prompts, setting)
-    engine = engine_of(read_deepspeed_file(llm.deepspeed)[1])
+    engine = engine_of(read_deepspeed_file(llm)[1])
     memory, host = peak_parts(shape, load, engine, ranks=machine.ranks)
     disk = disk_parts(shape, load)
     seconds, how = _seconds(shape, load, llm, setting)
-    choices = _choices(shape, load, setting, first=llm.deepspeed)
+    choices = _choices(shape, load, setting, llm)
     return Estimate(
         stage="finetune",
         memory=memory,
@@ -145,14 +145,14 @@ def measured_rate(run_dir: Path) -> float | None:
     return rate
 
 
-def _choices(shape: Shape, load: Load, setting: Setting, *, first: str) -> list[EngineOption]:
+def _choices(shape: Shape, load: Load, setting: Setting, llm: LlmConfig) -> list[EngineOption]:
     """Every file of ds_configs/, and the recipe's own, by what it needs; without and with checkpointing."""
     machine = setting.machine
-    names = sorted({file.stem for file in DS_CONFIGS.glob("*.json")}, key=lambda name: _traffic(_settings(name)))
+    names = sorted({file.stem for file in DS_CONFIGS.glob("*.json")}, key=lambda name: _traffic(_settings(llm, name)))
     choices = []
-    for name in dict.fromkeys([first, *names]):
+    for name in dict.fromkeys([llm.deepspeed, *names]):
         for checkpointing in dict.fromkeys([load.checkpointing, True]):
-            engine = engine_of(_settings(name))
+            engine = engine_of(_settings(llm, name))
             memory, host = peak_parts(shape, replace(load, checkpointing=checkpointing), engine, ranks=machine.ranks)
             choices.append(
                 EngineOption(
@@ -165,14 +165,16 @@ def _choices(shape: Shape, load: Load, setting: Setting, *, first: str) -> list[
     return choices
 
 
-def recommended(choices: list[EngineOption]) -> EngineOption | None:
+def recommended(choices: list[EngineOption], llm: LlmConfig) -> EngineOption | None:
     """The first that fits, by how little travels between ranks."""
-    ordered = sorted(choices, key=lambda choice: ("+" in choice.name, _traffic(_settings(choice.name.split(" +")[0]))))
+    ordered = sorted(
+        choices, key=lambda choice: ("+" in choice.name, _traffic(_settings(llm, choice.name.split(" +")[0])))
+    )
     return next((choice for choice in ordered if choice.fits), None)
 
 
-def _settings(name: str) -> dict[str, Any]:  # Any: plain JSON values
-    return read_deepspeed_file(name)[1]
+def _settings(llm: LlmConfig, name: str) -> dict[str, Any]:  # Any: plain JSON values
+    return read_deepspeed_file(replace(llm, deepspeed=name))[1]
 
 
 def _traffic(settings: dict[str, Any]) -> tuple[int, bool]:
@@ -183,7 +185,7 @@ def _traffic(settings: dict[str, Any]) -> tuple[int, bool]:
 
 def _unfit(choices: list[EngineOption], llm: LlmConfig) -> list[str]:
     own = next(choice for choice in choices if choice.name == llm.deepspeed)
-    best = recommended(choices)
+    best = recommended(choices, llm)
     if own.fits:
         return []
     if best is None:
