@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "salloc", "srun", "scontrol", "sinfo")
+PROGRAMS = ("setpriv", "slurmctld", "slurmd", "munged", "sbatch", "salloc", "srun", "scontrol", "sinfo")
 NODES = 2
 CPUS = 2
 """Of each node; both are this machine, whatever it has."""
@@ -135,7 +135,7 @@ class Daemons:
             path = os.environ["PATH"] + ":/usr/sbin:/sbin"
             self._running.append(
                 subprocess.Popen(
-                    words,
+                    ["setpriv", "--pdeathsig", "TERM", *words],  # util-linux: they end with killed tests, too
                     cwd=self.folder,
                     env={**os.environ, "PATH": path},
                     stdin=subprocess.DEVNULL,
