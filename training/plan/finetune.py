@@ -29,7 +29,7 @@ def plan_finetune(setting: Setting) -> Estimate:
     machine = setting.machine
     shape = shape_of(prompts, llm.scratch, setting.run_dir)
     load = load_of(shape, llm, prompts, setting)
-    engine = engine_of(read_deepspeed_file(llm)[1])
+    engine = engine_of(read_deepspeed_file(llm)[1], machine.processes)
     memory, host = peak_parts(shape, load, engine, ranks=machine.ranks)
     disk = disk_parts(shape, load)
     seconds, how = _seconds(shape, load, llm, setting)
@@ -152,7 +152,7 @@ def _choices(shape: Shape, load: Load, setting: Setting, llm: LlmConfig) -> list
     choices = []
     for name in dict.fromkeys([llm.deepspeed, *names]):
         for checkpointing in dict.fromkeys([load.checkpointing, True]):
-            engine = engine_of(_settings(llm, name))
+            engine = engine_of(_settings(llm, name), machine.processes)
             memory, host = peak_parts(shape, replace(load, checkpointing=checkpointing), engine, ranks=machine.ranks)
             choices.append(
                 EngineOption(
@@ -162,7 +162,8 @@ def _choices(shape: Shape, load: Load, setting: Setting, llm: LlmConfig) -> list
                     fits=machine.gpu_memory is None or total(memory) <= SPARE * machine.gpu_memory,
                 )
             )
-    return choices
+    best = recommended(choices, llm)
+    return [replace(choice, note="recommended") if choice is best else choice for choice in choices]
 
 
 def recommended(choices: list[EngineOption], llm: LlmConfig) -> EngineOption | None:
@@ -185,7 +186,7 @@ def _traffic(settings: dict[str, Any]) -> tuple[int, bool]:
 
 def _unfit(choices: list[EngineOption], llm: LlmConfig) -> list[str]:
     own = next(choice for choice in choices if choice.name == llm.deepspeed)
-    best = recommended(choices, llm)
+    best = next((choice for choice in choices if choice.note), None)
     if own.fits:
         return []
     if best is None:

@@ -63,9 +63,12 @@ class Engine:
     sub_group: int
 
 
-def engine_of(settings: dict[str, Any]) -> Engine:  # Any: plain JSON values
-    """Read a DeepSpeed file."""
-    zero = settings["zero_optimization"]
+def engine_of(settings: dict[str, Any], processes: int = 1) -> Engine:  # Any: plain JSON values
+    """Read a DeepSpeed file; `processes` are the ranks of a node, for which "auto" stands in hierarchical ones."""
+    zero = {
+        key: processes if value == "auto" and key in {"mics_shard_size", "zero_hpz_partition_size"} else value
+        for key, value in settings["zero_optimization"].items()
+    }
     return Engine(
         stage=int(zero.get("stage", 0)),
         host_optimizer=_elsewhere(zero.get("offload_optimizer")),

@@ -11,8 +11,6 @@ import pytest
 from tests.end_to_end.runs import ROOT, TINY
 
 pytestmark = pytest.mark.slow
-LIGHT = ("--stage=tokenize",)
-"""A stage without ranks of its own."""
 
 
 def kinrec(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +74,6 @@ def test_a_broken_torch_is_a_line(tmp_path: Path, source: str, said: str) -> Non
 
 
 def test_gpus_that_torch_does_not_see_fail(tmp_path: Path) -> None:
-    done = kinrec(str(TINY), f"--run_dir={tmp_path}", "--brief", *LIGHT, CUDA_VISIBLE_DEVICES="0")
+    done = kinrec(str(TINY), f"--run_dir={tmp_path}", "--brief", CUDA_VISIBLE_DEVICES="0")
     assert done.returncode == 1
     assert "torch sees no GPU: it is a CPU build" in done.stdout
