@@ -28,7 +28,7 @@ from launch.processes.commands import accelerate_file, count_gpus
 from launch.stages import STAGES, Stage, stage_named
 from launch.terminal import shown
 
-BUDGET_SECONDS = 55.0
+BUDGET_SECONDS = 48.0
 """For all children together: `kinrec doctor` itself ends below a minute."""
 LEAST_SECONDS = 5.0
 
@@ -71,7 +71,7 @@ def doctor(words: list[str]) -> int:
     parser.add_argument("--run_dir", type=Path, help="the run's folder; default runs/NAME")
     parser.add_argument("--stage", choices=[stage.name for stage in STAGES], help="what this stage needs, no more")
     parser.add_argument("--brief", action="store_true", help="show what is not as it should be, and a count")
-    parser.add_argument("--timeout", type=float, help="seconds for ranks and imports together; default 55")
+    parser.add_argument("--timeout", type=float, help="seconds for ranks and imports together; default 48")
     known, overrides = parser.parse_known_args(words)
     if known.recipe is None and overrides:
         parser.error(f"{overrides[0]}: overrides need a recipe")
