@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from launch.distributed import World
 from launch.errors import InputError
 
 SHOWN = 3
@@ -28,12 +29,19 @@ def check_loaded(loading: LoadingInfo, model: nn.Module, *, where: str) -> None:
         )
 
 
-def check_finite(model: nn.Module, *, where: str) -> None:
-    """InputError where a weight is NaN or infinite; of a partitioned model, in this rank's part."""
-    for name, parameter in model.named_parameters():
-        held = getattr(parameter, "ds_tensor", parameter)  # ds_tensor: what ZeRO-3 left on this rank
-        if not bool(torch.isfinite(held.detach()).all()):
-            raise InputError(f"{where}: {name} holds values that are not finite; download the model again")
+def check_finite(model: nn.Module, *, where: str, world: World | None = None) -> None:
+    """InputError where a weight is NaN or infinite; of a partitioned model, in any rank's part. With `world`, call on
+    all ranks: they refuse together."""
+    name = next((name for name, parameter in model.named_parameters() if not _is_finite(parameter)), None)
+    names = [name] if world is None else world.gather_objects(name)
+    broken = next((name for name in names if name is not None), None)
+    if broken is not None:
+        raise InputError(f"{where}: {broken} holds values that are not finite; download the model again")
+
+
+def _is_finite(parameter: nn.Parameter) -> bool:
+    held = getattr(parameter, "ds_tensor", parameter)  # ds_tensor: what ZeRO-3 left on this rank
+    return bool(torch.isfinite(held.detach()).all())
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, where: str) -> None:

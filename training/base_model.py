@@ -20,6 +20,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from launch.distributed import World
 from launch.errors import InputError, first_line
 from launch.model_files import check_model_folder
 from training.base_checks import LoadingInfo, check_finite, check_loaded, check_vocabulary
@@ -69,8 +70,11 @@ def hidden_size_of(base: BaseModel) -> int:
         raise InputError(f"{base.files}: not the configuration of a language model ({first_line(error)})") from error
 
 
-def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
-    """The weights of a base on disk, on the CPU (or partitioned at once where ZeRO-3's loading is active)."""
+def load_model(base: BaseModel, *, dtype: torch.dtype, world: World | None = None) -> PreTrainedModel:
+    """The weights of a base on disk, on the CPU (or partitioned at once where ZeRO-3's loading is active).
+
+    With `world`, call on all ranks: they refuse together what one of them finds in its part.
+    """
     assert base.kind != "scratch", "the scratch model is built, see training.scratch"
     options: dict[str, Any] = {}  # Any: options of several types, passed on
     if base.kind == "gguf":  # dense weights, not packed ones: they are going to be trained
@@ -79,7 +83,7 @@ def load_model(base: BaseModel, *, dtype: torch.dtype) -> PreTrainedModel:
         options["use_safetensors"] = True
     model, loading = _from_files(base, dtype=dtype, **options)
     check_loaded(loading, model, where=str(base.files))
-    check_finite(model, where=str(base.files))
+    check_finite(model, where=str(base.files), world=world)
     if base.kind == "gguf":
         log.warning("%s: GGUF weights are quantised; training starts from their de-quantised values", base.files.name)
     return model

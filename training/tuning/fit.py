@@ -55,7 +55,8 @@ def fit(
     to keep."""
     plan = Plan(train.lengths, global_batch=config.global_batch, seed=seed)
     total = count_steps(config, plan.steps_per_epoch)
-    reached, sums = load_position(tuning.model, accelerator, folder, world, seed=seed)
+    best = folder / "best" if config.keep == "best" else None
+    reached, sums = load_position(tuning.model, accelerator, folder, world, seed=seed, best=best)
     tracker.go_on(reached.step)
     fine_tune = FineTune(
         tuning=tuning,

@@ -23,6 +23,7 @@ from launch.errors import InputError
 from launch.seals import Foreign, digest_files, first_difference, list_files, make_seal, read_seal
 from launch.state_key import STATE_FOLDER, state_key
 from launch.steps import Reached
+from training.tuning.tuned_weights import why_damaged
 from training.tuning.universal import UNIVERSAL, convert, load_universal, seed_noise, why_not_elastic
 
 log = logging.getLogger(__name__)
@@ -73,12 +74,13 @@ def save_position(
 
 
 def load_position(
-    engine: Any, accelerator: Accelerator, folder: Path, world: World, *, seed: int
+    engine: Any, accelerator: Accelerator, folder: Path, world: World, *, seed: int, best: Path | None = None
 ) -> tuple[Reached, LossSums]:
     """Put back the latest whole checkpoint, or stand at the start. Call on all ranks, as many as there are now.
 
     Args:
         engine: DeepSpeed's, untyped.
+        best: where the best weights are, if they are kept: where they are damaged, the way to them is gone again.
     """
     chosen = newest_whole(folder, world)
     if chosen is None:
@@ -86,6 +88,12 @@ def load_position(
     values = world.broadcast_object(read_json(chosen / "position.json") if world.is_main else None)
     size, sums = values.pop("world_size"), LossSums(**values.pop("sums", {}))
     reached = Reached(**values)
+    if best is not None and reached.best_step > 0:
+        why = world.broadcast_object(why_damaged(best) if world.is_main else None)
+        if why is not None:
+            if world.is_main:
+                log.warning("%s: damaged (%s); training starts from the beginning", best, why)
+            return Reached(), LossSums()
     if size == world.size:
         accelerator.load_state(str(chosen))
         log.info("resuming from %s", chosen)

@@ -11,12 +11,14 @@ from peft import PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from launch.artifacts import atomic_folder
+from launch.artifacts import atomic_folder, write_json
 from launch.distributed import World
 from launch.errors import InputError
+from launch.seals import digest_files, first_difference, list_files, read_seal, seal_files
 from launch.watch.beats import long
 from training.config import LoraConfig
 
+SEAL = "seal.json"
 PEFT_PREFIX = "base_model.model."
 
 
@@ -52,14 +54,28 @@ def save_weights(
             plain.save_pretrained(partial, state_dict=state)
             for file in partial.iterdir():
                 file.chmod(0o644)  # safetensors makes files that only their owner can read
+            write_json(partial / SEAL, seal_files(partial, list_files(partial, seal=SEAL), key=None))
     world.barrier()
 
 
+def why_damaged(folder: Path) -> str | None:
+    """None if the weights in `folder` are as `save_weights` wrote them, else what is not."""
+    try:
+        sealed = read_seal(folder / SEAL, key=None)
+    except ValueError as error:
+        return str(error)
+    return first_difference(sealed, digest_files(folder, list_files(folder, seal=SEAL)))
+
+
 def publish(folder: Path, *, weights: Path, tokenizer: PreTrainedTokenizerBase, world: World) -> None:
-    """The final model folder: the weights of `weights` and the tokenizer. Call on all ranks."""
+    """The final model folder: the weights of `weights` and the tokenizer. InputError where the weights were damaged
+    since they were written. Call on all ranks."""
+    why = world.broadcast_object(why_damaged(weights) if world.is_main else None)
+    if why is not None:
+        raise InputError(f"{weights}: damaged ({why}); start the stage again, it trains them anew")
     if world.is_main:
         with long("publishing the model"), atomic_folder(folder) as partial:
-            shutil.copytree(weights, partial, dirs_exist_ok=True)
+            shutil.copytree(weights, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(SEAL))
             tokenizer.save_pretrained(partial)
     world.barrier()
 
