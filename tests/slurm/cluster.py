@@ -94,6 +94,10 @@ class Cluster:
         """`scancel`; with `--signal=USR1` and the like it only tells the job's steps."""
         subprocess.run(["scancel", *options, job], check=False, capture_output=True)
 
+    def release(self, job: str) -> None:
+        """Let a job begin that was submitted with `--hold`."""
+        subprocess.run(["scontrol", "release", job], check=True, capture_output=True)
+
     def output(self, job: Job) -> str:
         """The end of what a job wrote."""
         path = Path(job.get("StdOut", ""))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.runs import kinrec
 from tests.slurm.cluster import Cluster
 from tests.slurm.daemons import Daemons, is_running, missing_programs
+from tests.slurm.stopping import RECIPE
 from tests.slurm.submitting import Whole, submit_whole
 
 
@@ -46,3 +48,12 @@ def slurm() -> Iterator[Cluster]:
 def whole(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A whole run on two nodes through `kinrec submit`; read it, do not change it."""
     return submit_whole(slurm, tmp_path_factory.mktemp("submitted") / "run")
+
+
+@pytest.fixture(scope="session")
+def unstopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody stopped, on two ranks of one machine; read it, do not change it."""
+    run_dir = tmp_path_factory.mktemp("unstopped") / "run"
+    ended = kinrec("run", str(RECIPE), f"--run_dir={run_dir}", "--launch.nodes=1", "--launch.processes=2")
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return run_dir
