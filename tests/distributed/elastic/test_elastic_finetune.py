@@ -185,7 +185,7 @@ def test_zero3_2_1_3_ranks(went: Went, name: str) -> None:
         assert list(changed.values()) == pytest.approx(list(whole.values()), rel=TOLERANCE.get(name, 1e-5)), tag
     assert [value for _, value in curves[1]["finetune/world_size"]] == [2.0] * 3 + [1.0] * 3 + [3.0] * 3
     one, other = (load_file(run_dir / "llm" / "model" / "model.safetensors") for run_dir in runs)
-    assert one.keys() == other.keys()
+    assert one.keys() <= other.keys()  # ZeRO-2 writes the tied head beside the embeddings
     if name not in TOLERANCE:
         for key, weight in one.items():
             torch.testing.assert_close(other[key], weight, rtol=1e-4, atol=1e-5, msg=key)
