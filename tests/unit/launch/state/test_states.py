@@ -68,6 +68,22 @@ def test_edited_file_of_equal_size_is_seen(tmp_path: Path) -> None:
     assert why_not(tmp_path, PREPARE) == "pair/items.parquet has other content than was written"
 
 
+def test_file_of_another_size_or_none_is_seen_whatever_its_time(tmp_path: Path) -> None:
+    run_all(tmp_path)
+    path = tmp_path / "pair/items.parquet"
+    was = path.stat()
+    write(tmp_path, "pair/items.parquet", "items and more")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert why_not(tmp_path, PREPARE) == "pair/items.parquet has 14 bytes, was written with 5"
+    path.unlink()
+    assert why_not(tmp_path, PREPARE) == "pair/items.parquet is gone"
+
+
+def test_a_finished_stage_has_no_record_of_its_start(tmp_path: Path) -> None:
+    run_all(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "manifests").iterdir()) == ["prepare.json", "pretrain.json"]
+
+
 def test_touched_file_of_equal_content_still_holds(tmp_path: Path) -> None:
     run_all(tmp_path)
     os.utime(tmp_path / "pair/items.parquet", (1, 1))
@@ -199,6 +215,18 @@ def test_evaluate_does_without_the_llm_and_becomes_stale_when_it_comes(tmp_path:
     with open_stage(job(tmp_path, "retrieve")):
         write(tmp_path, "neighbours/quality.json", "{}")
     assert state_of(tmp_path, EVALUATE).why == "what retrieve wrote has changed since"
+
+
+def test_an_optional_input_that_is_stale_counts_as_absent(tmp_path: Path) -> None:
+    run_all(tmp_path)
+    with open_stage(job(tmp_path, "retrieve")):
+        write(tmp_path, "neighbours/quality.json", "{}")
+    write(tmp_path, "neighbours/quality.json", "[]")
+    with open_stage(job(tmp_path, "evaluate")):
+        write(tmp_path, "report/metrics.json", "{}")
+    inputs = json.loads((tmp_path / "manifests" / "evaluate.json").read_text())["inputs"]
+    assert inputs["retrieve"] == "absent"
+    assert inputs["pretrain"] != "absent"
 
 
 def test_manifest_says_where_a_result_comes_from(tmp_path: Path) -> None:
