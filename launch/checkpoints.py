@@ -50,9 +50,11 @@ def load_checkpoint(folder: Path, world: World) -> tuple[int, dict[str, Any]] | 
     Rank 0 names it; InputError where another rank, which reads its own node's disk, sees something else there.
     """
     chosen = _latest_whole(folder) if world.is_main else None
-    name: str | None = world.broadcast_object(None if chosen is None else chosen.name)
-    if name is None:
-        check_all_see(folder, "checkpoints" if list_checkpoints(folder) and not world.is_main else "", world)
+    there = {path.name for path in list_checkpoints(folder)}
+    name: str | None
+    name, seen_by_main = world.broadcast_object((None if chosen is None else chosen.name, there))
+    if name is None:  # damaged ones, which rank 0 passes over, are the others' to see as well
+        check_all_see(folder, "checkpoints" if there - seen_by_main else "", world)
         return None
     path = folder / name
     check_all_see(path, digest_files(folder, [name])[name], world)

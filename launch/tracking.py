@@ -18,6 +18,7 @@ from launch.artifacts import write_text
 from launch.stage import Job
 
 if TYPE_CHECKING:
+    from launch.board import Board
     from launch.distributed import World
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Tracker:
     def __init__(self, run_dir: Path | None, stage: str) -> None:
         self._stage = stage
         self._run_dir = run_dir
-        self._writer: Any = None  # Any: untyped library
+        self._writer: Board | None = None
         self._purge_step: int | None = None
         self._last: dict[str, int] = {}
         """The last step of every tag."""
@@ -93,12 +94,12 @@ class Tracker:
                 self._show(line)
 
     @property
-    def _board(self) -> Any:  # Any: untyped library
+    def _board(self) -> "Board":
         """The event file of this start; from the step that it is told on, what earlier ones hold counts no more."""
         if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from launch.board import Board  # it brings torch
 
-            self._writer = SummaryWriter(log_dir=str(self._events), purge_step=self._purge_step)
+            self._writer = Board(self._events, purge_step=self._purge_step)
         return self._writer
 
     def _show(self, line: Line) -> None:

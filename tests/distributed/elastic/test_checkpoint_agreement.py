@@ -100,3 +100,20 @@ def test_torn_checkpoint_falls_back(tmp_path: Path) -> None:
     shard = tmp_path / "finetune" / "step-000000006" / "pytorch_model" / "zero_pp_rank_0_mp_rank_00_optim_states.pt"
     os.truncate(shard, 100)
     assert run_ranks(go_back, 2, tmp_path) == [(4, "step-000000004")] * 2
+
+
+def start_anew(world: World, folder: Path) -> tuple[object, object]:
+    return load_checkpoint(folder / "graph", world), newest_whole(folder / "finetune", world)
+
+
+def test_only_torn_checkpoints_start_from_the_beginning(tmp_path: Path) -> None:
+    """Killed while the first one was written."""
+    write_graph_checkpoints(tmp_path / "graph")
+    write_positions(tmp_path / "finetune")
+    for step in STEPS:
+        (tmp_path / "graph" / f"step-{step:09d}.json").unlink()
+        shard = (
+            tmp_path / "finetune" / f"step-{step:09d}" / "pytorch_model" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
+        )
+        os.truncate(shard, 100)
+    assert run_ranks(start_anew, 2, tmp_path) == [(None, None)] * 2
