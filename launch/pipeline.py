@@ -14,7 +14,7 @@ from launch.errors import InputError
 from launch.processes.commands import resources
 from launch.processes.forward import is_stop_asked
 from launch.processes.lock import NAME, hold_lock
-from launch.processes.starter import StageError, start_stage
+from launch.processes.starter import BareStatusError, StageError, start_stage
 from launch.processes.temporary import TEMPORARY, remove_temporary
 from launch.stages import STAGES, Stage
 from launch.state.history import NoProgress, recorded
@@ -95,9 +95,10 @@ def _run_stage(stage: Stage, recipe: Path, run_dir: Path, launch: LaunchConfig, 
     if failure is None and read_manifest(run_dir, stage) is not None:
         stopped_path(run_dir, stage).unlink(missing_ok=True)
         return True
-    if failure is not None:
-        log.info("%s", failure)
     where = stop.where if stop is not None else None
+    has_ended_at_once = stop is not None and where is None and isinstance(failure, BareStatusError)
+    if failure is not None and not has_ended_at_once:  # at once: the status is that of the stop
+        log.info("%s", failure)
     raise Stopped(f"{where} of {stage.name}" if where else f"the start of {stage.name}") from failure
 
 

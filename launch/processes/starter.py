@@ -51,6 +51,10 @@ class StageError(Exception):
     """A stage ended with a fault of ours; its log says which."""
 
 
+class BareStatusError(StageError):
+    """Nothing is known of how a stage ended but its status: no rank has said why."""
+
+
 def start_module(module: str, words: Sequence[str]) -> int:
     """Run a module that belongs to no run as a process of this one; its exit status."""
     environment = {key: value for key, value in tied_environment().items() if key not in {LOCK, ERROR_FILE, STOPPED}}
@@ -113,7 +117,7 @@ def start_stage(
         raise StageError(f"{stage.name} failed: {failure.line}; more is above and in {log_path}")
     if status < 0:
         raise StageError(f"{stage.name} was ended by {signal.Signals(-status).name}; see {log_path}")
-    raise StageError(f"{stage.name} failed with status {status}; its traceback is above and in {log_path}")
+    raise BareStatusError(f"{stage.name} failed with status {status}; its traceback is above and in {log_path}")
 
 
 def _run(words: list[str], environment: dict[str, str], kept: BinaryIO) -> tuple[int, str | None]:
