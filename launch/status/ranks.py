@@ -70,7 +70,7 @@ def _lost(beat: Beat) -> str:
 
 
 def _metrics(run_dir: Path, stage: Stage) -> list[str]:
-    """The last values of the curves, those of one step."""
+    """The last values of the curves, those of one step; none of an earlier start, which are not the present ones."""
     latest: dict[str, Any] = {}
     for line in _tail(run_dir / "metrics" / stage.name / "metrics.jsonl").splitlines():
         try:
@@ -79,6 +79,8 @@ def _metrics(run_dir: Path, stage: Stage) -> list[str]:
             continue
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             latest = record
+    if _written(latest) < _started(run_dir, stage):
+        return []
     numbers = {
         name.rpartition("/")[2]: value
         for name, value in latest.items()
@@ -90,11 +92,21 @@ def _metrics(run_dir: Path, stage: Stage) -> list[str]:
     return [f"{shown} (step {latest['step']})"]
 
 
+def _written(record: Mapping[str, Any]) -> float:
+    moment = record.get("time")
+    return float(moment) if isinstance(moment, (int, float)) else 0.0
+
+
+def _started(run_dir: Path, stage: Stage) -> float:
+    """When the last start began; 0 where none is written down, as of a launcher that a user started."""
+    starts = [line for line in read_history(run_dir, stage) if line["event"] == "start"]
+    return _written(starts[-1]) if starts else 0.0
+
+
 def _ended(run_dir: Path, stage: Stage) -> float:
     """When the last start ended by itself; 0 where it did not."""
     history = read_history(run_dir, stage)
-    moment = history[-1].get("time") if history and history[-1]["event"] != "start" else 0.0
-    return float(moment) if isinstance(moment, (int, float)) else 0.0
+    return _written(history[-1]) if history and history[-1]["event"] != "start" else 0.0
 
 
 def _starts(run_dir: Path, stage: Stage) -> list[str]:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from launch.stages import stage_named
+from launch.state.history import history_path
 from launch.status.ranks import duration, rank_lines
 from launch.status.status import render_status
 from launch.watch.marks import watch_folder
@@ -28,6 +29,18 @@ def test_running_stage_shows_ranks_hosts_step_rate_time_left_and_metrics(tmp_pat
         "2 of 2 rank(s) on node1, node2: finetune, step 41 of 300, 2/s, 2 min left",
         "loss 4.5 (step 40)",
     ]
+
+
+def test_metrics_of_an_earlier_start_are_not_shown_as_present(tmp_path: Path) -> None:
+    write_beat(watch_folder(tmp_path, "finetune"), a_beat(0, ranks=1))
+    metrics = tmp_path / "metrics" / "finetune" / "metrics.jsonl"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text(json.dumps({"step": 40, "time": 1000.5, "finetune/loss": 4.5}) + "\n")
+    first, second = (json.dumps({"time": began, "event": "start"}) + "\n" for began in (1000.0, 1001.0))
+    history_path(tmp_path, FINETUNE).write_text(first)
+    assert "loss 4.5 (step 40)" in lines_of(tmp_path)
+    history_path(tmp_path, FINETUNE).write_text(first + second)
+    assert "loss 4.5 (step 40)" not in lines_of(tmp_path)
 
 
 def test_killed_rank_is_told_from_one_that_runs(tmp_path: Path) -> None:
