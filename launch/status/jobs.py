@@ -1,4 +1,8 @@
-"""The SLURM jobs of a run: `slurm/jobs.json`, and what squeue still knows of them; no accounting is needed."""
+"""The SLURM jobs of a run: `slurm/jobs.json`, and what squeue still knows of them; no accounting is needed.
+
+A busy controller has 10 s to answer, under `--watch` too: a late picture is better than one that says at every second
+turn that SLURM cannot be asked.
+"""
 
 import re
 import shutil
@@ -12,8 +16,8 @@ from launch.stages import STAGES
 from launch.state.history import read_history
 from launch.state.states import State
 
-SECONDS = 2.0
-"""For an answer of squeue: it hangs where the controller is gone."""
+SECONDS = 10.0
+"""For an answer of squeue: it hangs where the controller is gone, and is slow where it is busy."""
 JOB = re.compile(r"\d{1,18}(_\d{1,9})?", flags=re.ASCII)
 FORMAT = "%i|%T|%r|%N|%S"
 BROKEN = {"FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}

@@ -1,6 +1,7 @@
 """`kinrec status RUN... [--watch]`: what runs have reached, and what is at work in them.
 
-Reads files of the run folder and asks squeue where there is one; no torch, no accounting.
+Reads files of the run folder and asks squeue where there is one; no torch, no accounting. Under `--watch` the picture
+is drawn again two seconds after it is complete: a squeue that does not answer holds each up by its 10 s.
 """
 
 import argparse
