@@ -66,6 +66,14 @@ def test_the_packages_are_those_with_code() -> None:
     assert set(PACKAGES) == folders
 
 
+def test_the_container_file_takes_all_that_is_installed() -> None:
+    text = (ROOT / "docs" / "sites" / "kinrec.def").read_text(encoding="utf-8")
+    files = text.partition("%files\n")[2].partition("\n\n")[0]
+    copied = {line.split()[0] for line in files.splitlines()}
+    installed = {*PACKAGES, "pyproject.toml", PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
+    assert copied == {*installed, "Makefile"}
+
+
 def test_lint_checks_style_format_and_types() -> None:
     said = subprocess.run(["make", "--dry-run", "lint"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for command in ("ruff check .", "ruff format --check .", "/mypy"):
