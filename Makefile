@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 EXTRAS ?= cpu,test
-UNITS  := tests/unit tests/distributed
+FIRST  := tests/unit tests/distributed tests/end_to_end/processes
 
 .PHONY: demo test lint setup clean
 
@@ -12,8 +12,8 @@ demo: $(STAMP)
 
 test: lint  # two halves at a time: most of the second waits for processes and for SLURM
 	@first=$$(mktemp); \
-	$(VENV)/bin/python -m pytest $(UNITS) >$$first 2>&1 & \
-	$(VENV)/bin/python -m pytest tests $(UNITS:%=--ignore=%); second=$$?; \
+	$(VENV)/bin/python -m pytest $(FIRST) >$$first 2>&1 & \
+	$(VENV)/bin/python -m pytest tests $(FIRST:%=--ignore=%); second=$$?; \
 	wait $$!; status=$$?; cat $$first; rm -f $$first; \
 	[ $$status -eq 0 ] && [ $$second -eq 0 ]
 
