@@ -16,12 +16,20 @@ class EvaluationConfig:
     """What hyper-parameters and fusion weights are chosen by, on valid."""
     list_depth: Decides[int] = 100
     """Items a list that this stage writes."""
+    knowledge: Decides[Literal["auto", "train", "refit"]] = "auto"
+    """What test is ranked with: `train` alone, or `refit`, what was selected on valid fitted anew on train and valid.
+    `auto`: refit where the split is one of time."""
     refine_top: Decides[int] = 5
     """Paper refinement: grounded items looked at (m); one out of domain and the graph's list is used."""
     bootstrap_resamples: Decides[int] = 1000
     """Resamples of the users behind every 95 % interval."""
     ridge_max_users: Decides[int] = 20_000
     """Train users in the ridge baseline; of more, this many at random, and the report says so."""
+    ranker_samples: Decides[int] = 3_000
+    """Train samples that the list ranker learns from, whole users at random (of their own time on chronological pairs);
+    0: none is fitted."""
+    ranker_depth: Decides[int] = 100
+    """Of each source's list, the items that the list ranker puts in order."""
     tuning_samples: Decides[int] = 2_000
     """Valid samples that baselines are tuned on; of more, about this many, whole users at random."""
     max_samples: Decides[int | None] = None
@@ -33,6 +41,8 @@ class EvaluationConfig:
         _at_least(self.bootstrap_resamples, 100, "bootstrap_resamples")
         _at_least(self.ridge_max_users, 1, "ridge_max_users")
         _at_least(self.tuning_samples, 1, "tuning_samples")
+        _at_least(self.ranker_samples, 0, "ranker_samples")
+        _at_least(self.ranker_depth, 10, "ranker_depth")
         if self.max_samples is not None:
             _at_least(self.max_samples, 1, "max_samples")
 

@@ -16,6 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.config import EvaluationConfig
+from evaluation.list_ranker.bank import Bank, fit_bank
+from evaluation.list_ranker.choice import choose_final
+from evaluation.list_ranker.final import ListRanker, fit_list_ranker
+from evaluation.list_ranker.knowledge import Timeline, known_at_the_cut, read_timeline
+from evaluation.list_ranker.store import save_trees, trees_path
 from evaluation.ranked_lists import write_lists
 from evaluation.report.publish import publish_plots, publish_report
 from evaluation.systems.contents import Judgement, chosen_values, out_of_domain, split_metrics
@@ -54,29 +59,41 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             split: load_sources(run_dir, systems, split=split, samples=samples[split], items=pair.items)
             for split in JUDGED_SPLITS
         }
+    timeline = read_timeline(train, samples["valid"], samples["test"], config)
+    deciding = timeline.selected_on(samples["valid"])
     with clock.part("tune_baselines"):
-        baselines = fit_baselines(train, samples["valid"], pair.items, config=config, seed=seed)
+        baselines = fit_baselines(train, deciding, pair.items, config=config, seed=seed)
     with clock.part("choose_fusions"):
-        mixture, choices = choose_mixture(
-            samples["valid"], pair.items, baselines.scorers, sources["valid"].lists, config
-        )
-        log.info("baseline_fusion: %s; kinrec: %s", mixture.baselines, mixture.kinrec)
-    with clock.part("judge"):
-        judged = {
-            split: Judgement(
-                samples[split],
-                sources[split],
-                judge(
-                    samples[split],
-                    pair.items,
-                    scorers=baselines.scorers,
-                    mixture=mixture,
-                    sources=sources[split],
-                    config=config,
-                ),
+        given = {name: ranked.of_samples(deciding.sample) for name, ranked in sources["valid"].lists.items()}
+        mixture, choices = choose_mixture(deciding, pair.items, baselines.scorers, given, config)
+        log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
+    with clock.part("fit_list_ranker"):
+        bank = Bank(pair.items, baselines.material.vectors, baselines.scorers, baselines.material.sales)
+        ranker = fit_list_ranker(
+            train, deciding, bank, baselines.parameters,
+            chronological=timeline.chronological, config=config, seed=seed,
+        )  # fmt: skip
+        ranker = choose_final(deciding, ranker, mixture, given, config)
+    banks = {"valid": bank, "test": bank}
+    if timeline.knowledge == "refit":
+        with clock.part("refit"):
+            known = known_at_the_cut(train, samples["valid"], samples["test"])
+            banks["test"] = fit_bank(
+                known, pair.items, baselines.parameters, ridge_max_users=config.ridge_max_users, seed=seed, like=bank
             )
-            for split in JUDGED_SPLITS
-        }
+    judged: dict[Judged, Judgement] = {}
+    with clock.part("judge"):
+        for split in JUDGED_SPLITS:
+            verdict = judge(
+                samples[split],
+                pair.items,
+                scorers=banks[split].scorers,
+                mixture=mixture,
+                sources=sources[split],
+                config=config,
+                final=None if ranker is None else dataclasses.replace(ranker, bank=banks[split]),
+            )
+            judged[split] = Judgement(samples[split], sources[split], verdict)
     with clock.part("intervals"):
         splits = {split: split_metrics(judgement, pair.items, config, seed) for split, judgement in judged.items()}
     quality = run_dir / "neighbours" / "quality.json"
@@ -87,7 +104,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         "splits": splits,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
         "out_of_domain": out_of_domain(judged, pair.items),
-        "chosen": chosen_values(baselines, choices),
+        "chosen": chosen_values(baselines, choices, final_values(ranker, timeline)),
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
@@ -95,6 +112,10 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             for system, lists in judgement.verdict.lists.items():
                 write_lists(list_path(run_dir, system, split), lists)
             _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", judgement)
+        if ranker is not None:
+            save_trees(ranker, run_dir)
+        else:
+            trees_path(run_dir).unlink(missing_ok=True)
         plots = publish_plots(card, run_dir / "report")
     metrics["timing"] = _timing(run_dir, clock, baselines)
     publish_report(metrics, card, plots, run_dir / "report")
@@ -115,6 +136,19 @@ class Clock:
         started = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - started, 2)
+
+
+def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:
+    """What the final list is made by, and from what knowledge."""
+    final: Json = {"by": "fusion" if ranker is None else "list_ranker"}
+    if ranker is not None:
+        final |= {
+            "depth": ranker.depth,
+            "weights": dict(ranker.weights),
+            "trees": ranker.trees.num_trees(),
+            "features": ranker.importance(),
+        }
+    return {"kinrec": final, "knowledge": timeline.knowledge, "chronological": timeline.chronological}
 
 
 def may_read(run_dir: Path, stage: str) -> bool:

@@ -18,15 +18,18 @@ class System:
 
 SYSTEM_TABLE = {
     "popularity": System("baseline"),
+    "recent": System("baseline", against=("popularity",)),
     "markov": System("baseline"),
     "item_cosine": System("baseline"),
     "ridge": System("baseline"),
     "text": System("baseline"),
+    "text_squares": System("baseline", against=("text",)),
     "baseline_fusion": System("evaluate", against=("ridge",)),
     "graph": System("stage", against=("item_cosine",)),
     "llm": System("stage", against=("graph",)),
     "paper_refined": System("evaluate"),
-    "kinrec": System("evaluate", against=("baseline_fusion", "graph", "paper_refined")),
+    "fusion": System("evaluate", against=("baseline_fusion", "graph")),
+    "kinrec": System("evaluate", against=("fusion", "baseline_fusion", "graph", "paper_refined")),
 }
 FINAL = "kinrec"
 SYSTEMS = tuple(SYSTEM_TABLE)

@@ -131,7 +131,16 @@ def make_metrics(pair: str = "Art-Office") -> Json:
             "baselines": {"text": {"decay": 0.8}},
             "ridge_users": {"used": 1, "all": 1},
             "baseline_fusion": fusion,
-            "kinrec": fusion,
+            "fusion": fusion,
+            "kinrec": {
+                "by": "list_ranker",
+                "trees": 40,
+                "depth": 100,
+                "weights": {"list_ranker": 1.0},
+                "features": {"text place": 0.6, "sales": 0.4},
+            },
+            "knowledge": "refit",
+            "chronological": True,
         },
         "timing": {"stages": {"pretrain": 193.0}, "evaluate": {"judge": 10.5}, "tune_baselines": {"ridge": 9.9}},
     }

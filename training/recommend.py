@@ -24,7 +24,7 @@ from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
 from training.answers.answerer import load_answerer
 from training.asking.asking import Matched, find_domain, match_history
-from training.asking.final_ranking import Final, fit_scorers, rank_finally
+from training.asking.final_ranking import Final, fit_known, load_final, rank_finally
 from training.asking.new_prompt import write_prompt
 from training.base_files import BaseModel
 from training.config import PromptsConfig
@@ -135,22 +135,17 @@ def recommend(
     answers = answerer.answer(sample.sample, [prompt], sample.domain)
 
     chosen = read_json(run_dir / "report" / "metrics.json")["chosen"]
-    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["kinrec"]["weights"])
-    scorers = fit_scorers(
-        mixture.baselines,
-        chosen["baselines"],
-        train=train,
-        items=pair.items,
-        ridge_max_users=recipe.sections["evaluation"].ridge_max_users,
-        seed=recipe.seed,
-    )
+    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
+    settings = recipe.sections["evaluation"]
+    bank = fit_known(run_dir, chosen, items=pair.items, ridge_max_users=settings.ridge_max_users, seed=recipe.seed)
     final = rank_finally(
         sample,
         items=pair.items,
-        scorers=scorers,
+        scorers=bank.scorers,
         lists={"graph": ranking, "llm": answers.lists},
         mixture=mixture,
         depth=k,
+        final=load_final(run_dir, chosen, bank),
     )
     return Recommendation(
         domain=pair.domain_names[asked],

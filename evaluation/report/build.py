@@ -167,20 +167,32 @@ def _retrieval(quality: Json) -> Part:
     )
 
 
+def _final(final: Json) -> str:
+    """What makes the final list, with its most telling features."""
+    if final["by"] == "fusion":
+        return "fusion"
+    telling = ", ".join(f"{name} {share:.0%}" for name, share in list(final["features"].items())[:5])
+    weights = ", ".join(f"{value:g} {key}" for key, value in final["weights"].items())
+    return f"{weights}; list ranker: {final['trees']} trees over each source's {final['depth']} best ({telling})"
+
+
 def _chosen(chosen: Json) -> list[Part]:
     rows: list[Row] = [
         [name, ", ".join(f"{key} {value:g}" for key, value in parameters.items())]
         for name, parameters in chosen["baselines"].items()
     ]
-    for name in ("baseline_fusion", "kinrec"):
+    for name in ("baseline_fusion", "fusion"):
         weights = ", ".join(f"{value:g} {key}" for key, value in chosen[name]["weights"].items())
         rows.append([name, f"{weights} (of {chosen[name]['num_candidates']} candidates)"])
-    notes = [
+    rows.append(["kinrec", _final(chosen["kinrec"])])
+    knowledge = "train and valid" if chosen["knowledge"] == "refit" else "train"
+    notes = [text(f"Test is ranked with what {knowledge} tells.")]
+    notes += [
         text(
             Code(name),
             ": every candidate was below one of its parts on valid by HR@10 or MRR; the least bad was taken.",
         )
-        for name in ("baseline_fusion", "kinrec")
+        for name in ("baseline_fusion", "fusion")
         if chosen[name]["below_parts"]
     ]
     ridge = chosen["ridge_users"]

@@ -9,13 +9,16 @@ from functools import cached_property
 from typing import TypeAlias
 
 from evaluation.matrices import Sparse, transition_matrix, user_item_matrix
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Scorer, Text
+from evaluation.sales import Sales
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Recent, Scorer, Text, TextSquares
 from evaluation.systems.ridge import Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words, item_texts
 from pairs.tables import Items, Samples
 
 Parameters: TypeAlias = dict[str, float]
 Grid: TypeAlias = dict[str, tuple[float, ...]]
+HALF_LIVES = (30.0, 7.0, 3.0, 14.0, 90.0, 365.0)
+"""Days."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Material:
     items: Items
     ridge_max_users: int
     seed: int
+    words: "Sparse | None" = None
+    """[I, V] of titles and attributes, where they are made already."""
     _transitions: dict[bool, Sparse] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -39,9 +44,14 @@ class Material:
         return sample_users(self.bought, self.ridge_max_users, self.seed)
 
     @cached_property
+    def sales(self) -> Sales | None:
+        """Who sold when; None without times."""
+        return Sales.of_samples(self.train, self.items.num_items)
+
+    @cached_property
     def vectors(self) -> Sparse:
         """[I, V] the words of titles and attributes."""
-        return Words(item_texts(self.items), EVERY_WORD).fitted
+        return Words(item_texts(self.items), EVERY_WORD).fitted if self.words is None else self.words
 
     def transitions(self, within_domain: bool) -> Sparse:
         """[I, I] shares of what train users took next."""
@@ -61,10 +71,19 @@ class Baseline:
     grid: Grid = field(default_factory=dict)
     """Values to try of each parameter. The first of each is the method's; another is taken only where valid favours it
     by more than one standard error. Empty: nothing to choose."""
+    needs_times: bool = False
+    """Whether it is there on pairs with times only."""
+    by_domain: bool = False
+    """Whether what the two domains' histories say apart is worth knowing to the list ranker."""
 
 
 def fit_popularity(material: Material) -> Scorer:
     return Popularity(material.items)
+
+
+def fit_recent(material: Material, *, half_life_x: float, half_life_y: float) -> Scorer:
+    assert material.sales is not None
+    return Recent(material.sales, material.items, half_lives=(half_life_x, half_life_y))
 
 
 def fit_markov(material: Material, *, within_domain: float, decay: float) -> Scorer:
@@ -75,18 +94,28 @@ def fit_item_cosine(material: Material, *, exponent: float, decay: float) -> Sco
     return ItemCosine(material.bought, material.items, exponent=exponent, decay=decay)
 
 
-def fit_ridge(material: Material, *, penalty: float, weight: float, decay: float) -> Scorer:
-    return Ridge(material.ridge_rows, material.items, penalty=penalty, weight=weight, decay=decay)
+def fit_ridge(material: Material, *, penalty: float, weight: float, decay: float, cross: float) -> Scorer:
+    return Ridge(material.ridge_rows, material.items, penalty=penalty, weight=weight, decay=decay, cross=cross)
 
 
 def fit_text(material: Material, *, decay: float) -> Scorer:
     return Text(material.vectors, material.items, decay=decay)
 
 
+def fit_text_squares(material: Material, *, decay: float, cross: float) -> Scorer:
+    return TextSquares(material.vectors, material.items, decay=decay, cross=cross)
+
+
 BASELINE_TABLE = {
     "popularity": Baseline(fit_popularity),
+    "recent": Baseline(fit_recent, {"half_life_x": HALF_LIVES, "half_life_y": HALF_LIVES}, needs_times=True),
     "markov": Baseline(fit_markov, {"within_domain": (1.0, 0.0), "decay": (0.8, 0.5, 0.0)}),
-    "item_cosine": Baseline(fit_item_cosine, {"exponent": (0.3, 0.4, 0.5), "decay": (0.9, 0.8, 1.0)}),
-    "ridge": Baseline(fit_ridge, {"penalty": (200.0, 50.0, 800.0), "weight": (0.5,), "decay": (0.9, 0.8, 1.0)}),
-    "text": Baseline(fit_text, {"decay": (0.8, 0.6, 0.9, 1.0)}),
+    "item_cosine": Baseline(
+        fit_item_cosine, {"exponent": (0.3, 0.2, 0.4, 0.5), "decay": (0.9, 0.8, 0.7, 0.6, 1.0)}, by_domain=True
+    ),
+    "ridge": Baseline(
+        fit_ridge, {"penalty": (200.0, 50.0, 800.0), "weight": (0.5,), "decay": (0.9, 0.8, 1.0), "cross": (1.0, 0.5)}
+    ),
+    "text": Baseline(fit_text, {"decay": (0.8, 0.6, 0.9, 1.0)}, by_domain=True),
+    "text_squares": Baseline(fit_text_squares, {"decay": (0.8, 0.6, 0.9, 1.0), "cross": (0.5, 1.0, 0.2)}),
 }

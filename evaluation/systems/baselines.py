@@ -9,7 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from evaluation.matrices import Floats, Sparse, recency_matrix
+from evaluation.sales import Sales, moments
 from pairs.tables import Items, Samples
+
+ITEMS_AT_ONCE = 512
 
 
 class Scorer(Protocol):
@@ -30,6 +33,17 @@ class Popularity:
         ids = self._items.ids(domain)
         counts_C = self._items.train_count[ids.start : ids.stop].astype(np.float32)
         return np.repeat(counts_C[None, :], len(samples), axis=0)
+
+
+class Recent:
+    """Popularity that fades: a purchase counts 1/2 ** (age / half-life) as of the moment of the question."""
+
+    def __init__(self, sales: Sales, items: Items, *, half_lives: tuple[float, float]) -> None:
+        self._sales, self._items, self._half_lives = sales, items, half_lives
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        at_B = moments(samples, self._sales)
+        return self._sales.fading_counts(at_B, self._items.ids(domain), self._half_lives[domain])
 
 
 class Markov:
@@ -86,6 +100,40 @@ class Text:
     def score(self, samples: Samples, domain: int) -> Floats:
         queries_BI = recency_matrix(samples, self._decay, self._num_items)
         return dense(queries_BI @ self._vectors @ self._by_domain[domain])
+
+
+class TextSquares:
+    """Every history item votes by itself: its TF-IDF likeness squared, with a recency decay; the other domain's items
+    count `cross` times as much."""
+
+    def __init__(self, vectors_IV: Sparse, items: Items, *, decay: float, cross: float) -> None:
+        self._vectors, self._items = vectors_IV, items
+        self.is_blank = bool(vectors_IV.getnnz(axis=0).max(initial=0) <= 1)
+        self._by_domain = [
+            sp.csr_matrix(vectors_IV[items.ids(domain).start : items.ids(domain).stop].T) for domain in (0, 1)
+        ]
+        self._decay, self._cross = decay, cross
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        queries_BI = discount_other(
+            recency_matrix(samples, self._decay, self._items.num_items), self._items, domain, cross=self._cross
+        )
+        asked = np.unique(queries_BI.indices)
+        scores_BC = np.zeros((len(samples), len(self._items.ids(domain))), dtype=np.float32)
+        for start in range(0, len(asked), ITEMS_AT_ONCE):
+            some = asked[start : start + ITEMS_AT_ONCE]
+            likeness = sp.csr_matrix(self._vectors[some] @ self._by_domain[domain])
+            likeness.data **= 2
+            scores_BC += dense(sp.csr_matrix(queries_BI[:, some]) @ likeness)
+        return scores_BC
+
+
+def discount_other(queries_BI: Sparse, items: Items, domain: int, *, cross: float) -> Sparse:
+    """Queries in which the items of the other domain count `cross` times as much."""
+    if cross == 1.0:
+        return queries_BI
+    weight_I = np.where(items.domain == domain, 1.0, cross).astype(np.float32)
+    return sp.csr_matrix(queries_BI @ sp.diags_array(weight_I))
 
 
 def split_columns(matrix: Sparse, items: Items, domain: int) -> Sparse:

@@ -74,8 +74,8 @@ def out_of_domain(judged: Mapping[Judged, Judgement], items: Items) -> Json:
     return rates
 
 
-def chosen_values(baselines: Baselines, choices: Mapping[str, Choice[Weights]]) -> Json:
-    """What was chosen on valid: the baselines' parameters and the weights of both fusions."""
+def chosen_values(baselines: Baselines, choices: Mapping[str, Choice[Weights]], final: Json) -> Json:
+    """What was chosen on valid: the baselines' parameters, the weights of both fusions, and what is final."""
     fusions = {
         name: {
             "weights": dict(choice.candidate),
@@ -90,4 +90,5 @@ def chosen_values(baselines: Baselines, choices: Mapping[str, Choice[Weights]]) 
         "baselines": baselines.parameters,
         "ridge_users": {"used": baselines.ridge_users, "all": baselines.train_users},
         **fusions,
+        **final,
     }

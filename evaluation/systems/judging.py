@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,22 @@ class Verdict:
     """[N] where the paper's refinement took the graph's list."""
 
 
+class FinalScorer(Protocol):
+    """What puts the final list in order."""
+
+    def score(
+        self,
+        batch: DomainSamples,
+        scores: Mapping[str, Floats],
+        fusion_BC: Floats,
+        lists: Mapping[str, Floats],
+        *,
+        filter_history: bool,
+    ) -> Floats:
+        """[B, C] from the baselines' scores, the simple fusion and the scaled lists, -inf where the fusion is."""
+        ...
+
+
 def judge(
     samples: Samples,
     items: Items,
@@ -40,22 +57,33 @@ def judge(
     mixture: Mixture,
     sources: Sources,
     config: EvaluationConfig,
+    final: FinalScorer | None = None,
 ) -> Verdict:
-    """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists."""
+    """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists.
+
+    Without a `final` scorer the simple fusion is the final list.
+    """
     verdict = Verdict()
     modes = {way: make_ingredients(scorers, sources.lists, samples, items, filter_history=way) for way in (True, False)}
-    ranks = {way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "kinrec")} for way in modes}
+    ranks = {
+        way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "fusion", "kinrec")}
+        for way in modes
+    }
     kept = {name: _blank_lists(samples, config.list_depth) for name in ranks[True]}
     for batch in batches(samples, items):
         raw = {name: scorer.score(batch.samples, batch.domain) for name, scorer in scorers.items()}
         for way, ingredients in modes.items():
-            scores = _all_scores(ingredients, batch, raw, mixture)
+            scores, fused = all_scores(ingredients, batch, raw, mixture)
+            scores["kinrec"] = (
+                scores["fusion"]
+                if final is None
+                else final.score(batch, raw, scores["fusion"], fused, filter_history=way)
+            )
             for name, scores_BC in scores.items():
                 ranks[way][name][batch.rows] = target_ranks(scores_BC, batch)
                 if way == config.filter_history:
-                    lists = kept[name]
                     best = top_k(scores_BC, config.list_depth, batch.ids_array)
-                    lists.items[batch.rows], lists.scores[batch.rows] = best
+                    kept[name].items[batch.rows], kept[name].scores[batch.rows] = best
     given = dict(sources.lists)
     if sources.graph is not None and sources.llm is not None:
         given["paper_refined"], verdict.replaced = refine_as_paper(
@@ -71,14 +99,15 @@ def judge(
     return verdict
 
 
-def _all_scores(
+def all_scores(
     ingredients: Ingredients, batch: DomainSamples, raw: Mapping[str, Floats], mixture: Mixture
-) -> dict[str, Floats]:
-    """Scores of a batch by every system that has full scores."""
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Scores of a batch by every system that has full scores, and what was fused: lists scaled from 1 to 0."""
     parts = ingredients.baseline_parts(batch, raw)
     baseline_fusion_BC = fuse(parts, mixture.baselines)
-    kinrec_BC = fuse(ingredients.kinrec_parts(batch, baseline_fusion_BC), mixture.kinrec)
-    return {**parts, "baseline_fusion": baseline_fusion_BC, "kinrec": kinrec_BC}
+    fused = ingredients.fusion_parts(batch, baseline_fusion_BC)
+    fusion_BC = fuse(fused, mixture.fusion)
+    return {**parts, "baseline_fusion": baseline_fusion_BC, "fusion": fusion_BC}, fused
 
 
 def _in_order(ranks: Mapping[str, Ranks]) -> dict[str, Ranks]:

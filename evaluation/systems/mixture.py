@@ -1,4 +1,4 @@
-"""The two fusions of a report, both chosen on valid: `baseline_fusion`, and `kinrec`, the final ranking."""
+"""The two fusions of a report, both chosen on valid: `baseline_fusion`, and `fusion`, of the lists with it."""
 
 import itertools
 import logging
@@ -9,7 +9,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, list_ranks, without_history
 from evaluation.ranked_lists import RankedLists
-from evaluation.systems.baselines import Scorer, Text
+from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
 from evaluation.systems.selection import Choice, fused_ranks, simplest_of
 from pairs.tables import Items, Samples
@@ -18,24 +18,27 @@ log = logging.getLogger(__name__)
 SCALES: tuple[Scale, ...] = ("row_max", "reciprocal")
 BASELINE_SETS = (
     ("ridge", "item_cosine", "text"),
+    ("ridge", "item_cosine", "text_squares"),
     ("ridge", "item_cosine", "text", "markov"),
     ("ridge", "text", "markov"),
     ("ridge", "text"),
     ("item_cosine", "text"),
     ("ridge", "item_cosine"),
     ("ridge", "markov"),
+    ("recent", "item_cosine", "text_squares"),
+    ("recent", "item_cosine"),
 )
 """Baselines that are added with equal weights, the method's set first."""
-ALONE = ("ridge", "item_cosine", "text", "markov", "popularity")
+ALONE = ("ridge", "item_cosine", "text", "text_squares", "markov", "recent", "popularity")
 """The order in which single baselines are tried, behind all sets; one that is not named here comes last."""
-KINREC_SOURCES = ("baseline_fusion", "graph", "llm")
-KINREC_WEIGHTS = (
+FUSION_SOURCES = ("baseline_fusion", "graph", "llm")
+FUSION_WEIGHTS = (
     *((1, 1, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)),
     *((2, 1, 1), (2, 1, 0), (2, 0, 1), (1, 2, 2), (1, 2, 0), (1, 0, 2), (1, 2, 1)),
     *((4, 2, 1), (4, 1, 1), (4, 1, 0), (4, 0, 1), (1, 4, 0), (1, 0, 4)),
     *((1, 0, 0), (0, 1, 0), (0, 0, 1)),
 )
-"""Weights of `KINREC_SOURCES`: equal ones first, a single source last."""
+"""Weights of `FUSION_SOURCES`: equal ones first, a single source last."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Mixture:
     """How the two fusions are made."""
 
     baselines: Weights
-    kinrec: Weights
+    fusion: Weights
     """Weights of `baseline_fusion` and of `SYSTEM/SCALE` for the lists."""
 
 
@@ -61,8 +64,8 @@ class Ingredients:
         scores = raw or {name: scorer.score(batch.samples, batch.domain) for name, scorer in self.scorers.items()}
         return {name: self.exclude(scores_BC, batch) for name, scores_BC in scores.items()}
 
-    def kinrec_parts(self, batch: DomainSamples, baseline_fusion_BC: Floats) -> dict[str, Floats]:
-        """What `kinrec` is fused from: the baselines' fusion and every scaled list."""
+    def fusion_parts(self, batch: DomainSamples, baseline_fusion_BC: Floats) -> dict[str, Floats]:
+        """What `fusion` is fused from: the baselines' fusion and every scaled list."""
         lists = {name: self.exclude(spread_list(lists, batch), batch) for name, lists in self.scaled.items()}
         return {"baseline_fusion": baseline_fusion_BC, **lists}
 
@@ -99,7 +102,7 @@ def choose_mixture(
     ingredients = make_ingredients(scorers, lists, valid, items, filter_history=config.filter_history)
     metric = config.selection_metric
 
-    telling = [name for name, scorer in scorers.items() if not (isinstance(scorer, Text) and scorer.is_blank)]
+    telling = [name for name, scorer in scorers.items() if not (getattr(scorer, "is_blank", False))]
     if len(telling) < len(scorers):
         log.warning("no two items share a word: text is left out of the fusions")
     sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(telling)]
@@ -107,18 +110,18 @@ def choose_mixture(
     singles = [ranks_N for weights, ranks_N in zip(sets, ranks, strict=True) if len(weights) == 1]
     baseline = simplest_of(sets, ranks, valid.user, metric, singles)
 
-    def kinrec_parts(batch: DomainSamples) -> dict[str, Floats]:
-        return ingredients.kinrec_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
+    def fusion_parts(batch: DomainSamples) -> dict[str, Floats]:
+        return ingredients.fusion_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
 
-    candidates = kinrec_candidates(list(lists))
-    kinrec_ranks = fused_ranks(valid, items, kinrec_parts, candidates)
-    floors = [kinrec_ranks[candidates.index({"baseline_fusion": 1.0})]]
+    candidates = fusion_candidates(list(lists))
+    ranks_of_fusions = fused_ranks(valid, items, fusion_parts, candidates)
+    floors = [ranks_of_fusions[candidates.index({"baseline_fusion": 1.0})]]
     floors += [
         list_ranks(ranked, valid, num_items=items.num_items, filter_history=config.filter_history)
         for ranked in lists.values()
     ]
-    kinrec = simplest_of(candidates, kinrec_ranks, valid.user, metric, floors)
-    return Mixture(baseline.candidate, kinrec.candidate), {"baseline_fusion": baseline, "kinrec": kinrec}
+    fusion = simplest_of(candidates, ranks_of_fusions, valid.user, metric, floors)
+    return Mixture(baseline.candidate, fusion.candidate), {"baseline_fusion": baseline, "fusion": fusion}
 
 
 def baseline_sets(names: Iterable[str]) -> list[tuple[str, ...]]:
@@ -128,12 +131,12 @@ def baseline_sets(names: Iterable[str]) -> list[tuple[str, ...]]:
     return [*(baselines for baselines in BASELINE_SETS if set(baselines) <= set(names)), *((name,) for name in alone)]
 
 
-def kinrec_candidates(systems: list[str]) -> list[Weights]:
+def fusion_candidates(systems: list[str]) -> list[Weights]:
     """The weights to try when the run has lists of `systems`, simplest first, each once."""
     present = {"baseline_fusion", *systems}
     candidates: list[Weights] = []
-    for pattern, how in itertools.product(KINREC_WEIGHTS, SCALES):
-        used = {source: weight for source, weight in zip(KINREC_SOURCES, pattern, strict=True) if weight > 0}
+    for pattern, how in itertools.product(FUSION_WEIGHTS, SCALES):
+        used = {source: weight for source, weight in zip(FUSION_SOURCES, pattern, strict=True) if weight > 0}
         weights = {
             source if source == "baseline_fusion" else f"{source}/{how}": float(weight)
             for source, weight in used.items()

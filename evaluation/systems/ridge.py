@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from evaluation.matrices import Floats, Sparse, recency_matrix
-from evaluation.systems.baselines import split_columns
+from evaluation.systems.baselines import discount_other, split_columns
 from pairs.draws import draw_rows
 from pairs.tables import Items, Samples
 
@@ -18,7 +18,15 @@ class Ridge:
     """Scores q D X' (X D X' + lambda I)^-1 X, where q holds the history with a recency decay."""
 
     def __init__(
-        self, bought_UI: Sparse, items: Items, *, penalty: float, weight: float, decay: float, tolerance: float = 1e-4
+        self,
+        bought_UI: Sparse,
+        items: Items,
+        *,
+        penalty: float,
+        weight: float,
+        decay: float,
+        cross: float = 1.0,
+        tolerance: float = 1e-4,
     ) -> None:
         frequency_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
         root_UI = sp.csr_matrix(bought_UI @ sp.diags_array((frequency_I ** (-weight / 2)).astype(np.float32)))
@@ -26,11 +34,12 @@ class Ridge:
         self._item_weight = (frequency_I**-weight).astype(np.float32)
         self._bought = bought_UI
         self._by_domain = [sp.csr_matrix(split_columns(bought_UI, items, domain).T) for domain in (0, 1)]
-        self._num_items = items.num_items
+        self._items, self._cross = items, cross
         self._penalty, self._decay, self._tolerance = penalty, decay, tolerance
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        queries_BI = recency_matrix(samples, self._decay, self._num_items)
+        queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
+        queries_BI = discount_other(queries_BI, self._items, domain, cross=self._cross)
         weighted_BI = queries_BI @ sp.diags_array(self._item_weight)
         likeness_UB = np.asarray((self._bought @ weighted_BI.T).toarray(), dtype=np.float32)
         dual_UB = solve_dual(self._root, likeness_UB, penalty=self._penalty, tolerance=self._tolerance)

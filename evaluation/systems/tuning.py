@@ -1,6 +1,5 @@
 """Fit the baselines of the table on train and tune them on valid, each over its small grid."""
 
-import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ log = logging.getLogger(__name__)
 class Baselines:
     """Fitted baselines and how they came to be."""
 
+    material: Material
     scorers: dict[str, Scorer] = field(default_factory=dict)
     parameters: dict[str, Parameters] = field(default_factory=dict)
     """What was chosen on valid, by baseline."""
@@ -33,13 +33,16 @@ class Baselines:
 
 def fit_baselines(train: Samples, valid: Samples, items: Items, *, config: EvaluationConfig, seed: int) -> Baselines:
     """Every baseline with the parameters of its grid that serve the valid targets."""
-    fitted = Baselines()
     material = Material(train, items, config.ridge_max_users, seed)
+    fitted = Baselines(material)
     fitted.train_users, fitted.ridge_users = material.bought.shape[0], material.ridge_rows.shape[0]
     if fitted.ridge_users < fitted.train_users:
         log.info("ridge: a random %d of %d train users", fitted.ridge_users, fitted.train_users)
     few = sample_of_users(valid, config.tuning_samples, seed)
     for name, baseline in BASELINE_TABLE.items():
+        if baseline.needs_times and material.sales is None:
+            log.info("%s: left out, the samples have no times", name)
+            continue
         started = time.perf_counter()
         fit = partial(baseline.fit, material)
         parameters = _tune(fit, baseline.grid, few, items, config) if baseline.grid else {}
@@ -79,9 +82,16 @@ def _tune(
     items: Items,
     config: EvaluationConfig,
 ) -> Parameters:
-    combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    ranks = [
-        scorer_ranks(fit(**parameters), valid, items, filter_history=config.filter_history)
-        for parameters in combinations
-    ]
-    return simplest_of(combinations, ranks, valid.user, config.selection_metric).candidate
+    """Parameter after parameter in the table's order, the others as chosen so far or first in their grid."""
+    chosen = {name: values[0] for name, values in grid.items()}
+    known: dict[tuple[float, ...], Ranks] = {}
+    for name, values in grid.items():
+        candidates = [{**chosen, name: value} for value in values]
+        for parameters in candidates:
+            if tuple(parameters.values()) not in known:
+                known[tuple(parameters.values())] = scorer_ranks(
+                    fit(**parameters), valid, items, filter_history=config.filter_history
+                )
+        ranks = [known[tuple(parameters.values())] for parameters in candidates]
+        chosen = simplest_of(candidates, ranks, valid.user, config.selection_metric).candidate
+    return chosen

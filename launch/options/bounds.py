@@ -93,6 +93,8 @@ MOST = {
     "evaluation.refine_top": 10_000,
     "evaluation.bootstrap_resamples": 10**6,
     "evaluation.ridge_max_users": 10**7,
+    "evaluation.ranker_samples": BILLION,
+    "evaluation.ranker_depth": 10_000,
     "evaluation.tuning_samples": BILLION,
     "evaluation.max_samples": 10**12,
 } | dict.fromkeys(SEEDS, MOST_SEED)

@@ -1,20 +1,26 @@
-"""The final ranking, `kinrec`, for a user whom the run has never seen: the fusion that `evaluate` chose, made anew."""
+"""The final ranking, `kinrec`, for a user whom the run has never seen: what `evaluate` chose, made anew."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from evaluation.list_ranker.bank import Bank, fit_bank
+from evaluation.list_ranker.final import ListRanker
+from evaluation.list_ranker.knowledge import known_at_the_cut
+from evaluation.list_ranker.store import load_ranker
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import batches
 from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
-from evaluation.systems.baseline_table import BASELINE_TABLE, Material
 from evaluation.systems.baselines import Scorer
-from evaluation.systems.fusion import Weights, fuse
+from evaluation.systems.fusion import fuse, spread_list
+from evaluation.systems.judging import FinalScorer
 from evaluation.systems.mixture import Mixture, make_ingredients
-from pairs.tables import Items, Samples
+from pairs.tables import Items, Samples, load_samples
 
-Parameters = Mapping[str, Mapping[str, float]]
+Json = dict[str, Any]  # Any: plain JSON values
 
 
 @dataclass(frozen=True)
@@ -27,16 +33,22 @@ class Final:
     """For each item, source -> its rank there; sources that do not hold it are absent."""
 
 
-def fit_scorers(
-    names: Weights, parameters: Parameters, *, train: Samples, items: Items, ridge_max_users: int, seed: int
-) -> dict[str, Scorer]:
-    """The baselines that have a weight in `names`, with the parameters that were chosen for them on valid."""
-    material = Material(train, items, ridge_max_users, seed)
-    return {
-        name: BASELINE_TABLE[name].fit(material, **parameters.get(name, {}))
-        for name, weight in names.items()
-        if weight > 0
-    }
+def fit_known(run_dir: Path, chosen: Json, *, items: Items, ridge_max_users: int, seed: int) -> Bank:
+    """The baselines as test was ranked with: of train or, where the split is one of time, of train and valid."""
+    known = load_samples(run_dir, "train")
+    if chosen["knowledge"] == "refit":
+        known = known_at_the_cut(known, load_samples(run_dir, "valid"), load_samples(run_dir, "test"))
+    return fit_bank(known, items, chosen["baselines"], ridge_max_users=ridge_max_users, seed=seed)
+
+
+def load_final(run_dir: Path, chosen: Json, bank: Bank) -> ListRanker | None:
+    """The list ranker of the run; None where the simple fusion is final."""
+    final = chosen["kinrec"]
+    return (
+        load_ranker(run_dir, bank, depth=final["depth"], weights=final["weights"])
+        if final["by"] == "list_ranker"
+        else None
+    )
 
 
 def rank_finally(
@@ -47,13 +59,18 @@ def rank_finally(
     lists: Mapping[str, RankedLists],
     mixture: Mixture,
     depth: int,
+    final: FinalScorer | None = None,
 ) -> Final:
     """The final list of a single sample from its lists of `graph` and `llm`; never an item of its own history."""
     assert len(sample) == 1, len(sample)
     (batch,) = batches(sample, items)
     ingredients = make_ingredients(scorers, lists, sample, items, filter_history=True)
-    baselines = ingredients.baseline_parts(batch)
-    scores_BC = fuse(ingredients.kinrec_parts(batch, fuse(baselines, mixture.baselines)), mixture.kinrec)
+    raw = {name: scorer.score(batch.samples, batch.domain) for name, scorer in scorers.items()}
+    baselines = ingredients.baseline_parts(batch, raw)
+    scores_BC = fuse(ingredients.fusion_parts(batch, fuse(baselines, mixture.baselines)), mixture.fusion)
+    if final is not None:
+        lists_BC = {name: spread_list(ranked, batch) for name, ranked in ingredients.scaled.items()}
+        scores_BC = final.score(batch, raw, scores_BC, lists_BC, filter_history=True)
     listed, scores = top_k(scores_BC, depth, batch.ids_array)
     there = listed[0] != NO_ITEM
     best, values = listed[0][there], scores[0][there]

@@ -17,7 +17,7 @@ from pairs.tables import load_pair, load_samples
 from tests.evaluation_runs import write_run, write_system
 
 CONFIG = EvaluationConfig(bootstrap_resamples=100, list_depth=20)
-MADE_HERE = {"popularity", "markov", "item_cosine", "ridge", "text", "baseline_fusion"}
+MADE_HERE = {"popularity", "markov", "item_cosine", "ridge", "text", "text_squares", "baseline_fusion", "fusion"}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,8 @@ def test_metrics_json_has_the_layout_that_others_read(metrics: dict[str, Any]) -
 
 def test_kinrec_is_not_below_graph_nor_baseline_fusion_on_valid(metrics: dict[str, Any]) -> None:
     systems = metrics["splits"]["valid"]["systems"]
-    assert not metrics["chosen"]["kinrec"]["below_parts"]
+    assert not metrics["chosen"]["fusion"]["below_parts"]
+    assert metrics["chosen"]["kinrec"] == {"by": "fusion"}, "80 users are too few for a list ranker"
     for other in ("graph", "baseline_fusion"):
         for name in ("hr@10", "mrr"):
             assert systems["kinrec"]["all"][name] >= systems[other]["all"][name]
@@ -116,7 +117,7 @@ def test_stages_that_have_not_run_are_left_out(tmp_path: Path, caplog: pytest.Lo
         report = evaluate(CONFIG, run_dir=tmp_path, seed=1)
     assert set(report["splits"]["test"]["systems"]) == MADE_HERE | {"kinrec"}
     assert "no lists of graph" in caplog.text
-    assert report["chosen"]["kinrec"]["weights"] == {"baseline_fusion": 1.0}
+    assert report["chosen"]["fusion"]["weights"] == {"baseline_fusion": 1.0}
     systems = report["splits"]["test"]["systems"]
     assert systems["kinrec"] == systems["baseline_fusion"]
 

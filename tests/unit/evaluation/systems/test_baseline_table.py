@@ -35,8 +35,9 @@ def named_baselines(source: str) -> set[str]:
 
 def test_pairs_whose_difference_is_tested_come_from_the_table() -> None:
     assert COMPARED == (
-        ("kinrec", "baseline_fusion"), ("kinrec", "graph"), ("kinrec", "paper_refined"),
-        ("baseline_fusion", "ridge"), ("graph", "item_cosine"), ("llm", "graph"),
+        ("kinrec", "fusion"), ("kinrec", "baseline_fusion"), ("kinrec", "graph"), ("kinrec", "paper_refined"),
+        ("recent", "popularity"), ("text_squares", "text"), ("baseline_fusion", "ridge"), ("graph", "item_cosine"),
+        ("llm", "graph"), ("fusion", "baseline_fusion"), ("fusion", "graph"),
     )  # fmt: skip
     assert {name for pair in COMPARED for name in pair} <= {*SYSTEMS}
 

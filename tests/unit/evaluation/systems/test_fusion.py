@@ -9,7 +9,7 @@ from evaluation.metrics.metrics import one_metric
 from evaluation.metrics.ranks import DomainSamples, Ranks
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from evaluation.systems.fusion import fuse, refine_as_paper, scale_list, scale_rows, spread_list
-from evaluation.systems.mixture import kinrec_candidates
+from evaluation.systems.mixture import fusion_candidates
 from evaluation.systems.selection import simplest_of
 from tests.evaluation_runs import make_samples
 
@@ -111,11 +111,11 @@ def test_a_difference_within_one_standard_error_does_not_buy_a_more_complex_fusi
 
 
 def test_kinrec_may_be_any_source_alone_and_never_names_an_absent_one() -> None:
-    everything = kinrec_candidates(["graph", "llm"])
+    everything = fusion_candidates(["graph", "llm"])
     for alone in ("baseline_fusion", "graph/row_max", "llm/reciprocal"):
         assert {alone: 1.0} in everything
     assert len(everything) < 40
-    without_llm = kinrec_candidates(["graph"])
+    without_llm = fusion_candidates(["graph"])
     assert not any(name.startswith("llm") for weights in without_llm for name in weights)
     assert without_llm[0] == {"baseline_fusion": 1.0, "graph/row_max": 1.0}
-    assert kinrec_candidates([]) == [{"baseline_fusion": 1.0}]
+    assert fusion_candidates([]) == [{"baseline_fusion": 1.0}]

@@ -16,7 +16,7 @@ from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
 from training.answers.parts import read_prompts
 from training.asking.asking import find_domain, match_history
-from training.asking.final_ranking import fit_scorers, rank_finally
+from training.asking.final_ranking import fit_known, rank_finally
 from training.asking.new_prompt import write_prompt
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
@@ -112,20 +112,18 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_pat
     config = EvaluationConfig(bootstrap_resamples=100, list_depth=20)
     metrics = evaluate(config, run_dir=tmp_path, seed=1)
     chosen = metrics["chosen"]
-    items, train, test = load_pair(tmp_path).items, load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
-    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["kinrec"]["weights"])
-    scorers = fit_scorers(
-        mixture.baselines, chosen["baselines"], train=train, items=items, ridge_max_users=config.ridge_max_users, seed=1
-    )
+    items, test = load_pair(tmp_path).items, load_samples(tmp_path, "test")
+    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
+    bank = fit_known(tmp_path, chosen, items=items, ridge_max_users=config.ridge_max_users, seed=1)
     written = read_lists(tmp_path / "lists/kinrec_test.parquet").of_samples(test.sample)
     given = {name: read_lists(tmp_path / f"lists/{name}_test.parquet") for name in ("graph", "llm")}
     for row in range(len(test)):
         one = np.array([row])
         final = rank_finally(
-            test.take(one), items=items, scorers=scorers, mixture=mixture, depth=5,
+            test.take(one), items=items, scorers=bank.scorers, mixture=mixture, depth=5,
             lists={name: lists.of_samples(test.sample[one]) for name, lists in given.items()},
         )  # fmt: skip
         assert final.items == written.items[row, : len(final.items)].tolist()
         assert final.scores == pytest.approx(written.scores[row, : len(final.items)].tolist())
         assert not set(final.items) & set(test.history_of(row).tolist())
-        assert all(set(ranks) <= {*scorers, "graph", "llm"} for ranks in final.ranks)
+        assert all(set(ranks) <= {*bank.scorers, "graph", "llm"} for ranks in final.ranks)

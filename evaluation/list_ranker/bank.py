@@ -1,0 +1,104 @@
+"""All that the list ranker asks of what is known: the baselines' scores, what the history's two halves say apart, and
+who sold when."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.list_ranker.features import Candidates, feature_names, find_candidates
+from evaluation.matrices import Floats, Sparse
+from evaluation.metrics.ranks import DomainSamples, without_history
+from evaluation.sales import Sales, moments
+from evaluation.systems.baseline_table import BASELINE_TABLE, Material, Parameters
+from evaluation.systems.baselines import Scorer
+from pairs.ragged import offsets_of
+from pairs.tables import Ints, Items, Samples
+
+
+@dataclass(frozen=True)
+class Bank:
+    """What is known, ready to be asked."""
+
+    items: Items
+    words: Sparse
+    scorers: Mapping[str, Scorer]
+    sales: Sales | None
+
+    @property
+    def halved(self) -> list[str]:
+        """Scorers that are also asked with the two domains' histories apart."""
+        return [name for name in self.scorers if BASELINE_TABLE[name].by_domain]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the features, in order."""
+        halves = [f"{name} of the {half} domain" for name in self.halved for half in ("same", "other")]
+        return feature_names(list(self.scorers), halves, timed=self.sales is not None)
+
+    def scores(self, batch: DomainSamples) -> dict[str, Floats]:
+        """[B, C] by every scorer."""
+        return {name: scorer.score(batch.samples, batch.domain) for name, scorer in self.scorers.items()}
+
+    def candidates(
+        self, batch: DomainSamples, scores: Mapping[str, Floats], *, depth: int, filter_history: bool
+    ) -> Candidates:
+        """The union of the scorers' best, with features; without the history's items if asked."""
+        kept = {
+            name: without_history(scores_BC, batch) if filter_history else scores_BC
+            for name, scores_BC in scores.items()
+        }
+        halves: dict[str, Floats] = {}
+        for half, domain in (("same", batch.domain), ("other", 1 - batch.domain)):
+            samples = of_domain(batch.samples, self.items, domain)
+            for name in self.halved:
+                halves[f"{name} of the {half} domain"] = self.scorers[name].score(samples, batch.domain)
+        told = {name: halves[name] for name in self.names if name in halves}
+        at_B = None if self.sales is None else moments(batch.samples, self.sales)
+        return find_candidates(batch, self.items, kept, told, depth=depth, sales=self.sales, at_B=at_B)
+
+
+def fit_bank(
+    known: Samples,
+    items: Items,
+    parameters: Mapping[str, Parameters],
+    *,
+    ridge_max_users: int,
+    seed: int,
+    like: Bank | None = None,
+) -> Bank:
+    """Every baseline with its chosen parameters on `known` alone: counts of other samples are not in it.
+
+    Args:
+        like: another bank of the same catalogue, whose words are taken over.
+    """
+    counted = dataclasses.replace(items, train_count=user_counts(known, items.num_items))
+    material = Material(known, counted, ridge_max_users, seed, words=None if like is None else like.words)
+    scorers = {
+        name: baseline.fit(material, **parameters.get(name, {}))
+        for name, baseline in BASELINE_TABLE.items()
+        if material.sales is not None or not baseline.needs_times
+    }
+    return Bank(counted, material.vectors, scorers, material.sales)
+
+
+def user_counts(samples: Samples, num_items: int) -> Ints:
+    """[I] users of each item, in histories and targets."""
+    pairs = np.unique(
+        np.concatenate([samples.user[samples.item_rows], samples.user]) * num_items
+        + np.concatenate([samples.history, samples.target])
+    )
+    return np.bincount(pairs % num_items, minlength=num_items)
+
+
+def of_domain(samples: Samples, items: Items, domain: int) -> Samples:
+    """The samples with one domain's part of their histories."""
+    kept = items.domain[samples.history] == domain
+    lengths_N = np.bincount(samples.item_rows[kept], minlength=len(samples))
+    return dataclasses.replace(
+        samples,
+        history=samples.history[kept],
+        offsets=offsets_of(lengths_N),
+        history_time=None if samples.history_time is None else samples.history_time[kept],
+    )

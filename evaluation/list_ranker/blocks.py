@@ -1,0 +1,128 @@
+"""What the list ranker learns from: train samples whose users, or whose times, the sources do not know.
+
+On a chronological pair a block is a span of time: the sources know what came before it, as they know what came before
+valid. Elsewhere a block is a part of the users: the sources know all others.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pairs.draws import draw_rows
+from pairs.ragged import offsets_of
+from pairs.tables import Ints, Samples
+
+MOST_FOLDS, LEFT_OUT = 4, 0.05
+"""So many folds that the sources miss at most this share of the users, but no more than that."""
+TIME_SHARE = 0.1
+"""Of the train samples in one block of time."""
+TIME_BLOCKS = 2
+
+
+@dataclass(frozen=True)
+class FitBlock:
+    """Some train samples to learn from, and what the sources may know meanwhile."""
+
+    asked: Samples
+    known: Samples
+
+
+def follows_in_time(later: Samples, earlier: Samples) -> bool:
+    """Whether every target of `later` was bought after those of `earlier`: the split is one of time."""
+    if later.target_time is None or earlier.target_time is None:
+        return False
+    return bool(later.target_time.min() >= earlier.target_time.max())
+
+
+def make_blocks(train: Samples, *, most: int, seed: int, chronological: bool) -> list[FitBlock]:
+    """Blocks with at most `most` samples to learn from in all."""
+    return _time_blocks(train, most, seed) if chronological else _user_blocks(train, most, seed)
+
+
+def _user_blocks(train: Samples, most: int, seed: int) -> list[FitBlock]:
+    users, user_row_N = np.unique(train.user, return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(users))
+    per_user = len(train) / max(1, len(users))
+    chosen = shuffled[: max(1, min(len(users) // 2, int(most / per_user)))]
+    blocks = []
+    folds = min(MOST_FOLDS, max(1, math.ceil(len(chosen) / (LEFT_OUT * len(users)))))
+    for fold in np.array_split(chosen, folds):
+        asked_N = np.isin(user_row_N, fold)
+        if asked_N.any():
+            blocks.append(FitBlock(train.take(np.flatnonzero(asked_N)), train.take(np.flatnonzero(~asked_N))))
+    return blocks
+
+
+def _time_blocks(train: Samples, most: int, seed: int) -> list[FitBlock]:
+    assert train.target_time is not None
+    blocks = []
+    until = int(train.target_time.max())
+    for number in range(TIME_BLOCKS):
+        cut = int(np.quantile(train.target_time, 1 - TIME_SHARE * (number + 1), method="lower"))
+        inside = np.flatnonzero((train.target_time > cut) & (train.target_time <= until))
+        rows = _first_of_users(train, inside)
+        known = as_of(train, cut)
+        if len(rows) and len(known):
+            blocks.append(FitBlock(train.take(rows[draw_rows(len(rows), most // TIME_BLOCKS, seed=seed)]), known))
+        until = cut
+    return blocks
+
+
+def as_of(samples: Samples, time: int) -> Samples:
+    """What was bought up to a moment: samples whose target came later end with the last purchase before it."""
+    assert samples.history_time is not None
+    assert samples.target_time is not None
+    past_N = samples.target_time <= time
+    kept = samples.history_time <= time
+    lengths_N = np.bincount(samples.item_rows[kept], minlength=len(samples))
+    rows = np.flatnonzero(past_N | (lengths_N > 0))
+    last_N = samples.offsets[:-1] + lengths_N - 1  # histories are in order of time
+    target_N = np.where(past_N, samples.target, samples.history[np.maximum(last_N, 0)])
+    target_time_N = np.where(past_N, samples.target_time, samples.history_time[np.maximum(last_N, 0)])
+    lengths_N = np.where(past_N, samples.lengths, lengths_N - 1)[rows]
+    start_N = samples.offsets[:-1][rows]
+    flat = np.repeat(start_N - (np.cumsum(lengths_N) - lengths_N), lengths_N) + np.arange(int(lengths_N.sum()))
+    return Samples(
+        sample=samples.sample[rows],
+        user=samples.user[rows],
+        domain=samples.domain[rows],
+        target=target_N[rows],
+        history=samples.history[flat],
+        offsets=offsets_of(lengths_N),
+        history_time=samples.history_time[flat],
+        target_time=target_time_N[rows],
+    )
+
+
+def latest_part(samples: Samples, share: float) -> Samples:
+    """The samples with the latest targets."""
+    assert samples.target_time is not None
+    bar = np.quantile(samples.target_time, 1 - share, method="higher")
+    return samples.take(np.flatnonzero(samples.target_time >= bar))
+
+
+def joined(first: Samples, second: Samples) -> Samples:
+    """The samples of both, one after the other."""
+    times = (first.history_time, second.history_time, first.target_time, second.target_time)
+    timed = all(time is not None for time in times)
+    return Samples(
+        sample=np.concatenate([first.sample, second.sample]),
+        user=np.concatenate([first.user, second.user]),
+        domain=np.concatenate([first.domain, second.domain]),
+        target=np.concatenate([first.target, second.target]),
+        history=np.concatenate([first.history, second.history]),
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        history_time=np.concatenate([first.history_time, second.history_time]) if timed else None,
+        target_time=np.concatenate([first.target_time, second.target_time]) if timed else None,
+    )
+
+
+def _first_of_users(samples: Samples, rows: Ints) -> Ints:
+    """Of some rows, each user's earliest in time, in order of rows."""
+    assert samples.target_time is not None
+    order = np.lexsort((rows, samples.target_time[rows], samples.user[rows]))
+    user = samples.user[rows][order]
+    first = np.ones(len(user), dtype=bool)
+    first[1:] = user[1:] != user[:-1]
+    return np.sort(rows[order[first]])

@@ -1,0 +1,76 @@
+"""What the final list is made by: the list ranker beside the graph's list, either alone, or the simple fusion.
+
+The first of these on valid that is below none of its parts and within one standard error of the best.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from evaluation.config import EvaluationConfig
+from evaluation.list_ranker.final import TREES, ListRanker
+from evaluation.metrics.metrics import one_metric
+from evaluation.metrics.ranks import batches, target_ranks
+from evaluation.ranked_lists import RankedLists
+from evaluation.systems.fusion import Weights
+from evaluation.systems.judging import all_scores
+from evaluation.systems.mixture import Mixture, make_ingredients
+from evaluation.systems.selection import simplest_of
+from pairs.tables import Samples
+
+log = logging.getLogger(__name__)
+GRAPH = "graph/row_max"
+WEIGHTS: tuple[Weights, ...] = (
+    {TREES: 1.0, GRAPH: 1.0},
+    {TREES: 1.0, GRAPH: 2.0},
+    {TREES: 1.0, GRAPH: 4.0},
+    {TREES: 1.0},
+    {GRAPH: 1.0},
+)
+"""To try, the method's first; the simple fusion comes last."""
+
+
+def choose_final(
+    valid: Samples,
+    ranker: ListRanker | None,
+    mixture: Mixture,
+    lists: Mapping[str, RankedLists],
+    config: EvaluationConfig,
+) -> ListRanker | None:
+    """The chosen ranker; None: the fusion.
+
+    Args:
+        lists: of the stages, aligned with `valid`.
+    """
+    if ranker is None:
+        return None
+    ingredients = make_ingredients(
+        ranker.bank.scorers, lists, valid, ranker.bank.items, filter_history=config.filter_history
+    )
+    candidates: list[ListRanker | None] = [
+        *(
+            dataclasses.replace(ranker, weights=weights)
+            for weights in WEIGHTS
+            if GRAPH not in weights or GRAPH in ingredients.scaled
+        ),
+        None,
+    ]
+    ranks = [np.empty(len(valid)) for _ in candidates]
+    for batch in batches(valid, ranker.bank.items):
+        raw = ranker.bank.scores(batch)
+        scores, scaled = all_scores(ingredients, batch, raw, mixture)
+        said_BC = ranker.say(batch, raw, filter_history=config.filter_history)
+        for candidate, ranks_N in zip(candidates, ranks, strict=True):
+            fusion_BC = scores["fusion"]
+            final_BC = fusion_BC if candidate is None else candidate.mix(said_BC, fusion_BC, scaled)
+            ranks_N[batch.rows] = target_ranks(final_BC, batch)
+    for one, ranks_N in zip(candidates, ranks, strict=True):
+        hits, reciprocal = (one_metric(ranks_N, name).mean() for name in ("hr@10", "mrr"))
+        log.info("on valid: hr@10 %.4f, mrr %.4f: %s", hits, reciprocal, "fusion" if one is None else dict(one.weights))
+    parts = [ranks_N for one, ranks_N in zip(candidates, ranks, strict=True) if one is None or len(one.weights) == 1]
+    choice = simplest_of(candidates, ranks, valid.user, config.selection_metric, parts)
+    chosen = choice.candidate
+    log.info("kinrec: %s", "the simple fusion" if chosen is None else dict(chosen.weights))
+    return chosen

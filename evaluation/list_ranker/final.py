@@ -1,0 +1,123 @@
+"""The final list: candidates in the order of the fitted trees, all else behind them in the order of the fusion."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.config import EvaluationConfig
+from evaluation.list_ranker.bank import Bank, fit_bank
+from evaluation.list_ranker.blocks import make_blocks
+from evaluation.list_ranker.fit import LEAST_LISTS, fit_trees, joined_lists, make_lists
+from evaluation.matrices import Floats
+from evaluation.metrics.ranks import DomainSamples
+from evaluation.systems.baseline_table import Parameters
+from evaluation.systems.fusion import Weights, scale_rows
+from pairs.tables import Ints, Samples
+
+log = logging.getLogger(__name__)
+TREES = "list_ranker"
+TIE_BREAK = np.float32(1e-4)
+"""Weight of the fusion, among candidates, which trees often leave equal, and among all else, behind them."""
+
+
+@dataclass(frozen=True)
+class ListRanker:
+    """Trees and what they ask."""
+
+    bank: Bank
+    trees: lightgbm.Booster
+    depth: int
+    weights: Weights = field(default_factory=lambda: {TREES: 1.0})
+    """Of what the trees say and of lists, `SYSTEM/SCALE`; all of them from 0 to 1."""
+
+    def importance(self) -> dict[str, float]:
+        """Feature -> its share of what the trees' splits gain, the largest first; those without any left out."""
+        gains_F = self.trees.feature_importance("gain")
+        shares = dict(zip(self.bank.names, (gains_F / max(gains_F.sum(), 1e-12)).round(4).tolist(), strict=True))
+        return {name: share for name, share in sorted(shares.items(), key=lambda item: -item[1]) if share > 0}
+
+    def score(
+        self,
+        batch: DomainSamples,
+        scores: Mapping[str, Floats],
+        fusion_BC: Floats,
+        lists: Mapping[str, Floats],
+        *,
+        filter_history: bool,
+    ) -> Floats:
+        """[B, C] final scores.
+
+        Args:
+            scores: what `bank.scores` says of the batch.
+            fusion_BC: the simple fusion, -inf where an item may not be recommended.
+            lists: scaled from 1 to 0, of which those with a weight are added.
+        """
+        said_BC = self.say(batch, scores, filter_history=filter_history) if TREES in self.weights else None
+        return self.mix(said_BC, fusion_BC, lists)
+
+    def say(self, batch: DomainSamples, scores: Mapping[str, Floats], *, filter_history: bool) -> Floats:
+        """[B, C] what the trees say, from 1 for a row's first candidate to 0 for its last and for all else."""
+        candidates = self.bank.candidates(batch, scores, depth=self.depth, filter_history=filter_history)
+        said_BC = np.zeros((len(batch.rows), len(batch.ids)), dtype=np.float32)
+        if len(candidates.row):
+            said_P = np.asarray(self.trees.predict(candidates.features), dtype=np.float64)
+            said_BC[candidates.row, candidates.column] = from_zero_to_one(said_P, candidates.row, len(batch.rows))
+        return said_BC
+
+    def mix(self, said_BC: Floats | None, fusion_BC: Floats, lists: Mapping[str, Floats]) -> Floats:
+        """[B, C] the weighted sum of what the trees say and of the lists; the fusion decides among equals."""
+        final_BC = TIE_BREAK * scale_rows(fusion_BC)
+        for name, weight in self.weights.items():
+            if name != TREES:
+                final_BC += np.float32(weight) * lists[name]
+            elif said_BC is not None:
+                final_BC += np.float32(weight) * said_BC
+        final_BC[np.isneginf(fusion_BC)] = -np.inf
+        return final_BC
+
+
+def from_zero_to_one(said_P: NDArray[np.float64], row_P: Ints, num_rows: int) -> Floats:
+    """[P] what the trees say, from 0 for a row's lowest candidate to 1 for its highest."""
+    low_B, high_B = np.full(num_rows, np.inf), np.full(num_rows, -np.inf)
+    np.minimum.at(low_B, row_P, said_P)
+    np.maximum.at(high_B, row_P, said_P)
+    spread_P = (high_B - low_B)[row_P]
+    scaled_P = (said_P - low_B[row_P]) / np.where(spread_P > 0, spread_P, 1.0)
+    return np.asarray(scaled_P, dtype=np.float32)
+
+
+def fit_list_ranker(
+    train: Samples,
+    valid: Samples,
+    bank: Bank,
+    parameters: Mapping[str, Parameters],
+    *,
+    chronological: bool,
+    config: EvaluationConfig,
+    seed: int,
+) -> ListRanker | None:
+    """Fitted on blocks of train, stopped on valid; None where train holds too few lists.
+
+    Args:
+        bank: what train tells, with the baselines' chosen `parameters`.
+    """
+    make = partial(make_lists, depth=config.ranker_depth, filter_history=config.filter_history)
+    lists = []
+    for block in make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological):
+        of_block = fit_bank(
+            block.known, bank.items, parameters, ridge_max_users=config.ridge_max_users, seed=seed, like=bank
+        )
+        lists.append(make(of_block, block.asked))
+    num_lists = sum(map(len, lists))
+    if num_lists < LEAST_LISTS:
+        log.warning(
+            "%d lists are too few to fit a list ranker (%d are needed): the fusion is final", num_lists, LEAST_LISTS
+        )
+        return None
+    trees = fit_trees(joined_lists(lists), make(bank, valid), bank.names, seed=seed, threads=2)
+    return ListRanker(bank, trees, config.ranker_depth)

@@ -1,0 +1,112 @@
+"""Fit the list ranker: LambdaMART (Burges, 2010: From RankNet to LambdaRank to LambdaMART) as LightGBM has it.
+
+It learns from the blocks' lists, is stopped by valid's, and is small: what it learns is how far to trust each source.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import lightgbm
+import numpy as np
+
+from evaluation.list_ranker.bank import Bank
+from evaluation.matrices import Floats
+from evaluation.metrics.ranks import batches
+from pairs.tables import Ints, Samples
+
+log = logging.getLogger(__name__)
+LEAST_LISTS = 200
+"""Lists with their target among the candidates; with fewer nothing is fitted."""
+TAUGHT_DEPTH = 50
+"""Of each source's list, what the trees learn from; further down there is little but noise."""
+MOST_ROUNDS, PATIENCE = 200, 50
+SETTINGS = {
+    "objective": "lambdarank",
+    "metric": "ndcg",
+    "eval_at": [10],
+    "learning_rate": 0.05,
+    "num_leaves": 15,
+    "min_data_in_leaf": 50,
+    "lambda_l2": 5.0,
+    "feature_fraction": 0.6,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambdarank_truncation_level": 20,
+    "lambdarank_norm": False,
+    "max_bin": 63,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Candidates of L samples whose target is among them, list after list."""
+
+    features: Floats  # [P, F]
+    is_target: Floats  # [P]
+    lengths: Ints  # [L]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def make_lists(bank: Bank, samples: Samples, *, depth: int, filter_history: bool) -> Lists:
+    """The candidates of `samples`. Lists without their target teach nothing and are left out."""
+    parts = list(_lists_of(bank, samples, depth, filter_history))
+    width = len(bank.names)
+    empty = (np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    features, targets, lengths = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
+    return Lists(features, targets, lengths)
+
+
+def _lists_of(bank: Bank, samples: Samples, depth: int, filter_history: bool) -> Iterator[tuple[Floats, Floats, Ints]]:
+    for batch in batches(samples, bank.items):
+        candidates = bank.candidates(batch, bank.scores(batch), depth=depth, filter_history=filter_history)
+        candidates = candidates.take(candidates.best_place < TAUGHT_DEPTH)
+        target_P = batch.samples.target[candidates.row] - batch.ids.start == candidates.column
+        has_target_B = np.bincount(candidates.row[target_P], minlength=len(batch.rows)) > 0
+        kept_P = has_target_B[candidates.row]
+        features, row, target = candidates.features[kept_P], candidates.row[kept_P], target_P[kept_P]
+        order = np.lexsort((fingerprint(features), row))  # an order that no id decides
+        lengths = np.bincount(row, minlength=len(batch.rows))
+        yield features[order], target[order].astype(np.float32), lengths[lengths > 0]
+
+
+def fingerprint(features_PF: Floats) -> "np.typing.NDArray[np.float64]":
+    """[P] a number by which rows can be put in order; rows with equal features have equal ones."""
+    weights_F = np.random.default_rng(0).random(features_PF.shape[1])
+    return features_PF.astype(np.float64) @ weights_F
+
+
+def joined_lists(parts: list[Lists]) -> Lists:
+    """All lists, one after the other."""
+    return Lists(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.is_target for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+    )
+
+
+def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int, threads: int) -> lightgbm.Booster:
+    """Trees that order candidates, as many as serve valid."""
+    settings = SETTINGS | {"seed": seed, "num_threads": threads}
+    fitted_on = lightgbm.Dataset(train.features, train.is_target, group=train.lengths, feature_name=_plain(names))
+    stopped_by = lightgbm.Dataset(valid.features, valid.is_target, group=valid.lengths, reference=fitted_on)
+    booster = lightgbm.train(
+        settings,
+        fitted_on,
+        num_boost_round=MOST_ROUNDS,
+        valid_sets=[stopped_by],
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    )
+    log.info(
+        "list ranker: %d lists of %d candidates, %d trees", len(train), len(train.features), booster.best_iteration
+    )
+    return booster
+
+
+def _plain(names: list[str]) -> list[str]:
+    return [name.replace(" ", "_") for name in names]

@@ -1,0 +1,53 @@
+"""What the list ranker learns from is unknown to the sources: by user, or by time."""
+
+import numpy as np
+import pytest
+
+from evaluation.list_ranker.blocks import as_of, follows_in_time, joined, latest_part, make_blocks
+from evaluation.sales import DAY
+from tests.unit.evaluation.test_sales import events_of, timed_samples
+
+
+def test_user_blocks_leave_their_users_out_of_what_is_known() -> None:
+    train = timed_samples()
+    blocks = make_blocks(train, most=10, seed=1, chronological=False)
+    assert 8 <= sum(len(block.asked) for block in blocks) <= 10
+    for block in blocks:
+        assert not set(block.asked.user) & set(block.known.user)
+        assert len(block.asked) + len(block.known) == len(train)
+
+
+def test_time_blocks_know_only_what_came_before_and_ask_each_user_once() -> None:
+    train = timed_samples(num_users=200)
+    blocks = make_blocks(train, most=1000, seed=1, chronological=True)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert block.asked.target_time is not None
+        known = max(time for _, _, time in events_of(block.known))
+        assert known < block.asked.target_time.min()
+        assert len(set(block.asked.user)) == len(block.asked)
+    first, second = (block.asked.target_time for block in blocks)
+    assert first is not None
+    assert second is not None
+    assert second.max() < first.min()
+
+
+@pytest.mark.parametrize("days", [1, 20, 45, 60])
+def test_as_of_keeps_what_was_bought_until_then(days: int) -> None:
+    samples = timed_samples()
+    kept = as_of(samples, days * DAY)
+    assert events_of(kept) == {event for event in events_of(samples) if event[2] <= days * DAY}
+
+
+def test_joined_holds_both() -> None:
+    first, second = timed_samples(0), timed_samples(1)
+    assert events_of(joined(first, second)) == events_of(first) | events_of(second)
+
+
+def test_a_split_of_time_is_told_from_one_of_users() -> None:
+    samples = timed_samples(num_users=200)
+    late = latest_part(samples, 0.25)
+    assert len(late) == pytest.approx(50, abs=1)
+    early = samples.take(np.flatnonzero(~np.isin(samples.sample, late.sample)))
+    assert follows_in_time(late, early)
+    assert not follows_in_time(timed_samples(1), samples)

@@ -1,0 +1,96 @@
+"""Sales as of a moment equal the same counted slowly, and nothing at or after the moment is read."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from evaluation.sales import DAY, NEVER_DAYS, Sales, moments
+from pairs.tables import Samples
+from tests.evaluation_runs import make_samples
+
+NUM_ITEMS = 6
+
+
+def timed_samples(seed: int = 0, *, num_users: int = 30) -> Samples:
+    """Users who buy an item every few days."""
+    random = np.random.default_rng(seed)
+    rows, times, target_times = [], [], []
+    for user in range(num_users):
+        length = int(random.integers(1, 6))
+        bought = random.integers(0, NUM_ITEMS, length + 1).tolist()
+        when = np.sort(random.integers(0, 60 * DAY, length + 1)).tolist()
+        rows.append((user, 0, bought[:-1], bought[-1]))
+        times += when[:-1]
+        target_times.append(when[-1])
+    samples = make_samples(rows)
+    return dataclasses.replace(samples, history_time=np.array(times), target_time=np.array(target_times))
+
+
+def events_of(samples: Samples) -> set[tuple[int, int, int]]:
+    """(user, item, time)."""
+    assert samples.history_time is not None
+    assert samples.target_time is not None
+    events = set()
+    for row in range(len(samples)):
+        user, span = int(samples.user[row]), slice(samples.offsets[row], samples.offsets[row + 1])
+        held = zip(samples.history[span].tolist(), samples.history_time[span].tolist(), strict=True)
+        events |= {(user, item, time) for item, time in held}
+        events.add((user, int(samples.target[row]), int(samples.target_time[row])))
+    return events
+
+
+def sales_of(samples: Samples) -> Sales:
+    sales = Sales.of_samples(samples, NUM_ITEMS)
+    assert sales is not None
+    return sales
+
+
+def test_counts_and_ages_equal_the_slow_ones() -> None:
+    samples = timed_samples()
+    sales, events = sales_of(samples), events_of(samples)
+    for at in (0, 20 * DAY, 41 * DAY + 7, sales.end):
+        items = np.arange(NUM_ITEMS)
+        at_P = np.full(NUM_ITEMS, at)
+        before = [sorted(time for _, item, time in events if item == one and time < at) for one in items]
+        assert sales.before(items, at_P).tolist() == [len(times) for times in before]
+        last = [(at - times[-1]) / DAY if times else NEVER_DAYS for times in before]
+        first = [(at - times[0]) / DAY if times else NEVER_DAYS for times in before]
+        assert sales.days_since_last(items, at_P) == pytest.approx(last)
+        assert sales.days_since_first(items, at_P) == pytest.approx(first)
+        fading = [sum(0.5 ** ((at - time) / (7 * DAY)) for time in times) for times in before]
+        assert sales.fading_counts(at_P[:1], range(NUM_ITEMS), 7.0)[0] == pytest.approx(fading, rel=1e-5)
+
+
+def test_moments_in_any_order_say_the_same() -> None:
+    sales = sales_of(timed_samples())
+    at_B = np.array([30 * DAY, 3 * DAY, 30 * DAY, 50 * DAY])
+    alone = [sales.fading_counts(at_B[[row]], range(2, 5), 3.0)[0] for row in range(4)]
+    assert sales.fading_counts(at_B, range(2, 5), 3.0) == pytest.approx(np.stack(alone), rel=1e-5)
+
+
+def test_what_comes_later_changes_nothing() -> None:
+    samples = timed_samples()
+    at = 25 * DAY
+    assert samples.history_time is not None
+    assert samples.target_time is not None
+    shuffled = np.random.default_rng(1).permutation(NUM_ITEMS)
+    later = dataclasses.replace(
+        samples,
+        history=np.where(samples.history_time >= at, shuffled[samples.history], samples.history),
+        target=np.where(samples.target_time >= at, shuffled[samples.target], samples.target),
+    )
+    items, at_P = np.arange(NUM_ITEMS), np.full(NUM_ITEMS, at)
+    for ask in (Sales.before, Sales.days_since_last, Sales.days_since_first):
+        assert ask(sales_of(samples), items, at_P).tolist() == ask(sales_of(later), items, at_P).tolist()
+
+
+def test_a_question_is_asked_as_of_its_target_or_of_the_end_of_what_is_known() -> None:
+    samples = timed_samples()
+    early = dataclasses.replace(sales_of(samples), end=30 * DAY)
+    assert samples.target_time is not None
+    assert moments(samples, early).tolist() == [min(time, 30 * DAY) for time in samples.target_time.tolist()]
+
+
+def test_samples_without_times_have_no_sales() -> None:
+    assert Sales.of_samples(make_samples([(0, 0, [1], 2)]), NUM_ITEMS) is None
