@@ -19,7 +19,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import ListRanker, fit_list_ranker
-from evaluation.list_ranker.knowledge import Timeline, known_at_the_cut, read_timeline
+from evaluation.list_ranker.knowledge import Timeline, known_to_test, read_timeline
 from evaluation.list_ranker.store import save_trees, trees_path
 from evaluation.ranked_lists import write_lists
 from evaluation.report.publish import publish_plots, publish_report
@@ -77,7 +77,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
     banks = {"valid": bank, "test": bank}
     if timeline.knowledge == "refit":
         with clock.part("refit"):
-            known = known_at_the_cut(train, samples["valid"], samples["test"])
+            known = known_to_test(train, samples["valid"], samples["test"], timeline)
             banks["test"] = fit_bank(
                 known, pair.items, baselines.parameters, ridge_max_users=config.ridge_max_users, seed=seed, like=bank
             )

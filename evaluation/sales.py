@@ -56,9 +56,9 @@ class Sales:
 
     def fading_counts(self, at_B: Ints, ids: range, half_life: float) -> Floats:
         """[B, C] purchases before each moment, each counting 1/2 ** (its age / `half_life` days)."""
-        inside = (self.item >= ids.start) & (self.item < ids.stop)
-        order = np.argsort(self.time[inside], kind="stable")
-        column, time = self.item[inside][order] - ids.start, self.time[inside][order]
+        item, time = self._by_time
+        inside = (item >= ids.start) & (item < ids.stop)
+        column, time = item[inside] - ids.start, time[inside]
         asked, row_B = np.unique(at_B, return_inverse=True)
         counts_AC = np.zeros((len(asked), len(ids)))
         now_C, begin = np.zeros(len(ids)), 0
@@ -70,6 +70,12 @@ class Sales:
             now_C += np.bincount(column[begin:end], weights=weight, minlength=len(ids))
             counts_AC[row], begin = now_C, end
         return counts_AC[row_B].astype(np.float32)
+
+    @cached_property
+    def _by_time(self) -> tuple[Ints, Ints]:
+        """Items and times [E] in order of time."""
+        order = np.argsort(self.time, kind="stable")
+        return self.item[order], self.time[order]
 
     @cached_property
     def _start(self) -> int:

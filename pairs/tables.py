@@ -3,6 +3,7 @@
 Joins are by sample id and item id, never by row number; `Samples.row_of` turns ids into rows.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -203,16 +204,22 @@ def load_graph_samples(run_dir: Path) -> Samples:
     train = load_samples(run_dir, "train")
     if not (run_dir / "pair" / f"{GRAPH_ONLY}.arrow").is_file():
         return train
-    others = load_samples(run_dir, GRAPH_ONLY)
+    return joined(dataclasses.replace(train, history_time=None, target_time=None), load_samples(run_dir, GRAPH_ONLY))
+
+
+def joined(first: Samples, second: Samples) -> Samples:
+    """The samples of both, one after the other; with times where both have them."""
+    times = (first.history_time, second.history_time, first.target_time, second.target_time)
+    timed = all(time is not None for time in times)
     return Samples(
-        sample=np.concatenate([train.sample, others.sample]),
-        user=np.concatenate([train.user, others.user]),
-        domain=np.concatenate([train.domain, others.domain]),
-        target=np.concatenate([train.target, others.target]),
-        history=np.concatenate([train.history, others.history]),
-        offsets=np.concatenate([train.offsets, others.offsets[1:] + train.offsets[-1]]),
-        history_time=None,
-        target_time=None,
+        sample=np.concatenate([first.sample, second.sample]),
+        user=np.concatenate([first.user, second.user]),
+        domain=np.concatenate([first.domain, second.domain]),
+        target=np.concatenate([first.target, second.target]),
+        history=np.concatenate([first.history, second.history]),
+        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
+        history_time=np.concatenate([first.history_time, second.history_time]) if timed else None,
+        target_time=np.concatenate([first.target_time, second.target_time]) if timed else None,
     )
 
 

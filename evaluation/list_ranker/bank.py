@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.list_ranker.features import Candidates, feature_names, find_candidates
-from evaluation.matrices import Floats, Sparse
+from evaluation.matrices import Floats, Sparse, user_item_matrix
 from evaluation.metrics.ranks import DomainSamples, without_history
 from evaluation.sales import Sales, moments
 from evaluation.systems.baseline_table import BASELINE_TABLE, Material, Parameters
@@ -85,11 +85,7 @@ def fit_bank(
 
 def user_counts(samples: Samples, num_items: int) -> Ints:
     """[I] users of each item, in histories and targets."""
-    pairs = np.unique(
-        np.concatenate([samples.user[samples.item_rows], samples.user]) * num_items
-        + np.concatenate([samples.history, samples.target])
-    )
-    return np.bincount(pairs % num_items, minlength=num_items)
+    return np.asarray(user_item_matrix(samples, num_items).sum(axis=0)).ravel().astype(np.int64)
 
 
 def of_domain(samples: Samples, items: Items, domain: int) -> Samples:

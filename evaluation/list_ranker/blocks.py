@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairs.draws import draw_rows
-from pairs.ragged import offsets_of
+from pairs.ragged import offsets_of, segments
 from pairs.tables import Ints, Samples
 
 MOST_FOLDS, LEFT_OUT = 4, 0.05
@@ -29,10 +29,10 @@ class FitBlock:
 
 
 def follows_in_time(later: Samples, earlier: Samples) -> bool:
-    """Whether every target of `later` was bought after those of `earlier`: the split is one of time."""
+    """Whether every target of `later` was bought strictly after those of `earlier`: the split is one of time."""
     if later.target_time is None or earlier.target_time is None:
         return False
-    return bool(later.target_time.min() >= earlier.target_time.max())
+    return bool(later.target_time.min() > earlier.target_time.max())
 
 
 def make_blocks(train: Samples, *, most: int, seed: int, chronological: bool) -> list[FitBlock]:
@@ -81,8 +81,7 @@ def as_of(samples: Samples, time: int) -> Samples:
     target_N = np.where(past_N, samples.target, samples.history[np.maximum(last_N, 0)])
     target_time_N = np.where(past_N, samples.target_time, samples.history_time[np.maximum(last_N, 0)])
     lengths_N = np.where(past_N, samples.lengths, lengths_N - 1)[rows]
-    start_N = samples.offsets[:-1][rows]
-    flat = np.repeat(start_N - (np.cumsum(lengths_N) - lengths_N), lengths_N) + np.arange(int(lengths_N.sum()))
+    flat = segments(samples.offsets[:-1][rows], lengths_N)
     return Samples(
         sample=samples.sample[rows],
         user=samples.user[rows],
@@ -100,22 +99,6 @@ def latest_part(samples: Samples, share: float) -> Samples:
     assert samples.target_time is not None
     bar = np.quantile(samples.target_time, 1 - share, method="higher")
     return samples.take(np.flatnonzero(samples.target_time >= bar))
-
-
-def joined(first: Samples, second: Samples) -> Samples:
-    """The samples of both, one after the other."""
-    times = (first.history_time, second.history_time, first.target_time, second.target_time)
-    timed = all(time is not None for time in times)
-    return Samples(
-        sample=np.concatenate([first.sample, second.sample]),
-        user=np.concatenate([first.user, second.user]),
-        domain=np.concatenate([first.domain, second.domain]),
-        target=np.concatenate([first.target, second.target]),
-        history=np.concatenate([first.history, second.history]),
-        offsets=np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]]),
-        history_time=np.concatenate([first.history_time, second.history_time]) if timed else None,
-        target_time=np.concatenate([first.target_time, second.target_time]) if timed else None,
-    )
 
 
 def _first_of_users(samples: Samples, rows: Ints) -> Ints:

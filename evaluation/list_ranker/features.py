@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples
 from evaluation.ranked_lists import NO_ITEM, top_k
-from evaluation.sales import Sales
+from evaluation.sales import DAY, Sales
 from pairs.tables import Ints, Items
 
 WINDOWS_DAYS = (7, 30, 90)
@@ -117,11 +117,11 @@ def _staleness(batch: DomainSamples, at_B: Ints | None) -> Floats:
     """[B] days between what is known and the moment of the question."""
     if at_B is None or batch.samples.target_time is None:
         return np.zeros(len(batch.rows), dtype=np.float32)
-    return ((batch.samples.target_time - at_B) / 86_400).astype(np.float32)
+    return ((batch.samples.target_time - at_B) / DAY).astype(np.float32)
 
 
 def _sales_columns(sales: Sales, item_P: Ints, at_P: Ints) -> list[Floats]:
     before_P = sales.before(item_P, at_P)
-    windows = [before_P - sales.before(item_P, at_P - days * 86_400) for days in WINDOWS_DAYS]
+    windows = [before_P - sales.before(item_P, at_P - days * DAY) for days in WINDOWS_DAYS]
     counts = [np.log1p(count_P).astype(np.float32) for count_P in (before_P, *windows)]
     return [*counts, sales.days_since_last(item_P, at_P), sales.days_since_first(item_P, at_P)]

@@ -8,12 +8,9 @@ import logging
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.blocks import as_of, follows_in_time, joined, latest_part
-from evaluation.sales import DAY
-from pairs.tables import Samples
+from evaluation.list_ranker.blocks import as_of, follows_in_time, latest_part
+from pairs.tables import Samples, joined
 
 log = logging.getLogger(__name__)
 Knowledge: TypeAlias = Literal["train", "refit"]
@@ -45,16 +42,16 @@ def read_timeline(train: Samples, valid: Samples, test: Samples, config: Evaluat
     return Timeline(chronological, knowledge)
 
 
-def known_at_the_cut(train: Samples, valid: Samples, test: Samples) -> Samples:
-    """All purchases up to the moment that parts valid from test, those in the histories of test's users among them."""
+def known_to_test(train: Samples, valid: Samples, test: Samples, timeline: Timeline) -> Samples:
+    """What test's lists are made from; never a target of test's.
+
+    Refit on a chronological pair: all purchases up to the moment that parts valid from test, those in the histories of
+    test's users among them. Refit elsewhere, where test's targets lie among the others in time: train and valid.
+    """
+    if timeline.knowledge == "train":
+        return train
     before = joined(train, valid)
+    if not timeline.chronological:
+        return before
     assert before.target_time is not None
-    earlier = as_of(test, int(before.target_time.max()))
-    return joined(before, earlier)
-
-
-def age_days(samples: Samples, known: Samples) -> float | None:
-    """Median days from the last that is known to the moment of a question; None without times."""
-    if samples.target_time is None or known.target_time is None:
-        return None
-    return round(float(np.median(samples.target_time - known.target_time.max())) / DAY, 1)
+    return joined(before, as_of(test, int(before.target_time.max())))

@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.final import ListRanker
-from evaluation.list_ranker.knowledge import known_at_the_cut
+from evaluation.list_ranker.knowledge import Timeline, known_to_test
 from evaluation.list_ranker.store import load_ranker
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import batches
@@ -18,7 +18,7 @@ from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import fuse, spread_list
 from evaluation.systems.judging import FinalScorer
 from evaluation.systems.mixture import Mixture, make_ingredients
-from pairs.tables import Items, Samples, load_samples
+from pairs.tables import SPLITS, Items, Samples, load_samples
 
 Json = dict[str, Any]  # Any: plain JSON values
 
@@ -35,9 +35,8 @@ class Final:
 
 def fit_known(run_dir: Path, chosen: Json, *, items: Items, ridge_max_users: int, seed: int) -> Bank:
     """The baselines as test was ranked with: of train or, where the split is one of time, of train and valid."""
-    known = load_samples(run_dir, "train")
-    if chosen["knowledge"] == "refit":
-        known = known_at_the_cut(known, load_samples(run_dir, "valid"), load_samples(run_dir, "test"))
+    train, valid, test = (load_samples(run_dir, split) for split in SPLITS)
+    known = known_to_test(train, valid, test, Timeline(chosen["chronological"], chosen["knowledge"]))
     return fit_bank(known, items, chosen["baselines"], ridge_max_users=ridge_max_users, seed=seed)
 
 

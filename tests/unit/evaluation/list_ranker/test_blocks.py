@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from evaluation.list_ranker.blocks import as_of, follows_in_time, joined, latest_part, make_blocks
+from evaluation.list_ranker.blocks import as_of, follows_in_time, latest_part, make_blocks
 from evaluation.sales import DAY
+from pairs.tables import joined
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
 
