@@ -20,7 +20,7 @@ from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import ListRanker, fit_list_ranker
 from evaluation.list_ranker.knowledge import Timeline, known_to_test, read_timeline
-from evaluation.list_ranker.store import save_trees, trees_path
+from evaluation.list_ranker.store import remove_trees, save_trees
 from evaluation.ranked_lists import write_lists
 from evaluation.report.publish import publish_plots, publish_report
 from evaluation.systems.contents import Judgement, chosen_values, out_of_domain, split_metrics
@@ -115,7 +115,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         if ranker is not None:
             save_trees(ranker, run_dir)
         else:
-            trees_path(run_dir).unlink(missing_ok=True)
+            remove_trees(run_dir)
         plots = publish_plots(card, run_dir / "report")
     metrics["timing"] = _timing(run_dir, clock, baselines)
     publish_report(metrics, card, plots, run_dir / "report")

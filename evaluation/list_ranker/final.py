@@ -65,7 +65,7 @@ class ListRanker:
         candidates = self.bank.candidates(batch, scores, depth=self.depth, filter_history=filter_history)
         said_BC = np.zeros((len(batch.rows), len(batch.ids)), dtype=np.float32)
         if len(candidates.row):
-            said_P = np.asarray(self.trees.predict(candidates.features), dtype=np.float64)
+            said_P = np.asarray(self.trees.predict(candidates.features, num_threads=1), dtype=np.float64)
             said_BC[candidates.row, candidates.column] = from_zero_to_one(said_P, candidates.row, len(batch.rows))
         return said_BC
 
@@ -119,5 +119,5 @@ def fit_list_ranker(
             "%d lists are too few to fit a list ranker (%d are needed): the fusion is final", num_lists, LEAST_LISTS
         )
         return None
-    trees = fit_trees(joined_lists(lists), make(bank, valid), bank.names, seed=seed, threads=2)
+    trees = fit_trees(joined_lists(lists), make(bank, valid), bank.names, seed=seed)
     return ListRanker(bank, trees, config.ranker_depth)

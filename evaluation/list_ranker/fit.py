@@ -37,6 +37,7 @@ SETTINGS = {
     "max_bin": 63,
     "deterministic": True,
     "force_row_wise": True,
+    "num_threads": 1,  # threads wait for each other at every split: beside other work two take 30 times as long as one
     "verbosity": -1,
 }
 
@@ -90,9 +91,9 @@ def joined_lists(parts: list[Lists]) -> Lists:
     )
 
 
-def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int, threads: int) -> lightgbm.Booster:
+def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int) -> lightgbm.Booster:
     """Trees that order candidates, as many as serve valid."""
-    settings = SETTINGS | {"seed": seed, "num_threads": threads}
+    settings = SETTINGS | {"seed": seed}
     fitted_on = lightgbm.Dataset(train.features, train.is_target, group=train.lengths, feature_name=_plain(names))
     stopped_by = lightgbm.Dataset(valid.features, valid.is_target, group=valid.lengths, reference=fitted_on)
     booster = lightgbm.train(

@@ -11,7 +11,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank, user_counts
 from evaluation.list_ranker.blocks import make_blocks
 from evaluation.list_ranker.final import ListRanker, fit_list_ranker
-from evaluation.list_ranker.store import load_ranker, save_trees
+from evaluation.list_ranker.store import SEAL_FILE, TREES_FILE, load_ranker, save_trees
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import Ranks, batches, target_ranks, without_history
 from evaluation.systems.baseline_table import BASELINE_TABLE
@@ -145,6 +145,28 @@ def test_trees_come_back_from_the_run_folder_and_other_features_are_refused(rank
     fewer = dataclasses.replace(ranker.bank, scorers={"ridge": ranker.bank.scorers["ridge"]})
     with pytest.raises(InputError, match="fitted on other features"):
         load_ranker(tmp_path, fewer, depth=ranker.depth, weights=ranker.weights)
+
+
+@pytest.mark.parametrize("spoil", ["cut", "empty", "changed", "no_seal", "foreign"])
+def test_trees_that_this_user_did_not_write_so_are_not_read(
+    ranker: ListRanker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: str
+) -> None:
+    """LightGBM itself crashes on such a text."""
+    folder = tmp_path / "report"
+    folder.mkdir()
+    save_trees(ranker, tmp_path)
+    text = (folder / TREES_FILE).read_text()
+    if spoil == "no_seal":
+        (folder / SEAL_FILE).unlink()
+    elif spoil == "foreign":
+        monkeypatch.setenv("KINREC_STATE", str(tmp_path / "another"))
+    else:
+        spoiled = {"cut": text[:3000], "empty": "", "changed": text.replace("tree", "eert", 1)}
+        (folder / TREES_FILE).write_text(spoiled[spoil])
+    with pytest.raises(
+        InputError, match=r"list_ranker.txt: not as this user wrote it .*; run `kinrec evaluate .*` again"
+    ):
+        load_ranker(tmp_path, ranker.bank, depth=ranker.depth, weights=ranker.weights)
 
 
 def test_equal_scores_have_equal_places_and_stay_or_go_together() -> None:
