@@ -26,13 +26,14 @@ from evaluation.report.publish import publish_plots, publish_report
 from evaluation.systems.contents import Judgement, chosen_values, out_of_domain, split_metrics
 from evaluation.systems.judging import judge
 from evaluation.systems.mixture import choose_mixture
-from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, load_sources, present_systems
+from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, lists_of_train, load_sources, present_systems
 from evaluation.systems.tuning import Baselines, fit_baselines, sample_of_users
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.stages import STAGES, stage_named
 from launch.state.states import state_of, states_of
+from launch.systems import TAUGHT
 from launch.tracking import Tracker, open_tracker
 from pairs.tables import Samples, load_pair, load_samples
 
@@ -55,22 +56,28 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         systems = present_systems(run_dir)
         train = load_samples(run_dir, "train")
         samples = {split: _read_split(run_dir, split, config, seed) for split in JUDGED_SPLITS}
+        timeline = read_timeline(train, samples["valid"], samples["test"], config)
         sources = {
-            split: load_sources(run_dir, systems, split=split, samples=samples[split], items=pair.items)
+            split: load_sources(
+                run_dir, systems, split=split, samples=samples[split], items=pair.items,
+                refit=timeline.makes_graphs_anew,
+            )
             for split in JUDGED_SPLITS
-        }
-    timeline = read_timeline(train, samples["valid"], samples["test"], config)
+        }  # fmt: skip
     deciding = timeline.selected_on(samples["valid"])
     with clock.part("tune_baselines"):
         baselines = fit_baselines(train, deciding, pair.items, config=config, seed=seed)
     with clock.part("choose_fusions"):
-        given = {name: ranked.of_samples(deciding.sample) for name, ranked in sources["valid"].lists.items()}
+        given = {name: ranked.of_samples(deciding.sample) for name, ranked in sources["valid"].fused.items()}
         mixture, choices = choose_mixture(deciding, pair.items, baselines.scorers, given, config)
         log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
     with clock.part("fit_list_ranker"):
         bank = Bank(pair.items, baselines.material.vectors, baselines.scorers, baselines.material.sales)
+        left_out = {name: lists_of_train(run_dir, name, pair.items) for name in TAUGHT if name in systems}
+        taught = {name: sources["valid"].lists[name].of_samples(deciding.sample) for name in left_out}
         ranker = fit_list_ranker(
-            train, deciding, bank, baselines.parameters,
+            train, deciding, dataclasses.replace(bank, given=taught), baselines.parameters,
+            left_out={name: lists for name, lists in left_out.items() if lists is not None},
             chronological=timeline.chronological, config=config, seed=seed,
         )  # fmt: skip
         ranker = choose_final(deciding, ranker, mixture, given, config)
@@ -91,7 +98,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
                 mixture=mixture,
                 sources=sources[split],
                 config=config,
-                final=None if ranker is None else dataclasses.replace(ranker, bank=banks[split]),
+                final=None if ranker is None else ranker.told(banks[split], sources[split].lists),
             )
             judged[split] = Judgement(samples[split], sources[split], verdict)
     with clock.part("intervals"):
@@ -145,7 +152,8 @@ def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:
         final |= {
             "depth": ranker.depth,
             "weights": dict(ranker.weights),
-            "trees": ranker.trees.num_trees(),
+            "trees": [trees.num_trees() for trees in ranker.trees],
+            "given": list(ranker.bank.given),
             "features": ranker.importance(),
         }
     return {"kinrec": final, "knowledge": timeline.knowledge, "chronological": timeline.chronological}

@@ -3,7 +3,7 @@
 Columns: `sample`, `items` (best first), `scores`, and what the writer adds (the LLM: `texts`, `grounded`, `in_domain`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,15 @@ def top_k(
     items_BK[:, :width] = ids_C[np.take_along_axis(kept_BK, order_BK, axis=1)]
     items_BK[best_BK == -np.inf] = NO_ITEM
     return items_BK, best_BK
+
+
+def concatenated_lists(parts: Sequence[RankedLists]) -> RankedLists:
+    """The lists of all parts, which are of one depth, one after the other."""
+    return RankedLists(
+        np.concatenate([part.sample for part in parts]),
+        np.concatenate([part.items for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
 
 
 def write_lists(path: Path, lists: RankedLists, extra_columns: Mapping[str, Any] | None = None) -> None:

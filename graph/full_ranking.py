@@ -6,6 +6,7 @@ of ranks, to the bit.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,11 +16,13 @@ from evaluation.ranked_lists import RankedLists, top_k
 from graph.batches import Batch, make_batch, next_items, next_of_own_domain
 from graph.build import Graphs
 from graph.config import GraphConfig
-from graph.model import Tables
 from graph.ranker import GraphRanker
 from launch.distributed import World
 from launch.watch.beats import beat
 from pairs.tables import Ints, Samples
+
+Scores: TypeAlias = Callable[[Batch, int], Tensor]
+"""Of all items of a domain [B, size], for a batch of histories."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,12 @@ class Judge:
         """hr@10 and mrr over all samples of a split, history left out; None on all ranks if one was to `leave`."""
         totals = torch.zeros(3, dtype=torch.float64)
         left = 0.0
-        for chunk, batch, tables in self._chunks(samples):
+        scores = self.whole()
+        for chunk, batch in self._chunks(samples):
             if leave():
                 left = 1.0
                 break
-            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history, chunk.domain)
+            scores_BD = scores(batch, chunk.domain)
             whole_BL = _whole_histories(samples, chunk.rows, self.graphs.num_items).to(self.world.device)
             rank_B = target_ranks(scores_BD, batch.target, whole_BL, self.graphs.ids(chunk.domain)).cpu()
             totals += torch.stack([(rank_B <= 10).double().sum(), (1 / rank_B).sum(), torch.tensor(float(len(rank_B)))])
@@ -85,21 +89,32 @@ class Judge:
             return None
         return {"hr@10": hits / max(1.0, count), "mrr": reciprocal / max(1.0, count)}
 
+    def whole(self) -> Scores:
+        """The scores that rank, with the tables propagated now."""
+        with torch.no_grad():
+            tables = self.ranker.model.propagate(self.graphs, None)
+        return lambda batch, domain: self.ranker.rank(self.graphs, tables, batch.history, domain)[0]
+
     @torch.no_grad()
-    def lists(self, samples: Samples, depth: int) -> RankedLists:
-        """The best items of the target domain for every sample, history not left out; on all ranks."""
+    def lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> RankedLists:
+        """The best items of the target domain for every sample, history not left out; on all ranks.
+
+        Args:
+            scores: by which they are ranked, if not by the whole ranker's.
+        """
+        score = scores or self.whole()
         chunks: list[tuple[Ints, Ints, np.typing.NDArray[np.float32]]] = []
-        for chunk, batch, tables in self._chunks(samples):
-            scores_BD, _ = self.ranker.rank(self.graphs, tables, batch.history, chunk.domain)
+        for chunk, batch in self._chunks(samples):
+            scores_BD = score(batch, chunk.domain)
             ids = self.graphs.ids(chunk.domain)
             chunks.append((samples.sample[chunk.rows], *top_k(scores_BD.cpu().numpy(), depth, np.array(ids))))
         empty = (np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
         columns = [np.concatenate(parts) for parts in zip(empty, *chunks, strict=True)]
-        sample, items, scores = (
+        sample, items, best = (
             torch.cat(self.world.gather(torch.from_numpy(column))).cpu().numpy() for column in columns
         )
         order = np.argsort(sample, kind="stable")
-        return RankedLists(sample[order], items[order], scores[order])
+        return RankedLists(sample[order], items[order], best[order])
 
     @torch.no_grad()
     def vectors(self, samples: Samples, *, is_train: bool) -> Iterator[tuple[Ints, Tensor, Tensor]]:
@@ -108,7 +123,8 @@ class Judge:
         A train sample's own edges are out of the graphs, as in training: a valid or test sample has none there.
         """
         drop = is_train and self.settings.model.drop_target_edges
-        for chunk, batch, tables in self._chunks(samples):
+        tables = self.ranker.model.propagate(self.graphs, None)
+        for chunk, batch in self._chunks(samples):
             next_any_BL = next_items(batch, pad=self.graphs.num_items) if drop else None
             next_own_BL = (
                 next_of_own_domain(batch, num_x=self.graphs.num_x, pad=self.graphs.num_items) if drop else None
@@ -120,13 +136,12 @@ class Judge:
             x_BK, y_BK = (model.user_vectors(states, domain) for domain in (0, 1))
             yield chunk.rows, x_BK, y_BK
 
-    def _chunks(self, samples: Samples) -> Iterator[tuple[Chunk, Batch, Tables]]:
-        """This rank's chunks as batches, with the tables propagated now."""
-        tables = self.ranker.model.propagate(self.graphs, None)
+    def _chunks(self, samples: Samples) -> Iterator[tuple[Chunk, Batch]]:
+        """This rank's chunks as batches."""
         chunks = cut_chunks(samples, self.settings.encode_batch)
         for index in self.world.share(len(chunks)):
             beat()
-            yield chunks[index], self._batch(samples, chunks[index].rows), tables
+            yield chunks[index], self._batch(samples, chunks[index].rows)
 
     def _batch(self, samples: Samples, rows: Ints) -> Batch:
         return make_batch(

@@ -1,5 +1,7 @@
 """Ask a trained graph model about any history: user vectors and a ranking of the asked domain."""
 
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from evaluation.ranked_lists import RankedLists, top_k
 from graph.config import GraphConfig
 from graph.full_ranking import Judge
 from graph.load import Prepared, load_trained
+from graph.parts import system_scores
 from graph.ranker import GraphRanker
 from launch.distributed import World
 from pairs.tables import Ints, Samples
@@ -33,6 +36,7 @@ class TrainedGraph:
 
     def __init__(self, prepared: Prepared, settings: GraphConfig, ranker: GraphRanker, world: World) -> None:
         self.pair = prepared.pair
+        self._prepared = prepared
         self._graphs = prepared.graphs
         self._settings = settings
         self._ranker = ranker
@@ -59,7 +63,15 @@ class TrainedGraph:
         allowed = best[0] > -np.inf
         return Answer(items[0][allowed], best[0][allowed], vector_1K[0].cpu().numpy())
 
+    def knowing(self, known: Samples) -> "TrainedGraph":
+        """The same weights over the graphs of other samples."""
+        graphs = self._prepared.source.graphs_of(known).to(self._world.device)
+        prepared = dataclasses.replace(self._prepared, graphs=graphs)
+        return TrainedGraph(prepared, self._settings, self._ranker, self._world)
+
     @torch.no_grad()
-    def rank(self, samples: Samples, *, depth: int) -> RankedLists:
-        """Lists of any samples, each of its own target domain, as the stage exports them."""
-        return Judge(self._ranker, self._graphs, self._settings, self._world).lists(samples, depth)
+    def rank(self, samples: Samples, *, systems: Iterable[str] = ("graph",), depth: int) -> dict[str, RankedLists]:
+        """Lists of any samples, each of its own target domain, by system, as the stage exports them."""
+        judge = Judge(self._ranker, self._graphs, self._settings, self._world)
+        scores = system_scores(judge)
+        return {name: judge.lists(samples, depth, scores=scores[name]) for name in systems}

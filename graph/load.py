@@ -23,14 +23,29 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
+class Source:
+    """What graphs are built from beside samples."""
+
+    items: Items
+    words: WordTables
+    start: Floats  # [I, K]
+    """What item tables may start from: the items' words or, where there are none, who has them."""
+    settings: GraphConfig
+
+    def graphs_of(self, known: Samples) -> Graphs:
+        """The graphs of some samples, on the CPU."""
+        text_IK = self.start if self.words.tfidf.nnz else np.zeros_like(self.start)  # who has an item is no likeness
+        return build_graphs(known, self.items, self.words, text_IK, self.settings)
+
+
+@dataclasses.dataclass(frozen=True)
 class Prepared:
     """What training begins with."""
 
     pair: Pair
     train: Samples
     graphs: Graphs
-    start: Floats  # [I, K]
-    """What item tables may start from: the items' words or, where there are none, who has them."""
+    source: Source
 
 
 def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
@@ -48,10 +63,8 @@ def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
         with atomic_file(text_path(run_dir)) as partial, partial.open("wb") as file:
             np.save(file, vectors)
     world.barrier()
-    start_IK: Floats = np.load(text_path(run_dir))
-    text_IK = start_IK if words.tfidf.nnz else np.zeros_like(start_IK)  # who has an item is no likeness of words
-    graphs = build_graphs(load_graph_samples(run_dir), items, words, text_IK, settings).to(world.device)
-    return Prepared(pair, train, graphs, start_IK)
+    source = Source(pair.items, words, np.load(text_path(run_dir)), settings)
+    return Prepared(pair, train, source.graphs_of(load_graph_samples(run_dir)).to(world.device), source)
 
 
 def _start_vectors(words: WordTables, train: Samples, items: Items, settings: GraphConfig) -> Floats:
@@ -67,7 +80,7 @@ def make_ranker(prepared: Prepared, settings: GraphConfig, *, seed: int, device:
     torch.manual_seed(seed)
     ranker = GraphRanker(prepared.graphs, settings)
     if settings.model.initial == "text":
-        start_IK = unit_rows(prepared.start[:, : settings.model.dim]) * settings.model.init_scale
+        start_IK = unit_rows(prepared.source.start[:, : settings.model.dim]) * settings.model.init_scale
         ranker.model.start_from(torch.from_numpy(start_IK))
     if settings.schedule.table_rate == 0:
         for table in (*ranker.model.tables.values(), ranker.model.attribute_table):

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 
 from graph.config import GraphConfig
-from graph.export import export_lists, export_vectors
+from graph.export_lists import export_lists
+from graph.export_vectors import export_vectors
 from graph.load import make_ranker, prepare, save_settings
 from graph.objective import Objective
 from graph.training import Trainer
@@ -44,7 +45,7 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
     if world.is_main:
         save_settings(run_dir, config)
         save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
-    export_lists(trainer.judged_by, run_dir, depth=config.list_depth)
+    export_lists(trainer.judged_by, prepared, run_dir, depth=config.list_depth, seed=seed)
     export_vectors(trainer.judged_by, run_dir)
 
 

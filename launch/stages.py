@@ -6,7 +6,7 @@ Stages are named by strings, so that the command knows all of them and imports n
 from dataclasses import dataclass
 from typing import Literal
 
-from launch.systems import JUDGED
+from launch.systems import GRAPH_SYSTEMS, JUDGED
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "pretrain", "graph.pretrain", "graph", "graph.config:GraphConfig", "torchrun",
-        ("prepare",), ("graph/**/*", "lists/graph_*.parquet"), ("graph/checkpoints",), presets="graph.presets:PRESETS",
-        plan="graph.plan.pretrain:plan_pretrain",
+        ("prepare",), ("graph/**/*", *(f"lists/{name}_*.parquet" for name in GRAPH_SYSTEMS)), ("graph/checkpoints",),
+        presets="graph.presets:PRESETS", plan="graph.plan.pretrain:plan_pretrain", version=2,
     ),
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",
@@ -82,7 +82,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
         ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
-        optional=("retrieve", "generate"), version=2,
+        optional=("retrieve", "generate"), version=3,
     ),
 )  # fmt: skip
 

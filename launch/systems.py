@@ -9,9 +9,9 @@ from typing import Literal
 class System:
     """One row of the table."""
 
-    by: Literal["baseline", "stage", "evaluate"]
-    """Who makes its lists: the evaluate stage by a fit (`evaluation.systems.baseline_table` says how), a stage of its
-    own, or the evaluate stage out of other lists."""
+    by: Literal["baseline", "pretrain", "generate", "evaluate"]
+    """Who makes its lists: the evaluate stage by a fit (`evaluation.systems.baseline_table` says how), another stage,
+    or the evaluate stage out of other lists."""
     against: tuple[str, ...] = ()
     """The systems from which its difference is tested."""
 
@@ -25,8 +25,11 @@ SYSTEM_TABLE = {
     "text": System("baseline"),
     "text_squares": System("baseline", against=("text",)),
     "baseline_fusion": System("evaluate", against=("ridge",)),
-    "graph": System("stage", against=("item_cosine",)),
-    "llm": System("stage", against=("graph",)),
+    "evidence_untrained": System("pretrain"),
+    "evidence": System("pretrain", against=("evidence_untrained",)),
+    "encoders": System("pretrain"),
+    "graph": System("pretrain", against=("item_cosine", "evidence")),
+    "llm": System("generate", against=("graph",)),
     "paper_refined": System("evaluate"),
     "fusion": System("evaluate", against=("baseline_fusion", "graph")),
     "kinrec": System("evaluate", against=("fusion", "baseline_fusion", "graph", "paper_refined")),
@@ -34,8 +37,16 @@ SYSTEM_TABLE = {
 FINAL = "kinrec"
 SYSTEMS = tuple(SYSTEM_TABLE)
 BASELINES = tuple(name for name, system in SYSTEM_TABLE.items() if system.by == "baseline")
-GIVEN = tuple(name for name, system in SYSTEM_TABLE.items() if system.by == "stage")
-JUDGED = tuple(name for name in SYSTEMS if name not in GIVEN)
+WRITER = {name: system.by for name, system in SYSTEM_TABLE.items() if system.by in {"pretrain", "generate"}}
+"""The stage that writes the lists of a system, where another than evaluate does."""
+GRAPH_SYSTEMS = tuple(name for name, writer in WRITER.items() if writer == "pretrain")
+FUSED = ("graph", "llm")
+"""Systems of other stages that are fused with the baselines."""
+TAUGHT = ("evidence",)
+"""Systems of other stages that the list ranker learns from."""
+GRAPH_PARTS = ("evidence_untrained", "evidence", "encoders")
+"""Rows of a report that a model without evidence does not have."""
+JUDGED = tuple(name for name in SYSTEMS if name not in WRITER)
 """Systems whose lists the evaluate stage makes."""
 COMPARED = tuple(
     (name, other)

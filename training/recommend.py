@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.list_ranker.bank import fit_bank
 from evaluation.systems.mixture import Mixture
 from graph.infer import TrainedGraph
 from launch.artifacts import read_json
@@ -24,7 +25,7 @@ from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
 from training.answers.answerer import load_answerer
 from training.asking.asking import Matched, find_domain, match_history
-from training.asking.final_ranking import Final, fit_known, load_final, rank_finally
+from training.asking.final_ranking import Final, load_final, load_known, rank_finally
 from training.asking.new_prompt import write_prompt
 from training.base_files import BaseModel
 from training.config import PromptsConfig
@@ -107,7 +108,6 @@ def recommend(
     sample = one_sample([match.item for match in matched], domain=asked)
 
     graph = TrainedGraph.open(run_dir, world)
-    ranking = graph.rank(sample, depth=recipe.sections["graph"].list_depth)
     prompts: PromptsConfig = recipe.sections["prompts"]
     near = KindredLookup(run_dir, device=world.device).nearest(
         sample.history.tolist(),
@@ -137,15 +137,19 @@ def recommend(
     chosen = read_json(run_dir / "report" / "metrics.json")["chosen"]
     mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
     settings = recipe.sections["evaluation"]
-    bank = fit_known(run_dir, chosen, items=pair.items, ridge_max_users=settings.ridge_max_users, seed=recipe.seed)
+    known, anew = load_known(run_dir, chosen)
+    bank = fit_bank(known, pair.items, chosen["baselines"], ridge_max_users=settings.ridge_max_users, seed=recipe.seed)
+    asked_graph = graph.knowing(known) if anew else graph
+    systems = {"graph", *chosen["kinrec"].get("given", [])}
+    lists = asked_graph.rank(sample, systems=sorted(systems), depth=recipe.sections["graph"].list_depth)
     final = rank_finally(
         sample,
         items=pair.items,
         scorers=bank.scorers,
-        lists={"graph": ranking, "llm": answers.lists},
+        lists={"graph": lists["graph"], "llm": answers.lists},
         mixture=mixture,
         depth=k,
-        final=load_final(run_dir, chosen, bank),
+        final=load_final(run_dir, chosen, bank, lists),
     )
     return Recommendation(
         domain=pair.domain_names[asked],

@@ -3,16 +3,18 @@ who sold when."""
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from evaluation.list_ranker.features import Candidates, feature_names, find_candidates
 from evaluation.matrices import Floats, Sparse, user_item_matrix
 from evaluation.metrics.ranks import DomainSamples, without_history
+from evaluation.ranked_lists import RankedLists
 from evaluation.sales import Sales, moments
 from evaluation.systems.baseline_table import BASELINE_TABLE, Material, Parameters
 from evaluation.systems.baselines import Scorer
+from evaluation.systems.fusion import spread_list
 from pairs.ragged import offsets_of
 from pairs.tables import Ints, Items, Samples
 
@@ -25,6 +27,8 @@ class Bank:
     words: Sparse
     scorers: Mapping[str, Scorer]
     sales: Sales | None
+    given: Mapping[str, RankedLists] = field(default_factory=dict)
+    """Lists of other stages, aligned with the samples that are asked; made from what is known, too."""
 
     @property
     def halved(self) -> list[str]:
@@ -35,7 +39,7 @@ class Bank:
     def names(self) -> list[str]:
         """Of the features, in order."""
         halves = [f"{name} of the {half} domain" for name in self.halved for half in ("same", "other")]
-        return feature_names(list(self.scorers), halves, timed=self.sales is not None)
+        return feature_names([*self.scorers, *self.given], halves, timed=self.sales is not None)
 
     def scores(self, batch: DomainSamples) -> dict[str, Floats]:
         """[B, C] by every scorer."""
@@ -44,10 +48,11 @@ class Bank:
     def candidates(
         self, batch: DomainSamples, scores: Mapping[str, Floats], *, depth: int, filter_history: bool
     ) -> Candidates:
-        """The union of the scorers' best, with features; without the history's items if asked."""
+        """The union of the scorers' best and the given lists', with features; without the history's items if asked."""
+        listed = {name: spread_list(lists, batch, absent=-np.inf) for name, lists in self.given.items()}
         kept = {
             name: without_history(scores_BC, batch) if filter_history else scores_BC
-            for name, scores_BC in scores.items()
+            for name, scores_BC in {**scores, **listed}.items()
         }
         halves: dict[str, Floats] = {}
         for half, domain in (("same", batch.domain), ("other", 1 - batch.domain)):

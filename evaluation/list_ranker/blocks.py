@@ -13,6 +13,8 @@ from pairs.draws import draw_rows
 from pairs.ragged import offsets_of, segments
 from pairs.tables import Ints, Samples
 
+MOST_SAMPLES = 3_000
+"""To learn from, in all blocks; the graph stage leaves lists of so many."""
 MOST_FOLDS, LEFT_OUT = 4, 0.05
 """So many folds that the sources miss at most this share of the users, but no more than that."""
 TIME_SHARE = 0.1
@@ -35,7 +37,12 @@ def follows_in_time(later: Samples, earlier: Samples) -> bool:
     return bool(later.target_time.min() > earlier.target_time.max())
 
 
-def make_blocks(train: Samples, *, most: int, seed: int, chronological: bool) -> list[FitBlock]:
+def is_chronological(train: Samples, valid: Samples, test: Samples) -> bool:
+    """Whether the pair's splits are spans of time, one after the other."""
+    return follows_in_time(valid, train) and follows_in_time(test, valid)
+
+
+def make_blocks(train: Samples, *, most: int = MOST_SAMPLES, seed: int, chronological: bool) -> list[FitBlock]:
     """Blocks with at most `most` samples to learn from in all."""
     return _time_blocks(train, most, seed) if chronological else _user_blocks(train, most, seed)
 

@@ -53,7 +53,7 @@ def find_candidates(
     """The union of the sources' `depth` best for every sample, with features.
 
     Args:
-        sources: scores [B, C]; -inf where an item may not be recommended.
+        sources: scores [B, C]; -inf where an item may not be recommended or a list does not hold it.
         told: scores that are features only.
         sales, at_B: what was sold, and the moment as of which each sample asks; None on pairs without times.
     """
@@ -70,9 +70,10 @@ def find_candidates(
     row_P, column_P = np.nonzero(is_candidate_BC)
     columns = []
     for name, scores_BC in sources.items():
-        score_P = scores_BC[row_P, column_P]
-        highest_B = np.where(np.isfinite(scores_BC), scores_BC, 0).max(axis=1, initial=1e-12)
-        columns += [score_P, score_P / highest_B[row_P], np.log1p(places[name][row_P, column_P])]
+        low_B, high_B = _extremes(scores_BC)
+        score_P = np.maximum(scores_BC[row_P, column_P], low_B[row_P])
+        share_P = (score_P - low_B[row_P]) / np.maximum(high_B - low_B, 1e-12)[row_P]
+        columns += [score_P, share_P, np.log1p(places[name][row_P, column_P])]
     columns += [scores_BC[row_P, column_P] for scores_BC in told.values()]
     same_B = _same_domain_lengths(batch, items)
     columns += [batch.samples.lengths[row_P], same_B[row_P]]
@@ -105,6 +106,15 @@ def _best(scores_BC: Floats, depth: int, batch: DomainSamples) -> tuple[Ints, In
     place_BK = np.maximum.accumulate(np.where(starts_BK, np.arange(depth + 1), 0), axis=1)
     row, cell = np.nonzero((listed_BK != NO_ITEM) & (best_BK > bar_B[:, None]))
     return row.astype(np.int64), listed_BK[row, cell] - batch.ids.start, place_BK[row, cell].astype(np.int64)
+
+
+def _extremes(scores_BC: Floats) -> tuple[Floats, Floats]:
+    """[B] the lowest and the highest score of each row; 0 for a row without any."""
+    finite_BC = np.isfinite(scores_BC)
+    low_B = np.where(finite_BC, scores_BC, np.inf).min(axis=1, initial=np.inf)
+    high_B = np.where(finite_BC, scores_BC, -np.inf).max(axis=1, initial=-np.inf)
+    has_any_B = finite_BC.any(axis=1)
+    return np.where(has_any_B, low_B, 0).astype(np.float32), np.where(has_any_B, high_B, 0).astype(np.float32)
 
 
 def _same_domain_lengths(batch: DomainSamples, items: Items) -> Ints:

@@ -1,7 +1,8 @@
 """The final list: candidates in the order of the fitted trees, all else behind them in the order of the fusion."""
 
+import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank
-from evaluation.list_ranker.blocks import make_blocks
+from evaluation.list_ranker.blocks import FitBlock, make_blocks
 from evaluation.list_ranker.fit import LEAST_LISTS, fit_trees, joined_lists, make_lists
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples
+from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights, scale_rows
 from pairs.tables import Ints, Samples
@@ -30,14 +32,20 @@ class ListRanker:
     """Trees and what they ask."""
 
     bank: Bank
-    trees: lightgbm.Booster
+    trees: tuple[lightgbm.Booster, ...]
+    """Fitted with unlike seeds; what they say is averaged."""
     depth: int
     weights: Weights = field(default_factory=lambda: {TREES: 1.0})
     """Of what the trees say and of lists, `SYSTEM/SCALE`; all of them from 0 to 1."""
 
+    def told(self, bank: Bank, lists: Mapping[str, RankedLists]) -> "ListRanker":
+        """The same, asking what another bank knows and lists that are aligned with what it will be asked."""
+        given = {name: lists[name] for name in self.bank.given}
+        return dataclasses.replace(self, bank=dataclasses.replace(bank, given=given))
+
     def importance(self) -> dict[str, float]:
         """Feature -> its share of what the trees' splits gain, the largest first; those without any left out."""
-        gains_F = self.trees.feature_importance("gain")
+        gains_F = np.sum([trees.feature_importance("gain") for trees in self.trees], axis=0)
         shares = dict(zip(self.bank.names, (gains_F / max(gains_F.sum(), 1e-12)).round(4).tolist(), strict=True))
         return {name: share for name, share in sorted(shares.items(), key=lambda item: -item[1]) if share > 0}
 
@@ -65,7 +73,8 @@ class ListRanker:
         candidates = self.bank.candidates(batch, scores, depth=self.depth, filter_history=filter_history)
         said_BC = np.zeros((len(batch.rows), len(batch.ids)), dtype=np.float32)
         if len(candidates.row):
-            said_P = np.asarray(self.trees.predict(candidates.features, num_threads=1), dtype=np.float64)
+            said = [np.asarray(trees.predict(candidates.features, num_threads=1)) for trees in self.trees]
+            said_P = np.asarray(np.mean(said, axis=0), dtype=np.float64)
             said_BC[candidates.row, candidates.column] = from_zero_to_one(said_P, candidates.row, len(batch.rows))
         return said_BC
 
@@ -97,6 +106,7 @@ def fit_list_ranker(
     bank: Bank,
     parameters: Mapping[str, Parameters],
     *,
+    left_out: Mapping[str, RankedLists],
     chronological: bool,
     config: EvaluationConfig,
     seed: int,
@@ -104,13 +114,20 @@ def fit_list_ranker(
     """Fitted on blocks of train, stopped on valid; None where train holds too few lists.
 
     Args:
-        bank: what train tells, with the baselines' chosen `parameters`.
+        bank: what train tells, with the baselines' chosen `parameters`; its given lists are those of `valid`.
+        left_out: the lists, of the same systems, of train samples that those systems were told nothing of; a system
+            without them is not asked.
     """
     make = partial(make_lists, depth=config.ranker_depth, filter_history=config.filter_history)
+    blocks = make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological)
+    bank = dataclasses.replace(bank, given=_learnt_from(bank.given, left_out, blocks))
     lists = []
-    for block in make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological):
+    for block in blocks:
         of_block = fit_bank(
             block.known, bank.items, parameters, ridge_max_users=config.ridge_max_users, seed=seed, like=bank
+        )
+        of_block = dataclasses.replace(
+            of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
         lists.append(make(of_block, block.asked))
     num_lists = sum(map(len, lists))
@@ -121,3 +138,17 @@ def fit_list_ranker(
         return None
     trees = fit_trees(joined_lists(lists), make(bank, valid), bank.names, seed=seed)
     return ListRanker(bank, trees, config.ranker_depth)
+
+
+def _learnt_from(
+    given: Mapping[str, RankedLists], left_out: Mapping[str, RankedLists], blocks: Sequence[FitBlock]
+) -> dict[str, RankedLists]:
+    """Those of the given lists whose system has lists of all samples to learn from."""
+    kept = {}
+    for name, lists in given.items():
+        has = name in left_out and all(np.isin(block.asked.sample, left_out[name].sample).all() for block in blocks)
+        if has:
+            kept[name] = lists
+        else:
+            log.warning("no lists of %s for the train samples to learn from: the list ranker does without it", name)
+    return kept

@@ -21,6 +21,8 @@ LEAST_LISTS = 200
 TAUGHT_DEPTH = 50
 """Of each source's list, what the trees learn from; further down there is little but noise."""
 MOST_ROUNDS, PATIENCE = 200, 50
+FITS = 4
+"""With unlike seeds, to be averaged: what one draw of lists and features happens to favour cancels out."""
 SETTINGS = {
     "objective": "lambdarank",
     "metric": "ndcg",
@@ -91,22 +93,23 @@ def joined_lists(parts: list[Lists]) -> Lists:
     )
 
 
-def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int) -> lightgbm.Booster:
-    """Trees that order candidates, as many as serve valid."""
-    settings = SETTINGS | {"seed": seed}
+def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int) -> tuple[lightgbm.Booster, ...]:
+    """Trees that order candidates, `FITS` times; each time as many as serve valid."""
     fitted_on = lightgbm.Dataset(train.features, train.is_target, group=train.lengths, feature_name=_plain(names))
     stopped_by = lightgbm.Dataset(valid.features, valid.is_target, group=valid.lengths, reference=fitted_on)
-    booster = lightgbm.train(
-        settings,
-        fitted_on,
-        num_boost_round=MOST_ROUNDS,
-        valid_sets=[stopped_by],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    fits = tuple(
+        lightgbm.train(
+            SETTINGS | {"seed": FITS * seed + number},
+            fitted_on,
+            num_boost_round=MOST_ROUNDS,
+            valid_sets=[stopped_by],
+            callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+        )
+        for number in range(FITS)
     )
-    log.info(
-        "list ranker: %d lists of %d candidates, %d trees", len(train), len(train.features), booster.best_iteration
-    )
-    return booster
+    trees = [fit.best_iteration for fit in fits]
+    log.info("list ranker: %d lists of %d candidates, %s trees", len(train), len(train.features), trees)
+    return fits
 
 
 def _plain(names: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.blocks import as_of, follows_in_time, latest_part
+from evaluation.list_ranker.blocks import as_of, is_chronological, latest_part
 from pairs.tables import Samples, joined
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,11 @@ class Timeline:
     chronological: bool
     knowledge: Knowledge
 
+    @property
+    def makes_graphs_anew(self) -> bool:
+        """Whether test has lists of graphs that were made from more than train."""
+        return self.chronological and self.knowledge == "refit"
+
     def selected_on(self, valid: Samples) -> Samples:
         """The part of valid that decides."""
         return latest_part(valid, LATE_SHARE) if self.chronological else valid
@@ -32,7 +37,7 @@ class Timeline:
 
 def read_timeline(train: Samples, valid: Samples, test: Samples, config: EvaluationConfig) -> Timeline:
     """From the targets' times; `evaluation.knowledge` may say otherwise."""
-    chronological = follows_in_time(valid, train) and follows_in_time(test, valid)
+    chronological = is_chronological(train, valid, test)
     knowledge: Knowledge = config.knowledge if config.knowledge != "auto" else "refit" if chronological else "train"
     log.info(
         "%s pair: test is ranked with what %s tells",
@@ -50,8 +55,11 @@ def known_to_test(train: Samples, valid: Samples, test: Samples, timeline: Timel
     """
     if timeline.knowledge == "train":
         return train
+    return known_at_cut(train, valid, test) if timeline.chronological else joined(train, valid)
+
+
+def known_at_cut(train: Samples, valid: Samples, test: Samples) -> Samples:
+    """All that was bought up to the last target of valid's, on a pair whose splits are spans of time."""
     before = joined(train, valid)
-    if not timeline.chronological:
-        return before
     assert before.target_time is not None
     return joined(before, as_of(test, int(before.target_time.max())))

@@ -15,35 +15,45 @@ from launch.errors import InputError
 from launch.seals import digest_files, first_difference, read_seal, seal_files
 from launch.state_key import state_key
 
-TREES_FILE = "list_ranker.txt"
+TREES_FILE = "list_ranker_{number}.txt"
 SEAL_FILE = "list_ranker.seal.json"
 
 
 def remove_trees(run_dir: Path) -> None:
     """No list ranker: what an earlier start left goes."""
-    for name in (SEAL_FILE, TREES_FILE):
-        (run_dir / "report" / name).unlink(missing_ok=True)
+    folder = run_dir / "report"
+    for path in (folder / SEAL_FILE, *folder.glob(TREES_FILE.format(number="*"))):
+        path.unlink(missing_ok=True)
 
 
 def save_trees(ranker: ListRanker, run_dir: Path) -> None:
     """Write the trees, then their seal."""
+    remove_trees(run_dir)
     folder = run_dir / "report"
-    write_text(folder / TREES_FILE, ranker.trees.model_to_string())
-    write_json(folder / SEAL_FILE, seal_files(folder, [TREES_FILE], key=state_key()))
+    names = [TREES_FILE.format(number=number) for number in range(len(ranker.trees))]
+    for name, trees in zip(names, ranker.trees, strict=True):
+        write_text(folder / name, trees.model_to_string())
+    write_json(folder / SEAL_FILE, seal_files(folder, names, key=state_key()))
 
 
 def load_ranker(run_dir: Path, bank: Bank, *, depth: int, weights: Weights) -> ListRanker:
     """The trees of a run, asking `bank`. InputError if this user did not write them so, or they ask other features."""
     folder = run_dir / "report"
-    path = folder / TREES_FILE
+    paths = sorted(folder.glob(TREES_FILE.format(number="*")))
     cure = f"run `kinrec evaluate {run_dir / 'recipe.yaml'}` again"
     try:
-        why = first_difference(read_seal(folder / SEAL_FILE, key=state_key()), digest_files(folder, [TREES_FILE]))
+        why = first_difference(
+            read_seal(folder / SEAL_FILE, key=state_key()), digest_files(folder, [path.name for path in paths])
+        )
     except (OSError, ValueError) as error:
         why = str(error)
     if why is not None:
-        raise InputError(f"{path}: not as this user wrote it on this machine ({why}); {cure}")
-    trees = lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
-    if trees.feature_name() != [name.replace(" ", "_") for name in bank.names]:
-        raise InputError(f"{path}: fitted on other features than this version makes; {cure}")
-    return ListRanker(bank, trees, depth, weights)
+        raise InputError(
+            f"{folder / TREES_FILE.format(number='*')}: not as this user wrote it on this machine ({why}); {cure}"
+        )
+    fits = tuple(lightgbm.Booster(model_str=path.read_text(encoding="utf-8")) for path in paths)
+    names = [name.replace(" ", "_") for name in bank.names]
+    for path, trees in zip(paths, fits, strict=True):
+        if trees.feature_name() != names:
+            raise InputError(f"{path}: fitted on other features than this version makes; {cure}")
+    return ListRanker(bank, fits, depth, weights)

@@ -64,7 +64,7 @@ def judge(
     Without a `final` scorer the simple fusion is the final list.
     """
     verdict = Verdict()
-    modes = {way: make_ingredients(scorers, sources.lists, samples, items, filter_history=way) for way in (True, False)}
+    modes = {way: make_ingredients(scorers, sources.fused, samples, items, filter_history=way) for way in (True, False)}
     ranks = {
         way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "fusion", "kinrec")}
         for way in modes

@@ -12,6 +12,7 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
 from evaluation.systems.selection import Choice, fused_ranks, simplest_of
+from launch.systems import FUSED
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ BASELINE_SETS = (
 """Baselines that are added with equal weights, the method's set first."""
 ALONE = ("ridge", "item_cosine", "text", "text_squares", "markov", "recent", "popularity")
 """The order in which single baselines are tried, behind all sets; one that is not named here comes last."""
-FUSION_SOURCES = ("baseline_fusion", "graph", "llm")
+FUSION_SOURCES = ("baseline_fusion", *FUSED)
 FUSION_WEIGHTS = (
     *((1, 1, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1)),
     *((2, 1, 1), (2, 1, 0), (2, 0, 1), (1, 2, 2), (1, 2, 0), (1, 0, 2), (1, 2, 1)),

@@ -12,13 +12,14 @@ from evaluation.ranked_lists import RankedLists, read_column, read_lists
 from launch.errors import InputError
 from launch.stages import stage_named
 from launch.state.states import state_of
+from launch.systems import FUSED, GRAPH_PARTS, GRAPH_SYSTEMS, WRITER
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
 Judged: TypeAlias = Literal["valid", "test"]
 JUDGED_SPLITS: tuple[Judged, ...] = ("valid", "test")
-WRITER = {"graph": "pretrain", "llm": "generate"}
-"""The stage that writes a system's lists."""
+Told: TypeAlias = Literal["train", "valid", "test", "refit"]
+"""What lists are of: a split, or test from all that is known at its cut."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Sources:
     """[N] for each generated text, whether it stands for an item of the asked domain; [] where there is none."""
 
     @property
+    def fused(self) -> dict[str, RankedLists]:
+        """The lists that a fusion may take."""
+        return {name: lists for name, lists in self.lists.items() if name in FUSED}
+
+    @property
     def graph(self) -> RankedLists | None:
         """The graph's lists, if there are any."""
         return self.lists.get("graph")
@@ -42,13 +48,13 @@ class Sources:
         return self.lists.get("llm")
 
 
-def list_path(run_dir: Path, system: str, split: str) -> Path:
+def list_path(run_dir: Path, system: str, split: Told) -> Path:
     """Where the lists of a system are."""
     return run_dir / "lists" / f"{system}_{split}.parquet"
 
 
 def present_systems(run_dir: Path) -> list[str]:
-    """Which of `graph` and `llm` this run has; a file that its finished stage should have left must be there.
+    """Which systems of other stages this run has; a file that a finished stage should have left must be there.
 
     Lists of a stage that has not finished, or whose inputs have changed since, are not read.
     """
@@ -56,6 +62,8 @@ def present_systems(run_dir: Path) -> list[str]:
     for system, writer in WRITER.items():
         state = state_of(run_dir, stage_named(writer), outside=False)
         missing = [path for split in JUDGED_SPLITS if not (path := list_path(run_dir, system, split)).is_file()]
+        if missing and system in GRAPH_PARTS:
+            continue
         if state.holds and missing:
             raise InputError(f"{missing[0]}: no such file; run `kinrec {writer}` again")
         if state.holds or (state.kind == "absent" and not missing):
@@ -67,19 +75,21 @@ def present_systems(run_dir: Path) -> list[str]:
     return present
 
 
-def load_sources(run_dir: Path, systems: list[str], *, split: Judged, samples: Samples, items: Items) -> Sources:
-    """Read the lists of `systems` and check them against the catalogue and the samples."""
+def load_sources(
+    run_dir: Path, systems: list[str], *, split: Judged, samples: Samples, items: Items, refit: bool = False
+) -> Sources:
+    """Read the lists of `systems` and check them against the catalogue and the samples.
+
+    Args:
+        refit: take the graph's lists of test that were made from all that is known at its cut.
+    """
     lists: dict[str, RankedLists] = {}
     covered_N = np.ones(len(samples), dtype=bool)
     in_domain: list[list[bool]] = [[] for _ in range(len(samples))]
     for system in systems:
-        path = list_path(run_dir, system, split)
-        read = read_lists(path)
-        if read.items.max(initial=0) >= items.num_items:
-            raise InputError(
-                f"{path}: item {read.items.max()} is not in the catalogue of {items.num_items} items; "
-                f"run `kinrec {WRITER[system]}` again"
-            )
+        told: Told = "refit" if refit and split == "test" and system in GRAPH_SYSTEMS else split
+        path = list_path(run_dir, system, told)
+        read = _read(path, system, items)
         if system == "llm":  # it may have answered some of the samples only (generation.max_samples)
             lists[system], covered_N = read.aligned(samples.sample)
             sample, flags = read_column(path, "in_domain")
@@ -90,3 +100,19 @@ def load_sources(run_dir: Path, systems: list[str], *, split: Judged, samples: S
     if not covered_N.all():
         log.info("%s: the LLM answered %d of %d samples", split, int(covered_N.sum()), len(samples))
     return Sources(lists, covered_N, in_domain)
+
+
+def lists_of_train(run_dir: Path, system: str, items: Items) -> RankedLists | None:
+    """A system's lists of train samples that it was told nothing of; None where there are none."""
+    path = list_path(run_dir, system, "train")
+    return _read(path, system, items) if path.is_file() else None
+
+
+def _read(path: Path, system: str, items: Items) -> RankedLists:
+    read = read_lists(path)
+    if read.items.max(initial=0) >= items.num_items:
+        raise InputError(
+            f"{path}: item {read.items.max()} is not in the catalogue of {items.num_items} items; "
+            f"run `kinrec {WRITER[system]}` again"
+        )
+    return read

@@ -1,5 +1,6 @@
 """The final ranking, `kinrec`, for a user whom the run has never seen: what `evaluate` chose, made anew."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.list_ranker.bank import Bank, fit_bank
+from evaluation.list_ranker.bank import Bank
 from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, known_to_test
 from evaluation.list_ranker.store import load_ranker
@@ -33,21 +34,21 @@ class Final:
     """For each item, source -> its rank there; sources that do not hold it are absent."""
 
 
-def fit_known(run_dir: Path, chosen: Json, *, items: Items, ridge_max_users: int, seed: int) -> Bank:
-    """The baselines as test was ranked with: of train or, where the split is one of time, of train and valid."""
+def load_known(run_dir: Path, chosen: Json) -> tuple[Samples, bool]:
+    """What test was ranked with: train or, where the split is one of time, all that was known at its cut; and whether
+    it is the latter, of which the graphs are to be made anew, too."""
     train, valid, test = (load_samples(run_dir, split) for split in SPLITS)
-    known = known_to_test(train, valid, test, Timeline(chosen["chronological"], chosen["knowledge"]))
-    return fit_bank(known, items, chosen["baselines"], ridge_max_users=ridge_max_users, seed=seed)
+    timeline = Timeline(chosen["chronological"], chosen["knowledge"])
+    return known_to_test(train, valid, test, timeline), timeline.makes_graphs_anew
 
 
-def load_final(run_dir: Path, chosen: Json, bank: Bank) -> ListRanker | None:
-    """The list ranker of the run; None where the simple fusion is final."""
+def load_final(run_dir: Path, chosen: Json, bank: Bank, lists: Mapping[str, RankedLists]) -> ListRanker | None:
+    """The list ranker of the run, asking these lists; None where the simple fusion is final."""
     final = chosen["kinrec"]
-    return (
-        load_ranker(run_dir, bank, depth=final["depth"], weights=final["weights"])
-        if final["by"] == "list_ranker"
-        else None
-    )
+    if final["by"] != "list_ranker":
+        return None
+    bank = dataclasses.replace(bank, given={name: lists[name] for name in final["given"]})
+    return load_ranker(run_dir, bank, depth=final["depth"], weights=final["weights"])
 
 
 def rank_finally(

@@ -10,12 +10,12 @@ from launch.stages import stage_named
 from tests.end_to_end.processes.stopping import Started
 from tests.end_to_end.runs import TINY, final_files, kinrec
 
-# stage -> what is there when its work is under way
+# stage -> what is there when its work is under way, and from then on
 MOMENTS = {
-    "pretrain": "graph/checkpoints/*.pt",
-    "retrieve": "neighbours/parts/train/*.parquet",
-    "finetune": "llm/checkpoints/step-*/seal.json",
-    "generate": "generated/parts/valid/*.parquet",
+    "pretrain": ("graph/checkpoints/*.pt",),
+    "retrieve": ("neighbours/parts/train/*.parquet",),
+    "finetune": ("llm/checkpoints/step-*/seal.json",),
+    "generate": ("generated/parts/valid/*.parquet", "lists/llm_valid.parquet"),  # the parts end as the table
 }
 SMALL_BLOCKS = {"retrieve": "--retrieval.block=16"}
 
@@ -30,13 +30,16 @@ def begin(run_dir: Path, stage: str, *, anew: bool = False) -> Started:
     if anew:
         (run_dir / "manifests" / f"{stage}.json").unlink()
         shutil.rmtree(run_dir / stage_named(stage).resumes[0], ignore_errors=True)
+        for pattern in MOMENTS[stage]:
+            for path in run_dir.glob(pattern):
+                path.unlink()
     words = [word for word in [SMALL_BLOCKS.get(stage)] if word is not None]
     return Started(run_dir, stage, str(TINY), *words)
 
 
 def count(run_dir: Path, stage: str) -> int:
     """How much of a stage's work is on the disk."""
-    return len(list(run_dir.glob(MOMENTS[stage])))
+    return sum(len(list(run_dir.glob(pattern))) for pattern in MOMENTS[stage])
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from evaluation.list_ranker.final import ListRanker, fit_list_ranker
 from evaluation.list_ranker.store import SEAL_FILE, TREES_FILE, load_ranker, save_trees
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import Ranks, batches, target_ranks, without_history
+from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import BASELINE_TABLE
 from launch.errors import InputError
 from pairs.tables import Items, Samples
@@ -53,7 +54,7 @@ def bank_of(known: Samples, items: Items = ITEMS) -> Bank:
 
 def fitted(train: Samples, valid: Samples, items: Items) -> ListRanker:
     ranker = fit_list_ranker(
-        train, valid, bank_of(train, items), PARAMETERS, chronological=False, config=CONFIG, seed=1
+        train, valid, bank_of(train, items), PARAMETERS, left_out={}, chronological=False, config=CONFIG, seed=1
     )
     assert ranker is not None
     return ranker
@@ -129,10 +130,40 @@ def test_other_ids_for_all_items_change_no_metric(ranker: ListRanker) -> None:
     assert mean_reciprocal(left) == pytest.approx(mean_reciprocal(expected), abs=0.01)
 
 
+def lists_of_taste(samples: Samples, *, seed: int) -> RankedLists:
+    """A source that knows each target but for a few: it is among the first five of a list of ten."""
+    random = np.random.default_rng(seed)
+    listed = []
+    for target, domain in zip(samples.target.tolist(), samples.domain.tolist(), strict=True):
+        items = [item for item in random.permutation(list(ITEMS.ids(domain))).tolist() if item != target][:10]
+        if random.random() < 0.9:
+            items[random.integers(5)] = target
+        listed.append(items)
+    scores = np.tile(np.linspace(1, 0, 10, dtype=np.float32), (len(samples), 1))
+    return RankedLists(samples.sample, np.array(listed), scores)
+
+
+def test_a_given_source_is_learnt_from_and_one_without_left_out_lists_is_not(
+    ranker: ListRanker, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = tasteful(150, seed=3, first_user=700)
+    given = {name: lists_of_taste(VALID, seed=7) for name in ("told", "untold")}
+    bank = dataclasses.replace(bank_of(TRAIN), given=given)
+    told = fit_list_ranker(
+        TRAIN, VALID, bank, PARAMETERS,
+        left_out={"told": lists_of_taste(TRAIN, seed=8)}, chronological=False, config=CONFIG, seed=1,
+    )  # fmt: skip
+    assert told is not None
+    assert "no lists of untold" in caplog.text
+    assert list(told.bank.given) == ["told"]
+    ready = told.told(told.bank, {"told": lists_of_taste(test, seed=9)})
+    assert mean_reciprocal(final_ranks(ready, test)) > mean_reciprocal(final_ranks(ranker, test)) + 0.05
+
+
 def test_too_few_lists_fit_nothing(caplog: pytest.LogCaptureFixture) -> None:
     few = tasteful(40, seed=1)
     assert fit_list_ranker(
-        few, VALID, bank_of(few), PARAMETERS, chronological=False, config=CONFIG, seed=1
+        few, VALID, bank_of(few), PARAMETERS, left_out={}, chronological=False, config=CONFIG, seed=1
     ) is None  # fmt: skip
     assert "too few" in caplog.text
 
@@ -155,16 +186,17 @@ def test_trees_that_this_user_did_not_write_so_are_not_read(
     folder = tmp_path / "report"
     folder.mkdir()
     save_trees(ranker, tmp_path)
-    text = (folder / TREES_FILE).read_text()
+    path = folder / TREES_FILE.format(number=1)
+    text = path.read_text()
     if spoil == "no_seal":
         (folder / SEAL_FILE).unlink()
     elif spoil == "foreign":
         monkeypatch.setenv("KINREC_STATE", str(tmp_path / "another"))
     else:
         spoiled = {"cut": text[:3000], "empty": "", "changed": text.replace("tree", "eert", 1)}
-        (folder / TREES_FILE).write_text(spoiled[spoil])
+        path.write_text(spoiled[spoil])
     with pytest.raises(
-        InputError, match=r"list_ranker.txt: not as this user wrote it .*; run `kinrec evaluate .*` again"
+        InputError, match=r"list_ranker_\*.txt: not as this user wrote it .*; run `kinrec evaluate .*` again"
     ):
         load_ranker(tmp_path, ranker.bank, depth=ranker.depth, weights=ranker.weights)
 

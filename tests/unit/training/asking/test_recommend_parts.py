@@ -7,6 +7,7 @@ import pytest
 
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
+from evaluation.list_ranker.bank import fit_bank
 from evaluation.ranked_lists import RankedLists, read_lists, write_lists
 from evaluation.systems.mixture import Mixture
 from launch.errors import InputError
@@ -16,7 +17,7 @@ from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
 from training.answers.parts import read_prompts
 from training.asking.asking import find_domain, match_history
-from training.asking.final_ranking import fit_known, rank_finally
+from training.asking.final_ranking import load_known, rank_finally
 from training.asking.new_prompt import write_prompt
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
@@ -114,7 +115,9 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_pat
     chosen = metrics["chosen"]
     items, test = load_pair(tmp_path).items, load_samples(tmp_path, "test")
     mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
-    bank = fit_known(tmp_path, chosen, items=items, ridge_max_users=config.ridge_max_users, seed=1)
+    known, anew = load_known(tmp_path, chosen)
+    assert not anew
+    bank = fit_bank(known, items, chosen["baselines"], ridge_max_users=config.ridge_max_users, seed=1)
     written = read_lists(tmp_path / "lists/kinrec_test.parquet").of_samples(test.sample)
     given = {name: read_lists(tmp_path / f"lists/{name}_test.parquet") for name in ("graph", "llm")}
     for row in range(len(test)):

@@ -1,11 +1,10 @@
-"""Write what other stages read: ranked lists, and user vectors of every sample, put together from the ranks' parts."""
+"""Write what other stages read: user vectors of every sample, put together from the ranks' parts."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 
-from evaluation.ranked_lists import write_lists
 from graph.full_ranking import Judge
 from launch.artifacts import atomic_file, atomic_folder
 from launch.distributed import World
@@ -14,14 +13,6 @@ from pairs.tables import SPLITS, Samples, load_samples
 
 PARTS = Path("graph", "checkpoints", "parts")
 """Below the run folder; gone when all is put together."""
-
-
-def export_lists(judge: Judge, run_dir: Path, *, depth: int) -> None:
-    """`lists/graph_{valid,test}.parquet`: the target domain's best items, the history's own not removed."""
-    for split in ("valid", "test"):
-        lists = judge.lists(load_samples(run_dir, split), depth)
-        if judge.world.is_main:
-            write_lists(run_dir / "lists" / f"graph_{split}.parquet", lists)
 
 
 def export_vectors(judge: Judge, run_dir: Path) -> None:

@@ -1,0 +1,54 @@
+"""Write ranked lists: of the ranker and of its parts for valid and test; on chronological pairs those of test also from
+all that is known at its cut; and what a list ranker learns from, lists of train samples that the evidence left out.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from evaluation.list_ranker.blocks import FitBlock, is_chronological, make_blocks
+from evaluation.list_ranker.knowledge import known_at_cut
+from evaluation.ranked_lists import RankedLists, concatenated_lists, write_lists
+from graph.full_ranking import Judge
+from graph.load import Prepared
+from graph.parts import evidence_scores, system_scores
+from pairs.tables import load_samples
+
+
+def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, seed: int) -> None:
+    """`lists/SYSTEM_{valid,test}.parquet` of every system in `system_scores`, on chronological pairs `SYSTEM_refit`,
+    and `lists/evidence_train.parquet`: the target domain's best items, the history's own not removed."""
+    train, valid, test = prepared.train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")
+    chronological = is_chronological(train, valid, test)
+
+    def write(name: str, lists: RankedLists) -> None:
+        if judge.world.is_main:
+            write_lists(run_dir / "lists" / f"{name}.parquet", lists)
+
+    scores = system_scores(judge)
+    for split, samples in (("valid", valid), ("test", test)):
+        for name, of_name in scores.items():
+            write(f"{name}_{split}", judge.lists(samples, depth, scores=of_name))
+    if chronological:
+        known = known_at_cut(train, valid, test)
+        refit = dataclasses.replace(judge, graphs=prepared.source.graphs_of(known).to(judge.world.device))
+        for name, of_name in system_scores(refit).items():
+            write(f"{name}_refit", refit.lists(test, depth, scores=of_name))
+    if judge.graphs.evidence is not None:
+        blocks = make_blocks(train, seed=seed, chronological=chronological)
+        write("evidence_train", left_out_lists(judge, prepared, blocks, depth=depth, chronological=chronological))
+
+
+def left_out_lists(
+    judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, depth: int, chronological: bool
+) -> RankedLists:
+    """The evidence's lists of the blocks' samples: from what their block knows or, where a block is a part of the
+    users, from train without the user who asks."""
+    parts = []
+    for block in blocks:
+        if chronological:
+            graphs = prepared.source.graphs_of(block.known).to(judge.world.device)
+            scores = evidence_scores(judge.ranker.evidence, graphs)
+        else:
+            scores = evidence_scores(judge.ranker.evidence, judge.graphs, leave_own=True)
+        parts.append(judge.lists(block.asked, depth, scores=scores))
+    return concatenated_lists(parts)

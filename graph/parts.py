@@ -1,0 +1,47 @@
+"""What the parts of a ranker say alone: its evidence, the same before it was trained, its encoders."""
+
+import torch
+from torch import Tensor, nn
+
+from graph.batches import Batch
+from graph.build import Graphs
+from graph.evidence import Evidence
+from graph.full_ranking import Judge, Scores
+from graph.ranker import GraphRanker
+
+
+def system_scores(judge: Judge) -> dict[str, Scores]:
+    """Of every system that the graph stage has lists of: the ranker and, unless it is encoders alone, its parts."""
+    if judge.graphs.evidence is None:
+        return {"graph": judge.whole()}
+    untrained = nn.ModuleList([Evidence(), Evidence()]).to(judge.world.device)
+    return {
+        "graph": judge.whole(),
+        "evidence": evidence_scores(judge.ranker.evidence, judge.graphs),
+        "evidence_untrained": evidence_scores(untrained, judge.graphs),
+        "encoders": encoder_scores(judge.ranker, judge.graphs),
+    }
+
+
+def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool = False) -> Scores:
+    """What evidence alone says; with `leave_own`, to train users as if their samples did not exist."""
+    assert graphs.evidence is not None
+    of_domain = graphs.evidence
+
+    def scores(batch: Batch, domain: int) -> Tensor:
+        said_BD: Tensor = evidence[domain](of_domain[domain], batch.history, batch.user if leave_own else None)
+        return said_BD
+
+    return scores
+
+
+def encoder_scores(ranker: GraphRanker, graphs: Graphs) -> Scores:
+    """What the encoders alone say."""
+    with torch.no_grad():
+        tables = ranker.model.propagate(graphs, None)
+
+    def scores(batch: Batch, domain: int) -> Tensor:
+        states = ranker.model.encode(graphs, tables, batch.history, None)
+        return ranker.model.scores(graphs, tables, ranker.model.user_vectors(states, domain), domain)
+
+    return scores

@@ -1,0 +1,115 @@
+"""The lists that the graph stage leaves: of its parts, of train users who were left out, of what is known at a cut."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.list_ranker.blocks import make_blocks
+from evaluation.list_ranker.knowledge import known_at_cut
+from evaluation.ranked_lists import RankedLists, read_lists
+from evaluation.sales import DAY
+from graph.build import Graphs
+from graph.export_lists import export_lists
+from graph.full_ranking import Judge
+from graph.load import Prepared, make_ranker, prepare
+from graph.parts import evidence_scores
+from pairs.tables import Samples, Split
+from tests.graph_runs import ALONE, make_splits, tiny, write_run
+
+CONFIG = tiny()
+DEPTH = 10
+
+
+def exported(run_dir: Path) -> tuple[Judge, Prepared]:
+    """The lists of an untrained ranker whose weights are anything."""
+    prepared = prepare(run_dir, CONFIG, ALONE)
+    ranker = make_ranker(prepared, CONFIG, seed=1, device=ALONE.device).eval()
+    with torch.no_grad():
+        for weight in ranker.evidence.parameters():
+            weight.add_(0.2 * torch.randn_like(weight))
+    judge = Judge(ranker, prepared.graphs, CONFIG, ALONE)
+    export_lists(judge, prepared, run_dir, depth=DEPTH, seed=1)
+    return judge, prepared
+
+
+def read(run_dir: Path, name: str) -> RankedLists:
+    return read_lists(run_dir / "lists" / f"{name}.parquet")
+
+
+def timed(splits: dict[Split, Samples], *, seed: int = 0) -> dict[Split, Samples]:
+    """The same with times: train's targets in the first 50 days, valid's in the next 10, test's in 10 more."""
+    random = np.random.default_rng(seed)
+    spans: dict[Split, tuple[int, int]] = {"train": (1, 50), "valid": (51, 60), "test": (61, 70)}
+    with_times: dict[Split, Samples] = {}
+    for split, samples in splits.items():
+        target_time = random.integers(spans[split][0] * DAY, spans[split][1] * DAY, len(samples))
+        times = [
+            np.sort(random.integers(0, until, length))
+            for until, length in zip(target_time, samples.lengths, strict=True)
+        ]
+        with_times[split] = dataclasses.replace(
+            samples, history_time=np.concatenate(times).astype(np.int64), target_time=target_time
+        )
+    return with_times
+
+
+def test_parts_are_there_for_both_splits_and_nothing_is_refit_without_times(tmp_path: Path) -> None:
+    splits = write_run(tmp_path)
+    judge, _ = exported(tmp_path)
+    names = {path.stem for path in (tmp_path / "lists").iterdir()}
+    systems = ("graph", "evidence", "evidence_untrained", "encoders")
+    assert names == {f"{name}_{split}" for name in systems for split in ("valid", "test")} | {"evidence_train"}
+    with torch.no_grad():
+        for blend in judge.ranker.blend:
+            blend.fill_(-torch.inf)  # exp: no weight on the encoders
+    assert judge.lists(splits["test"], DEPTH).items.tolist() == read(tmp_path, "evidence_test").items.tolist()
+    assert read(tmp_path, "encoders_test").items.tolist() != read(tmp_path, "evidence_test").items.tolist()
+
+
+def test_a_train_users_lists_are_those_of_a_graph_without_that_user(tmp_path: Path) -> None:
+    train = write_run(tmp_path)["train"]
+    judge, prepared = exported(tmp_path)
+    lists = read(tmp_path, "evidence_train")
+    asked = np.concatenate([block.asked.sample for block in make_blocks(train, seed=1, chronological=False)])
+    assert lists.sample.tolist() == sorted(asked.tolist())
+    for user in np.unique(train.user[np.isin(train.sample, asked)]).tolist():
+        own, others = train.take(np.flatnonzero(train.user == user)), train.take(np.flatnonzero(train.user != user))
+        graphs: Graphs = prepared.source.graphs_of(others)
+        expected = judge.lists(own, DEPTH, scores=evidence_scores(judge.ranker.evidence, graphs))
+        given = lists.of_samples(own.sample)
+        assert given.scores == pytest.approx(expected.scores, rel=1e-4)
+        apart = np.abs(np.diff(expected.scores, axis=1)) > 1e-4
+        clear = np.pad(apart, ((0, 0), (1, 0)), constant_values=True) & np.pad(apart, ((0, 0), (0, 1)))
+        assert (given.items == expected.items)[clear].all()
+        assert clear.any()
+
+
+def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = timed(make_splits())
+    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
+    write_run(tmp_path)
+    judge, prepared = exported(tmp_path)
+    train, valid, test = (splits[split] for split in ("train", "valid", "test"))
+    graphs = prepared.source.graphs_of(known_at_cut(train, valid, test))
+    expected = judge.lists(test, DEPTH, scores=evidence_scores(judge.ranker.evidence, graphs))
+    assert read(tmp_path, "evidence_refit").items.tolist() == expected.items.tolist()
+    assert read(tmp_path, "evidence_refit").scores.tolist() != read(tmp_path, "evidence_test").scores.tolist()
+
+    first = read(tmp_path, "evidence_train")
+    block = make_blocks(train, seed=1, chronological=True)[0]
+    assert block.asked.target_time is not None
+    changed = train.target.copy()
+    later = np.flatnonzero(train.target_time >= block.asked.target_time.min())  # what the block is asked, and after it
+    random = np.random.default_rng(3)
+    changed[later] = [random.integers(*((0, 14) if domain == 0 else (14, 30))) for domain in train.domain[later]]
+    splits["train"] = dataclasses.replace(train, target=changed)
+    other = tmp_path / "other"
+    write_run(other)
+    again, prepared_again = exported(other)
+    again.ranker.load_state_dict(judge.ranker.state_dict())
+    export_lists(again, prepared_again, other, depth=DEPTH, seed=1)
+    asked = block.asked.sample
+    assert first.of_samples(asked).items.tolist() == read(other, "evidence_train").of_samples(asked).items.tolist()
