@@ -24,10 +24,10 @@ from bench.graph_reference import added_up, edge_ends, looped_companions, looped
 from bench.graph_training import some_rows, train_plain, train_preset
 from graph.config import GraphConfig, PresetName
 from graph.edges import companion_pairs, successor_edges
-from graph.full_ranking import Judge
 from graph.item_graph import ItemGraph
 from graph.load import Prepared, make_ranker, prepare
 from graph.presets import PRESETS
+from graph.ranking.full_ranking import Judge
 from launch.distributed import World
 from pairs.config import PairConfig
 from pairs.prepare import prepare as prepare_pair

@@ -7,10 +7,10 @@ import logging
 from pathlib import Path
 
 from graph.config import GraphConfig
-from graph.export_lists import export_lists
-from graph.export_vectors import export_vectors
 from graph.load import make_ranker, prepare, save_settings
 from graph.objective import Objective
+from graph.ranking.export_lists import export_lists
+from graph.ranking.export_vectors import export_vectors
 from graph.training import Trainer
 from launch.checkpoints import save_weights
 from launch.distributed import World, init_world

@@ -15,9 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 from graph.batches import Batch, epoch_batches, make_batch, rank_rows, steps_of_epoch
 from graph.build import Graphs
 from graph.config import GraphConfig
-from graph.full_ranking import Judge
 from graph.noise import Noise
 from graph.objective import TERMS, Objective, count_terms
+from graph.ranking.full_ranking import Judge
 from launch.checkpoints import load_checkpoint, save_checkpoint, save_weights, why_damaged
 from launch.distributed import World
 from launch.errors import InputError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evaluation.list_ranker.bank import fit_bank
 from evaluation.systems.mixture import Mixture
-from graph.infer import TrainedGraph
+from graph.ranking.infer import TrainedGraph
 from launch.artifacts import read_json
 from launch.config import load_recipe
 from launch.distributed import World, init_world

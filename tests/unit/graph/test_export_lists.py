@@ -12,10 +12,10 @@ from evaluation.list_ranker.knowledge import known_at_cut
 from evaluation.ranked_lists import RankedLists, read_lists
 from evaluation.sales import DAY
 from graph.build import Graphs
-from graph.export_lists import export_lists
-from graph.full_ranking import Judge
 from graph.load import Prepared, make_ranker, prepare
-from graph.parts import evidence_scores
+from graph.ranking.export_lists import export_lists
+from graph.ranking.full_ranking import Judge
+from graph.ranking.parts import evidence_scores
 from pairs.tables import Samples, Split
 from tests.graph_runs import ALONE, make_splits, tiny, write_run
 

@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 
 from evaluation.ranked_lists import read_lists
 from graph.config import GraphConfig, PresetName
-from graph.full_ranking import Judge, target_ranks
-from graph.infer import TrainedGraph
 from graph.load import make_ranker, prepare
 from graph.presets import PRESETS
 from graph.pretrain import pretrain
+from graph.ranking.full_ranking import Judge, target_ranks
+from graph.ranking.infer import TrainedGraph
 from graph.training import Trainer
 from launch.artifacts import sha256_file
 from launch.errors import InputError

@@ -8,9 +8,9 @@ from pathlib import Path
 from evaluation.list_ranker.blocks import FitBlock, is_chronological, make_blocks
 from evaluation.list_ranker.knowledge import known_at_cut
 from evaluation.ranked_lists import RankedLists, concatenated_lists, write_lists
-from graph.full_ranking import Judge
 from graph.load import Prepared
-from graph.parts import evidence_scores, system_scores
+from graph.ranking.full_ranking import Judge
+from graph.ranking.parts import evidence_scores, system_scores
 from pairs.tables import load_samples
 
 

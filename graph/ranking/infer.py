@@ -11,10 +11,10 @@ import torch
 
 from evaluation.ranked_lists import RankedLists, top_k
 from graph.config import GraphConfig
-from graph.full_ranking import Judge
 from graph.load import Prepared, load_trained
-from graph.parts import system_scores
 from graph.ranker import GraphRanker
+from graph.ranking.full_ranking import Judge
+from graph.ranking.parts import system_scores
 from launch.distributed import World
 from pairs.tables import Ints, Samples
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from graph.batches import Batch
 from graph.build import Graphs
 from graph.evidence import Evidence
-from graph.full_ranking import Judge, Scores
 from graph.ranker import GraphRanker
+from graph.ranking.full_ranking import Judge, Scores
 
 
 def system_scores(judge: Judge) -> dict[str, Scores]:

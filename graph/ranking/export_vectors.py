@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graph.full_ranking import Judge
+from graph.ranking.full_ranking import Judge
 from launch.artifacts import atomic_file, atomic_folder
 from launch.distributed import World
 from launch.watch.beats import beat
