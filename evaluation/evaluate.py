@@ -35,7 +35,7 @@ from launch.stages import STAGES, stage_named
 from launch.state.states import state_of, states_of
 from launch.systems import TAUGHT
 from launch.tracking import Tracker, open_tracker
-from pairs.tables import Samples, load_pair, load_samples
+from pairs.tables import Samples, load_others, load_pair, load_samples
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: plain JSON values
@@ -54,7 +54,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
     with clock.part("read"):
         pair = load_pair(run_dir)
         systems = present_systems(run_dir)
-        train = load_samples(run_dir, "train")
+        train, others = load_samples(run_dir, "train"), load_others(run_dir)
         samples = {split: _read_split(run_dir, split, config, seed) for split in JUDGED_SPLITS}
         timeline = read_timeline(train, samples["valid"], samples["test"], config)
         sources = {
@@ -66,7 +66,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         }  # fmt: skip
     deciding = timeline.selected_on(samples["valid"])
     with clock.part("tune_baselines"):
-        baselines = fit_baselines(train, deciding, pair.items, config=config, seed=seed)
+        baselines = fit_baselines(train, deciding, pair.items, config=config, seed=seed, others=others)
     with clock.part("choose_fusions"):
         given = {name: ranked.of_samples(deciding.sample) for name, ranked in sources["valid"].fused.items()}
         mixture, choices = choose_mixture(deciding, pair.items, baselines.scorers, given, config)
@@ -78,7 +78,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         ranker = fit_list_ranker(
             train, deciding, dataclasses.replace(bank, given=taught), baselines.parameters,
             left_out={name: lists for name, lists in left_out.items() if lists is not None},
-            chronological=timeline.chronological, config=config, seed=seed,
+            others=others, chronological=timeline.chronological, config=config, seed=seed,
         )  # fmt: skip
         ranker = choose_final(deciding, ranker, mixture, given, config)
     banks = {"valid": bank, "test": bank}
@@ -86,8 +86,9 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         with clock.part("refit"):
             known = known_to_test(train, samples["valid"], samples["test"], timeline)
             banks["test"] = fit_bank(
-                known, pair.items, baselines.parameters, ridge_max_users=config.ridge_max_users, seed=seed, like=bank
-            )
+                known, pair.items, baselines.parameters,
+                ridge_max_users=config.ridge_max_users, seed=seed, others=others, like=bank,
+            )  # fmt: skip
     judged: dict[Judged, Judgement] = {}
     with clock.part("judge"):
         for split in JUDGED_SPLITS:

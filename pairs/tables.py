@@ -3,7 +3,6 @@
 Joins are by sample id and item id, never by row number; `Samples.row_of` turns ids into rows.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -200,11 +199,19 @@ def load_samples(run_dir: Path, split: Split | GraphOnly) -> Samples:
 
 
 def load_graph_samples(run_dir: Path) -> Samples:
-    """The train samples and, if the pair has them, the rows of users who are there for the item graphs alone."""
-    train = load_samples(run_dir, "train")
-    if not (run_dir / "pair" / f"{GRAPH_ONLY}.arrow").is_file():
-        return train
-    return joined(dataclasses.replace(train, history_time=None, target_time=None), load_samples(run_dir, GRAPH_ONLY))
+    """The train samples and, if the pair has them, the rows of users of one domain."""
+    return with_others(load_samples(run_dir, "train"), load_others(run_dir))
+
+
+def load_others(run_dir: Path) -> Samples | None:
+    """Users of one domain, who teach what items go together and are never asked; None if the pair keeps none."""
+    there = (run_dir / "pair" / f"{GRAPH_ONLY}.arrow").is_file()
+    return load_samples(run_dir, GRAPH_ONLY) if there else None
+
+
+def with_others(samples: Samples, others: Samples | None) -> Samples:
+    """The samples and, behind them, those of users of one domain, if there are any."""
+    return samples if others is None else joined(samples, others)
 
 
 def joined(first: Samples, second: Samples) -> Samples:

@@ -20,7 +20,7 @@ from launch.errors import InputError
 from launch.stage import entry_point
 from launch.state.states import check_finished
 from launch.terminal import shown
-from pairs.tables import Ints, Pair, load_pair, load_samples, one_sample
+from pairs.tables import Ints, Pair, load_others, load_pair, load_samples, one_sample, with_others
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
 from training.answers.answerer import load_answerer
@@ -138,8 +138,12 @@ def recommend(
     mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
     settings = recipe.sections["evaluation"]
     known, anew = load_known(run_dir, chosen)
-    bank = fit_bank(known, pair.items, chosen["baselines"], ridge_max_users=settings.ridge_max_users, seed=recipe.seed)
-    asked_graph = graph.knowing(known) if anew else graph
+    others = load_others(run_dir)
+    bank = fit_bank(
+        known, pair.items, chosen["baselines"],
+        ridge_max_users=settings.ridge_max_users, seed=recipe.seed, others=others,
+    )  # fmt: skip
+    asked_graph = graph.knowing(with_others(known, others)) if anew else graph
     systems = {"graph", *chosen["kinrec"].get("given", [])}
     lists = asked_graph.rank(sample, systems=sorted(systems), depth=recipe.sections["graph"].list_depth)
     final = rank_finally(

@@ -28,6 +28,8 @@ class FitBlock:
 
     asked: Samples
     known: Samples
+    others: Samples | None = None
+    """Users of one domain, as far as their purchases may be known."""
 
 
 def follows_in_time(later: Samples, earlier: Samples) -> bool:
@@ -42,12 +44,20 @@ def is_chronological(train: Samples, valid: Samples, test: Samples) -> bool:
     return follows_in_time(valid, train) and follows_in_time(test, valid)
 
 
-def make_blocks(train: Samples, *, most: int = MOST_SAMPLES, seed: int, chronological: bool) -> list[FitBlock]:
-    """Blocks with at most `most` samples to learn from in all."""
-    return _time_blocks(train, most, seed) if chronological else _user_blocks(train, most, seed)
+def make_blocks(
+    train: Samples,
+    *,
+    most: int = MOST_SAMPLES,
+    seed: int,
+    chronological: bool,
+    others: Samples | None = None,
+) -> list[FitBlock]:
+    """Blocks with at most `most` samples to learn from in all; `others` are users of one domain."""
+    make = _time_blocks if chronological else _user_blocks
+    return make(train, others, most, seed)
 
 
-def _user_blocks(train: Samples, most: int, seed: int) -> list[FitBlock]:
+def _user_blocks(train: Samples, others: Samples | None, most: int, seed: int) -> list[FitBlock]:
     users, user_row_N = np.unique(train.user, return_inverse=True)
     shuffled = np.random.default_rng(seed).permutation(len(users))
     per_user = len(train) / max(1, len(users))
@@ -57,11 +67,12 @@ def _user_blocks(train: Samples, most: int, seed: int) -> list[FitBlock]:
     for fold in np.array_split(chosen, folds):
         asked_N = np.isin(user_row_N, fold)
         if asked_N.any():
-            blocks.append(FitBlock(train.take(np.flatnonzero(asked_N)), train.take(np.flatnonzero(~asked_N))))
+            asked, known = (train.take(np.flatnonzero(part_N)) for part_N in (asked_N, ~asked_N))
+            blocks.append(FitBlock(asked, known, others))
     return blocks
 
 
-def _time_blocks(train: Samples, most: int, seed: int) -> list[FitBlock]:
+def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int) -> list[FitBlock]:
     assert train.target_time is not None
     blocks = []
     until = int(train.target_time.max())
@@ -71,7 +82,8 @@ def _time_blocks(train: Samples, most: int, seed: int) -> list[FitBlock]:
         rows = _first_of_users(train, inside)
         known = as_of(train, cut)
         if len(rows) and len(known):
-            blocks.append(FitBlock(train.take(rows[draw_rows(len(rows), most // TIME_BLOCKS, seed=seed)]), known))
+            asked = train.take(rows[draw_rows(len(rows), most // TIME_BLOCKS, seed=seed)])
+            blocks.append(FitBlock(asked, known, None if others is None else as_of(others, cut)))
         until = cut
     return blocks
 

@@ -107,6 +107,7 @@ def fit_list_ranker(
     parameters: Mapping[str, Parameters],
     *,
     left_out: Mapping[str, RankedLists],
+    others: Samples | None = None,
     chronological: bool,
     config: EvaluationConfig,
     seed: int,
@@ -117,15 +118,17 @@ def fit_list_ranker(
         bank: what train tells, with the baselines' chosen `parameters`; its given lists are those of `valid`.
         left_out: the lists, of the same systems, of train samples that those systems were told nothing of; a system
             without them is not asked.
+        others: users of one domain.
     """
     make = partial(make_lists, depth=config.ranker_depth, filter_history=config.filter_history)
-    blocks = make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological)
+    blocks = make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological, others=others)
     bank = dataclasses.replace(bank, given=_learnt_from(bank.given, left_out, blocks))
     lists = []
     for block in blocks:
         of_block = fit_bank(
-            block.known, bank.items, parameters, ridge_max_users=config.ridge_max_users, seed=seed, like=bank
-        )
+            block.known, bank.items, parameters,
+            ridge_max_users=config.ridge_max_users, seed=seed, others=block.others, like=bank,
+        )  # fmt: skip
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )

@@ -13,7 +13,7 @@ from evaluation.sales import Sales
 from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Recent, Scorer, Text, TextSquares
 from evaluation.systems.ridge import Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words, item_texts
-from pairs.tables import Items, Samples
+from pairs.tables import Items, Samples, with_others
 
 Parameters: TypeAlias = dict[str, float]
 Grid: TypeAlias = dict[str, tuple[float, ...]]
@@ -29,14 +29,21 @@ class Material:
     items: Items
     ridge_max_users: int
     seed: int
+    others: Samples | None = None
+    """Users of one domain: they say what goes together, not what sells, for they are a choice of users and of times."""
     words: "Sparse | None" = None
     """[I, V] of titles and attributes, where they are made already."""
     _transitions: dict[bool, Sparse] = field(default_factory=dict, init=False)
 
     @cached_property
+    def everyone(self) -> Samples:
+        """Train's users, and those of one domain."""
+        return with_others(self.train, self.others)
+
+    @cached_property
     def bought(self) -> Sparse:
-        """[U, I] ones where a train user has an item."""
-        return user_item_matrix(self.train, self.items.num_items)
+        """[U, I] ones where one of `everyone` has an item."""
+        return user_item_matrix(self.everyone, self.items.num_items)
 
     @cached_property
     def ridge_rows(self) -> Sparse:
@@ -57,7 +64,7 @@ class Material:
         """[I, I] shares of what train users took next."""
         if within_domain not in self._transitions:
             self._transitions[within_domain] = transition_matrix(
-                self.train, self.items.domain, within_domain=within_domain
+                self.everyone, self.items.domain, within_domain=within_domain
             )
         return self._transitions[within_domain]
 

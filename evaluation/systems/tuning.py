@@ -31,9 +31,17 @@ class Baselines:
     train_users: int = 0
 
 
-def fit_baselines(train: Samples, valid: Samples, items: Items, *, config: EvaluationConfig, seed: int) -> Baselines:
-    """Every baseline with the parameters of its grid that serve the valid targets."""
-    material = Material(train, items, config.ridge_max_users, seed)
+def fit_baselines(
+    train: Samples,
+    valid: Samples,
+    items: Items,
+    *,
+    config: EvaluationConfig,
+    seed: int,
+    others: Samples | None = None,
+) -> Baselines:
+    """Every baseline with the parameters of its grid that serve the valid targets; `others` are users of one domain."""
+    material = Material(train, items, config.ridge_max_users, seed, others)
     fitted = Baselines(material)
     fitted.train_users, fitted.ridge_users = material.bought.shape[0], material.ridge_rows.shape[0]
     if fitted.ridge_users < fitted.train_users:

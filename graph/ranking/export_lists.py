@@ -11,13 +11,14 @@ from evaluation.ranked_lists import RankedLists, concatenated_lists, write_lists
 from graph.load import Prepared
 from graph.ranking.full_ranking import Judge
 from graph.ranking.parts import evidence_scores, system_scores
-from pairs.tables import load_samples
+from pairs.tables import load_others, load_samples, with_others
 
 
 def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, seed: int) -> None:
     """`lists/SYSTEM_{valid,test}.parquet` of every system in `system_scores`, on chronological pairs `SYSTEM_refit`,
     and `lists/evidence_train.parquet`: the target domain's best items, the history's own not removed."""
     train, valid, test = prepared.train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")
+    others = load_others(run_dir)
     chronological = is_chronological(train, valid, test)
 
     def write(name: str, lists: RankedLists) -> None:
@@ -29,12 +30,12 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
         for name, of_name in scores.items():
             write(f"{name}_{split}", judge.lists(samples, depth, scores=of_name))
     if chronological:
-        known = known_at_cut(train, valid, test)
+        known = with_others(known_at_cut(train, valid, test), others)
         refit = dataclasses.replace(judge, graphs=prepared.source.graphs_of(known).to(judge.world.device))
         for name, of_name in system_scores(refit).items():
             write(f"{name}_refit", refit.lists(test, depth, scores=of_name))
     if judge.graphs.evidence is not None:
-        blocks = make_blocks(train, seed=seed, chronological=chronological)
+        blocks = make_blocks(train, seed=seed, chronological=chronological, others=others)
         write("evidence_train", left_out_lists(judge, prepared, blocks, depth=depth, chronological=chronological))
 
 
@@ -46,7 +47,7 @@ def left_out_lists(
     parts = []
     for block in blocks:
         if chronological:
-            graphs = prepared.source.graphs_of(block.known).to(judge.world.device)
+            graphs = prepared.source.graphs_of(with_others(block.known, block.others)).to(judge.world.device)
             scores = evidence_scores(judge.ranker.evidence, graphs)
         else:
             scores = evidence_scores(judge.ranker.evidence, judge.graphs, leave_own=True)

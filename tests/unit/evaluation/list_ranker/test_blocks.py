@@ -1,5 +1,7 @@
 """What the list ranker learns from is unknown to the sources: by user, or by time."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,18 @@ def test_a_split_of_time_is_told_from_one_of_users() -> None:
     early = samples.take(np.flatnonzero(~np.isin(samples.sample, late.sample)))
     assert follows_in_time(late, early)
     assert not follows_in_time(timed_samples(1), samples)
+
+
+def test_users_of_one_domain_are_known_in_every_block_but_none_of_their_future() -> None:
+    train = timed_samples(num_users=200)
+    others = timed_samples(seed=1, num_users=50)
+    others = dataclasses.replace(others, user=others.user + 1000, sample=others.sample + 1000)
+    for block in make_blocks(train, most=1000, seed=1, chronological=True, others=others):
+        assert block.asked.target_time is not None
+        assert block.others is not None
+        cut = int(block.asked.target_time.min())
+        assert events_of(block.others) <= {event for event in events_of(others) if event[2] < cut}
+        assert set(block.others.user.tolist()) == {user for user, _, time in events_of(block.others) if time < cut}
+    for block in make_blocks(train, most=10, seed=1, chronological=False, others=others):
+        assert block.others is others
+        assert not set(block.asked.user.tolist()) & set(others.user.tolist())

@@ -14,7 +14,7 @@ from evaluation.systems import judging
 from evaluation.systems.baseline_table import BASELINE_TABLE, Baseline, Material
 from evaluation.systems.mixture import ALONE, BASELINE_SETS, baseline_sets
 from launch.stages import stage_named
-from launch.systems import BASELINES, COMPARED, JUDGED, SYSTEMS
+from launch.systems import BASELINES, COMPARED, FUSED, GRAPH_PARTS, GRAPH_SYSTEMS, JUDGED, SYSTEMS, TAUGHT, WRITER
 from pairs.tables import Items, Samples
 from tests.evaluation_runs import write_run
 
@@ -36,8 +36,9 @@ def named_baselines(source: str) -> set[str]:
 def test_pairs_whose_difference_is_tested_come_from_the_table() -> None:
     assert COMPARED == (
         ("kinrec", "fusion"), ("kinrec", "baseline_fusion"), ("kinrec", "graph"), ("kinrec", "paper_refined"),
-        ("recent", "popularity"), ("text_squares", "text"), ("baseline_fusion", "ridge"), ("graph", "item_cosine"),
-        ("llm", "graph"), ("fusion", "baseline_fusion"), ("fusion", "graph"),
+        ("recent", "popularity"), ("text_squares", "text"), ("baseline_fusion", "ridge"),
+        ("evidence", "evidence_untrained"), ("graph", "item_cosine"), ("graph", "evidence"), ("llm", "graph"),
+        ("fusion", "baseline_fusion"), ("fusion", "graph"),
     )  # fmt: skip
     assert {name for pair in COMPARED for name in pair} <= {*SYSTEMS}
 
@@ -54,8 +55,10 @@ def test_the_table_has_a_row_for_every_name_in_the_reports_order() -> None:
 
 
 def test_the_evaluate_stage_writes_the_lists_of_all_but_the_given_systems() -> None:
-    assert set(SYSTEMS) - set(JUDGED) == {"graph", "llm"}
-    assert {f"lists/{name}_*.parquet" for name in JUDGED} <= set(stage_named("evaluate").writes)
+    assert set(SYSTEMS) - set(JUDGED) == {"graph", "evidence", "evidence_untrained", "encoders", "llm"}
+    for stage, names in (("evaluate", JUDGED), ("pretrain", GRAPH_SYSTEMS), ("generate", ("llm",))):
+        assert {f"lists/{name}_*.parquet" for name in names} <= set(stage_named(stage).writes)
+    assert {*FUSED, *TAUGHT, *GRAPH_PARTS} <= set(WRITER)
 
 
 def test_every_baseline_is_tried_alone_behind_the_sets() -> None:

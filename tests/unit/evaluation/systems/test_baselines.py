@@ -1,19 +1,24 @@
 """Each baseline equals its formula written out slowly on a small pair."""
 
+import dataclasses
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
+from evaluation.systems.baseline_table import Material, fit_item_cosine, fit_popularity
 from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text
 from evaluation.systems.ridge import Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words
-from pairs.tables import Samples
+from pairs.tables import Samples, joined
 from tests.evaluation_runs import make_items, make_samples
 
 NUM_X, NUM_ITEMS = 7, 12
 ITEMS = make_items(NUM_X, NUM_ITEMS)
+FITS = {"popularity": fit_popularity, "item_cosine": partial(fit_item_cosine, exponent=0.3, decay=0.9)}
 
 
 def random_train(seed: int = 0, *, num_users: int = 15) -> Samples:
@@ -144,3 +149,25 @@ def test_text_finds_the_item_with_the_same_rare_word() -> None:
 def test_a_catalogue_without_words_scores_zero() -> None:
     scorer = Text(Words(["", ""], EVERY_WORD).vectors(["", ""]), make_items(1, 2), decay=0.9)
     assert scorer.score(make_samples([(0, 1, [0], 1)]), 1).tolist() == [[0.0]]
+
+
+def test_users_of_one_domain_say_what_goes_together_and_not_what_sells() -> None:
+    train, others = random_train(1), random_train(2, num_users=9)
+    others = dataclasses.replace(others, user=others.user + 100, sample=others.sample + 100)
+    alone, both = (Material(train, ITEMS, 1000, 1, one) for one in (None, others))
+    assert both.bought.toarray().tolist() == slow_bought(joined(train, others)).tolist()
+    assert alone.bought.toarray().tolist() == slow_bought(train).tolist()
+    assert both.transitions(True).nnz > alone.transitions(True).nnz
+    scores = {name: [fit(one).score(queries(), 0).tolist() for one in (alone, both)] for name, fit in FITS.items()}
+    assert scores["popularity"][0] == scores["popularity"][1]
+    assert scores["item_cosine"][0] != scores["item_cosine"][1]
+    times = [(np.zeros(len(part.history), np.int64), np.ones(len(part), np.int64)) for part in (train, others)]
+    timed_train, timed_others = (
+        dataclasses.replace(part, history_time=history, target_time=target)
+        for part, (history, target) in zip((train, others), times, strict=True)
+    )
+    sold, sold_beside = (Material(timed_train, ITEMS, 1000, 1, one).sales for one in (None, timed_others))
+    assert sold is not None
+    assert sold_beside is not None
+    every, late = np.arange(NUM_ITEMS), np.full(NUM_ITEMS, 5)
+    assert sold_beside.before(every, late).tolist() == sold.before(every, late).tolist()
