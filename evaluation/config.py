@@ -16,9 +16,10 @@ class EvaluationConfig:
     """What hyper-parameters and fusion weights are chosen by, on valid."""
     list_depth: Decides[int] = 100
     """Items a list that this stage writes."""
-    knowledge: Decides[Literal["auto", "train", "refit"]] = "auto"
-    """What test is ranked with: `train` alone, or `refit`, what was selected on valid fitted anew on train and valid.
-    `auto`: refit where the split is one of time."""
+    knowledge: Decides[Literal["auto", "train", "refit", "rolling"]] = "auto"
+    """What test is ranked with: `train` alone; `refit`, what was selected on valid fitted anew on train and valid;
+    `rolling`, that and who bought what strictly before each target, on pairs with times. `auto`: refit where the split
+    is one of time. A report on such a pair has a table of each."""
     refine_top: Decides[int] = 5
     """Paper refinement: grounded items looked at (m); one out of domain and the graph's list is used."""
     bootstrap_resamples: Decides[int] = 1000

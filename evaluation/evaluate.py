@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,23 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import ListRanker, fit_list_ranker
-from evaluation.list_ranker.knowledge import Timeline, known_to_test, read_timeline
+from evaluation.list_ranker.knowledge import Timeline, known_to_test, read_timeline, sold_by_all
+from evaluation.list_ranker.protocols import protocol_tables
 from evaluation.list_ranker.store import remove_trees, save_trees
 from evaluation.ranked_lists import write_lists
 from evaluation.report.publish import publish_plots, publish_report
 from evaluation.systems.contents import Judgement, chosen_values, out_of_domain, split_metrics
 from evaluation.systems.judging import judge
 from evaluation.systems.mixture import choose_mixture
-from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, lists_of_train, load_sources, present_systems
+from evaluation.systems.sources import (
+    JUDGED_SPLITS,
+    Judged,
+    Sources,
+    list_path,
+    lists_of_train,
+    load_sources,
+    present_systems,
+)
 from evaluation.systems.tuning import Baselines, fit_baselines, sample_of_users
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.errors import InputError
@@ -57,16 +67,18 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         train, others = load_samples(run_dir, "train"), load_others(run_dir)
         samples = {split: _read_split(run_dir, split, config, seed) for split in JUDGED_SPLITS}
         timeline = read_timeline(train, samples["valid"], samples["test"], config)
-        sources = {
-            split: load_sources(
-                run_dir, systems, split=split, samples=samples[split], items=pair.items,
-                refit=timeline.makes_graphs_anew,
-            )
-            for split in JUDGED_SPLITS
-        }  # fmt: skip
+
+    def sources_of(split: Judged, told: Timeline) -> Sources:
+        return load_sources(
+            run_dir, systems, split=split, samples=samples[split], items=pair.items, refit=told.makes_graphs_anew
+        )
+
+    with clock.part("read"):
+        sources = {split: sources_of(split, timeline) for split in JUDGED_SPLITS}
+    sold = sold_by_all(train, samples["valid"], samples["test"], timeline)
     deciding = timeline.selected_on(samples["valid"])
     with clock.part("tune_baselines"):
-        baselines = fit_baselines(train, deciding, pair.items, config=config, seed=seed, others=others)
+        baselines = fit_baselines(train, deciding, pair.items, config=config, seed=seed, others=others, sold=sold)
     with clock.part("choose_fusions"):
         given = {name: ranked.of_samples(deciding.sample) for name, ranked in sources["valid"].fused.items()}
         mixture, choices = choose_mixture(deciding, pair.items, baselines.scorers, given, config)
@@ -78,17 +90,21 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         ranker = fit_list_ranker(
             train, deciding, dataclasses.replace(bank, given=taught), baselines.parameters,
             left_out={name: lists for name, lists in left_out.items() if lists is not None},
-            others=others, chronological=timeline.chronological, config=config, seed=seed,
+            others=others, sold=sold, chronological=timeline.chronological, config=config, seed=seed,
         )  # fmt: skip
         ranker = choose_final(deciding, ranker, mixture, given, config)
+
+    def bank_of(told: Timeline) -> Bank:
+        parts = (train, samples["valid"], samples["test"])
+        return fit_bank(
+            known_to_test(*parts, told), pair.items, baselines.parameters,
+            ridge_max_users=config.ridge_max_users, seed=seed, others=others, sold=sold_by_all(*parts, told), like=bank,
+        )  # fmt: skip
+
     banks = {"valid": bank, "test": bank}
-    if timeline.knowledge == "refit":
+    if timeline.knowledge != "train":
         with clock.part("refit"):
-            known = known_to_test(train, samples["valid"], samples["test"], timeline)
-            banks["test"] = fit_bank(
-                known, pair.items, baselines.parameters,
-                ridge_max_users=config.ridge_max_users, seed=seed, others=others, like=bank,
-            )  # fmt: skip
+            banks["test"] = bank_of(timeline)
     judged: dict[Judged, Judgement] = {}
     with clock.part("judge"):
         for split in JUDGED_SPLITS:
@@ -104,12 +120,19 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             judged[split] = Judgement(samples[split], sources[split], verdict)
     with clock.part("intervals"):
         splits = {split: split_metrics(judgement, pair.items, config, seed) for split, judgement in judged.items()}
+    with clock.part("protocols"):
+        protocols = protocol_tables(
+            train, samples["valid"], samples["test"], pair.items, timeline, judged["test"].verdict,
+            bank_of=bank_of, sources_of=partial(sources_of, "test"), ranker=ranker, mixture=mixture, config=config,
+            seed=seed,
+        )  # fmt: skip
     quality = run_dir / "neighbours" / "quality.json"
     metrics: Json = {
         "pair": pair.name,
         "domains": list(pair.domain_names),
         "settings": dataclasses.asdict(config),
         "splits": splits,
+        "protocols": protocols,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
         "out_of_domain": out_of_domain(judged, pair.items),
         "chosen": chosen_values(baselines, choices, final_values(ranker, timeline)),

@@ -137,13 +137,13 @@ def recommend(
     chosen = read_json(run_dir / "report" / "metrics.json")["chosen"]
     mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
     settings = recipe.sections["evaluation"]
-    known, anew = load_known(run_dir, chosen)
+    known = load_known(run_dir, chosen)
     others = load_others(run_dir)
     bank = fit_bank(
-        known, pair.items, chosen["baselines"],
-        ridge_max_users=settings.ridge_max_users, seed=recipe.seed, others=others,
+        known.samples, pair.items, chosen["baselines"],
+        ridge_max_users=settings.ridge_max_users, seed=recipe.seed, others=others, sold=known.sold,
     )  # fmt: skip
-    asked_graph = graph.knowing(with_others(known, others)) if anew else graph
+    asked_graph = graph.knowing(with_others(known.samples, others)) if known.graphs_anew else graph
     systems = {"graph", *chosen["kinrec"].get("given", [])}
     lists = asked_graph.rank(sample, systems=sorted(systems), depth=recipe.sections["graph"].list_depth)
     final = rank_finally(

@@ -72,16 +72,19 @@ def fit_bank(
     ridge_max_users: int,
     seed: int,
     others: Samples | None = None,
+    sold: Samples | None = None,
     like: Bank | None = None,
 ) -> Bank:
     """Every baseline with its chosen parameters on `known` alone: counts of other samples are not in it.
 
     Args:
         others: users of one domain.
+        sold: whose purchases are the sales; None: those of `known`.
         like: another bank of the same catalogue, whose words are taken over.
     """
     counted = dataclasses.replace(items, train_count=user_counts(known, items.num_items))
-    material = Material(known, counted, ridge_max_users, seed, others, words=None if like is None else like.words)
+    words = None if like is None else like.words
+    material = Material(known, counted, ridge_max_users, seed, others, sold, words)
     scorers = {
         name: baseline.fit(material, **parameters.get(name, {}))
         for name, baseline in BASELINE_TABLE.items()

@@ -108,6 +108,7 @@ def fit_list_ranker(
     *,
     left_out: Mapping[str, RankedLists],
     others: Samples | None = None,
+    sold: Samples | None = None,
     chronological: bool,
     config: EvaluationConfig,
     seed: int,
@@ -119,6 +120,7 @@ def fit_list_ranker(
         left_out: the lists, of the same systems, of train samples that those systems were told nothing of; a system
             without them is not asked.
         others: users of one domain.
+        sold: whose purchases are the sales; None: those of who is known.
     """
     make = partial(make_lists, depth=config.ranker_depth, filter_history=config.filter_history)
     blocks = make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological, others=others)
@@ -127,7 +129,7 @@ def fit_list_ranker(
     for block in blocks:
         of_block = fit_bank(
             block.known, bank.items, parameters,
-            ridge_max_users=config.ridge_max_users, seed=seed, others=block.others, like=bank,
+            ridge_max_users=config.ridge_max_users, seed=seed, others=block.others, sold=sold, like=bank,
         )  # fmt: skip
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}

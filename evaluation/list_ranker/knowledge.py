@@ -2,6 +2,7 @@
 
 Whoever runs a recommender knows the sales of yesterday. So on a chronological pair what was selected on valid is fitted
 anew on train and valid before test is ranked. Elsewhere test users are others, at the same times: train is enough.
+Whoever counts sales as they come in knows, at each question, all that was sold until then: that is `rolling`.
 """
 
 import logging
@@ -10,10 +11,13 @@ from typing import Literal, TypeAlias
 
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.blocks import as_of, is_chronological, latest_part
+from launch.errors import InputError
 from pairs.tables import Samples, joined
 
 log = logging.getLogger(__name__)
-Knowledge: TypeAlias = Literal["train", "refit"]
+Knowledge: TypeAlias = Literal["train", "refit", "rolling"]
+PROTOCOLS: tuple[Knowledge, ...] = ("train", "refit", "rolling")
+"""From the least that may be known to the most."""
 LATE_SHARE = 0.25
 """Of valid, by time, that all is selected on where the split is one of time: what drifts shows there."""
 
@@ -28,7 +32,7 @@ class Timeline:
     @property
     def makes_graphs_anew(self) -> bool:
         """Whether test has lists of graphs that were made from more than train."""
-        return self.chronological and self.knowledge == "refit"
+        return self.chronological and self.knowledge != "train"
 
     def selected_on(self, valid: Samples) -> Samples:
         """The part of valid that decides."""
@@ -36,26 +40,34 @@ class Timeline:
 
 
 def read_timeline(train: Samples, valid: Samples, test: Samples, config: EvaluationConfig) -> Timeline:
-    """From the targets' times; `evaluation.knowledge` may say otherwise."""
+    """From the targets' times; `evaluation.knowledge` may say otherwise. InputError where it needs times."""
     chronological = is_chronological(train, valid, test)
+    if config.knowledge == "rolling" and any(part.target_time is None for part in (train, valid, test)):
+        raise InputError("evaluation.knowledge=rolling needs a pair with times, this one has none; set it to auto")
     knowledge: Knowledge = config.knowledge if config.knowledge != "auto" else "refit" if chronological else "train"
     log.info(
         "%s pair: test is ranked with what %s tells",
         "chronological" if chronological else "other than chronological",
-        "train and valid" if knowledge == "refit" else "train",
+        {"train": "train", "refit": "train and valid", "rolling": "all until each question"}[knowledge],
     )
     return Timeline(chronological, knowledge)
 
 
 def known_to_test(train: Samples, valid: Samples, test: Samples, timeline: Timeline) -> Samples:
-    """What test's lists are made from; never a target of test's.
+    """What goes together and what sells, for test's lists; never a target of test's.
 
     Refit on a chronological pair: all purchases up to the moment that parts valid from test, those in the histories of
     test's users among them. Refit elsewhere, where test's targets lie among the others in time: train and valid.
     """
-    if timeline.knowledge == "train":
+    if timeline.knowledge == "train" or (timeline.knowledge == "rolling" and not timeline.chronological):
         return train
     return known_at_cut(train, valid, test) if timeline.chronological else joined(train, valid)
+
+
+def sold_by_all(train: Samples, valid: Samples, test: Samples, timeline: Timeline) -> Samples | None:
+    """Whose purchases are counted strictly before each question under `rolling`: everybody's. None: those of who is
+    known, up to the last of them."""
+    return joined(joined(train, valid), test) if timeline.knowledge == "rolling" else None
 
 
 def known_at_cut(train: Samples, valid: Samples, test: Samples) -> Samples:

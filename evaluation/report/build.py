@@ -23,6 +23,8 @@ def build_report(metrics: Json, card: Json, figures: Sequence[Figure]) -> list[P
     parts: list[Part] = [Heading(1, f"{metrics['pair']}: report"), _introduction(metrics)]
     for split, judged in metrics["splits"].items():
         parts += [Heading(2, split), *_split_parts(split, judged, metrics["settings"])]
+    if metrics.get("protocols"):
+        parts += [Heading(2, "Other knowledge"), *_protocols(metrics["protocols"])]
     parts += [Heading(2, "Out of domain"), *_out_of_domain(metrics["out_of_domain"])]
     parts += [Heading(2, "Retrieval"), _retrieval(metrics["retrieval"])]
     parts += [Heading(2, "What was chosen on valid"), *_chosen(metrics["chosen"])]
@@ -52,7 +54,7 @@ def _introduction(metrics: Json) -> Paragraph:
         f"system; history items are {filtering} the ranking (a target among those left out is a miss). "
         f"Intervals: 95 %, {settings['bootstrap_resamples']} bootstrap resamples of users. ",
         Code("graph"),
-        ", ",
+        " and its parts, ",
         Code("llm"),
         " and ",
         Code("paper_refined"),
@@ -115,6 +117,20 @@ def systems_table(systems: Json, label: str) -> Table:
 def _interval(metrics: Json, metric: str) -> str:
     low, high = metrics["ci95"][metric]
     return f"{low:.4f} to {high:.4f}"
+
+
+def _protocols(protocols: Json) -> list[Part]:
+    said = text(
+        "Test once more with other knowledge, what was chosen being the same: of train alone; of all until the moment "
+        "that parts valid from test; of that and of everybody's purchases strictly before each question."
+    )
+    parts: list[Part] = [said]
+    for knowledge, table in protocols.items():
+        days = table["age_days"]
+        age = f"{days:,.1f} days old at the median question" if days else "as of each question"
+        own = ", this report's own" if table["own"] else ""
+        parts += [Heading(3, f"{knowledge}: {age}{own}"), systems_table(table["systems"], "all")]
+    return parts
 
 
 def _paired(paired: Json) -> Part:

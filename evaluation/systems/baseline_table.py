@@ -31,6 +31,8 @@ class Material:
     seed: int
     others: Samples | None = None
     """Users of one domain: they say what goes together, not what sells, for they are a choice of users and of times."""
+    sold: Samples | None = None
+    """Whose purchases are the sales, asked as of each question; None: train's."""
     words: "Sparse | None" = None
     """[I, V] of titles and attributes, where they are made already."""
     _transitions: dict[bool, Sparse] = field(default_factory=dict, init=False)
@@ -53,7 +55,7 @@ class Material:
     @cached_property
     def sales(self) -> Sales | None:
         """Who sold when; None without times."""
-        return Sales.of_samples(self.train, self.items.num_items)
+        return Sales.of_samples(self.train if self.sold is None else self.sold, self.items.num_items)
 
     @cached_property
     def vectors(self) -> Sparse:

@@ -58,18 +58,22 @@ def judge(
     sources: Sources,
     config: EvaluationConfig,
     final: FinalScorer | None = None,
+    both_ways: bool = True,
 ) -> Verdict:
     """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists.
 
-    Without a `final` scorer the simple fusion is the final list.
+    Args:
+        final: without it the simple fusion is the final list.
+        both_ways: whether to rank with and without the history's items, not only as configured.
     """
     verdict = Verdict()
-    modes = {way: make_ingredients(scorers, sources.fused, samples, items, filter_history=way) for way in (True, False)}
+    ways = (True, False) if both_ways else (config.filter_history,)
+    modes = {way: make_ingredients(scorers, sources.fused, samples, items, filter_history=way) for way in ways}
     ranks = {
         way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "fusion", "kinrec")}
         for way in modes
     }
-    kept = {name: _blank_lists(samples, config.list_depth) for name in ranks[True]}
+    kept = {name: _blank_lists(samples, config.list_depth) for name in ranks[config.filter_history]}
     for batch in batches(samples, items):
         raw = {name: scorer.score(batch.samples, batch.domain) for name, scorer in scorers.items()}
         for way, ingredients in modes.items():
@@ -94,7 +98,7 @@ def judge(
         for name, lists in given.items():
             ranks[way][name] = list_ranks(lists, samples, num_items=items.num_items, filter_history=way)
     verdict.ranks = _in_order(ranks[config.filter_history])
-    verdict.other_ranks = _in_order(ranks[not config.filter_history])
+    verdict.other_ranks = _in_order(ranks.get(not config.filter_history, {}))
     verdict.lists = kept
     return verdict
 

@@ -39,9 +39,15 @@ def fit_baselines(
     config: EvaluationConfig,
     seed: int,
     others: Samples | None = None,
+    sold: Samples | None = None,
 ) -> Baselines:
-    """Every baseline with the parameters of its grid that serve the valid targets; `others` are users of one domain."""
-    material = Material(train, items, config.ridge_max_users, seed, others)
+    """Every baseline with the parameters of its grid that serve the valid targets.
+
+    Args:
+        others: users of one domain.
+        sold: whose purchases are the sales; None: train's.
+    """
+    material = Material(train, items, config.ridge_max_users, seed, others, sold)
     fitted = Baselines(material)
     fitted.train_users, fitted.ridge_users = material.bought.shape[0], material.ridge_rows.shape[0]
     if fitted.ridge_users < fitted.train_users:

@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluation.list_ranker.bank import Bank
 from evaluation.list_ranker.final import ListRanker
-from evaluation.list_ranker.knowledge import Timeline, known_to_test
+from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
 from evaluation.list_ranker.store import load_ranker
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import batches
@@ -34,12 +34,27 @@ class Final:
     """For each item, source -> its rank there; sources that do not hold it are absent."""
 
 
-def load_known(run_dir: Path, chosen: Json) -> tuple[Samples, bool]:
-    """What test was ranked with: train or, where the split is one of time, all that was known at its cut; and whether
-    it is the latter, of which the graphs are to be made anew, too."""
+@dataclass(frozen=True)
+class Known:
+    """What test was ranked with."""
+
+    samples: Samples
+    """Train or, where the split is one of time, all that was known at its cut."""
+    sold: Samples | None
+    """Whose purchases are the sales; None: theirs."""
+    graphs_anew: bool
+    """Whether the graphs are to be made of them, too."""
+
+
+def load_known(run_dir: Path, chosen: Json) -> Known:
+    """By the report's own protocol."""
     train, valid, test = (load_samples(run_dir, split) for split in SPLITS)
     timeline = Timeline(chosen["chronological"], chosen["knowledge"])
-    return known_to_test(train, valid, test, timeline), timeline.makes_graphs_anew
+    return Known(
+        known_to_test(train, valid, test, timeline),
+        sold_by_all(train, valid, test, timeline),
+        timeline.makes_graphs_anew,
+    )
 
 
 def load_final(run_dir: Path, chosen: Json, bank: Bank, lists: Mapping[str, RankedLists]) -> ListRanker | None:

@@ -1,16 +1,27 @@
 """What test is ranked with never holds a test target."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from evaluation.config import EvaluationConfig
+from evaluation.evaluate import evaluate
 from evaluation.list_ranker.blocks import follows_in_time
-from evaluation.list_ranker.knowledge import known_to_test, read_timeline
-from evaluation.sales import DAY
-from pairs.tables import Samples
+from evaluation.list_ranker.knowledge import Knowledge, known_at_cut, known_to_test, read_timeline, sold_by_all
+from evaluation.sales import DAY, moments
+from evaluation.systems.baseline_table import Material
+from launch.artifacts import write_json
+from launch.errors import InputError
+from pairs.tables import SPLITS, Samples, Split
+from tests.evaluation_runs import make_items, write_run
+from tests.pair_files import write_pair
 from tests.unit.evaluation.test_sales import events_of, timed_samples
+
+KNOWLEDGE: tuple[Knowledge, ...] = ("train", "refit")
 
 
 def parts_in_time() -> tuple[Samples, Samples, Samples]:
@@ -58,3 +69,69 @@ def test_splits_that_touch_in_one_second_are_not_of_time() -> None:
     touching = dataclasses.replace(valid, target_time=np.zeros_like(valid.target_time) + train.target_time.max())
     assert follows_in_time(valid, train)
     assert not follows_in_time(touching, train)
+
+
+def test_rolling_counts_all_that_was_sold_strictly_before_each_question() -> None:
+    train, valid, test = parts_in_time()
+    timeline = read_timeline(train, valid, test, EvaluationConfig(knowledge="rolling"))
+    assert timeline.makes_graphs_anew
+    assert events_of(known_to_test(train, valid, test, timeline)) == events_of(known_at_cut(train, valid, test))
+    sold = sold_by_all(train, valid, test, timeline)
+    assert sold is not None
+    items = make_items(3, 6)
+    material = Material(known_to_test(train, valid, test, timeline), items, 100, 1, sold=sold)
+    assert material.sales is not None
+    at_N = moments(test, material.sales)
+    assert test.target_time is not None
+    assert at_N.tolist() == test.target_time.tolist()
+    everything = events_of(train) | events_of(valid) | events_of(test)
+    for item in range(6):
+        expected = [sum(one == item and time < at for _, one, time in everything) for at in at_N.tolist()]
+        assert material.sales.before(np.full(len(test), item), at_N).tolist() == expected
+
+
+def test_rolling_without_times_is_refused_with_the_cure() -> None:
+    parts = [dataclasses.replace(part, history_time=None, target_time=None) for part in parts_in_time()]
+    with pytest.raises(InputError, match="rolling needs a pair with times, this one has none; set it to auto"):
+        read_timeline(parts[0], parts[1], parts[2], EvaluationConfig(knowledge="rolling"))
+
+
+@pytest.mark.parametrize("knowledge", ["train", "refit", "rolling"])
+def test_a_timed_pairs_report_has_a_table_of_each_protocol(tmp_path: Path, knowledge: Knowledge) -> None:
+    write_timed_run(tmp_path)
+    config = EvaluationConfig(bootstrap_resamples=100, list_depth=20, knowledge=knowledge)
+    metrics = evaluate(config, run_dir=tmp_path, seed=1)
+    protocols = metrics["protocols"]
+    assert list(protocols) == ["train", "refit", "rolling"]
+    assert [name for name, table in protocols.items() if table["own"]] == [knowledge]
+    ages = [table["age_days"] for table in protocols.values()]
+    assert ages[0] > ages[1] > ages[2] == 0
+    own = {name: slices["all"] for name, slices in metrics["splits"]["test"]["systems"].items()}
+    assert {name: slices["all"] for name, slices in protocols[knowledge]["systems"].items()} == own
+    of_recent = {name: table["systems"]["recent"]["all"]["mrr"] for name, table in protocols.items()}
+    assert len(set(of_recent.values())) == 3
+    assert f"{knowledge}: " in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_each_protocols_table_is_the_one_of_a_report_under_it(tmp_path: Path) -> None:
+    write_timed_run(tmp_path)
+    settings = (EvaluationConfig(bootstrap_resamples=100, list_depth=20, knowledge=one) for one in KNOWLEDGE)
+    train, refit = (evaluate(config, run_dir=tmp_path, seed=1)["protocols"] for config in settings)
+    for knowledge in ("train", "refit", "rolling"):
+        assert train[knowledge]["systems"]["recent"] == refit[knowledge]["systems"]["recent"]
+
+
+def write_timed_run(run_dir: Path) -> None:
+    """A run whose splits are spans of time, without lists of other stages."""
+    write_run(run_dir, systems=())
+    items = pl.read_parquet(run_dir / "pair" / "items.parquet").drop("train_count")
+    users = pl.DataFrame({"user": range(200), "source_id": [f"U{user}" for user in range(200)]})
+    shutil.rmtree(run_dir / "pair")
+    parts = parts_in_time()
+    firsts = np.cumsum([0, *map(len, parts)]).tolist()
+    splits: dict[Split, Samples] = {
+        split: dataclasses.replace(part, sample=np.arange(first, first + len(part)))
+        for split, part, first in zip(SPLITS, parts, firsts[:-1], strict=True)
+    }
+    write_pair(run_dir / "pair", items=items, users=users, samples=splits)
+    write_json(run_dir / "pair" / "card.json", {"pair": "timed", "domains": ["x", "y"], "order": "chronological"})

@@ -1,6 +1,7 @@
 """Each baseline equals its formula written out slowly on a small pair."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
 from evaluation.systems.baseline_table import Material, fit_item_cosine, fit_popularity
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Scorer, Text
 from evaluation.systems.ridge import Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words
 from pairs.tables import Samples, joined
@@ -18,7 +19,10 @@ from tests.evaluation_runs import make_items, make_samples
 
 NUM_X, NUM_ITEMS = 7, 12
 ITEMS = make_items(NUM_X, NUM_ITEMS)
-FITS = {"popularity": fit_popularity, "item_cosine": partial(fit_item_cosine, exponent=0.3, decay=0.9)}
+FITS: dict[str, Callable[[Material], Scorer]] = {
+    "popularity": fit_popularity,
+    "item_cosine": partial(fit_item_cosine, exponent=0.3, decay=0.9),
+}
 
 
 def random_train(seed: int = 0, *, num_users: int = 15) -> Samples:
