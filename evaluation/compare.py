@@ -1,11 +1,14 @@
 """Put the reports of several runs side by side, with paired intervals where they judged the same samples.
 
     python -m evaluation.compare RUN RUN ... [--system kinrec] [--split test] [--finished] [--save FOLDER]
+    python -m evaluation.compare RUN --systems graph,ridge,...
 
-The first run is what the others are compared with. Runs that differ by their seed alone are also summed up together.
+The first run, or the first system of one run, is what the others are compared with. Runs that differ by their seed
+alone are also summed up together.
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +24,7 @@ from evaluation.report.report_parts import text_table
 from launch.artifacts import write_json, write_text
 from launch.errors import InputError
 from launch.stage import entry_point
+from launch.terminal import shown
 
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 DIFFERENCES = ("hr@10", "ndcg@10", "mrr")
@@ -29,21 +33,28 @@ SEED = 1
 
 @entry_point
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="kinrec compare", description="The final lists of several runs side by side.")
+    parser = argparse.ArgumentParser(
+        prog="kinrec compare", description="Several runs, or systems of one, side by side."
+    )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder; the first is the reference")
-    parser.add_argument("--system", default="kinrec", help="the system to compare (default kinrec)")
+    parser.add_argument("--system", help="the system to compare (default kinrec)")
+    parser.add_argument("--systems", metavar="A,B", help="compare systems of one run; the first is the reference")
     parser.add_argument("--split", default="test", choices=("valid", "test"))
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of users")
     parser.add_argument("--finished", action="store_true", help="leave out what has not finished; then status 1")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write compare.txt and compare.json there")
     asked = parser.parse_args(argv)
-    if len(asked.runs) < 2:
-        raise InputError("kinrec compare needs at least two runs")
     if asked.resamples < 100:
         raise InputError(f"--resamples must be at least 100, got {asked.resamples}")
-    compared = compare(
-        asked.runs, system=asked.system, split=asked.split, resamples=asked.resamples, finished_only=asked.finished
-    )
+    chosen = {"split": asked.split, "resamples": asked.resamples}
+    if asked.systems is not None:
+        if len(asked.runs) > 1 or asked.system is not None or asked.finished:
+            raise InputError("--systems compares systems of one run; leave the other runs, --system and --finished out")
+        compared = compare_systems(asked.runs[0], asked.systems.split(","), **chosen)
+    elif len(asked.runs) < 2:
+        raise InputError("kinrec compare needs at least two runs, or --systems for those of one")
+    else:
+        compared = compare(asked.runs, system=asked.system or "kinrec", finished_only=asked.finished, **chosen)
     if asked.save is not None:
         write_text(asked.save / "compare.txt", render(compared))
         write_json(asked.save / "compare.json", as_json(compared))
@@ -54,9 +65,10 @@ def main(argv: list[str] | None = None) -> None:
 
 @dataclass(frozen=True)
 class Compared:
-    """Several runs of one system on one split."""
+    """Several runs of one system, or several systems of one run, on one split."""
 
     system: str
+    """Or the run, where systems are compared."""
     split: str
     runs: list[JudgedRun]
     differences: dict[str, dict[str, Difference]]
@@ -96,6 +108,16 @@ def compare(
     )
 
 
+def compare_systems(path: Path, systems: Sequence[str], *, split: str, resamples: int = 1000) -> Compared:
+    """Systems of one run and their paired differences to the first; each goes by its own name in place of a run's."""
+    names = [name.strip() for name in systems]
+    if len(set(names)) < max(2, len(names)):
+        raise InputError(f"--systems needs at least two different systems, got {','.join(systems)}")
+    runs = [dataclasses.replace(read_run(path, system=name, split=split), name=name) for name in names]
+    differences = {run.name: _differences(run, runs[0], resamples) for run in runs[1:]}
+    return Compared(system=shown(str(path)), split=split, runs=runs, differences=differences, unpaired={})
+
+
 def render(compared: Compared) -> str:
     """A table of the runs, one of the paired differences to the first, one of what the seeds have in common."""
     rows = [
@@ -104,11 +126,11 @@ def render(compared: Compared) -> str:
     ]
     lines = [
         f"{compared.system}, {compared.split}",
-        text_table(["run", "pair", "samples", *COLUMNS, "hr@10 95 %"], rows),
+        text_table(["run or system", "pair", "samples", *COLUMNS, "hr@10 95 %"], rows),
     ]
     lines += [f"{name}: no paired difference, {reason}" for name, reason in compared.unpaired.items()]
     if compared.differences:
-        header = ["run", *(name for metric in DIFFERENCES for name in (metric, "95 %", "p"))]
+        header = ["", *(name for metric in DIFFERENCES for name in (metric, "95 %", "p"))]
         paired = [[name, *_cells(measured)] for name, measured in compared.differences.items()]
         lines += [f"difference to {compared.runs[0].name}, bootstrap over users", text_table(header, paired)]
     groups = over_seeds(compared.runs)

@@ -25,7 +25,7 @@ from evaluation.list_ranker.protocols import protocol_tables
 from evaluation.list_ranker.store import remove_trees, save_trees
 from evaluation.ranked_lists import write_lists
 from evaluation.report.publish import publish_plots, publish_report
-from evaluation.systems.contents import Judgement, chosen_values, out_of_domain, split_metrics
+from evaluation.systems.contents import Judgement, best_baseline, chosen_values, out_of_domain, split_metrics
 from evaluation.systems.judging import judge
 from evaluation.systems.mixture import choose_mixture
 from evaluation.systems.sources import (
@@ -119,7 +119,11 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             )
             judged[split] = Judgement(samples[split], sources[split], verdict)
     with clock.part("intervals"):
-        splits = {split: split_metrics(judgement, pair.items, config, seed) for split, judgement in judged.items()}
+        best = best_baseline(judged["valid"], config)
+        splits = {
+            split: split_metrics(judgement, pair.items, config, seed, best_baseline=best)
+            for split, judgement in judged.items()
+        }
     with clock.part("protocols"):
         protocols = protocol_tables(
             train, samples["valid"], samples["test"], pair.items, timeline, judged["test"].verdict,
@@ -135,7 +139,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         "protocols": protocols,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
         "out_of_domain": out_of_domain(judged, pair.items),
-        "chosen": chosen_values(baselines, choices, final_values(ranker, timeline)),
+        "chosen": chosen_values(baselines, choices, {"best_baseline": best, **final_values(ranker, timeline)}),
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):

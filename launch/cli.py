@@ -41,7 +41,8 @@ kinrec COMMAND ...
                                 what it is going to need: memory a rank, disk, time, the DeepSpeed file that fits
   recommend RUN --domain D --history "title" [--history "title" ...]
                                 ask a trained run
-  compare RUN RUN ...           the final lists of several runs side by side, with intervals
+  compare RUN RUN ...           the final lists of several runs side by side, with intervals;
+                                of one RUN: --systems graph,ridge,...
 
 demo, run, the stages and submit take --run_dir=DIR and --section.key=value for any key of the recipe.
 """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.config import EvaluationConfig
-from evaluation.metrics.metrics import sample_slices
+from evaluation.metrics.metrics import one_metric, sample_slices
 from evaluation.systems.fusion import Weights
 from evaluation.systems.judging import Verdict
 from evaluation.systems.selection import Choice
@@ -21,6 +21,7 @@ from evaluation.systems.summary import (
     system_table,
 )
 from evaluation.systems.tuning import Baselines
+from launch.systems import BASELINES
 from pairs.tables import Items, Samples
 
 Json = dict[str, Any]  # Any: plain JSON values
@@ -35,7 +36,16 @@ class Judgement:
     verdict: Verdict
 
 
-def split_metrics(judgement: Judgement, items: Items, config: EvaluationConfig, seed: int) -> Json:
+def best_baseline(valid: Judgement, config: EvaluationConfig) -> str:
+    """The baseline, or fusion of baselines, that is the best on valid."""
+    ranks = valid.verdict.ranks
+    names = [name for name in (*BASELINES, "baseline_fusion") if name in ranks]
+    return max(names, key=lambda name: float(one_metric(ranks[name], config.selection_metric).mean()))
+
+
+def split_metrics(
+    judgement: Judgement, items: Items, config: EvaluationConfig, seed: int, *, best_baseline: str
+) -> Json:
     """Everything that a split has in `metrics.json`."""
     samples, verdict = judgement.samples, judgement.verdict
     slices = sample_slices(samples, items)
@@ -48,7 +58,7 @@ def split_metrics(judgement: Judgement, items: Items, config: EvaluationConfig, 
         "num_users": len(np.unique(samples.user)),
         "slices": {name: int(mask_N.sum()) for name, mask_N in slices.items()},
         "systems": system_table(verdict.ranks, samples.user, slices, **draws),
-        "paired": paired_table(verdict.ranks, samples.user, **draws),
+        "paired": paired_table(verdict.ranks, samples.user, best_baseline=best_baseline, **draws),
         "ceilings": ceilings(samples, items, filter_history=config.filter_history),
         "other_filter": {
             "filter_history": not config.filter_history,

@@ -11,7 +11,7 @@ from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.metrics.ranks import Ranks, in_history
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from evaluation.systems.sources import Sources
-from launch.systems import COMPARED
+from launch.systems import BASELINES, COMPARED, SYSTEMS
 from pairs.tables import Items, Samples
 
 Json = dict[str, Any]  # Any: plain JSON values
@@ -45,10 +45,14 @@ def system_table(
     return table
 
 
-def paired_table(ranks: Mapping[str, Ranks], user_N: NDArray[np.int64], *, resamples: int, seed: int) -> Json:
-    """{"A - B": {metric: {"difference", "ci95", "p"}}} for the pairs of `COMPARED` that are there."""
+def paired_table(
+    ranks: Mapping[str, Ranks], user_N: NDArray[np.int64], *, best_baseline: str, resamples: int, seed: int
+) -> Json:
+    """{"A - B": {metric: {"difference", "ci95", "p"}}} for the pairs of `COMPARED` that are there, and for every system
+    that is no baseline and the best of those."""
+    against_best = [(name, best_baseline) for name in SYSTEMS if name not in {*BASELINES, best_baseline}]
     table: Json = {}
-    for first, second in COMPARED:
+    for first, second in dict.fromkeys([*COMPARED, *against_best]):
         if first in ranks and second in ranks:
             differences = paired_difference(
                 metric_values(ranks[first]), metric_values(ranks[second]), user_N, resamples=resamples, seed=seed

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.compare import Compared, as_json, compare, main, over_seeds, render
+from evaluation.compare import Compared, as_json, compare, compare_systems, main, over_seeds, render
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
 from evaluation.judged_run import JudgedRun, read_run
 from launch.artifacts import read_json
 from launch.errors import InputError
+from launch.systems import BASELINES
 from tests.evaluation_runs import write_run
 
 CONFIG = EvaluationConfig(bootstrap_resamples=100, list_depth=20)
@@ -85,3 +86,45 @@ def test_seeds_are_summed_up_with_their_standard_deviation(run_dir: Path) -> Non
     compared = Compared(system="kinrec", split="test", runs=runs, differences={}, unpaired={})
     assert "0.3000 +- 0.2646" in render(compared)
     assert as_json(compared)["over_seeds"][0]["hr@10"]["mean"] == pytest.approx(0.3)
+
+
+def test_systems_of_one_run_are_compared_as_the_report_does(run_dir: Path) -> None:
+    compared = compare_systems(run_dir, ["graph", "kinrec"], split="test", resamples=100)
+    apart = compared.differences["kinrec"]["hr@10"]
+    reported = read_json(run_dir / "report" / "metrics.json")["splits"]["test"]["paired"]["kinrec - graph"]["hr@10"]
+    assert apart.mean == pytest.approx(reported["difference"], abs=1e-6)
+    table = render(compared)
+    assert table.startswith(f"{run_dir}, test\n")
+    assert "difference to graph" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--systems=graph"], "at least two different systems, got graph"),
+        (["--systems=graph,graph"], "at least two different systems"),
+        (["--systems=graph,nobody"], "no system 'nobody'; its report has popularity"),
+        (["--systems=graph,llm", "--system=kinrec"], "compares systems of one run"),
+        ([], "at least two runs, or --systems"),
+    ],
+)
+def test_a_wrong_choice_of_systems_is_refused_in_one_line(
+    run_dir: Path, words: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(run_dir), *words])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert why in said
+    assert said.count("\n") == 1
+
+
+def test_every_system_is_compared_with_the_best_baseline(run_dir: Path) -> None:
+    metrics = read_json(run_dir / "report" / "metrics.json")
+    best = metrics["chosen"]["best_baseline"]
+    valid = metrics["splits"]["valid"]["systems"]
+    others = [valid[name]["all"]["hr@10"] for name in (*BASELINES, "baseline_fusion") if name in valid]
+    assert valid[best]["all"]["hr@10"] == max(others)
+    for split in ("valid", "test"):
+        paired = metrics["splits"][split]["paired"]
+        assert {f"{name} - {best}" for name in ("graph", "llm", "fusion", "kinrec") if name != best} <= set(paired)
