@@ -26,9 +26,9 @@ class EvaluationConfig:
     """Resamples of the users behind every 95 % interval."""
     ridge_max_users: Decides[int] = 20_000
     """Train users in the ridge baseline; of more, this many at random, and the report says so."""
-    ranker_samples: Decides[int] = 3_000
+    ranker_samples: Decides[int] = 6_000
     """Train samples that the list ranker learns from, whole users at random (of their own time on chronological pairs);
-    0: none is fitted."""
+    0: none is fitted; more than 6,000: without the graph's evidence, which leaves lists of so many."""
     ranker_depth: Decides[int] = 100
     """Of each source's list, the items that the list ranker puts in order."""
     tuning_samples: Decides[int] = 2_000

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.choice import choose_final
-from evaluation.list_ranker.final import ListRanker, fit_list_ranker
+from evaluation.list_ranker.final import ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.knowledge import Timeline, known_to_test, read_timeline, sold_by_all
 from evaluation.list_ranker.protocols import protocol_tables
 from evaluation.list_ranker.store import remove_trees, save_trees
@@ -101,13 +101,22 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             ridge_max_users=config.ridge_max_users, seed=seed, others=others, sold=sold_by_all(*parts, told), like=bank,
         )  # fmt: skip
 
-    banks = {"valid": bank, "test": bank}
-    if timeline.knowledge != "train":
-        with clock.part("refit"):
-            banks["test"] = bank_of(timeline)
+    with clock.part("refit"):
+        later = ranker
+        if ranker is not None and timeline.chronological:
+            later = refit_list_ranker(
+                ranker, samples["valid"], sources["valid"].lists, filter_history=config.filter_history, seed=seed
+            )
+        banks = {"valid": bank, "test": bank if timeline.knowledge == "train" else bank_of(timeline)}
+
+    def ranker_of(told: Timeline) -> ListRanker | None:
+        return later if told.makes_graphs_anew else ranker
+
+    rankers = {"valid": ranker, "test": ranker_of(timeline)}
     judged: dict[Judged, Judgement] = {}
     with clock.part("judge"):
         for split in JUDGED_SPLITS:
+            final = rankers[split]
             verdict = judge(
                 samples[split],
                 pair.items,
@@ -115,7 +124,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
                 mixture=mixture,
                 sources=sources[split],
                 config=config,
-                final=None if ranker is None else ranker.told(banks[split], sources[split].lists),
+                final=None if final is None else final.told(banks[split], sources[split].lists),
             )
             judged[split] = Judgement(samples[split], sources[split], verdict)
     with clock.part("intervals"):
@@ -127,7 +136,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
     with clock.part("protocols"):
         protocols = protocol_tables(
             train, samples["valid"], samples["test"], pair.items, timeline, judged["test"].verdict,
-            bank_of=bank_of, sources_of=partial(sources_of, "test"), ranker=ranker, mixture=mixture, config=config,
+            bank_of=bank_of, sources_of=partial(sources_of, "test"), ranker_of=ranker_of, mixture=mixture, config=config,
             seed=seed,
         )  # fmt: skip
     quality = run_dir / "neighbours" / "quality.json"
@@ -139,7 +148,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         "protocols": protocols,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
         "out_of_domain": out_of_domain(judged, pair.items),
-        "chosen": chosen_values(baselines, choices, {"best_baseline": best, **final_values(ranker, timeline)}),
+        "chosen": chosen_values(baselines, choices, {"best_baseline": best, **final_values(rankers["test"], timeline)}),
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
@@ -147,8 +156,8 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             for system, lists in judgement.verdict.lists.items():
                 write_lists(list_path(run_dir, system, split), lists)
             _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", judgement)
-        if ranker is not None:
-            save_trees(ranker, run_dir)
+        if rankers["test"] is not None:
+            save_trees(rankers["test"], run_dir)
         else:
             remove_trees(run_dir)
         plots = publish_plots(card, run_dir / "report")
@@ -170,7 +179,7 @@ class Clock:
     def part(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.seconds[name] = round(time.perf_counter() - started, 2)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)
 
 
 def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:

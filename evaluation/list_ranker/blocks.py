@@ -13,7 +13,7 @@ from pairs.draws import draw_rows
 from pairs.ragged import offsets_of, segments
 from pairs.tables import Ints, Samples
 
-MOST_SAMPLES = 3_000
+MOST_SAMPLES = 6_000
 """To learn from, in all blocks; the graph stage leaves lists of so many."""
 MOST_FOLDS, LEFT_OUT = 4, 0.05
 """So many folds that the sources miss at most this share of the users, but no more than that."""

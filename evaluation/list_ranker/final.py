@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.blocks import FitBlock, make_blocks
-from evaluation.list_ranker.fit import LEAST_LISTS, fit_trees, joined_lists, make_lists
+from evaluation.list_ranker.fit import LEAST_LISTS, Lists, fit_trees, joined_lists, make_lists, refit_trees
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples
 from evaluation.ranked_lists import RankedLists
@@ -23,6 +24,8 @@ from pairs.tables import Ints, Samples
 
 log = logging.getLogger(__name__)
 TREES = "list_ranker"
+MOST_THREADS = 8
+"""To ask the trees with."""
 TIE_BREAK = np.float32(1e-4)
 """Weight of the fusion, among candidates, which trees often leave equal, and among all else, behind them."""
 
@@ -37,6 +40,8 @@ class ListRanker:
     depth: int
     weights: Weights = field(default_factory=lambda: {TREES: 1.0})
     """Of what the trees say and of lists, `SYSTEM/SCALE`; all of them from 0 to 1."""
+    taught: Lists | None = field(default=None, repr=False)
+    """What the trees were fitted on; None where they were read from a run."""
 
     def told(self, bank: Bank, lists: Mapping[str, RankedLists]) -> "ListRanker":
         """The same, asking what another bank knows and lists that are aligned with what it will be asked."""
@@ -73,7 +78,8 @@ class ListRanker:
         candidates = self.bank.candidates(batch, scores, depth=self.depth, filter_history=filter_history)
         said_BC = np.zeros((len(batch.rows), len(batch.ids)), dtype=np.float32)
         if len(candidates.row):
-            said = [np.asarray(trees.predict(candidates.features, num_threads=1)) for trees in self.trees]
+            threads = min(MOST_THREADS, len(os.sched_getaffinity(0)))
+            said = [np.asarray(trees.predict(candidates.features, num_threads=threads)) for trees in self.trees]
             said_P = np.asarray(np.mean(said, axis=0), dtype=np.float64)
             said_BC[candidates.row, candidates.column] = from_zero_to_one(said_P, candidates.row, len(batch.rows))
         return said_BC
@@ -141,8 +147,24 @@ def fit_list_ranker(
             "%d lists are too few to fit a list ranker (%d are needed): the fusion is final", num_lists, LEAST_LISTS
         )
         return None
-    trees = fit_trees(joined_lists(lists), make(bank, valid), bank.names, seed=seed)
-    return ListRanker(bank, trees, config.ranker_depth)
+    taught = joined_lists(lists)
+    trees = fit_trees(taught, make(bank, valid), bank.names, seed=seed)
+    return ListRanker(bank, trees, config.ranker_depth, taught=taught)
+
+
+def refit_list_ranker(
+    ranker: ListRanker, valid: Samples, lists: Mapping[str, RankedLists], *, filter_history: bool, seed: int
+) -> ListRanker:
+    """As many trees, fitted on what `ranker` was and on valid's lists: it is asked about what comes after them.
+
+    Args:
+        lists: of other stages, aligned with `valid`.
+    """
+    assert ranker.taught is not None
+    bank = ranker.told(ranker.bank, lists).bank
+    newest = make_lists(bank, valid, depth=ranker.depth, filter_history=filter_history)
+    trees = refit_trees(ranker.trees, joined_lists([ranker.taught, newest]), bank.names, seed=seed)
+    return dataclasses.replace(ranker, trees=trees)
 
 
 def _learnt_from(

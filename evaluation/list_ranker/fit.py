@@ -4,7 +4,7 @@ It learns from the blocks' lists, is stopped by valid's, and is small: what it l
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import lightgbm
@@ -110,6 +110,19 @@ def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int) -> tup
     trees = [fit.best_iteration for fit in fits]
     log.info("list ranker: %d lists of %d candidates, %s trees", len(train), len(train.features), trees)
     return fits
+
+
+def refit_trees(
+    fits: Sequence[lightgbm.Booster], lists: Lists, names: list[str], *, seed: int
+) -> tuple[lightgbm.Booster, ...]:
+    """As many trees as each of `fits` has, fitted on other lists."""
+    fitted_on = lightgbm.Dataset(lists.features, lists.is_target, group=lists.lengths, feature_name=_plain(names))
+    return tuple(
+        lightgbm.train(
+            SETTINGS | {"seed": FITS * seed + number}, fitted_on, num_boost_round=fit.best_iteration or fit.num_trees()
+        )
+        for number, fit in enumerate(fits)
+    )
 
 
 def _plain(names: list[str]) -> list[str]:

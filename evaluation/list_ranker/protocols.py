@@ -1,4 +1,4 @@
-"""Test once more under each other protocol: the same choices and trees, asked with more or less knowledge.
+"""Test once more under each other protocol: the same choices, fitted and asked with more or less knowledge.
 
 On a chronological pair how much is known decides more than any model does; so a report says it for each, with its age.
 """
@@ -33,7 +33,7 @@ def protocol_tables(
     *,
     bank_of: Callable[[Timeline], Bank],
     sources_of: Callable[[Timeline], Sources],
-    ranker: ListRanker | None,
+    ranker_of: Callable[[Timeline], ListRanker | None],
     mixture: Mixture,
     config: EvaluationConfig,
     seed: int,
@@ -43,7 +43,7 @@ def protocol_tables(
 
     Args:
         verdict: test's, under the report's own protocol.
-        bank_of, sources_of: what is known, and the lists of other stages, under a protocol.
+        bank_of, sources_of, ranker_of: what is known, the lists of other stages, and the trees, under a protocol.
     """
     if not timeline.chronological:
         return {}
@@ -53,7 +53,7 @@ def protocol_tables(
         if knowledge == timeline.knowledge:
             ranks = verdict.ranks
         else:
-            bank, sources = bank_of(one), sources_of(one)
+            bank, sources, ranker = bank_of(one), sources_of(one), ranker_of(one)
             final = None if ranker is None else ranker.told(bank, sources.lists)
             ranks = judge(
                 test, items, scorers=bank.scorers, mixture=mixture, sources=sources, config=config, final=final,

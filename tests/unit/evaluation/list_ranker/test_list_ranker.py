@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank, user_counts
 from evaluation.list_ranker.blocks import make_blocks
-from evaluation.list_ranker.final import ListRanker, fit_list_ranker
+from evaluation.list_ranker.final import ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.store import SEAL_FILE, TREES_FILE, load_ranker, save_trees
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import Ranks, batches, target_ranks, without_history
@@ -217,3 +217,13 @@ def test_equal_scores_have_equal_places_and_stay_or_go_together() -> None:
         batch = next(iter(batches(VALID.take(np.array([0])), ITEMS)))
         candidates = only.candidates(batch, only.scores(batch), depth=depth, filter_history=False)
         assert set(candidates.column.tolist()) == expected
+
+
+def test_refit_trees_are_as_many_and_have_seen_the_newest_lists(ranker: ListRanker) -> None:
+    later = refit_list_ranker(ranker, VALID, {}, filter_history=True, seed=1)
+    assert [trees.num_trees() for trees in later.trees] == [trees.best_iteration for trees in ranker.trees]
+    again = refit_list_ranker(ranker, VALID, {}, filter_history=True, seed=1)
+    assert [trees.model_to_string() for trees in again.trees] == [trees.model_to_string() for trees in later.trees]
+    changed = dataclasses.replace(VALID, target=np.roll(VALID.target, 2))
+    other = refit_list_ranker(ranker, changed, {}, filter_history=True, seed=1)
+    assert [trees.model_to_string() for trees in other.trees] != [trees.model_to_string() for trees in later.trees]
