@@ -124,7 +124,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
                 mixture=mixture,
                 sources=sources[split],
                 config=config,
-                final=None if final is None else final.told(banks[split], sources[split].lists),
+                final=final and final.told(banks[split], sources[split].lists),
             )
             judged[split] = Judgement(samples[split], sources[split], verdict)
     with clock.part("intervals"):
@@ -136,8 +136,8 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
     with clock.part("protocols"):
         protocols = protocol_tables(
             train, samples["valid"], samples["test"], pair.items, timeline, judged["test"].verdict,
-            bank_of=bank_of, sources_of=partial(sources_of, "test"), ranker_of=ranker_of, mixture=mixture, config=config,
-            seed=seed,
+            bank_of=bank_of, sources_of=partial(sources_of, "test"), ranker_of=ranker_of, mixture=mixture,
+            config=config, seed=seed,
         )  # fmt: skip
     quality = run_dir / "neighbours" / "quality.json"
     metrics: Json = {

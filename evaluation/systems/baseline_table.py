@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+import scipy.sparse as sp
+
 from evaluation.matrices import Sparse, transition_matrix, user_item_matrix
 from evaluation.sales import Sales
 from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Recent, Scorer, Text, TextSquares
@@ -49,8 +51,13 @@ class Material:
 
     @cached_property
     def ridge_rows(self) -> Sparse:
-        """The rows of `bought` that the ridge is fitted on."""
-        return sample_users(self.bought, self.ridge_max_users, self.seed)
+        """The rows of `bought` that the ridge is fitted on: train's users and, where there is room, others."""
+        own = user_item_matrix(self.train, self.items.num_items)
+        room = self.ridge_max_users - own.shape[0]
+        if self.others is None or room <= 0:
+            return sample_users(own, self.ridge_max_users, self.seed)
+        beside = sample_users(user_item_matrix(self.others, self.items.num_items), room, self.seed)
+        return sp.csr_matrix(sp.vstack([own, beside]))
 
     @cached_property
     def sales(self) -> Sales | None:

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from evaluation.list_ranker.blocks import as_of, follows_in_time, latest_part, make_blocks
+from evaluation.config import EvaluationConfig
+from evaluation.list_ranker.blocks import MOST_SAMPLES, as_of, follows_in_time, latest_part, make_blocks
 from evaluation.sales import DAY
 from pairs.tables import joined
 from tests.unit.evaluation.test_sales import events_of, timed_samples
@@ -69,3 +70,13 @@ def test_users_of_one_domain_are_known_in_every_block_but_none_of_their_future()
     for block in make_blocks(train, most=10, seed=1, chronological=False, others=others):
         assert block.others is others
         assert not set(block.asked.user.tolist()) & set(others.user.tolist())
+
+
+def test_the_graph_leaves_lists_of_as_many_samples_as_the_list_ranker_asks_for() -> None:
+    assert EvaluationConfig().ranker_samples == MOST_SAMPLES
+    train = timed_samples(num_users=200)
+    asked = {}
+    for most in (40, 100):
+        blocks = make_blocks(train, most=most, seed=1, chronological=False)
+        asked[most] = {sample for block in blocks for sample in block.asked.sample.tolist()}
+    assert asked[40] < asked[100], "whoever asks for fewer finds the graph's lists of all of them"

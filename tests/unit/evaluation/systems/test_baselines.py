@@ -175,3 +175,16 @@ def test_users_of_one_domain_say_what_goes_together_and_not_what_sells() -> None
     assert sold_beside is not None
     every, late = np.arange(NUM_ITEMS), np.full(NUM_ITEMS, 5)
     assert sold_beside.before(every, late).tolist() == sold.before(every, late).tolist()
+
+
+def test_the_ridge_takes_trains_users_before_those_of_one_domain() -> None:
+    train, others = random_train(1), random_train(2, num_users=9)
+    others = dataclasses.replace(others, user=others.user + 100, sample=others.sample + 100)
+    for most, expected in ((40, 15 + 9), (20, 20), (15, 15), (7, 7)):
+        rows = Material(train, ITEMS, most, 1, others).ridge_rows.toarray()
+        assert len(rows) == expected
+        own = slow_bought(train).tolist()
+        if most >= len(own):
+            assert rows[: len(own)].tolist() == own
+        else:
+            assert {*map(tuple, rows.tolist())} <= {*map(tuple, own)}
