@@ -30,7 +30,7 @@ TIE_BREAK = np.float32(1e-4)
 """Weight of the fusion, among candidates, which trees often leave equal, and among all else, behind them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ListRanker:
     """Trees and what they ask."""
 
@@ -40,8 +40,11 @@ class ListRanker:
     depth: int
     weights: Weights = field(default_factory=lambda: {TREES: 1.0})
     """Of what the trees say and of lists, `SYSTEM/SCALE`; all of them from 0 to 1."""
-    taught: Lists | None = field(default=None, repr=False)
+    taught: Lists | None = None
     """What the trees were fitted on; None where they were read from a run."""
+
+    def __repr__(self) -> str:
+        return f"the list ranker with weights {dict(self.weights)}"
 
     def told(self, bank: Bank, lists: Mapping[str, RankedLists]) -> "ListRanker":
         """The same, asking what another bank knows and lists that are aligned with what it will be asked."""

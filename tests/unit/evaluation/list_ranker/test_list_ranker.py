@@ -219,6 +219,10 @@ def test_equal_scores_have_equal_places_and_stay_or_go_together() -> None:
         assert set(candidates.column.tolist()) == expected
 
 
+def test_a_ranker_is_short_in_the_log(ranker: ListRanker) -> None:
+    assert str(ranker) == "the list ranker with weights {'list_ranker': 1.0}"
+
+
 def test_refit_trees_are_as_many_and_have_seen_the_newest_lists(ranker: ListRanker) -> None:
     later = refit_list_ranker(ranker, VALID, {}, filter_history=True, seed=1)
     assert [trees.num_trees() for trees in later.trees] == [trees.best_iteration for trees in ranker.trees]
