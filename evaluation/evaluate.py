@@ -5,10 +5,6 @@ python -m evaluation.evaluate --config demo
 
 import dataclasses
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +12,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluation.chosen import Clock, Inputs, choose
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.bank import Bank, fit_bank
-from evaluation.list_ranker.choice import choose_final
-from evaluation.list_ranker.final import ListRanker, fit_list_ranker, refit_list_ranker
-from evaluation.list_ranker.knowledge import Timeline, known_to_test, read_timeline, sold_by_all
-from evaluation.list_ranker.protocols import protocol_tables
+from evaluation.list_ranker.final import ListRanker
+from evaluation.list_ranker.knowledge import Timeline, read_timeline
 from evaluation.list_ranker.store import remove_trees, save_trees
+from evaluation.protocols import protocol_tables
 from evaluation.ranked_lists import write_lists
 from evaluation.report.publish import publish_plots, publish_report
 from evaluation.systems.contents import Judgement, best_baseline, chosen_values, out_of_domain, split_metrics
 from evaluation.systems.judging import judge
-from evaluation.systems.mixture import choose_mixture
-from evaluation.systems.sources import (
-    JUDGED_SPLITS,
-    Judged,
-    Sources,
-    list_path,
-    lists_of_train,
-    load_sources,
-    present_systems,
-)
-from evaluation.systems.tuning import Baselines, fit_baselines, sample_of_users
+from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, present_systems
+from evaluation.systems.tuning import Baselines, sample_of_users
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.stages import STAGES, stage_named
 from launch.state.states import state_of, states_of
-from launch.systems import TAUGHT
 from launch.tracking import Tracker, open_tracker
 from pairs.tables import Samples, load_others, load_pair, load_samples
 
@@ -62,71 +47,30 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
     """Read `pair/`, `lists/` and `neighbours/quality.json`; write `report/` and the lists made here."""
     clock = Clock()
     with clock.part("read"):
-        pair = load_pair(run_dir)
-        systems = present_systems(run_dir)
-        train, others = load_samples(run_dir, "train"), load_others(run_dir)
-        samples = {split: _read_split(run_dir, split, config, seed) for split in JUDGED_SPLITS}
-        timeline = read_timeline(train, samples["valid"], samples["test"], config)
-
-    def sources_of(split: Judged, told: Timeline) -> Sources:
-        return load_sources(
-            run_dir, systems, split=split, samples=samples[split], items=pair.items, refit=told.makes_graphs_anew
-        )
-
-    with clock.part("read"):
-        sources = {split: sources_of(split, timeline) for split in JUDGED_SPLITS}
-    sold = sold_by_all(train, samples["valid"], samples["test"], timeline)
-    deciding = timeline.selected_on(samples["valid"])
-    with clock.part("tune_baselines"):
-        baselines = fit_baselines(train, deciding, pair.items, config=config, seed=seed, others=others, sold=sold)
-    with clock.part("choose_fusions"):
-        given = {name: ranked.of_samples(deciding.sample) for name, ranked in sources["valid"].fused.items()}
-        mixture, choices = choose_mixture(deciding, pair.items, baselines.scorers, given, config)
-        log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
-    with clock.part("fit_list_ranker"):
-        bank = Bank(pair.items, baselines.material.vectors, baselines.scorers, baselines.material.sales)
-        left_out = {name: lists_of_train(run_dir, name, pair.items) for name in TAUGHT if name in systems}
-        taught = {name: sources["valid"].lists[name].of_samples(deciding.sample) for name in left_out}
-        ranker = fit_list_ranker(
-            train, deciding, dataclasses.replace(bank, given=taught), baselines.parameters,
-            left_out={name: lists for name, lists in left_out.items() if lists is not None},
-            others=others, sold=sold, chronological=timeline.chronological, config=config, seed=seed,
-        )  # fmt: skip
-        ranker = choose_final(deciding, ranker, mixture, given, config)
-
-    def bank_of(told: Timeline) -> Bank:
-        parts = (train, samples["valid"], samples["test"])
-        return fit_bank(
-            known_to_test(*parts, told), pair.items, baselines.parameters,
-            ridge_max_users=config.ridge_max_users, seed=seed, others=others, sold=sold_by_all(*parts, told), like=bank,
-        )  # fmt: skip
-
+        inputs = _read(run_dir, config, seed)
+        pair = inputs.pair
+        timeline = read_timeline(*inputs.splits, config)
+        sources = {split: inputs.sources(split, timeline) for split in JUDGED_SPLITS}
+    chosen = choose(inputs, timeline, sources["valid"], clock)
     with clock.part("refit"):
-        later = ranker
-        if ranker is not None and timeline.chronological:
-            later = refit_list_ranker(
-                ranker, samples["valid"], sources["valid"].lists, filter_history=config.filter_history, seed=seed
-            )
-        banks = {"valid": bank, "test": bank if timeline.knowledge == "train" else bank_of(timeline)}
-
-    def ranker_of(told: Timeline) -> ListRanker | None:
-        return later if told.makes_graphs_anew else ranker
-
-    rankers = {"valid": ranker, "test": ranker_of(timeline)}
+        banks = {"valid": chosen.bank, "test": chosen.bank}
+        if timeline.knowledge != "train":
+            banks["test"] = chosen.bank_of(timeline)
+    rankers = {"valid": chosen.ranker, "test": chosen.ranker_of(timeline)}
     judged: dict[Judged, Judgement] = {}
     with clock.part("judge"):
-        for split in JUDGED_SPLITS:
+        for split, samples in inputs.judged.items():
             final = rankers[split]
             verdict = judge(
-                samples[split],
+                samples,
                 pair.items,
                 scorers=banks[split].scorers,
-                mixture=mixture,
+                mixture=chosen.mixture,
                 sources=sources[split],
                 config=config,
                 final=final and final.told(banks[split], sources[split].lists),
             )
-            judged[split] = Judgement(samples[split], sources[split], verdict)
+            judged[split] = Judgement(samples, sources[split], verdict)
     with clock.part("intervals"):
         best = best_baseline(judged["valid"], config)
         splits = {
@@ -134,12 +78,9 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             for split, judgement in judged.items()
         }
     with clock.part("protocols"):
-        protocols = protocol_tables(
-            train, samples["valid"], samples["test"], pair.items, timeline, judged["test"].verdict,
-            bank_of=bank_of, sources_of=partial(sources_of, "test"), ranker_of=ranker_of, mixture=mixture,
-            config=config, seed=seed,
-        )  # fmt: skip
+        protocols = protocol_tables(chosen, timeline, judged["test"].verdict)
     quality = run_dir / "neighbours" / "quality.json"
+    final_list = {"best_baseline": best, **final_values(rankers["test"], timeline)}
     metrics: Json = {
         "pair": pair.name,
         "domains": list(pair.domain_names),
@@ -148,7 +89,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         "protocols": protocols,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
         "out_of_domain": out_of_domain(judged, pair.items),
-        "chosen": chosen_values(baselines, choices, {"best_baseline": best, **final_values(rankers["test"], timeline)}),
+        "chosen": chosen_values(chosen.baselines, chosen.choices, final_list),
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
@@ -161,25 +102,12 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         else:
             remove_trees(run_dir)
         plots = publish_plots(card, run_dir / "report")
-    metrics["timing"] = _timing(run_dir, clock, baselines)
+    metrics["timing"] = _timing(run_dir, clock, chosen.baselines)
     publish_report(metrics, card, plots, run_dir / "report")
     write_json(run_dir / "report" / "metrics.json", metrics)
     _track(metrics, tracker)
     log.info("evaluate, seconds: %s", metrics["timing"]["evaluate"])
     return metrics
-
-
-class Clock:
-    """Seconds by part."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)
 
 
 def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:
@@ -200,6 +128,19 @@ def may_read(run_dir: Path, stage: str) -> bool:
     """Whether an optional input is there and holds; files that no stage claims are taken as they are."""
     state = state_of(run_dir, stage_named(stage), outside=False)
     return state.holds or state.kind == "absent"
+
+
+def _read(run_dir: Path, config: EvaluationConfig, seed: int) -> Inputs:
+    return Inputs(
+        run_dir=run_dir,
+        pair=load_pair(run_dir),
+        systems=present_systems(run_dir),
+        train=load_samples(run_dir, "train"),
+        others=load_others(run_dir),
+        judged={split: _read_split(run_dir, split, config, seed) for split in JUDGED_SPLITS},
+        config=config,
+        seed=seed,
+    )
 
 
 def _read_split(run_dir: Path, split: Judged, config: EvaluationConfig, seed: int) -> Samples:

@@ -1,0 +1,149 @@
+"""What a run is judged from, all that is chosen on valid, and what each protocol makes of the choice."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.config import EvaluationConfig
+from evaluation.list_ranker.bank import Bank, fit_bank
+from evaluation.list_ranker.choice import choose_final
+from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker, refit_list_ranker
+from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
+from evaluation.ranked_lists import RankedLists
+from evaluation.systems.fusion import Weights
+from evaluation.systems.mixture import Mixture, choose_mixture
+from evaluation.systems.selection import Choice
+from evaluation.systems.sources import Judged, Sources, lists_of_train, load_sources
+from evaluation.systems.tuning import Baselines, fit_baselines
+from launch.systems import TAUGHT
+from pairs.tables import Pair, Samples
+
+log = logging.getLogger(__name__)
+
+
+class Clock:
+    """Seconds by part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 2)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run holds for its judge, and how it is to be judged."""
+
+    run_dir: Path
+    pair: Pair
+    systems: list[str]
+    """Of other stages, whose lists are there."""
+    train: Samples
+    others: Samples | None
+    """Users of one domain."""
+    judged: Mapping[Judged, Samples]
+    config: EvaluationConfig
+    seed: int
+
+    @property
+    def splits(self) -> tuple[Samples, Samples, Samples]:
+        """Train, valid, test."""
+        return self.train, self.judged["valid"], self.judged["test"]
+
+    def sources(self, split: Judged, told: Timeline) -> Sources:
+        """The lists of other stages under a protocol."""
+        return load_sources(
+            self.run_dir,
+            self.systems,
+            split=split,
+            samples=self.judged[split],
+            items=self.pair.items,
+            refit=told.makes_graphs_anew,
+        )
+
+    def left_out_lists(self) -> dict[str, RankedLists]:
+        """Lists of train samples, by system, that the list ranker learns from."""
+        lists = {name: lists_of_train(self.run_dir, name, self.pair.items) for name in TAUGHT if name in self.systems}
+        return {name: of_name for name, of_name in lists.items() if of_name is not None}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """All that was chosen on valid."""
+
+    inputs: Inputs
+    baselines: Baselines
+    mixture: Mixture
+    choices: dict[str, Choice[Weights]]
+    bank: Bank
+    """What train tells."""
+    ranker: ListRanker | None
+    """Fitted on train; None where the simple fusion is final."""
+    later: ListRanker | None
+    """Fitted on valid, too, for what comes after it in time."""
+
+    def bank_of(self, told: Timeline) -> Bank:
+        """What test is ranked with under a protocol."""
+        inputs = self.inputs
+        return fit_bank(
+            known_to_test(*inputs.splits, told),
+            inputs.pair.items,
+            self.baselines.parameters,
+            ridge_max_users=inputs.config.ridge_max_users,
+            seed=inputs.seed,
+            others=inputs.others,
+            sold=sold_by_all(*inputs.splits, told),
+            like=self.bank,
+        )
+
+    def ranker_of(self, told: Timeline) -> ListRanker | None:
+        """The trees for test under a protocol."""
+        return self.later if told.makes_graphs_anew else self.ranker
+
+
+def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> Chosen:
+    """Tune the baselines, choose the fusions, fit the list ranker and choose what is final, each on valid.
+
+    Args:
+        valid: the lists of other stages.
+    """
+    config, seed, items, train = inputs.config, inputs.seed, inputs.pair.items, inputs.train
+    sold = sold_by_all(*inputs.splits, timeline)
+    deciding = timeline.selected_on(inputs.judged["valid"])
+    with clock.part("tune_baselines"):
+        baselines = fit_baselines(train, deciding, items, config=config, seed=seed, others=inputs.others, sold=sold)
+    with clock.part("choose_fusions"):
+        given = {name: ranked.of_samples(deciding.sample) for name, ranked in valid.fused.items()}
+        mixture, choices = choose_mixture(deciding, items, baselines.scorers, given, config)
+        log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
+    with clock.part("fit_list_ranker"):
+        bank = Bank(items, baselines.material.vectors, baselines.scorers, baselines.material.sales)
+        taught = {name: valid.lists[name].of_samples(deciding.sample) for name in TAUGHT if name in valid.lists}
+        ranker = fit_list_ranker(
+            train,
+            deciding,
+            dataclasses.replace(bank, given=taught),
+            baselines.parameters,
+            left_out=inputs.left_out_lists(),
+            others=inputs.others,
+            sold=sold,
+            chronological=timeline.chronological,
+            config=config,
+            seed=seed,
+        )
+        ranker = choose_final(deciding, ranker, mixture, given, config)
+    with clock.part("refit"):
+        later = ranker
+        if ranker is not None and timeline.chronological and TREES in ranker.weights:
+            later = refit_list_ranker(
+                ranker, inputs.judged["valid"], valid.lists, filter_history=config.filter_history, seed=seed
+            )
+    return Chosen(inputs, baselines, mixture, choices, bank, ranker, later)

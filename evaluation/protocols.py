@@ -1,0 +1,67 @@
+"""Test once more under each other protocol: the same choices, fitted and asked with more or less knowledge.
+
+On a chronological pair how much is known decides more than any model does; so a report says it for each, with its age.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from evaluation.chosen import Chosen
+from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test
+from evaluation.metrics.ranks import Ranks
+from evaluation.sales import DAY
+from evaluation.systems.judging import Verdict, judge
+from evaluation.systems.summary import system_table
+from pairs.tables import Samples
+
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Json:
+    """Protocol -> `systems` on test, `age_days` of what is known, and whether it is the report's `own`; none where the
+    pair is not chronological.
+
+    Args:
+        verdict: test's, under the report's own protocol.
+    """
+    if not timeline.chronological:
+        return {}
+    test, config = chosen.inputs.judged["test"], chosen.inputs.config
+    draws: dict[str, int] = {"resamples": config.bootstrap_resamples, "seed": chosen.inputs.seed}
+    everything = {"all": np.ones(len(test), dtype=bool)}
+    tables: Json = {}
+    for knowledge in PROTOCOLS:
+        told = dataclasses.replace(timeline, knowledge=knowledge)
+        ranks = verdict.ranks if told == timeline else _ranks(chosen, told, test)
+        tables[knowledge] = {
+            "own": told == timeline,
+            "age_days": age_days(chosen.inputs.splits, told),
+            "systems": system_table(ranks, test.user, everything, **draws),
+        }
+    return tables
+
+
+def _ranks(chosen: Chosen, told: Timeline, test: Samples) -> dict[str, Ranks]:
+    bank, sources, ranker = chosen.bank_of(told), chosen.inputs.sources("test", told), chosen.ranker_of(told)
+    return judge(
+        test,
+        chosen.inputs.pair.items,
+        scorers=bank.scorers,
+        mixture=chosen.mixture,
+        sources=sources,
+        config=chosen.inputs.config,
+        final=ranker and ranker.told(bank, sources.lists),
+        both_ways=False,
+    ).ranks
+
+
+def age_days(splits: tuple[Samples, Samples, Samples], told: Timeline) -> float:
+    """Median days from the last purchase that is known to the question; 0 where all until the question is."""
+    if told.knowledge == "rolling":
+        return 0.0
+    last, asked = known_to_test(*splits, told).target_time, splits[2].target_time
+    assert last is not None
+    assert asked is not None
+    return round(float(np.median(asked - last.max())) / DAY, 2)
