@@ -17,9 +17,9 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Weights
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.selection import Choice
-from evaluation.systems.sources import Judged, Sources, lists_of_train, load_sources
+from evaluation.systems.sources import Judged, Sources, list_path, lists_of_train, load_sources
 from evaluation.systems.tuning import Baselines, fit_baselines
-from launch.systems import TAUGHT
+from launch.systems import GRAPH_SYSTEMS, TAUGHT
 from pairs.tables import Pair, Samples
 
 log = logging.getLogger(__name__)
@@ -49,14 +49,17 @@ class Inputs:
     train: Samples
     others: Samples | None
     """Users of one domain."""
+    held_out: Mapping[Judged, Samples]
+    """Valid and test, whole: what may be known comes from them."""
     judged: Mapping[Judged, Samples]
+    """Those of them that are judged."""
     config: EvaluationConfig
     seed: int
 
     @property
     def splits(self) -> tuple[Samples, Samples, Samples]:
-        """Train, valid, test."""
-        return self.train, self.judged["valid"], self.judged["test"]
+        """Train, valid, test, whole."""
+        return self.train, self.held_out["valid"], self.held_out["test"]
 
     def sources(self, split: Judged, told: Timeline) -> Sources:
         """The lists of other stages under a protocol."""
@@ -68,6 +71,11 @@ class Inputs:
             items=self.pair.items,
             refit=told.makes_graphs_anew,
         )
+
+    def may_judge(self, told: Timeline) -> bool:
+        """Whether the lists that a protocol asks for are there."""
+        needed = [name for name in self.systems if name in GRAPH_SYSTEMS] if told.makes_graphs_anew else []
+        return all(list_path(self.run_dir, name, "refit").is_file() for name in needed)
 
     def left_out_lists(self) -> dict[str, RankedLists]:
         """Lists of train samples, by system, that the list ranker learns from."""

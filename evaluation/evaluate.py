@@ -72,7 +72,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             )
             judged[split] = Judgement(samples, sources[split], verdict)
     with clock.part("intervals"):
-        best = best_baseline(judged["valid"], config)
+        best = best_baseline(judged["valid"], timeline.selected_on(inputs.judged["valid"]), config)
         splits = {
             split: split_metrics(judgement, pair.items, config, seed, best_baseline=best)
             for split, judgement in judged.items()
@@ -131,22 +131,28 @@ def may_read(run_dir: Path, stage: str) -> bool:
 
 
 def _read(run_dir: Path, config: EvaluationConfig, seed: int) -> Inputs:
+    held_out = {split: _read_split(run_dir, split) for split in JUDGED_SPLITS}
     return Inputs(
         run_dir=run_dir,
         pair=load_pair(run_dir),
         systems=present_systems(run_dir),
         train=load_samples(run_dir, "train"),
         others=load_others(run_dir),
-        judged={split: _read_split(run_dir, split, config, seed) for split in JUDGED_SPLITS},
+        held_out=held_out,
+        judged={split: _sample(samples, config, seed) for split, samples in held_out.items()},
         config=config,
         seed=seed,
     )
 
 
-def _read_split(run_dir: Path, split: Judged, config: EvaluationConfig, seed: int) -> Samples:
+def _read_split(run_dir: Path, split: Judged) -> Samples:
     samples = load_samples(run_dir, split)
     if len(samples) == 0:
         raise InputError(f"{run_dir / 'pair' / f'{split}.parquet'}: no samples; prepare the pair with a larger {split}")
+    return samples
+
+
+def _sample(samples: Samples, config: EvaluationConfig, seed: int) -> Samples:
     return samples if config.max_samples is None else sample_of_users(samples, config.max_samples, seed)
 
 

@@ -4,6 +4,7 @@ On a chronological pair how much is known decides more than any model does; so a
 """
 
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table
 from pairs.tables import Samples
 
+log = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: plain JSON values
 
 
@@ -34,6 +36,9 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
     tables: Json = {}
     for knowledge in PROTOCOLS:
         told = dataclasses.replace(timeline, knowledge=knowledge)
+        if not chosen.inputs.may_judge(told):
+            log.info("no lists of the graph for test under %s: the report has no table of it", knowledge)
+            continue
         ranks = verdict.ranks if told == timeline else _ranks(chosen, told, test)
         tables[knowledge] = {
             "own": told == timeline,

@@ -35,7 +35,7 @@ class AttributeGraph:
 
 @dataclass(frozen=True)
 class Graphs:
-    """Everything that is not a parameter; nothing of it comes from valid or test samples."""
+    """Everything that is not a parameter, made of train samples or, where more may be known, of others beside them."""
 
     mixed: ItemGraph
     """Item to the next one of the history."""

@@ -16,6 +16,7 @@ from graph.words import Floats, WordTables, read_words, text_vectors, unit_rows
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
+from launch.watch.beats import long
 from pairs.tables import Items, Pair, Samples, load_graph_samples, load_pair, load_samples
 
 TEXT_DIM = 128
@@ -35,7 +36,8 @@ class Source:
     def graphs_of(self, known: Samples) -> Graphs:
         """The graphs of some samples, on the CPU."""
         text_IK = self.start if self.words.tfidf.nnz else np.zeros_like(self.start)  # who has an item is no likeness
-        return build_graphs(known, self.items, self.words, text_IK, self.settings)
+        with long("graphs"):
+            return build_graphs(known, self.items, self.words, text_IK, self.settings)
 
 
 @dataclasses.dataclass(frozen=True)

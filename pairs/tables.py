@@ -205,8 +205,10 @@ def load_graph_samples(run_dir: Path) -> Samples:
 
 def load_others(run_dir: Path) -> Samples | None:
     """Users of one domain, who teach what items go together and are never asked; None if the pair keeps none."""
-    there = (run_dir / "pair" / f"{GRAPH_ONLY}.arrow").is_file()
-    return load_samples(run_dir, GRAPH_ONLY) if there else None
+    if not (run_dir / "pair" / f"{GRAPH_ONLY}.arrow").is_file():
+        return None
+    others = load_samples(run_dir, GRAPH_ONLY)
+    return others if len(others) else None
 
 
 def with_others(samples: Samples, others: Samples | None) -> Samples:

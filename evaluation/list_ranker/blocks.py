@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pairs.draws import draw_rows
 from pairs.ragged import offsets_of, segments
 from pairs.tables import Ints, Samples
 
@@ -82,7 +81,8 @@ def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int) -
         rows = _first_of_users(train, inside)
         known = as_of(train, cut)
         if len(rows) and len(known):
-            asked = train.take(rows[draw_rows(len(rows), most // TIME_BLOCKS, seed=seed)])
+            drawn = np.random.default_rng(seed).permutation(len(rows))[: most // TIME_BLOCKS]  # fewer are some of more
+            asked = train.take(rows[np.sort(drawn)])
             blocks.append(FitBlock(asked, known, None if others is None else as_of(others, cut)))
         until = cut
     return blocks

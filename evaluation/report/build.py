@@ -122,7 +122,8 @@ def _interval(metrics: Json, metric: str) -> str:
 def _protocols(protocols: Json) -> list[Part]:
     said = text(
         "Test once more with other knowledge, what was chosen being the same: of train alone; of all until the moment "
-        "that parts valid from test; of that and of everybody's purchases strictly before each question."
+        "that parts valid from test; of that and of every purchase that the samples hold strictly before each question "
+        "(users are asked once a domain after a cut: what else they bought then is in no sample)."
     )
     parts: list[Part] = [said]
     for knowledge, table in protocols.items():
@@ -213,5 +214,5 @@ def _chosen(chosen: Json) -> list[Part]:
     ]
     ridge = chosen["ridge_users"]
     if ridge["used"] < ridge["all"]:
-        notes.append(text(f"The ridge was fitted on a random {ridge['used']} of {ridge['all']} train users."))
+        notes.append(text(f"The ridge was fitted on a random {ridge['used']} of {ridge['all']} users."))
     return [Table(["system", "parameters or weights"], rows), *notes]

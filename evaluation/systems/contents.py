@@ -36,9 +36,10 @@ class Judgement:
     verdict: Verdict
 
 
-def best_baseline(valid: Judgement, config: EvaluationConfig) -> str:
-    """The baseline, or fusion of baselines, that is the best on valid."""
-    ranks = valid.verdict.ranks
+def best_baseline(valid: Judgement, deciding: Samples, config: EvaluationConfig) -> str:
+    """The baseline, or fusion of baselines, that is the best on the part of valid that decides."""
+    decides_N = np.isin(valid.samples.sample, deciding.sample)
+    ranks = {name: ranks_N[decides_N] for name, ranks_N in valid.verdict.ranks.items()}
     names = [name for name in (*BASELINES, "baseline_fusion") if name in ranks]
     return max(names, key=lambda name: float(one_metric(ranks[name], config.selection_metric).mean()))
 

@@ -51,7 +51,7 @@ def fit_baselines(
     fitted = Baselines(material)
     fitted.train_users, fitted.ridge_users = material.bought.shape[0], material.ridge_rows.shape[0]
     if fitted.ridge_users < fitted.train_users:
-        log.info("ridge: a random %d of %d train users", fitted.ridge_users, fitted.train_users)
+        log.info("ridge: a random %d of %d users", fitted.ridge_users, fitted.train_users)
     few = sample_of_users(valid, config.tuning_samples, seed)
     for name, baseline in BASELINE_TABLE.items():
         if baseline.needs_times and material.sales is None:

@@ -11,7 +11,7 @@ from evaluation.ranked_lists import RankedLists, concatenated_lists, write_lists
 from graph.load import Prepared
 from graph.ranking.full_ranking import Judge
 from graph.ranking.parts import evidence_scores, system_scores
-from pairs.tables import load_others, load_samples, with_others
+from pairs.tables import Samples, load_others, load_samples, with_others
 
 
 def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, seed: int) -> None:
@@ -30,13 +30,14 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
         for name, of_name in scores.items():
             write(f"{name}_{split}", judge.lists(samples, depth, scores=of_name))
     if chronological:
-        known = with_others(known_at_cut(train, valid, test), others)
-        refit = dataclasses.replace(judge, graphs=prepared.source.graphs_of(known).to(judge.world.device))
+        refit = _knowing(judge, prepared, with_others(known_at_cut(train, valid, test), others))
         for name, of_name in system_scores(refit).items():
             write(f"{name}_refit", refit.lists(test, depth, scores=of_name))
+        del refit, of_name  # its graphs are as large as train's
     if judge.graphs.evidence is not None:
         blocks = make_blocks(train, seed=seed, chronological=chronological, others=others)
-        write("evidence_train", left_out_lists(judge, prepared, blocks, depth=depth, chronological=chronological))
+        if blocks:
+            write("evidence_train", left_out_lists(judge, prepared, blocks, depth=depth, chronological=chronological))
 
 
 def left_out_lists(
@@ -44,12 +45,15 @@ def left_out_lists(
 ) -> RankedLists:
     """The evidence's lists of the blocks' samples: from what their block knows or, where a block is a part of the
     users, from train without the user who asks."""
-    parts = []
-    for block in blocks:
-        if chronological:
-            graphs = prepared.source.graphs_of(with_others(block.known, block.others)).to(judge.world.device)
-            scores = evidence_scores(judge.ranker.evidence, graphs)
-        else:
-            scores = evidence_scores(judge.ranker.evidence, judge.graphs, leave_own=True)
-        parts.append(judge.lists(block.asked, depth, scores=scores))
-    return concatenated_lists(parts)
+
+    def lists_of(block: FitBlock) -> RankedLists:
+        known = _knowing(judge, prepared, with_others(block.known, block.others)) if chronological else judge
+        scores = evidence_scores(judge.ranker.evidence, known.graphs, leave_own=not chronological)
+        return known.lists(block.asked, depth, scores=scores)
+
+    return concatenated_lists([lists_of(block) for block in blocks])
+
+
+def _knowing(judge: Judge, prepared: Prepared, known: Samples) -> Judge:
+    """The same ranker over the graphs of other samples."""
+    return dataclasses.replace(judge, graphs=prepared.source.graphs_of(known).to(judge.world.device))

@@ -1,4 +1,4 @@
-"""Users who are not in the pair but may teach its item graphs: those with enough interactions in one domain only.
+"""Users who are not in the pair but may teach what goes together: those with enough interactions in one domain only.
 
 They get no sample to train, search or judge with, no id in users.parquet and no say in what an item's train_count is.
 Each is one row of `graph_only.arrow`, in the form of a sample: a history and, as its target, the last interaction.

@@ -113,3 +113,17 @@ def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, mo
     export_lists(again, prepared_again, other, depth=DEPTH, seed=1)
     asked = block.asked.sample
     assert first.of_samples(asked).items.tolist() == read(other, "evidence_train").of_samples(asked).items.tolist()
+
+
+def test_train_whose_end_is_one_moment_has_nothing_to_learn_from_and_ends_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = timed(make_splits())
+    train = splits["train"]
+    assert train.target_time is not None
+    splits["train"] = dataclasses.replace(train, target_time=np.full(len(train), 50 * DAY))
+    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
+    write_run(tmp_path)
+    exported(tmp_path)
+    assert not (tmp_path / "lists" / "evidence_train.parquet").exists()
+    assert (tmp_path / "lists" / "evidence_refit.parquet").is_file()

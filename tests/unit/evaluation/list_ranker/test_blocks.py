@@ -72,11 +72,12 @@ def test_users_of_one_domain_are_known_in_every_block_but_none_of_their_future()
         assert not set(block.asked.user.tolist()) & set(others.user.tolist())
 
 
-def test_the_graph_leaves_lists_of_as_many_samples_as_the_list_ranker_asks_for() -> None:
+@pytest.mark.parametrize("chronological", [False, True])
+def test_the_graph_leaves_lists_of_as_many_samples_as_the_list_ranker_asks_for(chronological: bool) -> None:
     assert EvaluationConfig().ranker_samples == MOST_SAMPLES
-    train = timed_samples(num_users=200)
+    train = timed_samples(num_users=2000)
     asked = {}
     for most in (40, 100):
-        blocks = make_blocks(train, most=most, seed=1, chronological=False)
+        blocks = make_blocks(train, most=most, seed=1, chronological=chronological)
         asked[most] = {sample for block in blocks for sample in block.asked.sample.tolist()}
     assert asked[40] < asked[100], "whoever asks for fewer finds the graph's lists of all of them"

@@ -12,15 +12,17 @@ from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
 from evaluation.list_ranker.blocks import follows_in_time
 from evaluation.list_ranker.knowledge import Knowledge, known_at_cut, known_to_test, read_timeline, sold_by_all
+from evaluation.ranked_lists import RankedLists, read_lists, write_lists
 from evaluation.sales import DAY, moments
 from evaluation.systems.baseline_table import Material
 from launch.artifacts import write_json
 from launch.errors import InputError
-from pairs.tables import SPLITS, Samples, Split
+from pairs.tables import SPLITS, Samples, Split, load_samples
 from tests.evaluation_runs import make_items, write_run
 from tests.pair_files import write_pair
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
+HELD_OUT: tuple[Split, ...] = ("valid", "test")
 KNOWLEDGE: tuple[Knowledge, ...] = ("train", "refit")
 
 
@@ -119,6 +121,33 @@ def test_each_protocols_table_is_the_one_of_a_report_under_it(tmp_path: Path) ->
     train, refit = (evaluate(config, run_dir=tmp_path, seed=1)["protocols"] for config in settings)
     for knowledge in ("train", "refit", "rolling"):
         assert train[knowledge]["systems"]["recent"] == refit[knowledge]["systems"]["recent"]
+
+
+def test_judging_fewer_samples_changes_nothing_of_what_is_known(tmp_path: Path) -> None:
+    write_timed_run(tmp_path)
+    config = EvaluationConfig(bootstrap_resamples=100, list_depth=20)
+    whole, few = (
+        evaluate(dataclasses.replace(config, max_samples=most), run_dir=tmp_path, seed=1) for most in (None, 10)
+    )
+    assert few["splits"]["test"]["num_samples"] <= 10 < whole["splits"]["test"]["num_samples"]
+    assert few["chosen"]["chronological"]
+    ages = [{name: table["age_days"] for name, table in one["protocols"].items()} for one in (whole, few)]
+    assert ages[0] == ages[1]
+    judged = read_lists(tmp_path / "lists" / "popularity_test.parquet").sample
+    here, there = (one["splits"]["test"]["systems"]["popularity"]["all"]["mrr"] for one in (whole, few))
+    assert len(judged) == few["splits"]["test"]["num_samples"]
+    assert here != there
+
+
+def test_without_the_graphs_lists_for_it_a_protocol_has_no_table(tmp_path: Path) -> None:
+    write_timed_run(tmp_path)
+    for split in HELD_OUT:
+        samples = load_samples(tmp_path, split)
+        items = np.tile(np.arange(3), (len(samples), 1))
+        scores = np.tile(np.array([3, 2, 1], dtype=np.float32), (len(samples), 1))
+        write_lists(tmp_path / "lists" / f"graph_{split}.parquet", RankedLists(samples.sample, items, scores))
+    config = EvaluationConfig(bootstrap_resamples=100, list_depth=20, knowledge="train")
+    assert list(evaluate(config, run_dir=tmp_path, seed=1)["protocols"]) == ["train"]
 
 
 def write_timed_run(run_dir: Path) -> None:

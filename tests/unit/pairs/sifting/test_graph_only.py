@@ -1,6 +1,7 @@
-"""Users of one domain teach the item graphs and nothing else, and nothing later than the first cut."""
+"""Users of one domain teach what goes together and are never asked, and nothing later than the first cut is theirs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from graph.edges import successor_edges
 from launch.artifacts import read_json
 from pairs.config import PairConfig
 from pairs.prepare import prepare
-from pairs.tables import SPLITS, load_graph_samples, load_pair, load_samples
+from pairs.samples.spool import SampleSpool
+from pairs.tables import SPLITS, load_graph_samples, load_others, load_pair, load_samples
 
 Event = tuple[str, str, int]  # user, item, time
 BOTH = [f"b{n}" for n in range(8)]
@@ -107,3 +109,17 @@ def test_item_graph_counts_their_steps_and_training_does_not_see_them(runs: tupl
 def test_where_there_are_no_such_users_the_key_is_refused(changes: dict[str, str], why: str) -> None:
     with pytest.raises(ValueError, match=f"pair.graph_users=one_domain does not go: .*{why}"):
         PairConfig(**{"source": "amazon", "path": "d", "graph_users": "one_domain", **changes})  # type: ignore[arg-type]  # any key
+
+
+def test_a_table_without_rows_is_none(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    _, run = runs
+    others = load_others(run)
+    assert others is not None
+    shutil.copytree(run / "pair", tmp_path / "pair")
+    (tmp_path / "pair" / "graph_only.arrow").unlink()
+    spool = SampleSpool(tmp_path / "spool", "graph_only")
+    spool.append(others.take(np.zeros(0, dtype=np.int64)))
+    spool.close(first=int(others.sample[0]))
+    spool.publish(tmp_path / "pair")
+    assert load_others(tmp_path) is None
+    assert len(load_graph_samples(tmp_path)) == len(load_samples(tmp_path, "train"))
