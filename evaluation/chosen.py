@@ -61,7 +61,7 @@ class Inputs:
         """Train, valid, test, whole."""
         return self.train, self.held_out["valid"], self.held_out["test"]
 
-    def sources(self, split: Judged, told: Timeline) -> Sources:
+    def sources(self, split: Judged, protocol: Timeline) -> Sources:
         """The lists of other stages under a protocol."""
         return load_sources(
             self.run_dir,
@@ -69,12 +69,12 @@ class Inputs:
             split=split,
             samples=self.judged[split],
             items=self.pair.items,
-            refit=told.makes_graphs_anew,
+            refit=protocol.makes_graphs_anew,
         )
 
-    def may_judge(self, told: Timeline) -> bool:
+    def may_judge(self, protocol: Timeline) -> bool:
         """Whether the lists that a protocol asks for are there."""
-        needed = [name for name in self.systems if name in GRAPH_SYSTEMS] if told.makes_graphs_anew else []
+        needed = [name for name in self.systems if name in GRAPH_SYSTEMS] if protocol.makes_graphs_anew else []
         return all(list_path(self.run_dir, name, "refit").is_file() for name in needed)
 
     def left_out_lists(self) -> dict[str, RankedLists]:
@@ -98,23 +98,23 @@ class Chosen:
     later: ListRanker | None
     """Fitted on valid, too, for what comes after it in time."""
 
-    def bank_of(self, told: Timeline) -> Bank:
+    def bank_of(self, protocol: Timeline) -> Bank:
         """What test is ranked with under a protocol."""
         inputs = self.inputs
         return fit_bank(
-            known_to_test(*inputs.splits, told),
+            known_to_test(*inputs.splits, protocol),
             inputs.pair.items,
             self.baselines.parameters,
             ridge_max_users=inputs.config.ridge_max_users,
             seed=inputs.seed,
             others=inputs.others,
-            sold=sold_by_all(*inputs.splits, told),
+            sold=sold_by_all(*inputs.splits, protocol),
             like=self.bank,
         )
 
-    def ranker_of(self, told: Timeline) -> ListRanker | None:
+    def ranker_of(self, protocol: Timeline) -> ListRanker | None:
         """The trees for test under a protocol."""
-        return self.later if told.makes_graphs_anew else self.ranker
+        return self.later if protocol.makes_graphs_anew else self.ranker
 
 
 def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> Chosen:

@@ -68,7 +68,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
                 mixture=chosen.mixture,
                 sources=sources[split],
                 config=config,
-                final=final and final.told(banks[split], sources[split].lists),
+                final=final and final.asking(banks[split], sources[split].lists),
             )
             judged[split] = Judgement(samples, sources[split], verdict)
     with clock.part("intervals"):

@@ -35,21 +35,25 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
     everything = {"all": np.ones(len(test), dtype=bool)}
     tables: Json = {}
     for knowledge in PROTOCOLS:
-        told = dataclasses.replace(timeline, knowledge=knowledge)
-        if not chosen.inputs.may_judge(told):
+        protocol = dataclasses.replace(timeline, knowledge=knowledge)
+        if not chosen.inputs.may_judge(protocol):
             log.info("no lists of the graph for test under %s: the report has no table of it", knowledge)
             continue
-        ranks = verdict.ranks if told == timeline else _ranks(chosen, told, test)
+        ranks = verdict.ranks if protocol == timeline else _ranks(chosen, protocol, test)
         tables[knowledge] = {
-            "own": told == timeline,
-            "age_days": age_days(chosen.inputs.splits, told),
+            "own": protocol == timeline,
+            "age_days": age_days(chosen.inputs.splits, protocol),
             "systems": system_table(ranks, test.user, everything, **draws),
         }
     return tables
 
 
-def _ranks(chosen: Chosen, told: Timeline, test: Samples) -> dict[str, Ranks]:
-    bank, sources, ranker = chosen.bank_of(told), chosen.inputs.sources("test", told), chosen.ranker_of(told)
+def _ranks(chosen: Chosen, protocol: Timeline, test: Samples) -> dict[str, Ranks]:
+    bank, sources, ranker = (
+        chosen.bank_of(protocol),
+        chosen.inputs.sources("test", protocol),
+        chosen.ranker_of(protocol),
+    )
     return judge(
         test,
         chosen.inputs.pair.items,
@@ -57,16 +61,16 @@ def _ranks(chosen: Chosen, told: Timeline, test: Samples) -> dict[str, Ranks]:
         mixture=chosen.mixture,
         sources=sources,
         config=chosen.inputs.config,
-        final=ranker and ranker.told(bank, sources.lists),
+        final=ranker and ranker.asking(bank, sources.lists),
         both_ways=False,
     ).ranks
 
 
-def age_days(splits: tuple[Samples, Samples, Samples], told: Timeline) -> float:
+def age_days(splits: tuple[Samples, Samples, Samples], protocol: Timeline) -> float:
     """Median days from the last purchase that is known to the question; 0 where all until the question is."""
-    if told.knowledge == "rolling":
+    if protocol.knowledge == "rolling":
         return 0.0
-    last, asked = known_to_test(*splits, told).target_time, splits[2].target_time
+    last, asked = known_to_test(*splits, protocol).target_time, splits[2].target_time
     assert last is not None
     assert asked is not None
     return round(float(np.median(asked - last.max())) / DAY, 2)

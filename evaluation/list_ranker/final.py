@@ -46,7 +46,7 @@ class ListRanker:
     def __repr__(self) -> str:
         return f"the list ranker with weights {dict(self.weights)}"
 
-    def told(self, bank: Bank, lists: Mapping[str, RankedLists]) -> "ListRanker":
+    def asking(self, bank: Bank, lists: Mapping[str, RankedLists]) -> "ListRanker":
         """The same, asking what another bank knows and lists that are aligned with what it will be asked."""
         given = {name: lists[name] for name in self.bank.given}
         return dataclasses.replace(self, bank=dataclasses.replace(bank, given=given))
@@ -164,7 +164,7 @@ def refit_list_ranker(
         lists: of other stages, aligned with `valid`.
     """
     assert ranker.taught is not None
-    bank = ranker.told(ranker.bank, lists).bank
+    bank = ranker.asking(ranker.bank, lists).bank
     newest = make_lists(bank, valid, depth=ranker.depth, filter_history=filter_history)
     trees = refit_trees(ranker.trees, joined_lists([ranker.taught, newest]), bank.names, seed=seed)
     return dataclasses.replace(ranker, trees=trees)

@@ -18,7 +18,7 @@ from pairs.tables import Items, Samples
 log = logging.getLogger(__name__)
 Judged: TypeAlias = Literal["valid", "test"]
 JUDGED_SPLITS: tuple[Judged, ...] = ("valid", "test")
-Told: TypeAlias = Literal["train", "valid", "test", "refit"]
+ListsOf: TypeAlias = Literal["train", "valid", "test", "refit"]
 """What lists are of: a split, or test from all that is known at its cut."""
 
 
@@ -48,7 +48,7 @@ class Sources:
         return self.lists.get("llm")
 
 
-def list_path(run_dir: Path, system: str, split: Told) -> Path:
+def list_path(run_dir: Path, system: str, split: ListsOf) -> Path:
     """Where the lists of a system are."""
     return run_dir / "lists" / f"{system}_{split}.parquet"
 
@@ -87,8 +87,8 @@ def load_sources(
     covered_N = np.ones(len(samples), dtype=bool)
     in_domain: list[list[bool]] = [[] for _ in range(len(samples))]
     for system in systems:
-        told: Told = "refit" if refit and split == "test" and system in GRAPH_SYSTEMS else split
-        path = list_path(run_dir, system, told)
+        of_what: ListsOf = "refit" if refit and split == "test" and system in GRAPH_SYSTEMS else split
+        path = list_path(run_dir, system, of_what)
         read = _read(path, system, items)
         if system == "llm":  # it may have answered some of the samples only (generation.max_samples)
             lists[system], covered_N = read.aligned(samples.sample)

@@ -156,7 +156,7 @@ def test_a_given_source_is_learnt_from_and_one_without_left_out_lists_is_not(
     assert told is not None
     assert "no lists of untold" in caplog.text
     assert list(told.bank.given) == ["told"]
-    ready = told.told(told.bank, {"told": lists_of_taste(test, seed=9)})
+    ready = told.asking(told.bank, {"told": lists_of_taste(test, seed=9)})
     assert mean_reciprocal(final_ranks(ready, test)) > mean_reciprocal(final_ranks(ranker, test)) + 0.05
 
 
