@@ -29,8 +29,11 @@ def test_seeds_are_arrays_with_a_table_at_the_end(slurm: Cluster, base: Path) ->
     for path, text in shown_scripts(shown.stdout)[0].items():
         assert path.read_bytes() == text.encode()
     assert jobs_of(root / "seed-1") == []  # all of it is the base's
+    sent = jobs_of(root / "seed-2")
     at_once = submit(slurm, base, ONE_NODE, "--seeds=1,2", sweep=True)
-    assert (at_once.returncode, at_once.stdout.count("kept")) == (0, len(NAMES) + 1), at_once.stderr
+    assert at_once.returncode == 0, at_once.stderr
+    assert at_once.stdout.count("kept") >= len(NAMES) - 1, "all, but for the first ones that may have ended by now"
+    assert jobs_of(root / "seed-2") == sent, "none is sent twice"
     other = submit(slurm, base, ONE_NODE, "--seeds=2,3", sweep=True)
     assert "of a sweep over other runs are not at their end" in other.stderr
     assert [entry["stage"] for entry in jobs_of(root / "seed-2")] == NAMES
