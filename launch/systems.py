@@ -44,7 +44,7 @@ FUSED = ("graph", "llm")
 """Systems of other stages that are fused with the baselines."""
 TAUGHT = ("evidence",)
 """Systems of other stages that the list ranker learns from."""
-GRAPH_PARTS = ("evidence_untrained", "evidence", "encoders")
+GRAPH_PARTS = tuple(name for name in GRAPH_SYSTEMS if name != "graph")
 """Rows of a report that a model without evidence does not have."""
 JUDGED = tuple(name for name in SYSTEMS if name not in WRITER)
 """Systems whose lists the evaluate stage makes."""

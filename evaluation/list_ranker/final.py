@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,8 +23,6 @@ from pairs.tables import Ints, Samples
 
 log = logging.getLogger(__name__)
 TREES = "list_ranker"
-MOST_THREADS = 8
-"""To ask the trees with."""
 TIE_BREAK = np.float32(1e-4)
 """Weight of the fusion, among candidates, which trees often leave equal, and among all else, behind them."""
 
@@ -81,8 +78,7 @@ class ListRanker:
         candidates = self.bank.candidates(batch, scores, depth=self.depth, filter_history=filter_history)
         said_BC = np.zeros((len(batch.rows), len(batch.ids)), dtype=np.float32)
         if len(candidates.row):
-            threads = min(MOST_THREADS, len(os.sched_getaffinity(0)))
-            said = [np.asarray(trees.predict(candidates.features, num_threads=threads)) for trees in self.trees]
+            said = [np.asarray(trees.predict(candidates.features, num_threads=1)) for trees in self.trees]
             said_P = np.asarray(np.mean(said, axis=0), dtype=np.float64)
             said_BC[candidates.row, candidates.column] = from_zero_to_one(said_P, candidates.row, len(batch.rows))
         return said_BC

@@ -52,9 +52,11 @@ class Material:
     @cached_property
     def ridge_rows(self) -> Sparse:
         """The rows of `bought` that the ridge is fitted on: train's users and, where there is room, others."""
+        if self.others is None:
+            return sample_users(self.bought, self.ridge_max_users, self.seed)
         own = user_item_matrix(self.train, self.items.num_items)
         room = self.ridge_max_users - own.shape[0]
-        if self.others is None or room <= 0:
+        if room <= 0:
             return sample_users(own, self.ridge_max_users, self.seed)
         beside = sample_users(user_item_matrix(self.others, self.items.num_items), room, self.seed)
         return sp.csr_matrix(sp.vstack([own, beside]))
