@@ -25,15 +25,15 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
         if judge.world.is_main:
             write_lists(run_dir / "lists" / f"{name}.parquet", lists)
 
-    scores = system_scores(judge)
-    for split, samples in (("valid", valid), ("test", test)):
-        for name, of_name in scores.items():
-            write(f"{name}_{split}", judge.lists(samples, depth, scores=of_name))
-    if chronological:
-        refit = _knowing(judge, prepared, with_others(known_at_cut(train, valid, test), others))
-        for name, of_name in system_scores(refit).items():
-            write(f"{name}_refit", refit.lists(test, depth, scores=of_name))
-        del refit, of_name  # its graphs are as large as train's
+    def write_systems(asked: Judge, samples: Samples, of_what: str) -> None:
+        for name, scores in system_scores(asked).items():
+            write(f"{name}_{of_what}", asked.lists(samples, depth, scores=scores))
+
+    write_systems(judge, valid, "valid")
+    write_systems(judge, test, "test")
+    if chronological:  # the graphs made for it are as large as train's, and gone when it is done
+        known = with_others(known_at_cut(train, valid, test), others)
+        write_systems(_knowing(judge, prepared, known), test, "refit")
     if judge.graphs.evidence is not None:
         blocks = make_blocks(train, seed=seed, chronological=chronological, others=others)
         if blocks:
