@@ -15,6 +15,8 @@ from graph.config import GraphConfig
 from graph.edges import Companions, companion_pairs, successor_edges
 from graph.evidence import EvidenceGraph
 from graph.item_graph import ItemGraph, as_edge_index, build_item_graph
+from graph.late.interaction import VoteGraph
+from graph.late.left_out import LeftOut
 from graph.words import Floats, WordTables
 from pairs.ragged import rows_of
 from pairs.tables import Ints, Items, Samples
@@ -46,6 +48,10 @@ class Graphs:
     num_x: int
     num_attributes: int
     evidence: tuple[EvidenceGraph, EvidenceGraph] | None
+    votes: tuple[VoteGraph, VoteGraph] | None = None
+    """What late interaction votes with."""
+    left_out: LeftOut | None = None
+    """The same for train samples, told nothing of them; None where none is to be learnt from."""
 
     def ids(self, domain: int) -> range:
         """The global ids of one domain's items."""

@@ -15,14 +15,22 @@ PresetName = Literal["paper", "code", "best"]
 EdgeWeight = Literal["count", "binary"]
 Initial = Literal["normal", "text"]
 Alignment = Literal["mse", "mmd"]
+Encoders = Literal["attention", "late"]
+MOST_COLUMNS = 1024
+"""Of a table of late interaction: as many bytes as inner products in float32 are exact for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The graphs, the item tables, the encoders and the evidence."""
 
+    encoder: Decides[Encoders] = "attention"
+    """attention: three self-attention encoders over trained tables, the paper's; late: every item of a history votes by
+    itself for what is near to it in factorised tables, with a few learned weights (late interaction)."""
     dim: Decides[int] = 128
-    """Width d of the three item tables; encoders and user vectors are 2 d wide."""
+    """Width d of the three item tables; with attention, encoders and user vectors are 2 d wide."""
+    nearest: Decides[int] = 100
+    """Items nearest to an item by each of its tables, for which it votes (late only)."""
     attribute_dim: Decides[int] = 32
     """Width of the attribute graph's table."""
     layers: Decides[int] = 1
@@ -55,7 +63,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _at_least("graph.model", self, 1, "dim", "attribute_dim", "layers", "blocks", "max_history", "window")
-        _at_least("graph.model", self, 1, "max_companions")
+        _at_least("graph.model", self, 1, "max_companions", "nearest")
+        if self.encoder == "late" and self.dim > MOST_COLUMNS:
+            raise ValueError(f"graph.model.dim must be at most {MOST_COLUMNS} with encoder=late, got {self.dim}")
         _positive("graph.model", self, "init_scale")
         _share("graph.model", self, "dropout", "propagation_dropout")
 
@@ -148,6 +158,10 @@ class GraphConfig:
         fused, evidence = self.loss.fused_weight, self.model.evidence
         if fused > 0 and not evidence:
             raise ValueError(f"graph.loss.fused_weight needs graph.model.evidence=true, got {fused}; set it to 0")
+        of_attention = ("next_item_weight", "infomax_weight", "align_weight")
+        wrong = [name for name in of_attention if getattr(self.loss, name) > 0] if self.model.encoder == "late" else []
+        if wrong:
+            raise ValueError(f"graph.loss.{wrong[0]} needs graph.model.encoder=attention; set it to 0")
         if evidence and fused == 0:
             raise ValueError("graph.model.evidence needs graph.loss.fused_weight above 0, or its weights learn nothing")
 

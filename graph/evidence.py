@@ -19,6 +19,7 @@ from torch_geometric import EdgeIndex
 
 from graph.companions import CompanionGraph, expand
 from graph.edges import NUM_GAPS
+from graph.histories import entries_of
 
 SMALL = 1e-6  # keeps the power of a zero likeness differentiable
 
@@ -84,7 +85,7 @@ class Evidence(nn.Module):
 
     def near(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
         """Weighted companions of the history [B, size]."""
-        entries = _entries(history_BL, len(graph.num_users) - 1)
+        entries = entries_of(history_BL, len(graph.num_users) - 1)
         own_user_N = None if own_user_B is None else own_user_B[entries.row]
         pairs = graph.companions.pairs_of(entries.item, own_user_N)
         users_N = (graph.num_users[entries.item] - int(own_user_N is not None)).clamp_min(1.0)
@@ -99,7 +100,7 @@ class Evidence(nn.Module):
 
     def words(self, graph: EvidenceGraph, history_BL: Tensor) -> Tensor:
         """Mean likeness of the history's words and the candidates' [B, size]."""
-        entries = _entries(history_BL, len(graph.num_users) - 1)
+        entries = entries_of(history_BL, len(graph.num_users) - 1)
         log_N = self.text_bias * (1 - entries.is_of(graph.first, graph.size)) - self.text_decay * entries.age
         weight_N = log_N.exp()
         num_rows = len(history_BL)
@@ -113,22 +114,3 @@ class Evidence(nn.Module):
 
     def _recency(self, age_N: Tensor) -> Tensor:
         return self.latest * (age_N == 0) - self.decay * age_N
-
-
-@dataclass(frozen=True)
-class _Entries:
-    """The real items of left-padded histories, one after the other."""
-
-    row: Tensor  # [N]
-    item: Tensor  # [N]
-    age: Tensor  # [N]
-    """Items after it."""
-
-    def is_of(self, first: int, size: int) -> Tensor:
-        """[N] 1 where the item is one of `first .. first + size`."""
-        return ((self.item >= first) & (self.item < first + size)).long()
-
-
-def _entries(history_BL: Tensor, pad: int) -> _Entries:
-    row_N, place_N = torch.nonzero(history_BL != pad, as_tuple=True)
-    return _Entries(row_N, history_BL[row_N, place_N], history_BL.shape[1] - 1 - place_N)

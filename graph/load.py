@@ -2,24 +2,36 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
+from evaluation.list_ranker.blocks import FitBlock, is_chronological, make_blocks
+from evaluation.matrices import user_item_matrix
 from graph.build import Graphs, build_graphs
 from graph.co_occurrence import co_occurrence_vectors
 from graph.config import GraphConfig, LossConfig, ModelConfig, ScheduleConfig
+from graph.late.interaction import vote_graphs
+from graph.late.item_tables import Bytes, factorise, item_tables
+from graph.late.left_out import read_left_out, write_left_out
 from graph.ranker import GraphRanker
 from graph.words import Floats, WordTables, read_words, text_vectors, unit_rows
 from launch.artifacts import atomic_file, read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
 from launch.watch.beats import long
-from pairs.tables import Items, Pair, Samples, load_graph_samples, load_pair, load_samples
+from pairs.tables import SPLITS, Items, Pair, Samples, load_graph_samples, load_others, load_pair, load_samples
 
 TEXT_DIM = 128
+"""Of the likeness in the evidence."""
+TABLES_OF_PARTS = Path("graph", "checkpoints", "tables")
+"""Below the run folder: of parts of train, and of what is known at a cut; gone when all is exported."""
+Scalar = TypeVar("Scalar", bound=np.generic)
 log = logging.getLogger(__name__)
 
 
@@ -30,14 +42,38 @@ class Source:
     items: Items
     words: WordTables
     start: Floats  # [I, K]
-    """What item tables may start from: the items' words or, where there are none, who has them."""
+    """The items' words or, where there are none, who has them."""
     settings: GraphConfig
 
-    def graphs_of(self, known: Samples) -> Graphs:
-        """The graphs of some samples, on the CPU."""
-        text_IK = self.start if self.words.tfidf.nnz else np.zeros_like(self.start)  # who has an item is no likeness
+    @property
+    def text(self) -> Floats:
+        """The items' text vectors [I, K]; zeros where no two share a word: who has an item is no likeness."""
+        return self.start if self.words.tfidf.nnz else np.zeros_like(self.start)
+
+    def graphs_of(self, known: Samples, *, factors: Bytes | None = None, votes: bool = True) -> Graphs:
+        """The graphs of some samples, on the CPU.
+
+        Args:
+            factors: what `factorise` makes of them, if it is known.
+            votes: whether late interaction is going to be asked.
+        """
         with long("graphs"):
-            return build_graphs(known, self.items, self.words, text_IK, self.settings)
+            graphs = build_graphs(known, self.items, self.words, first_columns(self.text, TEXT_DIM), self.settings)
+            if not votes or self.settings.model.encoder != "late":
+                return graphs
+            factors = self.factorise(known) if factors is None else factors
+            tables = item_tables(factors, self.table_words, known)
+            depth = self.settings.model.nearest
+            return dataclasses.replace(graphs, votes=vote_graphs(tables, self.items.num_x, depth=depth))
+
+    @property
+    def table_words(self) -> Floats:
+        """The text vectors at the width of the tables [I, d]."""
+        return first_columns(self.text, self.settings.model.dim)
+
+    def factorise(self, known: Samples) -> Bytes:
+        """Who has what, as two tables [2, I, d]."""
+        return factorise(known, self.items, dim=self.settings.model.dim)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +87,7 @@ class Prepared:
 
 
 def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
-    """Read the pair, build the graphs. Rank 0 leaves the text vectors in `graph/`, so that all have the same."""
+    """Read the pair, build the graphs. Rank 0 leaves the items' vectors in `graph/`, so that all have the same."""
     pair, train = load_pair(run_dir), load_samples(run_dir, "train")
     items = pair.items
     for domain in (0, 1):
@@ -60,32 +96,70 @@ def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
     if len(train) < max(2, world.size):
         raise InputError(f"{run_dir}/pair/train.parquet: {len(train)} samples are too few for {world.size} ranks")
     words = read_words(items)
-    if world.is_main and not text_path(run_dir).is_file():
-        vectors = _start_vectors(words, train, items, settings)
-        with atomic_file(text_path(run_dir)) as partial, partial.open("wb") as file:
-            np.save(file, vectors)
+    start = shared_array(text_path(run_dir), lambda: _start_vectors(words, train, items, settings), world)
+    source = Source(pair.items, words, start, settings)
+    known = load_graph_samples(run_dir)
+    late = settings.model.encoder == "late"
+    factors = shared_array(factors_path(run_dir), lambda: source.factorise(known), world) if late else None
+    return Prepared(pair, train, source.graphs_of(known, factors=factors).to(world.device), source)
+
+
+def shared_array(path: Path, make: Callable[[], npt.NDArray[Scalar]], world: World) -> npt.NDArray[Scalar]:
+    """What the first rank made, or found in the file, on all ranks."""
+    if world.is_main and not path.is_file():
+        with long(path.stem):
+            array = make()
+        with atomic_file(path) as partial, partial.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
     world.barrier()
-    source = Source(pair.items, words, np.load(text_path(run_dir)), settings)
-    return Prepared(pair, train, source.graphs_of(load_graph_samples(run_dir)).to(world.device), source)
+    kept: npt.NDArray[Scalar] = np.load(path, allow_pickle=False)
+    return kept
+
+
+def load_blocks(run_dir: Path, *, seed: int) -> list[FitBlock]:
+    """Train samples to learn from, with what may be known meanwhile; none where train holds too few."""
+    train, valid, test = (load_samples(run_dir, split) for split in SPLITS)
+    chronological = is_chronological(train, valid, test)
+    return make_blocks(train, seed=seed, chronological=chronological, others=load_others(run_dir))
+
+
+def with_left_out(prepared: Prepared, blocks: list[FitBlock], run_dir: Path, world: World) -> Prepared:
+    """The same with votes for the samples of some blocks; a start before this one may have left them."""
+    folder, source, model = run_dir / TABLES_OF_PARTS, prepared.source, prepared.source.settings.model
+    if world.is_main:
+        with long("left out"):
+            write_left_out(
+                folder, blocks, source.items, source.table_words,
+                dim=model.dim, depth=model.nearest, max_history=model.max_history,
+            )  # fmt: skip
+    world.barrier()
+    left_out = read_left_out(folder, blocks, source.items)
+    graphs = dataclasses.replace(prepared.graphs, left_out=left_out).to(world.device)
+    return dataclasses.replace(prepared, graphs=graphs)
 
 
 def _start_vectors(words: WordTables, train: Samples, items: Items, settings: GraphConfig) -> Floats:
     dim = max(TEXT_DIM, settings.model.dim)
-    if words.tfidf.nnz or settings.model.initial != "text":
+    late = settings.model.encoder == "late"
+    if words.tfidf.nnz or (settings.model.initial != "text" and not late):
         return text_vectors(words.tfidf, dim, seed=0)
+    if late:
+        log.warning("no two items share a word: the text says nothing")
+        return np.zeros((items.num_items, dim), dtype=np.float32)
     log.warning("no two items share a word: the text says nothing, and item tables start from who has the items")
-    return co_occurrence_vectors(train, num_items=items.num_items, dim=dim, seed=0)
+    return co_occurrence_vectors(user_item_matrix(train, items.num_items), dim=dim, seed=0)
 
 
 def make_ranker(prepared: Prepared, settings: GraphConfig, *, seed: int, device: torch.device) -> GraphRanker:
     """An untrained model; the same for the same seed, on every rank."""
     torch.manual_seed(seed)
     ranker = GraphRanker(prepared.graphs, settings)
-    if settings.model.initial == "text":
-        start_IK = unit_rows(prepared.source.start[:, : settings.model.dim]) * settings.model.init_scale
-        ranker.model.start_from(torch.from_numpy(start_IK))
-    if settings.schedule.table_rate == 0:
-        for table in (*ranker.model.tables.values(), ranker.model.attribute_table):
+    model = ranker.model
+    if model is not None and settings.model.initial == "text":
+        start_IK = first_columns(prepared.source.start, settings.model.dim) * settings.model.init_scale
+        model.start_from(torch.from_numpy(start_IK))
+    if model is not None and settings.schedule.table_rate == 0:
+        for table in (*model.tables.values(), model.attribute_table):
             table.requires_grad_(False)
     return ranker.to(device)
 
@@ -116,6 +190,16 @@ def load_trained(run_dir: Path, world: World) -> tuple[Prepared, GraphConfig, Gr
     ranker = make_ranker(prepared, settings, seed=0, device=world.device)
     ranker.load_state_dict(load_file(folder / "model.safetensors"))
     return prepared, settings, ranker.eval()
+
+
+def first_columns(vectors: Floats, dim: int) -> Floats:
+    """The most important columns, each row of length one (or zero)."""
+    return unit_rows(vectors[:, :dim]) if dim < vectors.shape[1] else vectors
+
+
+def factors_path(run_dir: Path) -> Path:
+    """Where the tables are that late interaction votes with."""
+    return run_dir / "graph" / "item_tables.npy"
 
 
 def text_path(run_dir: Path) -> Path:

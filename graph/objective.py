@@ -100,9 +100,11 @@ class Forward:
         self.next_own_BL = next_of_own_domain(batch, num_x=graphs.num_x, pad=graphs.num_items)
         self.drops = objective.config.model.drop_target_edges
         dropped = {"next_any_BL": self.next_any_BL, "next_own_BL": self.next_own_BL} if self.drops else {}
-        self.tables = self.ranker.model.propagate(graphs, noise)
-        self.states = self.ranker.model.encode(graphs, self.tables, batch.history, noise, **dropped)
-        self.zero = self.states.shared.sum() * 0
+        self.zero = torch.zeros((), device=batch.history.device)
+        if self.ranker.model is not None:
+            self.tables = self.ranker.model.propagate(graphs, noise)
+            self.states = self.ranker.model.encode(graphs, self.tables, batch.history, noise, **dropped)
+            self.zero = self.states.shared.sum() * 0
 
     @cached_property
     def next_items(self) -> tuple[Tensor, Tensor]:
@@ -118,7 +120,7 @@ class Forward:
                 (specific, next_own_BL, is_own_BL, states.shared + own_BLK),
             ):
                 chosen_BL = allowed_BL & learnt_L & _is_of(next_BL, graphs, domain)
-                scores_PD = self.ranker.model.scores(graphs, self.tables, states_BLK[chosen_BL], domain)
+                scores_PD = self.ranker.attention.scores(graphs, self.tables, states_BLK[chosen_BL], domain)
                 into.append(self._cross_entropy(scores_PD, next_BL[chosen_BL] - graphs.ids(domain).start))
         return shared[0] + shared[1], specific[0] + specific[1]
 
@@ -130,7 +132,7 @@ class Forward:
         for domain in (0, 1):
             row_R = torch.nonzero(batch.domain == domain)[:, 0]
             column_R = batch.target[row_R] - graphs.ids(domain).start
-            encoder_RD = self.ranker.encoder_scores(graphs, self.tables, self.states, row_R, domain)
+            encoder_RD = self._encoder_scores(row_R, domain)
             if self.loss.target_weight:
                 target = target + self._cross_entropy(encoder_RD, column_R)
             if self.loss.fused_weight:
@@ -139,9 +141,15 @@ class Forward:
                 fused = fused + self._cross_entropy(fused_RD, column_R)
         return target, fused
 
+    def _encoder_scores(self, row_R: Tensor, domain: int) -> Tensor:
+        """What the encoders say of some rows [R, size]."""
+        if self.ranker.model is None:
+            return self.ranker.left_out_scores(self.graphs, self.batch.take(row_R), domain)
+        return self.ranker.state_scores(self.graphs, self.tables, self.states, row_R, domain)
+
     def infomax(self, domain: int) -> Tensor:
         """Encode the mixed history with the other domain's items replaced, perturbed; tell it from the true one."""
-        model, graphs, states = self.ranker.model, self.graphs, self.states
+        model, graphs, states = self.ranker.attention, self.graphs, self.states
         corrupted_BL = corrupt(self.batch.history, graphs, self.noise, replaced=1 - domain)
         without = (graphs, self.next_any_BL) if self.drops else None
         x_BLK = model.embed(self.tables, 0, corrupted_BL, states.real, without=without)
@@ -159,10 +167,10 @@ class Forward:
             ids = graphs.ids(stream - 1)
             item_P = batch.history[_is_of(batch.history, graphs, stream - 1)]
             if self.loss.alignment == "mse":
-                total = total + alignment_sum(self.ranker.model.halves(self.tables, stream, item_P))
+                total = total + alignment_sum(self.ranker.attention.halves(self.tables, stream, item_P))
             else:  # the same items on every rank, in proportion to its positions
                 drawn_P = ids.start + (self.noise.table_uniform(min(MMD_ITEMS, len(ids))) * len(ids)).long()
-                halves = self.ranker.model.halves(self.tables, stream, drawn_P)
+                halves = self.ranker.attention.halves(self.tables, stream, drawn_P)
                 total = total + len(item_P) * mean_discrepancy(halves)
         return total
 

@@ -14,13 +14,11 @@ CODE = replace(
 BEST = replace(
     PAPER,
     preset="best",
-    model=replace(
-        PAPER.model, dim=64, propagation_dropout=0.0, initial="text", init_scale=1.0, tie_head=True, evidence=True
-    ),
+    model=replace(PAPER.model, encoder="late", dim=512, evidence=True),
     loss=replace(
         PAPER.loss, next_item_weight=0.0, target_weight=1.0, fused_weight=1.0, infomax_weight=0.0, align_weight=0.0
     ),
-    schedule=replace(PAPER.schedule, epochs=4, table_rate=0.0),
+    schedule=replace(PAPER.schedule, epochs=4),
 )
 PRESETS: dict[PresetName, GraphConfig] = {"best": BEST, "paper": PAPER, "code": CODE}
 """By name; a recipe that names none starts from the first."""

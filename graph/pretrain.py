@@ -4,10 +4,12 @@ torchrun --nproc-per-node 2 -m graph.pretrain --config demo
 """
 
 import logging
+import shutil
+from functools import reduce
 from pathlib import Path
 
 from graph.config import GraphConfig
-from graph.load import make_ranker, prepare, save_settings
+from graph.load import TABLES_OF_PARTS, load_blocks, make_ranker, prepare, save_settings, with_left_out
 from graph.objective import Objective
 from graph.ranking.export_lists import export_lists
 from graph.ranking.export_vectors import export_vectors
@@ -16,7 +18,7 @@ from launch.checkpoints import save_weights
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
-from pairs.tables import load_samples
+from pairs.tables import joined, load_samples
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,11 @@ log = logging.getLogger(__name__)
 def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
     """Train, or go on training, until valid stops getting better; then write what other stages read."""
     prepared = prepare(run_dir, config, world)
+    learnt_from = prepared.train
+    blocks = load_blocks(run_dir, seed=seed) if config.model.encoder == "late" else []
+    if blocks:
+        prepared = with_left_out(prepared, blocks, run_dir, world)
+        learnt_from = reduce(joined, [block.asked for block in blocks])
     objective = Objective(make_ranker(prepared, config, seed=seed, device=world.device), config).to(world.device)
     log.info(
         "graph model: %d parameters, world size %d, %d samples a step",
@@ -40,13 +47,16 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world=world,
         tracker=tracker,
     )
-    trainer.fit(prepared.train, load_samples(run_dir, "valid"))
+    trainer.fit(learnt_from, load_samples(run_dir, "valid"))
     objective.eval()
     if world.is_main:
         save_settings(run_dir, config)
         save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
     export_lists(trainer.judged_by, prepared, run_dir, depth=config.list_depth, seed=seed)
     export_vectors(trainer.judged_by, run_dir)
+    world.barrier()
+    if world.is_main:
+        shutil.rmtree(run_dir / TABLES_OF_PARTS, ignore_errors=True)
 
 
 @entry_point

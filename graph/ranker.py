@@ -3,47 +3,122 @@
 import torch
 from torch import Tensor, nn
 
+from graph.batches import Batch, next_items, next_of_own_domain
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.evidence import Evidence
+from graph.late.interaction import VECTOR_COLUMNS, LateInteraction
+from graph.late.item_tables import TABLES
 from graph.model import DualGraphModel, States, Tables
 
 
 class GraphRanker(nn.Module):
-    """score(j) = exp(blend_D) head_D(H_S[last] + H_D[last D position])_j + evidence_D(history)_j."""
+    """score(j) = exp(blend_D) encoders_D(history)_j + evidence_D(history)_j.
+
+    The encoders are three of self-attention, head_D(H_S[last] + H_D[last D position]), or late interaction.
+    """
 
     def __init__(self, graphs: Graphs, settings: GraphConfig) -> None:
         super().__init__()
-        self.model = DualGraphModel(
-            graphs,
-            dim=settings.model.dim,
-            attribute_dim=settings.model.attribute_dim,
-            layers=settings.model.layers,
-            blocks=settings.model.blocks,
-            max_history=settings.model.max_history,
-            dropout=settings.model.dropout,
-            propagation_dropout=settings.model.propagation_dropout,
-            tie_head=settings.model.tie_head,
-            init_scale=settings.model.init_scale,
-        )
+        self.model: DualGraphModel | None = None
+        self.late = nn.ModuleList()
+        if settings.model.encoder == "late":
+            self.late.extend([LateInteraction(), LateInteraction()])
+        else:
+            self.model = DualGraphModel(
+                graphs,
+                dim=settings.model.dim,
+                attribute_dim=settings.model.attribute_dim,
+                layers=settings.model.layers,
+                blocks=settings.model.blocks,
+                max_history=settings.model.max_history,
+                dropout=settings.model.dropout,
+                propagation_dropout=settings.model.propagation_dropout,
+                tie_head=settings.model.tie_head,
+                init_scale=settings.model.init_scale,
+            )
+        dim, is_late = settings.model.dim, self.model is None
+        self.vector_width = len(TABLES) * min(dim, VECTOR_COLUMNS) if is_late else 2 * dim
+        """Numbers in a user's vector."""
         self.evidence = nn.ModuleList([Evidence(), Evidence()] if settings.model.evidence else [])
         self.blend = nn.ParameterList([nn.Parameter(torch.tensor(-1.0)) for _ in self.evidence])
 
-    def forward(self, graphs: Graphs, history_BL: Tensor, domain: int) -> tuple[Tensor, Tensor]:
-        """Scores [B, size] of the domain's items and user vectors [B, 2 d] towards it, in eval mode."""
-        tables = self.model.propagate(graphs, None)
-        return self.rank(graphs, tables, history_BL, domain)
+    @property
+    def attention(self) -> DualGraphModel:
+        """The model of the attention encoders; not to be asked for where they are late interaction."""
+        assert self.model is not None
+        return self.model
 
-    def rank(self, graphs: Graphs, tables: Tables, history_BL: Tensor, domain: int) -> tuple[Tensor, Tensor]:
-        """The same with tables propagated already."""
+    def propagate(self, graphs: Graphs) -> Tables | None:
+        """What the encoders read of the graphs, made once for many batches; None where there is nothing to make."""
+        return None if self.model is None else self.model.propagate(graphs, None)
+
+    def rank(self, graphs: Graphs, tables: Tables | None, history_BL: Tensor, domain: int) -> Tensor:
+        """Scores [B, size] of the domain's items, in eval mode."""
+        encoder_BD = self.encoder_scores(graphs, tables, history_BL, domain)
+        return self.fuse(graphs, encoder_BD, history_BL, domain, own_user_B=None)
+
+    def encoder_scores(self, graphs: Graphs, tables: Tables | None, history_BL: Tensor, domain: int) -> Tensor:
+        """What the encoders alone say [B, size], in eval mode."""
+        if self.model is None:
+            assert graphs.votes is not None
+            said_BD: Tensor = self.late[domain](graphs.votes[domain], history_BL, graphs.num_items)
+            return said_BD
+        assert tables is not None
         states = self.model.encode(graphs, tables, history_BL, None)
-        vectors_BK = self.model.user_vectors(states, domain)
-        encoder_BD = self.model.scores(graphs, tables, vectors_BK, domain)
-        return self.fuse(graphs, encoder_BD, history_BL, domain, own_user_B=None), vectors_BK
+        return self.model.scores(graphs, tables, self.model.user_vectors(states, domain), domain)
 
-    def encoder_scores(self, graphs: Graphs, tables: Tables, states: States, row_R: Tensor, domain: int) -> Tensor:
-        """The encoders' scores of some rows of a batch [R, size]."""
-        return self.model.scores(graphs, tables, self.model.user_vectors(states, domain)[row_R], domain)
+    def left_out_scores(self, graphs: Graphs, batch: Batch, domain: int) -> Tensor:
+        """What late interaction says to train samples that its tables were told nothing of [B, size].
+
+        Where there are none to learn from, nothing is learnt: it says what it says to anybody.
+        """
+        late = self.late[domain]
+        assert isinstance(late, LateInteraction)
+        if graphs.left_out is None:
+            with torch.no_grad():
+                said_BD = self.encoder_scores(graphs, None, batch.history, domain)
+            return said_BD + late.nothing()
+        block_B = graphs.left_out.block_of(batch.sample)
+        rows, said = [], [late(graphs.left_out.votes[0][domain], batch.history[:0], graphs.num_items)]
+        for block, votes in enumerate(graphs.left_out.votes):
+            row_R = torch.nonzero(block_B == block)[:, 0]
+            if len(row_R):
+                rows.append(row_R)
+                said.append(late(votes[domain], batch.history[row_R], graphs.num_items))
+        order = torch.cat(rows).argsort() if rows else block_B
+        return torch.cat(said)[order]
+
+    def state_scores(self, graphs: Graphs, tables: Tables, states: States, row_R: Tensor, domain: int) -> Tensor:
+        """The attention encoders' scores of some rows of a batch [R, size]."""
+        model = self.attention
+        return model.scores(graphs, tables, model.user_vectors(states, domain)[row_R], domain)
+
+    def user_vectors(
+        self, graphs: Graphs, tables: Tables | None, batch: Batch, *, drop_edges: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors towards X and towards Y [B, vector_width], in eval mode.
+
+        Args:
+            drop_edges: take the edges that train samples are asked to predict out of the graphs (attention only).
+        """
+        pad = graphs.num_items
+        if self.model is None:
+            assert graphs.votes is not None
+            towards = []
+            for domain, late in enumerate(self.late):
+                nearest = graphs.votes[domain].nearest
+                assert isinstance(late, LateInteraction)
+                assert nearest.tables is not None
+                towards.append(late.user_vectors(nearest.tables, batch.history, nearest.ids, pad))
+            return towards[0], towards[1]
+        assert tables is not None
+        next_any_BL = next_items(batch, pad=pad) if drop_edges else None
+        next_own_BL = next_of_own_domain(batch, num_x=graphs.num_x, pad=pad) if drop_edges else None
+        states = self.model.encode(
+            graphs, tables, batch.history, None, next_any_BL=next_any_BL, next_own_BL=next_own_BL
+        )
+        return self.model.user_vectors(states, 0), self.model.user_vectors(states, 1)
 
     def fuse(
         self, graphs: Graphs, encoder_BD: Tensor, history_BL: Tensor, domain: int, *, own_user_B: Tensor | None

@@ -224,11 +224,12 @@ class Trainer:
 
 
 def build_optimizer(objective: Objective, settings: GraphConfig) -> torch.optim.AdamW:
-    """Adam with decoupled decay of tables and matrices; evidence weights have a rate of their own and no decay."""
+    """Adam with decoupled decay of tables and matrices; the few weights of evidence and late
+    interaction have a rate of their own and no decay."""
     ranker = objective.ranker
-    evidence = [*ranker.evidence.parameters(), *ranker.blend.parameters()]
+    evidence = [*ranker.evidence.parameters(), *ranker.late.parameters(), *ranker.blend.parameters()]
     known = {id(weight) for weight in evidence}
-    tables = [*ranker.model.tables.values(), ranker.model.attribute_table]
+    tables = [] if ranker.model is None else [*ranker.model.tables.values(), ranker.model.attribute_table]
     known |= {id(weight) for weight in tables}
     others = [weight for weight in objective.parameters() if id(weight) not in known]
     table_lr = settings.schedule.lr * settings.schedule.table_rate

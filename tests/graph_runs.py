@@ -17,6 +17,8 @@ from tests.pair_files import write_pair
 NUM_X, NUM_ITEMS = 14, 30
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 WORDS = ["red", "blue", "paper", "pen", "ink", "brush", "glue", "box", "wood", "frame", "card", "tape"]
+ATTENTION: dict[str, object] = {"encoder": "attention", "initial": "text", "init_scale": 1.0, "tie_head": True}
+"""The preset `best` with encoders of self-attention."""
 Row = tuple[int, list[int], int]  # user, history, target
 
 

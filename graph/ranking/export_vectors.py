@@ -19,7 +19,7 @@ def export_vectors(judge: Judge, run_dir: Path) -> None:
     """`graph/vectors/{split}_{samples,X,Y}.npy`, rows in the split's order; published whole, by rename."""
     world, parts = judge.world, run_dir / PARTS
     parts.mkdir(parents=True, exist_ok=True)
-    width = 2 * judge.settings.model.dim
+    width = judge.ranker.vector_width
     loaded = {split: load_samples(run_dir, split) for split in SPLITS}
     for split, samples in loaded.items():
         _write_part(judge, parts / f"{split}.{world.rank}.npy", samples, is_train=split == "train", width=width)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from evaluation.ranked_lists import RankedLists, top_k
-from graph.batches import Batch, make_batch, next_items, next_of_own_domain
+from graph.batches import Batch, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.ranker import GraphRanker
@@ -92,8 +92,8 @@ class Judge:
     def whole(self) -> Scores:
         """The scores that rank, with the tables propagated now."""
         with torch.no_grad():
-            tables = self.ranker.model.propagate(self.graphs, None)
-        return lambda batch, domain: self.ranker.rank(self.graphs, tables, batch.history, domain)[0]
+            tables = self.ranker.propagate(self.graphs)
+        return lambda batch, domain: self.ranker.rank(self.graphs, tables, batch.history, domain)
 
     @torch.no_grad()
     def lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> RankedLists:
@@ -118,23 +118,14 @@ class Judge:
 
     @torch.no_grad()
     def vectors(self, samples: Samples, *, is_train: bool) -> Iterator[tuple[Ints, Tensor, Tensor]]:
-        """(rows, vectors towards X, towards Y) [B, 2 d] for this rank's chunks.
+        """(rows, vectors towards X, towards Y) [B, width] for this rank's chunks.
 
         A train sample's own edges are out of the graphs, as in training: a valid or test sample has none there.
         """
         drop = is_train and self.settings.model.drop_target_edges
-        tables = self.ranker.model.propagate(self.graphs, None)
+        tables = self.ranker.propagate(self.graphs)
         for chunk, batch in self._chunks(samples):
-            next_any_BL = next_items(batch, pad=self.graphs.num_items) if drop else None
-            next_own_BL = (
-                next_of_own_domain(batch, num_x=self.graphs.num_x, pad=self.graphs.num_items) if drop else None
-            )
-            model = self.ranker.model
-            states = model.encode(
-                self.graphs, tables, batch.history, None, next_any_BL=next_any_BL, next_own_BL=next_own_BL
-            )
-            x_BK, y_BK = (model.user_vectors(states, domain) for domain in (0, 1))
-            yield chunk.rows, x_BK, y_BK
+            yield chunk.rows, *self.ranker.user_vectors(self.graphs, tables, batch, drop_edges=drop)
 
     def _chunks(self, samples: Samples) -> Iterator[tuple[Chunk, Batch]]:
         """This rank's chunks as batches."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from evaluation.ranked_lists import RankedLists, top_k
+from graph.batches import Batch
 from graph.config import GraphConfig
 from graph.load import Prepared, load_trained
 from graph.ranker import GraphRanker
@@ -28,7 +29,7 @@ class Answer:
     scores: npt.NDArray[np.float32]
     """[K]"""
     vector: npt.NDArray[np.float32]
-    """[2 d] the user's vector towards the domain."""
+    """[width] the user's vector towards the domain."""
 
 
 class TrainedGraph:
@@ -42,7 +43,7 @@ class TrainedGraph:
         self._ranker = ranker
         self._world = world
         with torch.no_grad():
-            self._tables = ranker.model.propagate(prepared.graphs, None)
+            self._tables = ranker.propagate(prepared.graphs)
 
     @classmethod
     def open(cls, run_dir: Path, world: World) -> "TrainedGraph":
@@ -56,7 +57,10 @@ class TrainedGraph:
         recent = history[-self._settings.model.max_history :]
         padded = [pad] * (self._settings.model.max_history - len(recent)) + recent
         history_1L = torch.tensor([padded], dtype=torch.int64, device=self._world.device)
-        scores_1D, vector_1K = self._ranker.rank(self._graphs, self._tables, history_1L, domain)
+        scores_1D = self._ranker.rank(self._graphs, self._tables, history_1L, domain)
+        nobody_1 = torch.zeros(1, dtype=torch.int64, device=self._world.device)
+        batch = Batch(nobody_1, nobody_1, nobody_1 + domain, nobody_1, history_1L)
+        vector_1K = self._ranker.user_vectors(self._graphs, self._tables, batch, drop_edges=False)[domain]
         scores, ids = scores_1D.cpu().numpy().copy(), np.array(self._graphs.ids(domain))
         scores[0, np.isin(ids, history)] = -np.inf
         items, best = top_k(scores, depth, ids)

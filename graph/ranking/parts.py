@@ -38,10 +38,18 @@ def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool 
 def encoder_scores(ranker: GraphRanker, graphs: Graphs) -> Scores:
     """What the encoders alone say."""
     with torch.no_grad():
-        tables = ranker.model.propagate(graphs, None)
+        tables = ranker.propagate(graphs)
 
     def scores(batch: Batch, domain: int) -> Tensor:
-        states = ranker.model.encode(graphs, tables, batch.history, None)
-        return ranker.model.scores(graphs, tables, ranker.model.user_vectors(states, domain), domain)
+        return ranker.encoder_scores(graphs, tables, batch.history, domain)
+
+    return scores
+
+
+def left_out_scores(ranker: GraphRanker, graphs: Graphs) -> Scores:
+    """What late interaction says to train samples that its tables were told nothing of."""
+
+    def scores(batch: Batch, domain: int) -> Tensor:
+        return ranker.left_out_scores(graphs, batch, domain)
 
     return scores

@@ -13,18 +13,20 @@ from launch.options.fields import deciding, values
 
 # key: paper, code, best
 TABLE: dict[str, tuple[object, object, object]] = {
-    "model.dim": (128, 328, 64),
+    "model.encoder": ("attention", "attention", "late"),
+    "model.dim": (128, 328, 512),
+    "model.nearest": (100, 100, 100),
     "model.attribute_dim": (32, 28, 32),
     "model.layers": (1, 1, 1),
     "model.blocks": (2, 2, 2),
     "model.dropout": (0.2, 0.2, 0.2),
-    "model.propagation_dropout": (0.2, 0.2, 0.0),
+    "model.propagation_dropout": (0.2, 0.2, 0.2),
     "model.max_history": (30, 30, 30),
     "model.edge_weight": ("count", "count", "count"),
     "model.drop_target_edges": (True, False, True),
-    "model.initial": ("normal", "normal", "text"),
-    "model.init_scale": (0.1, 1.0, 1.0),
-    "model.tie_head": (False, False, True),
+    "model.initial": ("normal", "normal", "normal"),
+    "model.init_scale": (0.1, 1.0, 0.1),
+    "model.tie_head": (False, False, False),
     "model.evidence": (False, False, True),
     "model.window": (30, 30, 30),
     "model.max_companions": (2000, 2000, 2000),
@@ -41,7 +43,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "schedule.patience": (2, 2, 2),
     "schedule.global_batch": (64, 64, 64),
     "schedule.lr": (1e-3, 1e-3, 1e-3),
-    "schedule.table_rate": (1.0, 1.0, 0.0),
+    "schedule.table_rate": (1.0, 1.0, 1.0),
     "schedule.evidence_lr": (2e-2, 2e-2, 2e-2),
     "schedule.weight_decay": (0.0, 0.0, 0.0),
     "schedule.grad_clip": (5.0, 5.0, 5.0),
@@ -86,7 +88,7 @@ def test_a_recipes_keys_are_laid_onto_its_preset(tmp_path: Path) -> None:
 
 def test_what_is_recorded_is_the_values_and_not_the_presets_name(tmp_path: Path) -> None:
     recorded = deciding(graph_of(tmp_path, "graph: {preset: best}"))
-    assert recorded["model"]["dim"] == 64
+    assert recorded["model"]["dim"] == 512
     assert recorded["schedule"]["epochs"] == 4
     assert None not in dict(values(PRESETS["best"])).values()
     assert "preset" not in recorded

@@ -10,7 +10,7 @@ from graph.config import GraphConfig
 from graph.pretrain import pretrain
 from launch.tracking import Tracker
 from tests.distributed.optimizer_watch import Watch, watch_optimizers
-from tests.graph_runs import ALONE, tiny, write_run
+from tests.graph_runs import ALONE, ATTENTION, tiny, write_run
 
 LR, DECAY, CLIP = 1e-3, 0.5, 0.01
 WHOLE = {"global_batch": 1000, "epochs": 1}  # all samples at once: one step
@@ -29,7 +29,7 @@ def weights(run_dir: Path) -> dict[str, torch.Tensor]:
 
 
 def test_rates_fall_to_zero_over_all_epochs(tmp_path: Path) -> None:
-    rates = fit(tmp_path, tiny("best", epochs=2, patience=2)).rates
+    rates = fit(tmp_path, tiny("best", **ATTENTION, epochs=2, patience=2)).rates
     shares = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]  # 80 samples, 16 a step, twice
     assert [step[-1] for step in rates] == pytest.approx([2e-2 * share for share in shares]), "evidence"
     assert [step[-2] for step in rates] == pytest.approx([LR * share for share in shares]), "vectors"

@@ -1,0 +1,79 @@
+"""What late interaction knows of each item: three vectors, two out of who has it and one out of its words.
+
+    shared  who has what of both domains     users x items, columns df ** -0.5, truncated SVD,
+    within  who has what of its own domain   right singular vectors x root of the singular values
+    words   TF-IDF of title and attributes, truncated SVD
+
+Only directions count, so every vector is kept as whole numbers from -127 to 127 and the length of those: inner products
+of up to 1,024 of them are exact in float32, in whatever order they are summed, on whatever device.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from evaluation.matrices import user_item_matrix
+from graph.co_occurrence import co_occurrence_vectors
+from graph.words import Floats
+from pairs.tables import Items, Samples
+
+Bytes: TypeAlias = npt.NDArray[np.int8]
+TABLES = ("shared", "within", "words")
+LARGEST = 127
+
+
+@dataclass(frozen=True)
+class ItemTables:
+    """The vectors of all items; an item without users, or without words, has zeros there."""
+
+    whole: Tensor  # [3, I, d] int8
+    num_users: Tensor  # [I], of who is known
+
+    def of(self, item_N: Tensor, table: int) -> Tensor:
+        """Vectors of length one or zero, as far as bytes tell [N, d]."""
+        whole_NK = self.whole[table, item_N].float()
+        return whole_NK * _inverse_length(whole_NK)[:, None]
+
+    def cosines(self, item_N: Tensor, ids: range, table: int) -> Tensor:
+        """Of some items and all of `ids` [N, len(ids)]."""
+        asked_NK = self.whole[table, item_N].float()
+        own_DK = self.whole[table, ids.start : ids.stop].float()
+        dots_ND = asked_NK @ own_DK.T
+        return dots_ND * _inverse_length(asked_NK)[:, None] * _inverse_length(own_DK)
+
+
+def factorise(known: Samples, items: Items, *, dim: int) -> Bytes:
+    """[2, I, dim] tables `shared` and `within` of what some users have."""
+    bought_UI = user_item_matrix(known, items.num_items)
+    num_x = items.num_x
+    shared_IK = co_occurrence_vectors(bought_UI, dim=dim, seed=0)
+    within = [
+        co_occurrence_vectors(sp.csr_matrix(part_UI), dim=dim, seed=0)
+        for part_UI in (bought_UI[:, :num_x], bought_UI[:, num_x:])
+    ]
+    return np.stack([in_bytes(shared_IK), in_bytes(np.concatenate(within))])
+
+
+def in_bytes(vectors: Floats) -> Bytes:
+    """Each row as whole numbers, the largest of them 127 or -127; zeros stay."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    scaled = np.divide(vectors * LARGEST, largest, out=np.zeros_like(vectors), where=largest > 0)
+    whole: Bytes = np.rint(scaled).astype(np.int8)
+    return whole
+
+
+def item_tables(factors: Bytes, words_IK: Floats, known: Samples) -> ItemTables:
+    """From what `factorise` made of `known` and the items' text vectors [I, d]."""
+    whole = np.concatenate([factors, in_bytes(words_IK)[None]])
+    counts_I = np.asarray(user_item_matrix(known, len(words_IK)).sum(axis=0)).ravel()
+    return ItemTables(torch.from_numpy(whole), torch.from_numpy(counts_I.astype(np.float32)))
+
+
+def _inverse_length(whole_NK: Tensor) -> Tensor:
+    squares_N = (whole_NK * whole_NK).sum(dim=1)
+    return torch.where(squares_N > 0, squares_N.clamp_min(1).rsqrt(), 0.0)

@@ -1,0 +1,81 @@
+"""What late interaction learns from: train samples, each with tables that were told nothing of it.
+
+The blocks are those of the list ranker (evaluation/list_ranker/blocks.py): parts of the users or, on a chronological
+pair, spans of time. A block keeps the nearest items of those in its own histories, and no tables.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.list_ranker.blocks import FitBlock
+from graph.late.interaction import VoteGraph, vote_graphs
+from graph.late.item_tables import factorise, item_tables
+from graph.late.nearest import NearestItems
+from graph.words import Floats
+from launch.artifacts import atomic_file
+from pairs.ragged import rows_of
+from pairs.tables import Ints, Items, with_others
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Votes for samples of train, by the block that a sample is of."""
+
+    sample: Tensor  # [N], ascending
+    block: Tensor  # [N]
+    votes: tuple[tuple[VoteGraph, VoteGraph], ...]
+
+    def block_of(self, sample_B: Tensor) -> Tensor:
+        """[B]; KeyError for a sample of no block."""
+        row_B = torch.searchsorted(self.sample, sample_B).clamp_max(len(self.sample) - 1)
+        if not torch.equal(self.sample[row_B], sample_B):
+            raise KeyError("a sample of no block")
+        return self.block[row_B]
+
+
+def write_left_out(
+    folder: Path, blocks: list[FitBlock], items: Items, words_IK: Floats, *, dim: int, depth: int, max_history: int
+) -> None:
+    """`block-N.npz` of every block that has none yet; one rank does this."""
+    for number, block in enumerate(blocks):
+        path = _path(folder, number)
+        if path.is_file():
+            continue
+        known = with_others(block.known, block.others)
+        tables = item_tables(factorise(known, items, dim=dim), words_IK, block.known)
+        asked = torch.from_numpy(np.unique(block.asked.recent(max_history, items.pad)))
+        columns: dict[str, Ints | Floats] = {}
+        for domain, graph in zip("XY", vote_graphs(tables, items.num_x, depth=depth), strict=True):
+            graph.nearest.find(asked[asked != items.pad])
+            for name in ("row", "offsets", "candidate", "cosines"):
+                columns[f"{domain}_{name}"] = getattr(graph.nearest, name).numpy()
+            columns[f"{domain}_users"] = graph.num_users.numpy()
+        with atomic_file(path) as partial, partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **columns)
+
+
+def read_left_out(folder: Path, blocks: list[FitBlock], items: Items) -> LeftOut:
+    """What `write_left_out` left, on the CPU."""
+    votes = []
+    for number in range(len(blocks)):
+        with np.load(_path(folder, number), allow_pickle=False) as kept:
+            columns = {name: torch.from_numpy(kept[name]) for name in kept.files}
+        x_graph, y_graph = (_graph(columns, letter, items.ids(domain)) for domain, letter in enumerate("XY"))
+        votes.append((x_graph, y_graph))
+    sample = np.concatenate([block.asked.sample for block in blocks])
+    number_N = rows_of(np.array([len(block.asked) for block in blocks]))
+    order = np.argsort(sample)
+    return LeftOut(torch.from_numpy(sample[order]), torch.from_numpy(number_N[order].astype(np.int64)), tuple(votes))
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"block-{number}.npz"
+
+
+def _graph(columns: dict[str, Tensor], letter: str, ids: range) -> VoteGraph:
+    parts = {name: columns[f"{letter}_{name}"] for name in ("row", "offsets", "candidate", "cosines")}
+    return VoteGraph(NearestItems(ids, 0, None, **parts), columns[f"{letter}_users"])
