@@ -25,7 +25,7 @@ Json = dict[str, Any]  # Any: plain JSON values
 
 
 def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Json:
-    """Protocol -> `systems` on test, `slices`: how many targets are warm and how many cold, `age_days` of what is known,
+    """Protocol -> `systems` on test, `slices` (how many targets are warm, how many cold), `age_days` of what is known,
     and whether it is the report's `own`; none where the pair is not chronological.
 
     Args:

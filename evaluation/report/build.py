@@ -125,8 +125,8 @@ def _protocols(protocols: Json) -> list[Part]:
     said = text(
         "Test once more with other knowledge, what was chosen being the same: of train alone; of all until the moment "
         "that parts valid from test; of that and of every purchase that the samples hold strictly before each question "
-        "(users are asked once a domain after a cut: what else they bought then is in no sample). Warm targets are those "
-        "that somebody has bought in what is known, cold ones nobody has."
+        "(users are asked once a domain after a cut: what else they bought then is in no sample). Warm are targets "
+        "that somebody has bought in what is known, cold those that nobody has."
     )
     parts: list[Part] = [said]
     for knowledge, table in protocols.items():

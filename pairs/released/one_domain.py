@@ -4,6 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from launch.errors import InputError
@@ -25,9 +27,16 @@ def find_one_domain(folder: Path, *, asked: bool) -> Path | None:
     return path if asked else None
 
 
-def read_one_domain(path: Path, samples: Sequence[tuple[Path, pl.DataFrame]], *, num_items: int) -> pl.DataFrame:
-    """The events of its lines, checked; `samples` are the files of samples and their events."""
-    events = read_sample_lines(path, num_items=num_items)
+def read_one_domain(
+    path: Path, samples: Sequence[tuple[Path, pl.DataFrame]], *, domain_of: npt.NDArray[np.int8]
+) -> pl.DataFrame:
+    """The events of its lines (line, user, item, time, domain), checked.
+
+    Args:
+        samples: the files of samples, and their events.
+        domain_of: the items' domains [I].
+    """
+    events = read_sample_lines(path, num_items=len(domain_of))
     lines = events.group_by("line", maintain_order=True).agg(pl.col("user").first())
     again = ~pl.col("user").is_first_distinct()
     refuse_line(path, lines, again, "is the second of user {user}, a user of one domain has one line")
@@ -35,4 +44,4 @@ def read_one_domain(path: Path, samples: Sequence[tuple[Path, pl.DataFrame]], *,
         both = lines.join(asked.select("user").unique(), on="user", how="semi", maintain_order="left")
         what = f"has user {{user}}, who is in {asked_in.name}, too: who is asked about teaches by his samples"
         refuse_line(path, both, pl.lit(True), what)
-    return events
+    return events.with_columns(domain=pl.Series(domain_of[events["item"].to_numpy()], dtype=pl.Int8))

@@ -54,9 +54,8 @@ def read_released(folder: Path, *, one_domain: bool = False) -> ReleasedPair:
     domain_of = items["domain"].to_numpy()
     teaching = None
     if teaching_file is not None:
-        teaching = read_one_domain(teaching_file, read, num_items=items.height)
+        teaching = read_one_domain(teaching_file, read, domain_of=domain_of)
         read.append((teaching_file, teaching))
-        teaching = teaching.with_columns(domain=pl.Series(domain_of[teaching["item"].to_numpy()], dtype=pl.Int8))
     timed = _are_seconds(read)
     samples, first = {}, 0
     for split in SPLITS:

@@ -7,7 +7,7 @@ meant is refused with file and row. Leaks are the audit's to find.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,27 @@ def read_given(config: PairConfig, *, scratch: Path) -> GivenPair:
     folder = existing_folder(config)
     tables = find_tables(folder)
     teaching = _one_domain_files(tables.pop(ONE_DOMAIN, []), config, folder)
-    samples = [file for name, files in tables.items() if name != "items" for file in files]
-    _refuse_one_file_twice([file.path for file in (*samples, *teaching)])
+    item_files = tables.pop("items")
+    _refuse_one_file_twice([file.path for files in (*tables.values(), teaching) for file in files])
     ledger = Ledger(0.0)
-    items, names = read_given_items(tables.pop("items"), config, ledger)
+    items, names = read_given_items(item_files, config, ledger)
+    numbers = SampleNumbers(items)
+    spools = _spool_samples(tables, numbers, ledger, folder=folder, scratch=scratch)
+    users = numbers.users.frame()
+    one_domain = None
+    if teaching:
+        one_domain = OneDomainUsers(spools, folder=scratch / "samples", first_user=users.height)
+        OneDomainReader(numbers, one_domain, ledger).read(teaching)
+    read = [file.path for file in ledger.files]
+    return GivenPair(names, items, users, spools, read, ledger.describe(), one_domain)
+
+
+def _spool_samples(
+    tables: Mapping[str, Sequence[StrictFile]], numbers: SampleNumbers, ledger: Ledger, *, folder: Path, scratch: Path
+) -> dict[Split, SampleSpool]:
+    """The samples of all tables; InputError where there are none of a split."""
     spools = open_spools(scratch / "samples")
     num_samples = dict.fromkeys(SPLITS, 0)
-    numbers = SampleNumbers(items)
     for table, files in tables.items():
         split: Split | None = next((split for split in SPLITS if split == table), None)
         for file in files:
@@ -70,16 +84,10 @@ def read_given(config: PairConfig, *, scratch: Path) -> GivenPair:
                     spools[part].append(samples)
                     num_samples[part] += len(samples)
     numbers.refuse_duplicates()
-    empty = next((split for split, count in num_samples.items() if not count), None)
+    empty = next((split for split, num in num_samples.items() if not num), None)
     if empty is not None:
         raise InputError(f"{folder}: holds no sample of split {empty}; add some, every split needs both domains")
-    users = numbers.users.frame()
-    one_domain = None
-    if teaching:
-        one_domain = OneDomainUsers(spools, folder=scratch / "samples", first_user=users.height)
-        OneDomainReader(numbers, one_domain, ledger).read(teaching)
-    files = [file.path for file in ledger.files]
-    return GivenPair(names, items, users, spools, files, ledger.describe(), one_domain)
+    return spools
 
 
 def find_tables(folder: Path) -> dict[str, list[StrictFile]]:

@@ -38,8 +38,10 @@ def test_evidence_gives_an_item_its_score_and_a_target_its_rank_under_any_ids(tm
     asked = make_samples(make_rows(np.random.default_rng(6), range(50, 70)))
     new_id = np.concatenate([random.permutation(NUM_X), NUM_X + random.permutation(NUM_ITEMS - NUM_X)])
     old_id = np.argsort(new_id)
-    texts = {name: [getattr(items, name)[old] for old in old_id] for name in ("source_ids", "titles", "attributes")}
-    other_items = dataclasses.replace(items, **texts, train_count=items.train_count[old_id])
+    source_ids, titles, attributes = (
+        [texts[old] for old in old_id] for texts in (items.source_ids, items.titles, items.attributes)
+    )
+    other_items = Items(items.domain, source_ids, titles, attributes, items.train_count[old_id])
     for batch in batches(asked, items):
         ids = items.ids(batch.domain)
         scores_BC = scores_of(train, batch.samples, items, domain=batch.domain)

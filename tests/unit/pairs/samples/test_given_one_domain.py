@@ -127,12 +127,12 @@ def test_all_counts_where_the_splits_are_no_spans_of_time(tmp_path: Path) -> Non
 def test_without_times_in_the_samples_there_is_an_order_and_no_time(tmp_path: Path, form: str, kind: str) -> None:
     folder = write_given(tmp_path / "given", form, samples=without_times(SAMPLES))
     in_order = sorted(EVENTS, key=lambda event: int(event["time"]))
-    rows = {
+    tables: dict[str, list[GivenRow]] = {
         "timed events": EVENTS,
         "events": [{key: value for key, value in event.items() if key != "time"} for event in in_order],
         "rows": as_rows(EVENTS, timed=False),
-    }[kind]
-    write_table(folder / f"one_domain.{form}", rows)
+    }
+    write_table(folder / f"one_domain.{form}", tables[kind])
     prepare(given_config(folder), run_dir=tmp_path / "run")
     assert taught(tmp_path / "run") == {(("b1", "b2", "b1"), ()), (("7", "a9"), ())}
 
