@@ -5,7 +5,8 @@ A row has the form of a sample: a history and, as its target, the last interacti
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ ONE_DOMAIN = "one_domain"
 """The name of their file beside samples that are taken as they are."""
 NOT_READ = "%s: users of one domain are not read, for pair.graph_users=none"
 ADVICE = "add the users of one domain, or set pair.graph_users=none"
+PIECE = 500_000
+"""Events that are worked on at the same time, about."""
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +59,10 @@ class OneDomainUsers:
 
     def add(self, events: pl.DataFrame) -> None:
         """Whole users: their events (user, item, domain, time), a user's side by side and oldest first."""
+        for some in _whole_users(events):
+            self._add(some)
+
+    def _add(self, events: pl.DataFrame) -> None:
         kept = events if self._cut is None else events.filter(pl.col("time") <= self._cut)
         rows = last_as_target(kept.filter(pl.len().over("user") > 1))  # one purchase goes together with nothing
         first = self._first_user + self._num_rows
@@ -75,3 +82,12 @@ class OneDomainUsers:
             self._num_rows, left_out, "" if self._cut is None else " up to the last of train's targets",
         )  # fmt: skip
         return {"graph_only_left_out": left_out}
+
+
+def _whole_users(events: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The events in pieces that end where a user ends."""
+    user = events["user"].to_numpy()
+    ends = np.append(np.flatnonzero(user[1:] != user[:-1]) + 1, len(user))
+    borders = ends[np.searchsorted(ends, np.arange(PIECE, len(user), PIECE))]
+    for begin, end in pairwise(np.unique([0, *borders, len(user)]).tolist()):
+        yield events[begin:end]

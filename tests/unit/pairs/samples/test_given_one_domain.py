@@ -202,3 +202,16 @@ def test_none_who_has_enough_to_tell_is_a_warning(tmp_path: Path, caplog: pytest
     assert "2 are left out, with fewer than two interactions up to the last of train's targets" in warned.message
     assert load_others(tmp_path / "run") is None
     assert len(ITEMS) == load_pair(tmp_path / "run").items.num_items
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 1000])
+def test_how_much_is_worked_on_at_the_same_time_changes_nothing(
+    tmp_path: Path, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_given(tmp_path / "given", "csv", samples=changed(SAMPLES, 1, target_time=12))
+    write_table(folder / "one_domain.csv", [*EVENTS, {"user": "last", "item": "b1", "time": 1}])
+    monkeypatch.setattr("pairs.samples.one_domain.PIECE", piece)
+    prepare(given_config(folder), run_dir=tmp_path / "run")
+    assert taught(tmp_path / "run") == {(("b1", "b2", "b1"), (3, 20, 21)), (("7", "a9"), (15, 21))}
+    card = read_json(tmp_path / "run" / "pair" / "card.json")
+    assert (card["graph_only_users"], card["graph_only_left_out"]) == (2, 1)
