@@ -140,14 +140,16 @@ def _protocols(protocols: Json) -> list[Part]:
 
 def _by_target(table: Json) -> list[Part]:
     """The systems on warm targets and on cold ones, side by side."""
-    slices = table["slices"]
-    said = text(f"Of {slices['all']} targets {slices['warm_target']} are warm, {slices['cold_target']} cold:")
-    there = {label: word for label, word in TARGETS.items() if slices[label]}
-    header = ["system", *(f"{word} {metric}" for word in there.values() for metric in BY_TARGET)]
+    counts = table["slices"]
+    for label, word in TARGETS.items():
+        if counts[label] == counts["all"]:
+            return [text(f"All {counts['all']} targets are {word}.")]
+    header = ["system", *(f"{word} {metric}" for word in TARGETS.values() for metric in BY_TARGET)]
     rows = [
-        [name, *(float(of_system[label][metric]) for label in there for metric in BY_TARGET)]
-        for name, of_system in table["systems"].items()
+        [name, *(float(slices[label][metric]) for label in TARGETS for metric in BY_TARGET)]
+        for name, slices in table["systems"].items()
     ]
+    said = text(f"Of {counts['all']} targets {counts['warm_target']} are warm, {counts['cold_target']} cold:")
     return [said, Table(header, rows, higher_is_better=True)]
 
 

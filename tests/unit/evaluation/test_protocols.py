@@ -111,15 +111,16 @@ def test_figures_of_both_kinds_are_the_means_over_their_targets(tmp_path: Path) 
     assert f"Of {counts['all']} targets {counts['warm_target']} are warm, {counts['cold_target']} cold:" in report
 
 
-def test_a_kind_without_targets_has_no_columns(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "other"), [("warm", "cold"), ("cold", "warm")])
+def test_targets_of_one_kind_alone_are_said_in_a_line(tmp_path: Path, kind: str, other: str) -> None:
     system = make_metrics()["splits"]["test"]["systems"]["popularity"]["all"]
     table = {
         "own": True,
         "age_days": 3.5,
-        "slices": {"all": 2, "warm_target": 2, "cold_target": 0},
-        "systems": {"popularity": {"all": system, "warm_target": system}},
+        "slices": {"all": 2, f"{kind}_target": 2, f"{other}_target": 0},
+        "systems": {"popularity": {"all": system, f"{kind}_target": system}},
     }
-    report, page = write_report(make_card(), tmp_path, {**make_metrics(), "protocols": {"refit": table}})
-    assert "Of 2 targets 2 are warm, 0 cold:" in report
-    assert "| system | warm hr@10 | warm mrr |\n" in report
-    assert "cold hr@10" not in page
+    for told in write_report(make_card(), tmp_path, {**make_metrics(), "protocols": {"refit": table}}):
+        assert f"All 2 targets are {kind}." in told
+        assert "hr@10" in told
+        assert f"{kind} hr@10" not in told
