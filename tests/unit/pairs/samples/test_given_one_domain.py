@@ -204,6 +204,15 @@ def test_none_who_has_enough_to_tell_is_a_warning(tmp_path: Path, caplog: pytest
     assert len(ITEMS) == load_pair(tmp_path / "run").items.num_items
 
 
+def test_a_table_of_nobody_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_given(tmp_path / "given", "csv")
+    (folder / "one_domain.csv").write_text("user,item,time\n", encoding="utf-8")
+    prepare(given_config(folder), run_dir=tmp_path / "run")
+    assert "0 users of one domain teach what goes together; 0 are left out" in caplog.text
+    assert load_others(tmp_path / "run") is None
+    assert read_json(tmp_path / "run" / "pair" / "card.json")["graph_only_users"] == 0
+
+
 @pytest.mark.parametrize("piece", [1, 2, 3, 1000])
 def test_how_much_is_worked_on_at_the_same_time_changes_nothing(
     tmp_path: Path, piece: int, monkeypatch: pytest.MonkeyPatch
