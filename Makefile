@@ -3,19 +3,24 @@ PYTHON ?= python3.11
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 EXTRAS ?= cpu,test
-FIRST  := tests/unit tests/distributed tests/end_to_end/processes
+PYTEST := $(VENV)/bin/python -m pytest
+PARTS  := lint test-limits test-ranks test-processes test-whole test-rest
+LIMITS := tests/slurm/test_preemption.py tests/slurm/test_signal_moments.py
+APART  := $(LIMITS) tests/distributed tests/end_to_end
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint setup clean $(PARTS)
 
 demo: $(STAMP)
 	$(VENV)/bin/kinrec demo
 
-test: lint  # two halves at a time: most of the second waits for processes and for SLURM
-	@first=$$(mktemp); \
-	$(VENV)/bin/python -m pytest $(FIRST) >$$first 2>&1 & \
-	$(VENV)/bin/python -m pytest tests $(FIRST:%=--ignore=%); second=$$?; \
-	wait $$!; status=$$?; cat $$first; rm -f $$first; \
-	[ $$status -eq 0 ] && [ $$second -eq 0 ]
+test: $(STAMP)  # its parts side by side: most of them wait, for processes and for SLURM
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(words $(PARTS)) --output-sync=target $(PARTS)
+
+test-limits: ; $(PYTEST) $(LIMITS)
+test-ranks: ; $(PYTEST) tests/distributed
+test-processes: ; $(PYTEST) tests/end_to_end/processes
+test-whole: ; $(PYTEST) tests/end_to_end --ignore=tests/end_to_end/processes
+test-rest: ; $(PYTEST) tests $(APART:%=--ignore=%)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pairs.tables import Items
 
@@ -43,6 +42,8 @@ class Words:
     """
 
     def __init__(self, texts: Sequence[str], vocabulary: Vocabulary, *, dtype: npt.DTypeLike = np.float32) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer  # a second that only those who fit need to wait
+
         self._dtype = dtype
         self._vectorizer = TfidfVectorizer(
             token_pattern=rf"[^\W_]{{{vocabulary.shortest},}}",

@@ -6,7 +6,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.decomposition import TruncatedSVD
 
 from evaluation.tfidf import TELLING_WORDS, Vocabulary, Words, item_texts
 from pairs.tables import Items
@@ -35,6 +34,8 @@ def text_vectors(tfidf: Matrix, dim: int, *, seed: int) -> Floats:
 
     Columns are in order of importance, so the first few are a smaller table.
     """
+    from sklearn.decomposition import TruncatedSVD  # a second that only those who fit need to wait
+
     rank = min(dim, min(tfidf.shape) - 1)
     vectors = np.zeros((tfidf.shape[0], dim), dtype=np.float32)
     if rank >= 1:

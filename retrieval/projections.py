@@ -10,7 +10,6 @@ import logging
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from evaluation.tfidf import TELLING_WORDS, Words, item_texts
@@ -75,6 +74,8 @@ def unit_rows(matrix: sp.csr_array) -> sp.csr_array:
 
 def leading_directions(matrix: sp.csr_array, dim: int, *, seed: int) -> npt.NDArray[np.float64]:
     """The right singular vectors [columns, <= dim] of the largest singular values, fewer where the rank is lower."""
+    from sklearn.utils.extmath import randomized_svd  # a second that only those who fit need to wait
+
     dim = min(dim, *matrix.shape)
     with threadpool_limits(limits=1):  # the number of threads would change the last bits
         _, values, directions = randomized_svd(

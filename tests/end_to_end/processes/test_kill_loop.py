@@ -14,7 +14,7 @@ def test_random_kills_leave_nobody_and_the_same_files(tiny_run: Path, tmp_path: 
     killed = shutil.copytree(tiny_run, tmp_path / "run")
     temporary = tmp_path / "system"
     temporary.mkdir()
-    for plan in make_plans(6, seed=1, whole=tiny_run):
+    for plan in make_plans(4, seed=1, whole=tiny_run):
         kill_once(plan, killed, recipe=TINY, temporary=temporary)
     ended = kinrec("run", str(TINY), f"--run_dir={killed}")
     assert ended.returncode == 0, ended.stderr[-3000:]
