@@ -46,6 +46,7 @@ class GivenPair:
     reading: dict[str, Any]  # Any: plain JSON values
     """For the data card."""
     one_domain: OneDomainUsers | None
+    """None unless the recipe asks for them."""
 
 
 def read_given(config: PairConfig, *, scratch: Path) -> GivenPair:
