@@ -1,6 +1,7 @@
 """Test once more under each other protocol: the same choices, fitted and asked with more or less knowledge.
 
-On a chronological pair how much is known decides more than any model does; so a report says it for each, with its age.
+On a chronological pair how much is known decides more than any model does; so a report says it for each, with its age,
+and apart for targets that are known (warm) and targets that nobody has bought before (cold).
 """
 
 import dataclasses
@@ -8,22 +9,24 @@ import logging
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evaluation.chosen import Chosen
-from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test
+from evaluation.chosen import Chosen, Inputs
+from evaluation.list_ranker.bank import user_counts
+from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test, sold_by_all
 from evaluation.metrics.ranks import Ranks
-from evaluation.sales import DAY
+from evaluation.sales import DAY, Sales, moments
 from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table
-from pairs.tables import Samples
+from pairs.tables import Samples, with_others
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: plain JSON values
 
 
 def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Json:
-    """Protocol -> `systems` on test, `age_days` of what is known, and whether it is the report's `own`; none where the
-    pair is not chronological.
+    """Protocol -> `systems` on test, `slices` (how many targets are warm, how many cold), `age_days` of what is known,
+    and whether it is the report's `own`; none where the pair is not chronological.
 
     Args:
         verdict: test's, under the report's own protocol.
@@ -32,7 +35,6 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
         return {}
     test, config = chosen.inputs.judged["test"], chosen.inputs.config
     draws: dict[str, int] = {"resamples": config.bootstrap_resamples, "seed": chosen.inputs.seed}
-    everything = {"all": np.ones(len(test), dtype=bool)}
     tables: Json = {}
     for knowledge in PROTOCOLS:
         protocol = dataclasses.replace(timeline, knowledge=knowledge)
@@ -40,10 +42,14 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
             log.info("no lists of the graph for test under %s: the report has no table of it", knowledge)
             continue
         ranks = verdict.ranks if protocol == timeline else _ranks(chosen, protocol, test)
+        slices = target_slices(chosen.inputs, protocol)
         tables[knowledge] = {
             "own": protocol == timeline,
             "age_days": age_days(chosen.inputs.splits, protocol),
-            "systems": system_table(ranks, test.user, everything, **draws),
+            "slices": {name: int(mask_N.sum()) for name, mask_N in slices.items()},
+            "systems": system_table(
+                ranks, test.user, {name: mask_N for name, mask_N in slices.items() if mask_N.any()}, **draws
+            ),
         }
     return tables
 
@@ -64,6 +70,22 @@ def _ranks(chosen: Chosen, protocol: Timeline, test: Samples) -> dict[str, Ranks
         final=ranker and ranker.asking(bank, sources.lists),
         both_ways=False,
     ).ranks
+
+
+def target_slices(inputs: Inputs, protocol: Timeline) -> dict[str, NDArray[np.bool_]]:
+    """Name -> [N] which of test: `all`; `warm_target`, what is known holds the target; `cold_target`, it does not.
+
+    Known is what somebody bought: whose purchases the lists are made from (users of one domain, too) and, under
+    `rolling`, everybody strictly before the question.
+    """
+    test, num_items = inputs.judged["test"], inputs.pair.items.num_items
+    known = with_others(known_to_test(*inputs.splits, protocol), inputs.others)
+    warm_N = user_counts(known, num_items)[test.target] > 0
+    sold = sold_by_all(*inputs.splits, protocol)
+    sales = None if sold is None else Sales.of_samples(sold, num_items)
+    if sales is not None:
+        warm_N |= sales.before(test.target, moments(test, sales)) > 0
+    return {"all": np.ones(len(test), dtype=bool), "warm_target": warm_N, "cold_target": ~warm_N}
 
 
 def age_days(splits: tuple[Samples, Samples, Samples], protocol: Timeline) -> float:

@@ -82,7 +82,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
         ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
-        optional=("retrieve", "generate"), version=3,
+        optional=("retrieve", "generate"), version=4,
     ),
 )  # fmt: skip
 

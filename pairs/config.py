@@ -99,7 +99,7 @@ class PairConfig:
     graph_users: Decides[Literal["none", "one_domain"]] = "none"
     """one_domain: users who miss the floors in one domain but keep them in the other teach what goes together, graphs
     and baselines, and are never asked (pair/graph_only.parquet); in a split by time, with what they did up to the first
-    cut."""
+    cut. Of samples and released pairs: the users of the file `one_domain`."""
     require_title: Decides[bool] = True
     """Whether an item without a title is left out; otherwise its id stands for the title."""
     k_core: Decides[int] = 1
@@ -170,9 +170,8 @@ class PairConfig:
         given = [name for name in SIFTING if getattr(self, name) != getattr(PairConfig, name)]
         if given and own_rule:
             raise ValueError(f"pair.{given[0]} does not go with pair.source={self.source}, which is taken as it is")
-        if self.graph_users != "none" and (own_rule or self.users == "either"):
-            why = f"pair.source={self.source} has no such users" if own_rule else "pair.users=either has all"
-            raise ValueError(f"pair.graph_users={self.graph_users} does not go: {why}")
+        if self.graph_users != "none" and self.users == "either":
+            raise ValueError(f"pair.graph_users={self.graph_users} does not go: pair.users=either has all")
         self._check_files()
 
     @property

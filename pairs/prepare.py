@@ -3,6 +3,7 @@
 python -m pairs.prepare --config launch/recipes/demo.yaml
 """
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pairs.publish import publish_pair
 from pairs.reading.raw_files import existing_folder
 from pairs.released.read import read_released
 from pairs.samples.given import read_given
+from pairs.samples.one_domain import OneDomainUsers
 from pairs.samples.spool import open_spools
 from pairs.sifting.sift import Sifted, sift_pair
 from pairs.synthetic.exact_files import synthetic_files, write_synthetic
@@ -46,15 +48,21 @@ def prepare(config: PairConfig, *, run_dir: Path) -> list[Path]:
 def _sift(config: PairConfig, *, folder: Path, scratch: Path) -> Sifted:
     match config.source:
         case "released":
-            pair = read_released(existing_folder(config))
+            pair = read_released(existing_folder(config), one_domain=config.graph_users == "one_domain")
             spools = open_spools(scratch / "samples")
             for split, samples in pair.samples.items():
                 spools[split].append(samples)
-            return Sifted(pair.names, pair.items, [pair.users], spools, pair.files)
+            sifted = Sifted(pair.names, pair.items, [pair.users], spools, pair.files)
+            if pair.one_domain is None:
+                return sifted
+            teaching = OneDomainUsers(spools, folder=scratch / "samples", first_user=pair.users["user"][-1] + 1)
+            teaching.add(pair.one_domain)
+            return _with_others(sifted, teaching)
         case "samples":
             given = read_given(config, scratch=scratch)
             facts = {"reading": given.reading}
-            return Sifted(given.names, given.items, [given.users], given.spools, given.files, facts)
+            sifted = Sifted(given.names, given.items, [given.users], given.spools, given.files, facts)
+            return sifted if given.one_domain is None else _with_others(sifted, given.one_domain)
         case "amazon" | "tables":
             x, y = find_files(config)
             return sift_pair(x, y, config, scratch=scratch)
@@ -65,6 +73,11 @@ def _sift(config: PairConfig, *, folder: Path, scratch: Path) -> Sifted:
             sifted = sift_pair(*synthetic_files(raw, config.synthetic), config, scratch=scratch)
             sifted.files.clear()  # they are part of the run
             return sifted
+
+
+def _with_others(sifted: Sifted, others: OneDomainUsers) -> Sifted:
+    """With users of one domain."""
+    return dataclasses.replace(sifted, graph_only=others.spool, facts={**sifted.facts, **others.facts()})
 
 
 if __name__ == "__main__":

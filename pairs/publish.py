@@ -79,8 +79,8 @@ def publish_pair(config: PairConfig, sifted: Sifted, *, folder: Path, scratch: P
 def look_at_samples(config: PairConfig, sifted: Sifted, names: tuple[str, str]) -> tuple[Tally, dict[str, Any]]:
     """The card's sums and the audit's findings; InputError at a leak or an empty domain."""
     tally = Tally(sifted.items["domain"].to_numpy())
-    held_out = [sifted.spools["valid"].first_target_time, sifted.spools["test"].first_target_time]
-    audit = Audit(config, first_held_out=min((time for time in held_out if time is not None), default=None))
+    held_out = [sifted.spools["valid"].target_times, sifted.spools["test"].target_times]
+    audit = Audit(config, first_held_out=min((times[0] for times in held_out if times is not None), default=None))
     for batch in user_batches(sifted.spools, interactions=config.band_rows):
         tally.add(batch)
         audit.add(batch)

@@ -57,6 +57,7 @@ def make_card() -> Json:
             for letter in "XY"
         },
         "users": {"all": 9577, "train": 8000, "valid": 577, "test": 1000, "disjoint": True},
+        "graph_only_users": 4321,
         "users_of_one_domain": {"train": 7, "valid": 8, "test": 9},
         "samples": counts,
         "interactions": counts,

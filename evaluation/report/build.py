@@ -14,6 +14,8 @@ COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr@20", "mrr")
 WITH_INTERVALS = ("hr@10", "mrr")
 SLICED = ("popularity", "baseline_fusion", "graph", "llm", "kinrec")
 PAIRED = ("hr@10", "ndcg@10", "mrr")
+BY_TARGET = ("hr@10", "mrr")
+TARGETS = {"warm_target": "warm", "cold_target": "cold"}
 PLOTTED = "histograms"
 """The card's numbers that are there for the plots."""
 
@@ -123,7 +125,8 @@ def _protocols(protocols: Json) -> list[Part]:
     said = text(
         "Test once more with other knowledge, what was chosen being the same: of train alone; of all until the moment "
         "that parts valid from test; of that and of every purchase that the samples hold strictly before each question "
-        "(users are asked once a domain after a cut: what else they bought then is in no sample)."
+        "(users are asked once a domain after a cut: what else they bought then is in no sample). Warm are targets "
+        "that somebody has bought in what is known, cold those that nobody has."
     )
     parts: list[Part] = [said]
     for knowledge, table in protocols.items():
@@ -131,7 +134,23 @@ def _protocols(protocols: Json) -> list[Part]:
         age = f"{days:,.1f} days old at the median question" if days else "as of each question"
         own = ", this report's own" if table["own"] else ""
         parts += [Heading(3, f"{knowledge}: {age}{own}"), systems_table(table["systems"], "all")]
+        parts += _by_target(table)
     return parts
+
+
+def _by_target(table: Json) -> list[Part]:
+    """The systems on warm targets and on cold ones, side by side."""
+    counts = table["slices"]
+    for label, word in TARGETS.items():
+        if counts[label] == counts["all"]:
+            return [text(f"All {counts['all']} targets are {word}.")]
+    header = ["system", *(f"{word} {metric}" for word in TARGETS.values() for metric in BY_TARGET)]
+    rows = [
+        [name, *(float(slices[label][metric]) for label in TARGETS for metric in BY_TARGET)]
+        for name, slices in table["systems"].items()
+    ]
+    said = text(f"Of {counts['all']} targets {counts['warm_target']} are warm, {counts['cold_target']} cold:")
+    return [said, Table(header, rows, higher_is_better=True)]
 
 
 def _paired(paired: Json) -> Part:

@@ -55,6 +55,9 @@ def _users(card: Json) -> str | None:
         said += "; only users with interactions in both domains were kept"
     elif of_one is not None:
         said += f"; {count(of_one)} of the users kept have interactions in one domain only"
+    teaching = look(card, "graph_only_users")
+    if teaching is not None:
+        said += f"; {count(teaching)} more of one domain teach what goes together and are never asked"
     return said
 
 

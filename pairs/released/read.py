@@ -2,9 +2,11 @@
 
 A line is `user TAB answer_time TAB item|time|time TAB ...`, usually with a trailing TAB; the target is the item whose
 time equals answer_time, the last by time, and the history is what comes strictly before it. Two lines a user. Times
-that are positions (0, 1, 2, ...) and no seconds are read for the order and then dropped.
+that are positions (0, 1, 2, ...) and no seconds are read for the order and then dropped. Users of one domain, if any
+shall teach, are lines of one more file.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +19,7 @@ from launch.errors import InputError
 from pairs.ragged import offsets_of
 from pairs.reading.raw_files import existing_file, find_one
 from pairs.released.catalogue import read_catalogues
+from pairs.released.one_domain import find_one_domain, read_one_domain
 from pairs.released.sample_lines import number_lines, read_sample_lines, refuse_line, to_number
 from pairs.tables import SPLITS, Samples, Split
 
@@ -35,24 +38,32 @@ class ReleasedPair:
     """user i64, source_id str."""
     samples: dict[Split, Samples]
     files: list[Path]
+    one_domain: pl.DataFrame | None
+    """Events (user, item, domain, time) of users of one domain; None unless they are asked for."""
 
 
-def read_released(folder: Path) -> ReleasedPair:
-    """The pair in `folder`; files may be plain, gzip or zstd."""
+def read_released(folder: Path, *, one_domain: bool = False) -> ReleasedPair:
+    """The pair in `folder`; files may be plain, gzip or zstd. `one_domain`: whether its users of one domain, too."""
     items, names, catalogues = read_catalogues(folder)
     files = {split: existing_file(folder, f"{split}.txt") for split in SPLITS}
     users_file = find_one(folder, "users.txt")
+    teaching_file = find_one_domain(folder, asked=one_domain)
     lines = {split: read_sample_lines(path, num_items=items.height) for split, path in files.items()}
     _check_users(files, lines)
-    timed = _are_seconds(files, lines)
+    read = [(path, lines[split]) for split, path in files.items()]
     domain_of = items["domain"].to_numpy()
+    teaching = None
+    if teaching_file is not None:
+        teaching = read_one_domain(teaching_file, read, domain_of=domain_of)
+        read.append((teaching_file, teaching))
+    timed = _are_seconds(read)
     samples, first = {}, 0
     for split in SPLITS:
         samples[split] = _to_samples(lines[split], first=first, domain_of=domain_of, timed=timed)
         first += len(samples[split])
     seen = pl.concat([frame["user"] for frame in lines.values()]).unique().sort()
-    read = [*catalogues, *files.values(), *([users_file] if users_file else [])]
-    return ReleasedPair(names, items, _read_users(users_file, seen), samples, read)
+    all_files = [*catalogues, *(path for path, _ in read), *([users_file] if users_file else [])]
+    return ReleasedPair(names, items, _read_users(users_file, seen), samples, all_files, teaching)
 
 
 def _check_users(files: dict[Split, Path], lines: dict[Split, pl.DataFrame]) -> None:
@@ -66,14 +77,14 @@ def _check_users(files: dict[Split, Path], lines: dict[Split, pl.DataFrame]) -> 
             )
 
 
-def _are_seconds(files: dict[Split, Path], lines: dict[Split, pl.DataFrame]) -> bool:
-    """Whether times are seconds; InputError where some are and others are positions."""
+def _are_seconds(read: Sequence[tuple[Path, pl.DataFrame]]) -> bool:
+    """Whether times are seconds, of files and their events; InputError where some are and others are positions."""
     position = pl.col("time") < SECONDS_FROM
-    if not any((frame["time"] >= SECONDS_FROM).any() for frame in lines.values()):
+    if not any((events["time"] >= SECONDS_FROM).any() for _, events in read):
         return False
-    for split in SPLITS:
+    for path, events in read:
         what = "has the position {time} where other times are seconds: positions and seconds do not mix"
-        refuse_line(files[split], lines[split], position, what)
+        refuse_line(path, events, position, what)
     return True
 
 

@@ -16,30 +16,65 @@ FIELDS = (
     Field("target_time", "time", required=False),
 )
 YEAR_2100 = 4_102_444_800
+OUTSIDE = "has a time outside 1970..2099; times are seconds (divide milliseconds by 1000)"
+NO_USER = (pl.col("user").fill_null("") == "", "has no user")
+LONG_USER = (pl.col("user").str.len_bytes() > LONGEST_ID, f"its user must not be longer than {LONGEST_ID} bytes")
+EMPTY_HISTORY = (pl.col("history").list.len().fill_null(0) == 0, "has an empty history")
+NULL_IN_HISTORY = (pl.col("history").list.contains(None, nulls_equal=True), "its history holds a null")
 HOLES = (
     (pl.col("split").is_null(), "has no split"),
     (~pl.col("split").is_in(SPLITS), "split must be train, valid or test, got {split!r}"),
-    (pl.col("user").fill_null("") == "", "has no user"),
+    NO_USER,
     (pl.col("target").fill_null("") == "", "has no target"),
-    (pl.col("history").list.len().fill_null(0) == 0, "has an empty history"),
-    (pl.col("user").str.len_bytes() > LONGEST_ID, f"its user must not be longer than {LONGEST_ID} bytes"),
-    (pl.col("history").list.contains(None, nulls_equal=True), "its history holds a null"),
+    EMPTY_HISTORY,
+    LONG_USER,
+    NULL_IN_HISTORY,
+)
+NULL_TIME = (pl.col("history_time").list.contains(None, nulls_equal=True), "history_time holds a null")
+TIMES_OF_ITEMS = (
+    pl.col("history_time").list.len() != pl.col("history").list.len(),
+    "history_time has not one time for each item of its history",
+)
+UNSORTED = (pl.col("history_time").list.diff().list.min() < 0, "history_time is not in order, oldest first")
+HISTORY_OUTSIDE = (
+    (pl.col("history_time").list.min() < 0) | (pl.col("history_time").list.max() >= YEAR_2100),
+    OUTSIDE,
 )
 TIME_FAULTS = (
     (pl.col("history_time").is_null() != pl.col("target_time").is_null(), "has one of history_time and target_time"),
-    (pl.col("history_time").list.contains(None, nulls_equal=True), "history_time holds a null"),
-    (
-        pl.col("history_time").list.len() != pl.col("history").list.len(),
-        "history_time has not one time for each item of its history",
-    ),
-    (
-        (pl.col("history_time").list.min() < 0)
-        | (pl.col("history_time").list.max() >= YEAR_2100)
-        | ~pl.col("target_time").is_between(0, YEAR_2100 - 1),
-        "has a time outside 1970..2099; times are seconds (divide milliseconds by 1000)",
-    ),
-    (pl.col("history_time").list.diff().list.min() < 0, "history_time is not in order, oldest first"),
+    NULL_TIME,
+    TIMES_OF_ITEMS,
+    (HISTORY_OUTSIDE[0] | ~pl.col("target_time").is_between(0, YEAR_2100 - 1), OUTSIDE),
+    UNSORTED,
 )
+
+
+class UserNumbers:
+    """Numbers for users as they come, from 0."""
+
+    def __init__(self) -> None:
+        self._users = pl.DataFrame(schema={"user": pl.String, "number": pl.Int64})
+
+    def __len__(self) -> int:
+        return self._users.height
+
+    def take(self, ids: pl.Series) -> Ints:
+        """Their numbers; who is new gets the next."""
+        asked = pl.DataFrame({"user": ids})
+        new = asked.unique(maintain_order=True).join(self._users, on="user", how="anti", maintain_order="left")
+        first = self._users.height
+        numbers = pl.int_range(first, first + new.height, dtype=pl.Int64, eager=True)
+        self._users = pl.concat([self._users, new.with_columns(number=numbers)])
+        return as_ints(asked.join(self._users, on="user", how="left", maintain_order="left")["number"])
+
+    def known(self, ids: pl.Series) -> pl.Series:
+        """Whether each has a number already."""
+        asked = pl.DataFrame({"user": ids})
+        return asked.join(self._users, on="user", how="left", maintain_order="left")["number"].is_not_null()
+
+    def frame(self) -> pl.DataFrame:
+        """user, source_id of every user, ascending."""
+        return self._users.select(user="number", source_id="user")
 
 
 class SampleNumbers:
@@ -47,8 +82,8 @@ class SampleNumbers:
 
     def __init__(self, items: pl.DataFrame) -> None:
         self._items = items.select(pl.col("source_id").alias("id"), number="item")
-        self._domain_of = items["domain"].to_numpy()
-        self._users = pl.DataFrame(schema={"user": pl.String, "number": pl.Int64})
+        self.domain_of = items["domain"].to_numpy()
+        self.users = UserNumbers()
         self._timed: bool | None = None
         self._files: list[StrictFile] = []
         self._seen: list[pl.DataFrame] = []
@@ -63,16 +98,16 @@ class SampleNumbers:
         self._remember(file, rows)
         lengths = rows["history"].list.len().to_numpy()
         row = rows["number"][rows_of(lengths)]
-        target = self._number_items(file, rows["target"], rows["number"])
+        target = self.number_items(file, rows["target"], rows["number"])
         samples = Samples(
             sample=np.arange(rows.height, dtype=np.int64),
-            user=self._number_users(rows["user"]),
-            domain=self._domain_of[target].astype(np.int64),
+            user=self.users.take(rows["user"]),
+            domain=self.domain_of[target].astype(np.int64),
             target=target,
-            history=self._number_items(file, rows["history"].explode(empty_as_null=False), row),
+            history=self.number_items(file, rows["history"].explode(empty_as_null=False), row),
             offsets=offsets_of(lengths),
-            history_time=_ints(rows["history_time"].explode(empty_as_null=False)) if self._timed else None,
-            target_time=_ints(rows["target_time"]) if self._timed else None,
+            history_time=as_ints(rows["history_time"].explode(empty_as_null=False)) if self._timed else None,
+            target_time=as_ints(rows["target_time"]) if self._timed else None,
         )
         split = rows["split"].to_numpy()
         places = {part: np.flatnonzero(split == part) for part in SPLITS}
@@ -91,9 +126,14 @@ class SampleNumbers:
                 again["number"][0], f"is the sample of {before.path.name}, {before.unit} {first['number']}, once more"
             )
 
-    def users(self) -> pl.DataFrame:
-        """user, source_id of every user, ascending."""
-        return self._users.select(user="number", source_id="user")
+    def number_items(self, file: StrictFile, ids: pl.Series, row: pl.Series) -> Ints:
+        """The numbers of items; InputError at the first that the table of items lacks. `row` is the row of each."""
+        asked = pl.DataFrame({"id": ids, "row": row})
+        joined = asked.join(self._items, on="id", how="left", maintain_order="left")
+        unknown = joined.filter(pl.col("number").is_null()).head(1)
+        if unknown.height:
+            file.refuse(unknown["row"][0], f"names item {unknown['id'][0]!r}, which the table of items lacks")
+        return as_ints(joined["number"])
 
     def _check_times(self, file: StrictFile, rows: pl.DataFrame) -> None:
         for wrong, what in TIME_FAULTS:
@@ -112,22 +152,7 @@ class SampleNumbers:
         key = pl.concat_str(*text, separator="\x1e", ignore_nulls=True).hash(seed=0)
         self._seen.append(rows.select("number", key=key, file=pl.lit(len(self._files) - 1, pl.Int32)))
 
-    def _number_items(self, file: StrictFile, ids: pl.Series, row: pl.Series) -> Ints:
-        asked = pl.DataFrame({"id": ids, "row": row})
-        joined = asked.join(self._items, on="id", how="left", maintain_order="left")
-        unknown = joined.filter(pl.col("number").is_null()).head(1)
-        if unknown.height:
-            file.refuse(unknown["row"][0], f"names item {unknown['id'][0]!r}, which the table of items lacks")
-        return _ints(joined["number"])
 
-    def _number_users(self, ids: pl.Series) -> Ints:
-        asked = pl.DataFrame({"user": ids})
-        new = asked.unique(maintain_order=True).join(self._users, on="user", how="anti", maintain_order="left")
-        first = self._users.height
-        numbers = pl.int_range(first, first + new.height, dtype=pl.Int64, eager=True)
-        self._users = pl.concat([self._users, new.with_columns(number=numbers)])
-        return _ints(asked.join(self._users, on="user", how="left", maintain_order="left")["number"])
-
-
-def _ints(values: pl.Series) -> Ints:
+def as_ints(values: pl.Series) -> Ints:
+    """A column as an array."""
     return np.asarray(values.to_numpy(), dtype=np.int64)

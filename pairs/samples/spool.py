@@ -37,7 +37,8 @@ class SampleSpool:
         self.split = split
         self.first = 0
         self.timed = True
-        self.first_target_time: int | None = None
+        self.target_times: tuple[int, int] | None = None
+        """The earliest and the latest of a target."""
         self._folder = folder / split
         self._folder.mkdir(parents=True)
         self._files: dict[str, BinaryIO] = {n: self._path(n).open("wb") for n in (*COLUMNS, *HISTORY_COLUMNS)}
@@ -52,9 +53,9 @@ class SampleSpool:
             if values is not None:
                 self._files[name].write(np.ascontiguousarray(values, dtype=dtype).data)
         if samples.target_time is not None and len(samples):
-            earliest = int(samples.target_time.min())
-            known = self.first_target_time
-            self.first_target_time = earliest if known is None else min(known, earliest)
+            earliest, latest = int(samples.target_time.min()), int(samples.target_time.max())
+            known = self.target_times or (earliest, latest)
+            self.target_times = min(known[0], earliest), max(known[1], latest)
         self._users.append(samples.user)
         self._lengths.append(samples.lengths)
 

@@ -14,7 +14,7 @@ from launch.errors import InputError
 from pairs.reading.bad_rows import BadRow, FileCount
 from pairs.reading.csv_rows import CsvLines, first_line
 from pairs.reading.json_lines import parse_object
-from pairs.reading.line_blocks import read_blocks
+from pairs.reading.line_blocks import Block, read_blocks
 from pairs.reading.parquet_batches import MOST_BYTES, parquet_batches, parquet_schema
 from pairs.reading.read_rows import Column
 
@@ -64,6 +64,15 @@ class StrictFile:
     def refuse(self, number: int, what: str) -> NoReturn:
         """InputError about one row."""
         raise InputError(f"{self.path}: {self.unit} {number}: {what}; mend or remove the {self.unit}")
+
+    def columns(self) -> list[str]:
+        """The names of its columns; of JSON lines, the keys of the first."""
+        if self.form in PARQUET:
+            return parquet_schema(self.path).names()
+        if self.form in JSON:
+            blocks = read_blocks(self.path, self._strict_count())
+            return next((list(row) for block in blocks for _, row in self._objects_of(block)), [])
+        return first_line(self.path, SEPARATORS[self.form])
 
     def read(self, fields: Sequence[Field]) -> Iterator[pl.DataFrame]:
         """`number` (of the row, from 1) and every field with its type; a missing value is null, a missing column all
@@ -120,17 +129,21 @@ class StrictFile:
         seen = False
         for block in read_blocks(self.path, self._strict_count()):
             numbers, rows = [], []
-            for number, line in block.lines():
-                try:
-                    row = parse_object(line)
-                except BadRow as fault:
-                    self.refuse(number, str(fault))
+            for number, row in self._objects_of(block):
                 if not seen:
                     self._check_names(fields, list(row))
                     seen = True
                 numbers.append(number)
                 rows.append([self._from_json(number, field, row.get(field.name)) for field in fields])
             yield _framed(numbers, rows, fields)
+
+    def _objects_of(self, block: Block) -> Iterator[tuple[int, dict[str, Any]]]:  # Any: JSON values
+        """Number and object of every line."""
+        for number, line in block.lines():
+            try:
+                yield number, parse_object(line)
+            except BadRow as fault:
+                self.refuse(number, str(fault))
 
     def _from_json(self, number: int, field: Field, value: Any) -> Any:  # Any: a JSON value in, what the kind says out
         if value is None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pairs.samples.cut import SplitPlan, gather, history_windows
+from pairs.samples.cut import SplitPlan
+from pairs.samples.one_domain import last_as_target
 from pairs.samples.spool import SampleSpool
 from pairs.sifting.bands import Bands
 from pairs.sifting.core import Core, count_users
-from pairs.tables import GRAPH_ONLY, Samples
+from pairs.tables import GRAPH_ONLY
 
 
 def spool_graph_only(
@@ -47,14 +48,6 @@ def spool_graph_only(
             "domain": (band.item >= num_x).astype(np.int8),
             "time": band.time,
         }
-        spool.append(_as_rows(pl.DataFrame(columns).sort("user", "time", "item"), max_history=max_history))
+        spool.append(last_as_target(pl.DataFrame(columns).sort("user", "time", "item"), max_history=max_history))
         first_user += int(enough.sum())
     return spool
-
-
-def _as_rows(events: pl.DataFrame, *, max_history: int) -> Samples:
-    """Each user's last event as the target of those before it; events are sorted by user and time."""
-    user = events["user"].to_numpy()
-    last = np.flatnonzero(np.append(user[1:] != user[:-1], True)[: len(user)])
-    begins, _ = history_windows(events)
-    return gather(events, last, begins=np.maximum(begins[last], last - max_history), ends=last, first=0)

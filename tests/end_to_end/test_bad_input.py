@@ -48,11 +48,12 @@ def refused(*words: str) -> str:
     return line
 
 
-def prepare(tmp_path: Path, folder: Path) -> list[str]:
+def prepare(tmp_path: Path, folder: Path, *words: str) -> list[str]:
     return [
         "prepare",
         str(recipe(tmp_path, f"pair: {{source: released, path: {folder}, domains: [art, office]}}\n")),
         f"--run_dir={tmp_path / 'run'}",
+        *words,
     ]
 
 
@@ -119,6 +120,12 @@ def test_the_unchanged_pair_is_accepted(tmp_path: Path, released: Path) -> None:
 def test_broken_pair_is_refused(tmp_path: Path, released: Path, change: Callable[[Path], None], named: str) -> None:
     change(released)
     assert named in refused(*prepare(tmp_path, released))
+    assert nothing_written(tmp_path / "run")
+
+
+def test_users_of_one_domain_that_are_not_there_are_missed(tmp_path: Path, released: Path) -> None:
+    line = refused(*prepare(tmp_path, released, "--pair.graph_users=one_domain"))
+    assert "one_domain.txt[.gz]: no such file; add the users of one domain, or set pair.graph_users=none" in line
     assert nothing_written(tmp_path / "run")
 
 

@@ -28,7 +28,10 @@ from pairs.synthetic_config import SyntheticConfig
             {"source": "samples", "k_core": 5},
             "pair.k_core does not go with pair.source=samples, which is taken as it is",
         ),
-        ({"source": "samples", "graph_users": "one_domain"}, "pair.source=samples has no such users"),
+        (
+            {"source": "tables", "graph_users": "one_domain", "users": "either"},
+            "pair.graph_users=one_domain does not go: pair.users=either",
+        ),
         ({"source": "amazon", "path": "d", "meta_x": ["m"]}, "pair.path and pair.meta_x"),
         ({"source": "amazon", "reviews_x": ["r"], "meta_x": ["m"]}, "pair.reviews_y is empty"),
         ({"source": "released", "reviews_x": ["r"]}, "pair.reviews_x goes with pair.source=amazon or tables"),
@@ -83,3 +86,8 @@ def test_split_rule_follows_from_the_source() -> None:
     assert PairConfig(source="samples", path="d").split_rule == "given"
     assert PairConfig(source="amazon", path="d").split_rule == "time"
     assert PairConfig(source="synthetic", splits="user").split_rule == "user"
+
+
+@pytest.mark.parametrize("source", ["released", "samples", "synthetic"])
+def test_users_of_one_domain_may_teach_whatever_the_source(source: Any) -> None:
+    assert PairConfig(source=source, graph_users="one_domain").graph_users == "one_domain"

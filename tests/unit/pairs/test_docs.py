@@ -8,7 +8,7 @@ import pytest
 from launch.config import load_recipe
 from pairs.config import PairConfig
 from pairs.prepare import prepare
-from pairs.tables import SPLITS, load_pair, load_samples
+from pairs.tables import GRAPH_ONLY, SPLITS, load_pair, load_samples
 
 PAGE = Path(__file__).parents[3] / "docs" / "own_pair.md"
 RECIPES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -21,10 +21,12 @@ def test_recipe_of_the_page_is_accepted(tmp_path: Path, text: str) -> None:
 
 
 def test_tables_of_the_page_are_a_pair(tmp_path: Path) -> None:
-    items, samples = re.findall(r"```csv\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    tables = re.findall(r"```csv\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "items.csv").write_text(items, encoding="utf-8")
-    (tmp_path / "mine" / "samples.csv").write_text(samples, encoding="utf-8")
-    prepare(PairConfig(source="samples", path=str(tmp_path / "mine")), run_dir=tmp_path / "run")
+    for name, table in zip(("items", "samples", "one_domain"), tables, strict=True):
+        (tmp_path / "mine" / f"{name}.csv").write_text(table, encoding="utf-8")
+    prepare(
+        PairConfig(source="samples", path=str(tmp_path / "mine"), graph_users="one_domain"), run_dir=tmp_path / "run"
+    )
     assert load_pair(tmp_path / "run").domain_names == ("art", "book")
-    assert [len(load_samples(tmp_path / "run", split)) for split in SPLITS] == [2, 2, 2]
+    assert [len(load_samples(tmp_path / "run", split)) for split in (*SPLITS, GRAPH_ONLY)] == [2, 2, 2, 2]

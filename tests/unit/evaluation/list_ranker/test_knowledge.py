@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -150,13 +151,14 @@ def test_without_the_graphs_lists_for_it_a_protocol_has_no_table(tmp_path: Path)
     assert list(evaluate(config, run_dir=tmp_path, seed=1)["protocols"]) == ["train"]
 
 
-def write_timed_run(run_dir: Path) -> None:
+def write_timed_run(run_dir: Path, *, change_test: Callable[[Samples], Samples] = lambda test: test) -> None:
     """A run whose splits are spans of time, without lists of other stages."""
     write_run(run_dir, systems=())
     items = pl.read_parquet(run_dir / "pair" / "items.parquet").drop("train_count")
     users = pl.DataFrame({"user": range(200), "source_id": [f"U{user}" for user in range(200)]})
     shutil.rmtree(run_dir / "pair")
-    parts = parts_in_time()
+    train, valid, test = parts_in_time()
+    parts = (train, valid, change_test(test))
     firsts = np.cumsum([0, *map(len, parts)]).tolist()
     splits: dict[Split, Samples] = {
         split: dataclasses.replace(part, sample=np.arange(first, first + len(part)))

@@ -82,9 +82,9 @@ def test_any_range_of_a_spool_is_those_rows(tmp_path_factory: pytest.TempPathFac
     assert_equal(spool.read(begin, end), splits["valid"].take(np.arange(begin, end)))
 
 
-def test_first_target_time_of_a_spool_is_the_earliest_of_all_batches(tmp_path: Path) -> None:
+def test_target_times_of_a_spool_are_the_earliest_and_the_latest_of_all_batches(tmp_path: Path) -> None:
     late, early = (splits_of({split: [(0, [(1, 1)], (2, time))] for split in SPLITS}) for time in (50, 40))
-    assert spooled(tmp_path, [late, early])["test"].first_target_time == 40
+    assert spooled(tmp_path, [late, early])["test"].target_times == (40, 50)
 
 
 def test_shards_of_one_split_may_be_scanned_as_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
