@@ -16,6 +16,7 @@ from launch.checkpoints import save_weights
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
+from pairs.history_keys import one_of_twins
 from pairs.tables import load_samples
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world=world,
         tracker=tracker,
     )
-    trainer.fit(prepared.train, load_samples(run_dir, "valid"))
+    learnt = prepared.train if config.loss.twins == "both" else one_of_twins(prepared.train, seed=seed)
+    trainer.fit(learnt, load_samples(run_dir, "valid"))
     objective.eval()
     if world.is_main:
         save_settings(run_dir, config)
