@@ -1,0 +1,120 @@
+"""The words of `kinrec ablate`, and its runs one after the other; a table after each.
+
+    kinrec ablate RECIPE [--run_dir=DIR] [--parts a,b,c] [--seeds 1,2,3] [--section.key=value ...]
+
+A second start goes on: what holds is skipped. `RUN/ablate/parts.json` tells `evaluation.ablation`, which makes the
+table, which of the runs are finished as the recipe is now.
+"""
+
+import argparse
+import atexit
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from launch.ablation.parts import PARTS
+from launch.ablation.planning import STAGES_OF_ABLATION, Ablation, AblationRun, plan_ablation
+from launch.artifacts import read_json, write_json, write_text
+from launch.cluster.allocation import refuse_lone_tasks
+from launch.pipeline import claim_run, run_stages
+from launch.processes.forward import forward_stops, is_stop_asked
+from launch.processes.signals import ignore_stops
+from launch.processes.starter import start_module
+from launch.stages import stage_named
+from launch.state.sharing import share
+from launch.state.states import state_of
+from launch.stopping import Stopped
+
+TABLE_MODULE = "evaluation.ablation"
+log = logging.getLogger(__name__)
+
+
+def main(words: list[str]) -> int:
+    """Run the command; its exit status."""
+    refuse_lone_tasks()
+    parser = argparse.ArgumentParser(prog="kinrec ablate", allow_abbrev=False)
+    parser.add_argument("recipe", help="the name of a shipped recipe, or a .yaml file")
+    parser.add_argument("--run_dir", type=Path, help="the run's folder; default runs/NAME; the runs lie in its ablate/")
+    parser.add_argument("--parts", metavar="A,B", help=f"of {', '.join(part.name for part in PARTS)}; default all")
+    parser.add_argument("--seeds", metavar="1,2,3", help="all of it with each seed; default the recipe's")
+    asked, overrides = parser.parse_known_args(words)
+    ablation = plan_ablation(asked.recipe, overrides, asked.run_dir, parts=asked.parts, seeds=asked.seeds)
+    ablation.check()
+    forward_stops()
+    atexit.register(ignore_stops)
+    with claim_run(ablation.recipe, ablation.run_dir):
+        run_ablation(ablation)
+    return 0
+
+
+def run_ablation(ablation: Ablation) -> None:
+    """Every run that is not finished, seed after seed, the reference first; the table after each, once at least."""
+    num_runs, number = sum(1 for _ in ablation.runs), 0
+    has_table, why_not = False, dict(ablation.why_not)
+    for seed, reference in ablation.references.items():
+        number += 1
+        make_run(reference, source=ablation.run_dir, place=f"[{number}/{num_runs}]")
+        why_not = ablation.left_out_by(read_json(reference.folder / "pair" / "card.json"))
+        for part, by_seed in ablation.variants.items():
+            number += 1
+            if part in why_not:
+                log.info("[%d/%d] %s: not switched, %s", number, num_runs, part, why_not[part])
+            elif make_run(by_seed[seed], source=reference.folder, place=f"[{number}/{num_runs}]"):
+                make_table(ablation, why_not)
+                has_table = True
+    if not has_table:
+        make_table(ablation, why_not)
+
+
+def make_run(run: AblationRun, *, source: Path, place: str) -> bool:
+    """Bring a run up to date, its stages those of `source` where they are the same; False if it was already."""
+    if holds(run):
+        log.info("%s %s: still holds, skipped", place, run.name)
+        return False
+    if is_stop_asked():
+        raise Stopped(f"the start of {run.name}")
+    log.info("%s %s", place, run.name)
+    if not (run.folder / "recipe.yaml").is_file():  # whose folder it is, before anything else is in it
+        resolved = yaml.safe_dump(run.recipe.resolved(), sort_keys=False, allow_unicode=True)
+        write_text(run.folder / "recipe.yaml", resolved)
+    shared = share(source, run.folder, run.recipe, stages=STAGES_OF_ABLATION)
+    if shared:
+        log.info("%s %s: %s as in %s", place, run.name, ", ".join(shared), source)
+    run_stages(run.recipe, run.folder, stages=STAGES_OF_ABLATION)
+    return True
+
+
+def holds(run: AblationRun) -> bool:
+    """Whether a run is finished as its recipe is now."""
+    return state_of(run.folder, stage_named("evaluate"), run.recipe).holds
+
+
+def make_table(ablation: Ablation, why_not: Mapping[str, str]) -> None:
+    """Write and print the table of what is finished; its maker has said itself what it could not read."""
+    write_json(ablation.folder / "parts.json", told_of(ablation, why_not))
+    status = start_module(TABLE_MODULE, [str(ablation.folder)])
+    if status != 0:
+        raise SystemExit(status)
+
+
+def told_of(ablation: Ablation, why_not: Mapping[str, str]) -> dict[str, Any]:  # Any: plain JSON values
+    """Parts, and of each the finished runs by seed, named by their folders."""
+    references = {str(seed): run.name for seed, run in ablation.references.items() if holds(run)}
+    parts = []
+    for part in ablation.parts:
+        runs = {} if part.name in why_not else ablation.variants[part.name]
+        finished = {str(seed): run.name for seed, run in runs.items() if str(seed) in references and holds(run)}
+        parts.append(
+            {
+                "part": part.name,
+                "what": part.what,
+                "in_recipe": part.is_on(ablation.recipe),
+                "runs": finished,
+                "waiting": [seed for seed in runs if str(seed) not in finished],
+                "why_not": why_not.get(part.name),
+            }
+        )
+    return {"recipe": ablation.recipe.name, "references": references, "parts": parts}
