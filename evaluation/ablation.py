@@ -96,8 +96,8 @@ def render(table: Json) -> str:
     """A table for each split and system, then what is not in them and why."""
     seeds = table["seeds"]
     lines = [
-        f"{table['recipe']}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: what each part earns, "
-        "on - off, with its interval by user.\nChoices are made on valid; test says what a choice was worth."
+        f"{table['recipe']}, {_named(seeds)}: what each part earns, on - off, with its 95 % interval by user.\n"
+        "Choices are made on valid; test says what a choice was worth."
     ]
     for split, systems in table["splits"].items():
         for system, judged in systems.items():
@@ -119,11 +119,13 @@ def render(table: Json) -> str:
     lines.append("\n".join(f"{name}: {part['what']}" for name, part in table["parts"].items()))
     lines += [f"{name}: not switched, {reason}" for name, reason in table["not_switched"].items()]
     lines += [
-        f"{name}: not finished yet, seed{'s' if len(part['waiting']) > 1 else ''} {', '.join(map(str, part['waiting']))}"
-        for name, part in table["parts"].items()
-        if part["waiting"]
+        f"{name}: not finished yet, {_named(part['waiting'])}" for name, part in table["parts"].items() if part["waiting"]
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _named(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _of_system(folder: Path, told: Json, system: str, split: str, resamples: int) -> Json:
