@@ -119,7 +119,9 @@ def render(table: Json) -> str:
     lines.append("\n".join(f"{name}: {part['what']}" for name, part in table["parts"].items()))
     lines += [f"{name}: not switched, {reason}" for name, reason in table["not_switched"].items()]
     lines += [
-        f"{name}: not finished yet, {_named(part['waiting'])}" for name, part in table["parts"].items() if part["waiting"]
+        f"{name}: not finished yet, {_named(part['waiting'])}"
+        for name, part in table["parts"].items()
+        if part["waiting"]
     ]
     return "\n\n".join(lines) + "\n"
 

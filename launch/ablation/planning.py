@@ -1,7 +1,7 @@
 """The runs of an ablation: a reference as the recipe says and, for each part, one with that part the other way.
 
-    RUN/ablate/reference, RUN/ablate/PART                   of the recipe's own seed
-    RUN/ablate/reference_seed-2, RUN/ablate/PART_seed-2     of another one
+RUN/ablate/reference, RUN/ablate/PART                   of the recipe's own seed
+RUN/ablate/reference_seed-2, RUN/ablate/PART_seed-2     of another one
 """
 
 import dataclasses

@@ -1,7 +1,6 @@
 """`kinrec ablate` on a tiny pair: killed in the middle, started again, started once more."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +63,10 @@ def test_a_killed_ablation_goes_on_and_a_finished_one_only_shows_its_table(tmp_p
     page = (folder / "ablation.txt").read_text(encoding="utf-8")
     assert ended.stdout.endswith(page)
 
-    began = time.monotonic()
     again = kinrec(*words_for(run_dir))
     assert again.returncode == 0, again.stderr[-3000:]
     assert again.stderr.count("still holds, skipped") == 3
     assert again.stdout == page
-    assert time.monotonic() - began < 60
-    assert kinrec("prepare", str(TINY), f"--run_dir={run_dir}").returncode == 0, "the folder is the recipe's still"
 
 
 def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def table_of(folder: Path, parts: list[dict[str, Any]], *, references: dict[str,
 
 
 def reported(run_dir: Path, split: str, system: str) -> dict[str, float]:
-    figures: dict[str, float] = read_json(run_dir / "report" / "metrics.json")["splits"][split]["systems"][system]["all"]
+    figures: dict[str, float] = read_json(run_dir / "report" / "metrics.json")["splits"][split]["systems"][system][
+        "all"
+    ]
     return figures
 
 

@@ -104,7 +104,7 @@ def test_what_is_left_out_leaves_every_weight_a_gradient(run_dir: Path, absent: 
 
 
 def test_an_evidence_without_any_term_is_refused() -> None:
-    with pytest.raises(ValueError, match="graph.model.evidence needs one of evidence_near"):
+    with pytest.raises(ValueError, match=r"graph\.model\.evidence needs one of evidence_near"):
         ModelConfig(evidence=True, evidence_near=False, evidence_words=False, evidence_floor=False)
     ModelConfig(evidence=False, evidence_near=False, evidence_words=False, evidence_floor=False)
 

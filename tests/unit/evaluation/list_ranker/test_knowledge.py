@@ -129,7 +129,9 @@ def test_without_the_clock_no_time_of_a_sale_is_told_and_the_protocols_stay(tmp_
     assert list(metrics["protocols"]) == ["train", "refit", "rolling"]
     assert "recent" not in metrics["splits"]["test"]["systems"]
     train, items = parts_in_time()[0], make_items(3, 6)
-    told, untold = (fit_bank(train, items, PARAMETERS, ridge_max_users=100, seed=1, clock=clock) for clock in (True, False))
+    told, untold = (
+        fit_bank(train, items, PARAMETERS, ridge_max_users=100, seed=1, clock=clock) for clock in (True, False)
+    )
     of_recent = {f"recent {what}" for what in ("score", "share", "place")}
     assert set(told.names) - set(untold.names) == {*SALES_FACTS, *of_recent}
     assert set(untold.names) < set(told.names)

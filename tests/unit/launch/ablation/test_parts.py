@@ -98,7 +98,11 @@ def test_parts_come_in_the_order_of_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [("alignment,nobody", "no part 'nobody'; the parts are item_graphs"), ("time,time", "given twice"), ("", "no part ''")],
+    [
+        ("alignment,nobody", "no part 'nobody'; the parts are item_graphs"),
+        ("time,time", "given twice"),
+        ("", "no part ''"),
+    ],
 )
 def test_a_wrong_list_of_parts_is_refused(names: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
