@@ -82,7 +82,7 @@ def _no_edges() -> Edges:
 
 
 def _attribute_graph(attributes: Matrix, *, has_edges: bool) -> AttributeGraph:
-    has = attributes if has_edges else sp.csr_matrix(attributes.shape, dtype=attributes.dtype)
+    has = attributes if has_edges else sp.csr_matrix(attributes.shape, dtype=np.float32)
     both = sp.csr_matrix(sp.block_array([[None, sp.csr_array(has)], [sp.csr_array(has.T), None]]))
     both.sort_indices()
     row = rows_of(np.diff(both.indptr))

@@ -45,7 +45,7 @@ class AblatedPart:
     def is_on(self, recipe: Recipe) -> bool:
         """Whether a recipe has it."""
         key, value = next(iter(self.off.items()))
-        return value_of(recipe, key) != value
+        return bool(value_of(recipe, key) != value)
 
     def switched(self, recipe: Recipe) -> dict[str, Value]:
         """The keys that make it the other way than in a recipe."""

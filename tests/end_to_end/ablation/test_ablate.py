@@ -30,14 +30,14 @@ def test_a_killed_ablation_goes_on_and_a_finished_one_only_shows_its_table(tmp_p
     run_dir = tmp_path / "run"
     folder = run_dir / "ablate"
     reference, without_floor, without_time = (folder / name for name in ("reference", *PARTS))
-    kill_during("pretrain", *words_for(run_dir), wait_for="logs/pretrain.log", run_dir=without_floor)
-    made = (reference / "manifests" / "evaluate.json").stat().st_mtime_ns
-    assert not (folder / "ablation.txt").exists()
+    kill_during("evaluate", *words_for(run_dir), wait_for="logs/evaluate.log", run_dir=without_time)
+    made = {run: (run / "manifests" / "evaluate.json").stat().st_mtime_ns for run in (reference, without_floor)}
+    assert "time: not finished yet, seed 1" in (folder / "ablation.txt").read_text(encoding="utf-8")
 
     ended = kinrec(*words_for(run_dir))
     assert ended.returncode == 0, ended.stderr[-3000:]
-    assert "[1/3] reference: still holds, skipped" in ended.stderr
-    assert (reference / "manifests" / "evaluate.json").stat().st_mtime_ns == made
+    assert "[2/3] evidence_floor: still holds, skipped" in ended.stderr
+    assert {run: (run / "manifests" / "evaluate.json").stat().st_mtime_ns for run in made} == made
     for run in (without_floor, without_time):
         assert {stage.name for stage in STAGES if (run / "manifests" / f"{stage.name}.json").is_file()} == {
             "prepare", "pretrain", "evaluate",

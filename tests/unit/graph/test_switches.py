@@ -39,7 +39,7 @@ def graphs_of(run_dir: Path, config: GraphConfig) -> Graphs:
 
 
 def evidence_graph(run_dir: Path, *absent: str) -> EvidenceGraph:
-    graphs = graphs_of(run_dir, tiny(window=4, **dict.fromkeys(absent, False)))
+    graphs = graphs_of(run_dir, tiny("best", window=4, **dict.fromkeys(absent, False)))
     assert graphs.evidence is not None
     return graphs.evidence[1]
 
@@ -92,7 +92,7 @@ def test_with_all_terms_the_score_is_to_the_bit_what_it_was(run_dir: Path) -> No
 @pytest.mark.parametrize("absent", [*TERMS, "item_graphs", "attribute_graph"])
 def test_what_is_left_out_leaves_every_weight_a_gradient(run_dir: Path, absent: str) -> None:
     """DistributedDataParallel waits for the gradient of every weight."""
-    config = tiny(table_rate=1.0, next_item_weight=1.0, **{absent: False})
+    config = tiny("best", table_rate=1.0, next_item_weight=1.0, **{absent: False})
     prepared = prepare(run_dir, config, ALONE)
     objective = Objective(make_ranker(prepared, config, seed=0, device=ALONE.device), config)
     batch = make_batch(prepared.train, np.arange(16), max_history=6, pad=PAD, device=ALONE.device)
