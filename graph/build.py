@@ -81,8 +81,13 @@ def _no_edges() -> Edges:
     return Edges(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
 
 
+def _no_entries(shape: tuple[int, int]) -> Matrix:
+    nothing = np.zeros(0, dtype=np.int64)
+    return sp.csr_matrix((np.zeros(0, dtype=np.float32), (nothing, nothing)), shape=shape)
+
+
 def _attribute_graph(attributes: Matrix, *, has_edges: bool) -> AttributeGraph:
-    has = attributes if has_edges else sp.csr_matrix(attributes.shape, dtype=np.float32)
+    has = attributes if has_edges else _no_entries(attributes.shape)
     both = sp.csr_matrix(sp.block_array([[None, sp.csr_array(has)], [sp.csr_array(has.T), None]]))
     both.sort_indices()
     row = rows_of(np.diff(both.indptr))
