@@ -19,6 +19,7 @@ from launch.ablation.parts import PARTS
 from launch.ablation.planning import STAGES_OF_ABLATION, Ablation, AblationRun, plan_ablation
 from launch.artifacts import read_json, write_json, write_text
 from launch.cluster.allocation import refuse_lone_tasks
+from launch.errors import InputError
 from launch.pipeline import claim_run, run_stages
 from launch.processes.forward import forward_stops, is_stop_asked
 from launch.processes.signals import ignore_stops
@@ -30,6 +31,7 @@ from launch.stopping import Stopped
 
 TABLE_MODULE = "evaluation.ablation"
 log = logging.getLogger(__name__)
+Json = dict[str, Any]  # Any: plain JSON values
 
 
 def main(words: list[str]) -> int:
@@ -51,29 +53,41 @@ def main(words: list[str]) -> int:
 
 
 def run_ablation(ablation: Ablation) -> None:
-    """Every run that is not finished, seed after seed, the reference first; the table after each, once at least."""
-    num_runs, number = sum(1 for _ in ablation.runs), 0
-    has_table, why_not = False, dict(ablation.why_not)
+    """Every run that is not finished, seed after seed, the reference first; a table whenever there is more to tell."""
+    num_runs = sum(1 for _ in ablation.runs)
+    places = iter([f"[{number}/{num_runs}]" for number in range(1, num_runs + 1)])
+    why_not, shown = dict(ablation.why_not), None
     for seed, reference in ablation.references.items():
-        number += 1
-        make_run(reference, source=ablation.run_dir, place=f"[{number}/{num_runs}]")
-        why_not = ablation.left_out_by(read_json(reference.folder / "pair" / "card.json"))
+        make_run(reference, source=ablation.run_dir, place=next(places))
+        why_not |= ablation.left_out_by(read_json(reference.folder / "pair" / "card.json"))
         for part, by_seed in ablation.variants.items():
-            number += 1
-            if part in why_not:
-                log.info("[%d/%d] %s: not switched, %s", number, num_runs, part, why_not[part])
-            elif make_run(by_seed[seed], source=reference.folder, place=f"[{number}/{num_runs}]"):
-                make_table(ablation, why_not)
-                has_table = True
-    if not has_table:
-        make_table(ablation, why_not)
+            run, place = by_seed[seed], next(places)
+            reason = why_not.get(part) or why_not_made(run, source=reference.folder, place=place)
+            if reason is not None:
+                log.info("%s %s: not switched, %s", place, run.name, reason)
+                why_not[part] = reason
+            told = told_of(ablation, why_not)
+            if told != shown:
+                make_table(ablation, told)
+                shown = told
 
 
-def make_run(run: AblationRun, *, source: Path, place: str) -> bool:
-    """Bring a run up to date, its stages those of `source` where they are the same; False if it was already."""
+def why_not_made(run: AblationRun, *, source: Path, place: str) -> str | None:
+    """Make a run; the reason where no pair can be made as it asks, while the recipe's own could."""
+    try:
+        make_run(run, source=source, place=place)
+    except InputError as error:
+        if state_of(run.folder, stage_named("prepare"), run.recipe).holds:
+            raise
+        return str(error)
+    return None
+
+
+def make_run(run: AblationRun, *, source: Path, place: str) -> None:
+    """Bring a run up to date, its stages those of `source` where they are the same."""
     if holds(run):
         log.info("%s %s: still holds, skipped", place, run.name)
-        return False
+        return
     if is_stop_asked():
         raise Stopped(f"the start of {run.name}")
     log.info("%s %s", place, run.name)
@@ -84,7 +98,6 @@ def make_run(run: AblationRun, *, source: Path, place: str) -> bool:
     if shared:
         log.info("%s %s: %s as in %s", place, run.name, ", ".join(shared), source)
     run_stages(run.recipe, run.folder, stages=STAGES_OF_ABLATION)
-    return True
 
 
 def holds(run: AblationRun) -> bool:
@@ -92,15 +105,15 @@ def holds(run: AblationRun) -> bool:
     return state_of(run.folder, stage_named("evaluate"), run.recipe).holds
 
 
-def make_table(ablation: Ablation, why_not: Mapping[str, str]) -> None:
+def make_table(ablation: Ablation, told: Json) -> None:
     """Write and print the table of what is finished; its maker has said itself what it could not read."""
-    write_json(ablation.folder / "parts.json", told_of(ablation, why_not))
+    write_json(ablation.folder / "parts.json", told)
     status = start_module(TABLE_MODULE, [str(ablation.folder)])
     if status != 0:
         raise SystemExit(status)
 
 
-def told_of(ablation: Ablation, why_not: Mapping[str, str]) -> dict[str, Any]:  # Any: plain JSON values
+def told_of(ablation: Ablation, why_not: Mapping[str, str]) -> Json:
     """Parts, and of each the finished runs by seed, named by their folders."""
     references = {str(seed): run.name for seed, run in ablation.references.items() if holds(run)}
     parts = []

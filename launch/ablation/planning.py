@@ -58,10 +58,14 @@ class Ablation:
             yield from by_seed.values()
 
     def check(self) -> None:
-        """InputError for what would keep a run from its work: a folder of something else, a file that is not there."""
+        """InputError for what would keep it from its work: a folder of something else, a file that is not there.
+
+        What a switch alone asks for is seen when its run starts.
+        """
         check_folder(self.recipe, self.run_dir)
         for run in self.runs:
             check_folder(run.recipe, run.folder)
+        for run in self.references.values():
             check_recipe(run.recipe, run.folder, STAGES_OF_ABLATION)
 
     def left_out_by(self, card: Card) -> dict[str, str]:

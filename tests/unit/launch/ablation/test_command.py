@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from launch.ablation import command
 from launch.ablation.command import holds, main, told_of
 from launch.ablation.parts import PARTS, value_of
 from launch.ablation.planning import STAGES_OF_ABLATION, Ablation, plan_ablation
 from launch.errors import InputError
 from launch.pipeline import ABLATIONS, check_folder
 from launch.stages import STAGES
+from launch.state.states import State
 from tests.end_to_end.runs import TINY
 
 
@@ -39,7 +41,7 @@ def test_another_seed_is_another_run_and_the_own_seed_is_the_same(tmp_path: Path
     ablation = planned(tmp_path, parts="time", seeds="2,1")
     assert [run.name for run in ablation.runs] == ["reference_seed-2", "reference", "time_seed-2", "time"]
     assert [run.recipe.seed for run in ablation.runs] == [2, 1, 2, 1]
-    assert ablation.references[1].recipe == planned(tmp_path).references[1].recipe
+    assert ablation.references[1].recipe == planned(tmp_path, parts="time").references[1].recipe
 
 
 def test_the_language_model_is_left_out() -> None:
@@ -48,10 +50,10 @@ def test_the_language_model_is_left_out() -> None:
 
 
 def test_what_a_source_does_not_allow_is_told_with_its_reason(tmp_path: Path) -> None:
-    path = tmp_path / "released.yaml"
-    path.write_text("pair: {source: released, path: nowhere}\n", encoding="utf-8")
+    path = tmp_path / "either.yaml"
+    path.write_text("pair: {users: either}\n", encoding="utf-8")
     ablation = plan_ablation(str(path), [], None, parts="one_domain_users,infomax", seeds=None)
-    reason = "pair.graph_users=one_domain does not go: pair.source=released has no such users"
+    reason = "pair.graph_users=one_domain does not go: pair.users=either has all"
     assert ablation.why_not == {"one_domain_users": reason}
     assert list(ablation.variants) == ["infomax"]
     left_out = ablation.left_out_by({"time_range": {}, "twins": {}})
@@ -71,6 +73,23 @@ def test_before_any_run_nothing_is_finished(tmp_path: Path) -> None:
     ]
 
 
+def test_a_pair_that_cannot_be_made_is_a_reason_and_any_other_failure_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise InputError("one_domain.txt: no such file")
+
+    monkeypatch.setattr(command, "run_stages", fail)
+    run = planned(tmp_path, parts="one_domain_users").variants["one_domain_users"][1]
+    reason = command.why_not_made(run, source=tmp_path / "nothing", place="[2/2]")
+    assert reason == "one_domain.txt: no such file"
+    assert (run.folder / "recipe.yaml").is_file()
+    states = {"prepare": State("finished"), "evaluate": State("absent")}
+    monkeypatch.setattr(command, "state_of", lambda _, stage, __: states[stage.name])
+    with pytest.raises(InputError, match=r"one_domain\.txt: no such file"):
+        command.why_not_made(run, source=tmp_path / "nothing", place="[2/2]")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -83,7 +102,7 @@ def test_before_any_run_nothing_is_finished(tmp_path: Path) -> None:
         (["--graph.model.nothing=1"], "unknown key graph.model.nothing"),
         (["--parts=evidence_near", "--graph.model.evidence=false", "--graph.loss.fused_weight=0"], "nothing to switch"),
         (["--pair.source=tables"], "pair.reviews_x is empty"),
-        (["--pair.source=released", "--pair.path=/no/such/folder"], "/no/such/folder"),
+        (["--pair.source=released", "--pair.path=/no/such/folder", "--parts=time"], "/no/such/folder"),
         (["nonsense"], "'nonsense' is not of the form"),
     ],
 )
@@ -99,12 +118,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, place: str) -> No
     folder.mkdir(parents=True)
     (folder / "thesis.tex").touch()
     with pytest.raises(InputError, match="not the folder of a run"):
-        main([str(TINY), f"--run_dir={tmp_path / 'run'}"])
+        main([str(TINY), f"--run_dir={tmp_path / 'run'}", "--parts=time"])
     assert [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()] == ["thesis.tex"]
 
 
 def test_a_folder_with_an_ablation_alone_is_free_for_its_run(tmp_path: Path) -> None:
-    recipe = planned(tmp_path).recipe
+    recipe = planned(tmp_path, parts="time").recipe
     (tmp_path / "run" / ABLATIONS / "reference").mkdir(parents=True)
     check_folder(recipe, tmp_path / "run")
     (tmp_path / "run" / "notes").touch()

@@ -1,23 +1,22 @@
 """Every row of the table of parts is made of keys that there are, and changes what a run is told."""
 
-from pathlib import Path
+import functools
 
 import pytest
 
 from graph.config import GraphConfig
 from graph.presets import PRESETS
 from launch.ablation.parts import PARTS, AblatedPart, parts_named, value_of, without, words_of
-from launch.config import OF_NO_STAGE, Recipe, known_fields, load_recipe
+from launch.config import OF_NO_STAGE, Recipe, find_recipe, known_fields, load_recipe
 from launch.errors import InputError
 from launch.options.fields import deciding, values
 
 NAMES = [part.name for part in PARTS]
 
 
-def recipe_of(folder: Path, *overrides: str) -> Recipe:
-    path = folder / "mine.yaml"
-    path.write_text("seed: 1\n", encoding="utf-8")
-    return load_recipe(path, overrides)
+@functools.cache
+def recipe_of(*overrides: str) -> Recipe:
+    return load_recipe(find_recipe("demo"), overrides)
 
 
 def told(recipe: Recipe) -> dict[str, object]:
@@ -38,17 +37,16 @@ def test_every_key_of_a_row_is_one_of_a_stage_and_decides(part: AblatedPart) -> 
 
 @pytest.mark.parametrize("preset", ["best", "paper"])
 @pytest.mark.parametrize("part", PARTS, ids=NAMES)
-def test_a_switch_changes_the_recipe_and_a_second_one_goes_back(tmp_path: Path, part: AblatedPart, preset: str) -> None:
+def test_a_switch_changes_the_recipe_and_a_second_one_goes_back(part: AblatedPart, preset: str) -> None:
     chosen = [f"--graph.preset={preset}"]
     if part.needs:
         chosen += words_of({"graph.model.evidence": True, "graph.loss.fused_weight": 1.0})
-    recipe = recipe_of(tmp_path, *chosen)
-    other = recipe_of(tmp_path, *without(chosen, part.switched(recipe)), *words_of(part.switched(recipe)))
+    recipe = recipe_of(*chosen)
+    other = recipe_of(*without(chosen, part.switched(recipe)), *words_of(part.switched(recipe)))
     assert part.is_on(other) is not part.is_on(recipe)
     changed = {name for name in told(recipe) if told(recipe)[name] != told(other)[name]}
     assert changed == {key.partition(".")[0] for key in part.off}
-    back = recipe_of(tmp_path, *without(chosen, part.off), *words_of(part.switched(other)))
-    assert part.is_on(back) is part.is_on(recipe)
+    assert part.switched(other) == (part.on if part.is_on(recipe) else part.off)
 
 
 @pytest.mark.parametrize("name", ["alignment", "infomax", "item_graphs", "attribute_graph"])
@@ -71,14 +69,14 @@ def test_evidence_that_is_switched_on_is_that_of_the_best() -> None:
     assert {key: best[key] for key in part.on} == part.on
 
 
-def test_the_parts_of_the_best_are_those(tmp_path: Path) -> None:
-    recipe = recipe_of(tmp_path)
+def test_the_parts_of_the_best_are_those() -> None:
+    recipe = recipe_of()
     assert {part.name for part in PARTS if not part.is_on(recipe)} == {"alignment", "infomax", "one_domain_users"}
     assert [part.name for part in PARTS if part.why_not(recipe)] == []
 
 
-def test_terms_of_an_evidence_that_is_not_there_are_not_switched(tmp_path: Path) -> None:
-    recipe = recipe_of(tmp_path, "--graph.preset=paper")
+def test_terms_of_an_evidence_that_is_not_there_are_not_switched() -> None:
+    recipe = recipe_of("--graph.preset=paper")
     told_why = {part.name: part.why_not(recipe) for part in PARTS if part.why_not(recipe)}
     assert set(told_why) == {"evidence_near", "evidence_words", "evidence_floor"}
     assert set(told_why.values()) == {"it is a part of what graph.model.evidence=false leaves out"}
@@ -118,5 +116,5 @@ def test_a_key_that_is_switched_is_given_once() -> None:
     ]
 
 
-def test_a_value_is_read_by_its_dotted_name(tmp_path: Path) -> None:
-    assert value_of(recipe_of(tmp_path, "--graph.schedule.epochs=7"), "graph.schedule.epochs") == 7
+def test_a_value_is_read_by_its_dotted_name() -> None:
+    assert value_of(recipe_of("--graph.schedule.epochs=7"), "graph.schedule.epochs") == 7
