@@ -9,13 +9,13 @@ table, which of the runs are finished as the recipe is now.
 import argparse
 import atexit
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from launch.ablation.parts import PARTS
+from launch.ablation.parts import PARTS, Card
 from launch.ablation.planning import STAGES_OF_ABLATION, Ablation, AblationRun, plan_ablation
 from launch.artifacts import read_json, write_json, write_text
 from launch.cluster.allocation import refuse_lone_tasks
@@ -24,7 +24,7 @@ from launch.pipeline import claim_run, run_stages
 from launch.processes.forward import forward_stops, is_stop_asked
 from launch.processes.signals import ignore_stops
 from launch.processes.starter import start_module
-from launch.stages import stage_named
+from launch.stages import Stage, stage_named
 from launch.state.sharing import share
 from launch.state.states import state_of
 from launch.stopping import Stopped
@@ -59,10 +59,10 @@ def run_ablation(ablation: Ablation) -> None:
     why_not, shown = dict(ablation.why_not), None
     for seed, reference in ablation.references.items():
         make_run(reference, source=ablation.run_dir, place=next(places))
-        why_not |= ablation.left_out_by(read_json(reference.folder / "pair" / "card.json"))
+        why_not |= ablation.left_out_by(card_of(reference))
         for part, by_seed in ablation.variants.items():
             run, place = by_seed[seed], next(places)
-            reason = why_not.get(part) or why_not_made(run, source=reference.folder, place=place)
+            reason = why_not.get(part) or make_run(run, source=reference.folder, place=place)
             if reason is not None:
                 log.info("%s %s: not switched, %s", place, run.name, reason)
                 why_not[part] = reason
@@ -72,24 +72,12 @@ def run_ablation(ablation: Ablation) -> None:
                 shown = told
 
 
-def why_not_made(run: AblationRun, *, source: Path, place: str) -> str | None:
-    """Make a run; the reason where no pair can be made as it asks, while the recipe's own could."""
-    try:
-        make_run(run, source=source, place=place)
-    except InputError as error:
-        if state_of(run.folder, stage_named("prepare"), run.recipe).holds:
-            raise
-        return str(error)
-    return None
-
-
-def make_run(run: AblationRun, *, source: Path, place: str) -> None:
-    """Bring a run up to date, its stages those of `source` where they are the same."""
+def make_run(run: AblationRun, *, source: Path, place: str) -> str | None:
+    """Bring a run up to date, its stages those of `source` where they are the same; the reason where its pair cannot
+    be made, or has nothing to switch."""
     if holds(run):
         log.info("%s %s: still holds, skipped", place, run.name)
-        return
-    if is_stop_asked():
-        raise Stopped(f"the start of {run.name}")
+        return None
     log.info("%s %s", place, run.name)
     if not (run.folder / "recipe.yaml").is_file():  # whose folder it is, before anything else is in it
         resolved = yaml.safe_dump(run.recipe.resolved(), sort_keys=False, allow_unicode=True)
@@ -97,7 +85,32 @@ def make_run(run: AblationRun, *, source: Path, place: str) -> None:
     shared = share(source, run.folder, run.recipe, stages=STAGES_OF_ABLATION)
     if shared:
         log.info("%s %s: %s as in %s", place, run.name, ", ".join(shared), source)
-    run_stages(run.recipe, run.folder, stages=STAGES_OF_ABLATION)
+    reason = why_not_prepared(run) if run.part is not None and run.part.changes_pair else None
+    if reason is None:
+        _run(run, STAGES_OF_ABLATION)
+    return reason
+
+
+def why_not_prepared(run: AblationRun) -> str | None:
+    """Prepare a pair that is not the recipe's own; why that does not go, or there is nothing to switch in it."""
+    assert run.part is not None
+    try:
+        _run(run, (stage_named("prepare"),))
+    except InputError as error:  # the recipe's own pair could be made
+        return str(error)
+    return run.part.why_not_of(card_of(run))
+
+
+def _run(run: AblationRun, stages: Sequence[Stage]) -> None:
+    if is_stop_asked():  # during the last stage of what came before
+        raise Stopped(f"the start of {run.name}")
+    run_stages(run.recipe, run.folder, stages=stages)
+
+
+def card_of(run: AblationRun) -> Card:
+    """The card of its pair."""
+    card: Card = read_json(run.folder / "pair" / "card.json")
+    return card
 
 
 def holds(run: AblationRun) -> bool:

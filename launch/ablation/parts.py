@@ -23,6 +23,10 @@ def _needs_times(card: Card) -> str | None:
     return None if (card.get("time_range") or {}).get("train") else "the pair has no times"
 
 
+def _needs_one_domain(card: Card) -> str | None:
+    return "the pair has no user of one domain" if card.get("graph_only_users") == 0 else None
+
+
 def _needs_twins(card: Card) -> str | None:
     return None if (card.get("twins") or {}).get("train") else "no train user of the pair has twins"
 
@@ -41,6 +45,11 @@ class AblatedPart:
     """A key that must be true in the recipe, or there is nothing to switch."""
     why_not_of: Callable[[Card], str | None] = _always
     """Why a prepared pair, by its card, has nothing to switch; None: it has."""
+
+    @property
+    def changes_pair(self) -> bool:
+        """Whether the pair is another one without it."""
+        return any(key.startswith("pair.") for key in self.off)
 
     def is_on(self, recipe: Recipe) -> bool:
         """Whether a recipe has it."""
@@ -106,6 +115,7 @@ PARTS = (
     AblatedPart(
         "one_domain_users", "users of one domain, who teach what goes together",
         off={"pair.graph_users": "none"}, on={"pair.graph_users": "one_domain"},
+        why_not_of=_needs_one_domain,
     ),
     AblatedPart(
         "twins", "a user's samples of one history, all learnt from; off: one of them",

@@ -28,6 +28,8 @@ class AblationRun:
     name: str
     recipe: Recipe
     folder: Path
+    part: AblatedPart | None = None
+    """What is the other way; None: the reference."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +94,20 @@ def plan_ablation(
         reasons = "; ".join(f"{part}: {reason}" for part, reason in why_not.items())
         raise InputError(f"there is nothing to switch ({reasons})")
 
-    def run_of(label: str, one: Recipe) -> AblationRun:
+    def run_of(one: Recipe, part: AblatedPart | None = None) -> AblationRun:
+        label = REFERENCE if part is None else part.name
         called = label if one.seed == recipe.seed else f"{label}_seed-{one.seed}"
-        return AblationRun(called, one, run_dir / ABLATIONS / called)
+        return AblationRun(called, one, run_dir / ABLATIONS / called, part)
 
     return Ablation(
         run_dir=run_dir,
         recipe=recipe,
         parts=asked,
-        references={seed: run_of(REFERENCE, one) for seed, one in seeded.items()},
+        references={seed: run_of(one) for seed, one in seeded.items()},
         variants={
-            part: {seed: run_of(part, dataclasses.replace(other, seed=seed)) for seed in seeded}
-            for part, other in switched.items()
+            part.name: {seed: run_of(dataclasses.replace(switched[part.name], seed=seed), part) for seed in seeded}
+            for part in asked
+            if part.name in switched
         },
         why_not=why_not,
     )

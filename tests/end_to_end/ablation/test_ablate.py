@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from launch.ablation.command import told_of
+from launch.ablation.planning import plan_ablation
 from launch.stages import STAGES
 from tests.end_to_end.runs import TINY, kill_during, kinrec
 
@@ -18,6 +20,13 @@ QUICK = (
 
 def words_for(run_dir: Path, *more: str) -> list[str]:
     return ["ablate", str(TINY), f"--run_dir={run_dir}", f"--parts={','.join(PARTS)}", *QUICK, *more]
+
+
+def finished(run_dir: Path, *more: str) -> set[str]:
+    """The runs that a table of the recipe with these words would be made from."""
+    ablation = plan_ablation(str(TINY), [*QUICK, *more], run_dir, parts=",".join(PARTS), seeds=None)
+    told = told_of(ablation, {})
+    return {name for runs in (told["references"], *(part["runs"] for part in told["parts"])) for name in runs.values()}
 
 
 def manifest(run_dir: Path, stage: str) -> dict[str, Any]:
@@ -67,6 +76,9 @@ def test_a_killed_ablation_goes_on_and_a_finished_one_only_shows_its_table(tmp_p
     assert again.returncode == 0, again.stderr[-3000:]
     assert again.stderr.count("still holds, skipped") == 3
     assert again.stdout == page
+
+    assert finished(run_dir, "--launch.threads=2") == {"reference", *PARTS}
+    assert finished(run_dir, "--graph.schedule.lr=0.5") == set(), "a table never mixes recipes"
 
 
 def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """`kinrec ablate` before its first run: which runs there are, and what is refused, with nothing written."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from launch.ablation import command
-from launch.ablation.command import holds, main, told_of
+from launch.ablation.command import holds, main, make_run, told_of
 from launch.ablation.parts import PARTS, value_of
 from launch.ablation.planning import STAGES_OF_ABLATION, Ablation, plan_ablation
+from launch.artifacts import write_json
+from launch.config import Recipe
 from launch.errors import InputError
 from launch.pipeline import ABLATIONS, check_folder
-from launch.stages import STAGES
-from launch.state.states import State
+from launch.stages import STAGES, Stage
 from tests.end_to_end.runs import TINY
 
 
@@ -73,21 +75,47 @@ def test_before_any_run_nothing_is_finished(tmp_path: Path) -> None:
     ]
 
 
-def test_a_pair_that_cannot_be_made_is_a_reason_and_any_other_failure_is_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise InputError("one_domain.txt: no such file")
+class Stages:
+    """In place of stages: a failure of some, a card by prepare."""
 
-    monkeypatch.setattr(command, "run_stages", fail)
-    run = planned(tmp_path, parts="one_domain_users").variants["one_domain_users"][1]
-    reason = command.why_not_made(run, source=tmp_path / "nothing", place="[2/2]")
-    assert reason == "one_domain.txt: no such file"
+    def __init__(self, fails: str, **card: object) -> None:
+        self.fails, self.card = fails, card
+        self.run: list[str] = []
+
+    def __call__(self, recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage]) -> None:
+        for stage in stages:
+            if stage.name == self.fails:
+                raise InputError(f"{stage.name}: a file is not there")
+            self.run.append(stage.name)
+            write_json(run_dir / "pair" / "card.json", self.card)
+
+
+def made(folder: Path, stages: Stages, monkeypatch: pytest.MonkeyPatch, part: str = "one_domain_users") -> str | None:
+    monkeypatch.setattr(command, "run_stages", stages)
+    run = planned(folder, parts=part).variants[part][1]
+    reason = make_run(run, source=folder / "nothing", place="[2/2]")
     assert (run.folder / "recipe.yaml").is_file()
-    states = {"prepare": State("finished"), "evaluate": State("absent")}
-    monkeypatch.setattr(command, "state_of", lambda _, stage, __: states[stage.name])
-    with pytest.raises(InputError, match=r"one_domain\.txt: no such file"):
-        command.why_not_made(run, source=tmp_path / "nothing", place="[2/2]")
+    return reason
+
+
+def test_another_pair_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made(tmp_path, Stages("prepare"), monkeypatch) == "prepare: a file is not there"
+    with pytest.raises(InputError, match="prepare: a file is not there"):  # a pair as the recipe's own
+        made(tmp_path, Stages("prepare"), monkeypatch, part="time")
+
+
+def test_another_pair_with_nothing_to_switch_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = Stages("", graph_only_users=0)
+    assert made(tmp_path, stages, monkeypatch) == "the pair has no user of one domain"
+    assert stages.run == ["prepare"]
+    stages = Stages("", graph_only_users=3)
+    assert made(tmp_path, stages, monkeypatch) is None
+    assert stages.run == ["prepare", "prepare", "pretrain", "evaluate"]
+
+
+def test_a_later_stage_that_fails_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="pretrain: a file is not there"):
+        made(tmp_path, Stages("pretrain", graph_only_users=3), monkeypatch)
 
 
 @pytest.mark.parametrize(

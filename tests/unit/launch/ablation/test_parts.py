@@ -87,6 +87,9 @@ def test_a_card_says_what_a_pair_has_not() -> None:
     timed = {"time_range": {"train": {"targets": []}}, "twins": {"train": 0.0}}
     assert [part.name for part in PARTS if part.why_not_of(timeless)] == ["time"]
     assert [part.name for part in PARTS if part.why_not_of(timed)] == ["twins"]
+    lonely = {**timed, "twins": {"train": 0.1}, "graph_only_users": 0}
+    assert [part.name for part in PARTS if part.why_not_of(lonely)] == ["one_domain_users"]
+    assert [part.name for part in PARTS if part.why_not_of({**lonely, "graph_only_users": 1})] == []
 
 
 def test_parts_come_in_the_order_of_the_table() -> None:
