@@ -1,6 +1,7 @@
-"""`kinrec ablate` on a tiny pair: killed in the middle, started again, started once more."""
+"""`kinrec ablate` beside a tiny run: killed in the middle, started again, started once more."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,7 @@ from launch.stages import STAGES
 from tests.end_to_end.runs import TINY, kill_during, kinrec
 
 PARTS = ("evidence_floor", "time")
-QUICK = (
-    *("--launch.processes=1", "--graph.schedule.epochs=1", "--evaluation.ranker_samples=0"),
-    "--evaluation.bootstrap_resamples=100",
-)
+QUICK = ("--launch.processes=1", "--evaluation.ranker_samples=0", "--evaluation.bootstrap_resamples=100")
 
 
 def words_for(run_dir: Path, *more: str) -> list[str]:
@@ -35,8 +33,8 @@ def manifest(run_dir: Path, stage: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_killed_ablation_goes_on_and_a_finished_one_only_shows_its_table(tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
+def test_a_killed_ablation_goes_on_and_a_finished_one_only_shows_its_table(tiny_run: Path, tmp_path: Path) -> None:
+    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
     folder = run_dir / "ablate"
     reference, without_floor, without_time = (folder / name for name in ("reference", *PARTS))
     kill_during("evaluate", *words_for(run_dir), wait_for="logs/evaluate.log", run_dir=without_time)
@@ -52,6 +50,8 @@ def test_a_killed_ablation_goes_on_and_a_finished_one_only_shows_its_table(tmp_p
             "prepare", "pretrain", "evaluate",
         }  # fmt: skip
         assert (run / "pair" / "items.parquet").samefile(reference / "pair" / "items.parquet")
+    assert (reference / "graph" / "model.safetensors").samefile(run_dir / "graph" / "model.safetensors")
+    assert manifest(reference, "evaluate")["inputs"]["generate"] == "absent", "the run's has the language model's lists"
     told_graph = [manifest(run, "pretrain")["config"]["model"]["evidence_floor"] for run in (reference, without_floor)]
     assert told_graph == [True, False]
     model = reference / "graph" / "model.safetensors"
