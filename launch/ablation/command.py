@@ -26,7 +26,7 @@ from launch.processes.signals import ignore_stops
 from launch.processes.starter import start_module
 from launch.stages import Stage, stage_named
 from launch.state.sharing import share
-from launch.state.states import state_of
+from launch.state.states import recipe_of, state_of
 from launch.stopping import Stopped
 
 TABLE_MODULE = "evaluation.ablation"
@@ -114,8 +114,11 @@ def card_of(run: AblationRun) -> Card:
 
 
 def holds(run: AblationRun) -> bool:
-    """Whether a run is finished as its recipe is now."""
-    return state_of(run.folder, stage_named("evaluate"), run.recipe).holds
+    """Whether a run is finished as its recipe is now, and its own recipe.yaml says the same."""
+    own = recipe_of(run.folder)
+    return own is not None and all(
+        state_of(run.folder, stage_named("evaluate"), told).holds for told in (run.recipe, own)
+    )
 
 
 def make_table(ablation: Ablation, told: Json) -> None:
