@@ -1,6 +1,7 @@
 """Every row of the table of parts is made of keys that there are, and changes what a run is told."""
 
 import functools
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +96,16 @@ def test_a_card_says_what_a_pair_has_not() -> None:
 def test_parts_come_in_the_order_of_the_table() -> None:
     assert [part.name for part in parts_named("twins, alignment")] == ["alignment", "twins"]
     assert parts_named(None) == PARTS
+
+
+def test_every_part_and_its_switch_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "graph_quality.md").read_text(encoding="utf-8")
+    section = page.partition("## Ask on a pair of your own\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    for part in PARTS:
+        (row,) = [line for line in rows if f"`{part.name}`" in line.split("|")[1]]
+        last = next(iter(part.off)).rpartition(".")[2]
+        assert last in row or last.startswith("evidence_"), part.name
 
 
 @pytest.mark.parametrize(
