@@ -110,6 +110,7 @@ class Chosen:
             others=inputs.others,
             sold=sold_by_all(*inputs.splits, protocol),
             like=self.bank,
+            clock=inputs.config.clock,
         )
 
     def ranker_of(self, protocol: Timeline) -> ListRanker | None:

@@ -20,6 +20,9 @@ class EvaluationConfig:
     """What test is ranked with: `train` alone; `refit`, what was selected on valid fitted anew on train and valid;
     `rolling`, that and who bought what strictly before each target, on pairs with times. `auto`: refit where the split
     is one of time. A report on such a pair has a table of each."""
+    clock: Decides[bool] = True
+    """Whether times of sales are told, on pairs with times: baseline `recent`, and the list ranker's counts and ages of
+    sales. What may be known is `knowledge`'s all the same."""
     refine_top: Decides[int] = 5
     """Paper refinement: grounded items looked at (m); one out of domain and the graph's list is used."""
     bootstrap_resamples: Decides[int] = 1000

@@ -12,12 +12,12 @@ from torch_geometric import EdgeIndex
 
 from graph.companions import build_companion_graph
 from graph.config import GraphConfig
-from graph.edges import Companions, companion_pairs, successor_edges
-from graph.evidence import EvidenceGraph
+from graph.edges import Companions, Edges, companion_pairs, successor_edges
+from graph.evidence import EvidenceGraph, EvidenceTerms
 from graph.item_graph import ItemGraph, as_edge_index, build_item_graph
 from graph.late.interaction import VoteGraph
 from graph.late.left_out import LeftOut
-from graph.words import Floats, WordTables
+from graph.words import Floats, Matrix, WordTables
 from pairs.ragged import rows_of
 from pairs.tables import Ints, Items, Samples
 
@@ -66,7 +66,7 @@ def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Float
     """The graphs, on the CPU; `text_IK` are the items' text vectors."""
     item_graphs = [
         build_item_graph(
-            successor_edges(train, items.domain, within_domain=within),
+            successor_edges(train, items.domain, within_domain=within) if settings.model.item_graphs else _no_edges(),
             num_items=items.num_items,
             edge_weight=settings.model.edge_weight,
         )
@@ -75,7 +75,7 @@ def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Float
     return Graphs(
         mixed=item_graphs[0],
         within=item_graphs[1],
-        attributes=_attribute_graph(words),
+        attributes=_attribute_graph(words.attributes, has_edges=settings.model.attribute_graph),
         num_items=items.num_items,
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
@@ -83,8 +83,17 @@ def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Float
     )
 
 
-def _attribute_graph(words: WordTables) -> AttributeGraph:
-    has = words.attributes
+def _no_edges() -> Edges:
+    return Edges(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
+
+
+def _no_entries(shape: tuple[int, int]) -> Matrix:
+    nothing = np.zeros(0, dtype=np.int64)
+    return sp.csr_matrix((np.zeros(0, dtype=np.float32), (nothing, nothing)), shape=shape)
+
+
+def _attribute_graph(attributes: Matrix, *, has_edges: bool) -> AttributeGraph:
+    has = attributes if has_edges else _no_entries(attributes.shape)
     both = sp.csr_matrix(sp.block_array([[None, sp.csr_array(has)], [sp.csr_array(has.T), None]]))
     both.sort_indices()
     row = rows_of(np.diff(both.indptr))
@@ -137,6 +146,9 @@ def _evidence_graph(
         num_words=tfidf.shape[1],
         domain_words=as_edge_index(row.astype(np.int64), own.indices.astype(np.int64), own.shape),
         domain_tfidf=torch.from_numpy(own.data.astype(np.float32)),
+        terms=EvidenceTerms(
+            near=settings.model.evidence_near, words=settings.model.evidence_words, floor=settings.model.evidence_floor
+        ),
     )
 
 

@@ -18,6 +18,7 @@ Alignment = Literal["mse", "mmd"]
 Encoders = Literal["attention", "late"]
 MOST_COLUMNS = 1024
 """Of a table of late interaction: as many bytes as inner products in float32 are exact for."""
+Twins = Literal["both", "one"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,10 @@ class ModelConfig:
     """Most recent items of a history that the model sees."""
     edge_weight: Decides[EdgeWeight] = "count"
     """count: an edge weighs as many users as have it; binary: 1."""
+    item_graphs: Decides[bool] = True
+    """Whether the two item graphs have their edges; without them nothing is propagated from item to item."""
+    attribute_graph: Decides[bool] = True
+    """Whether the attribute graph has its edges; without them an item's attribute half is its own row alone."""
     drop_target_edges: Decides[bool] = True
     """Take a training sample's own count out of the edges that it is asked to predict (they leak its target)."""
     initial: Decides[Initial] = "normal"
@@ -56,6 +61,12 @@ class ModelConfig:
     """Score items by their vectors instead of a separate linear layer."""
     evidence: Decides[bool] = False
     """Add what the co-occurrence and word graphs say of each item to its score, with learned weights."""
+    evidence_near: Decides[bool] = True
+    """Whether the evidence counts the companions of the history's items."""
+    evidence_words: Decides[bool] = True
+    """Whether it counts the likeness of words."""
+    evidence_floor: Decides[bool] = True
+    """Whether it counts popularity, of which every item has some."""
     window: Decides[int] = 30
     """Items this far apart in a train history are companions (evidence only)."""
     max_companions: Decides[int] = 2000
@@ -68,6 +79,11 @@ class ModelConfig:
             raise ValueError(f"graph.model.dim must be at most {MOST_COLUMNS} with encoder=late, got {self.dim}")
         _positive("graph.model", self, "init_scale")
         _share("graph.model", self, "dropout", "propagation_dropout")
+        if self.evidence and not (self.evidence_near or self.evidence_words or self.evidence_floor):
+            raise ValueError(
+                "graph.model.evidence needs one of evidence_near, evidence_words and evidence_floor; set "
+                "graph.model.evidence=false (and graph.loss.fused_weight=0) to do without"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +108,8 @@ class LossConfig:
     """mse: mean squared distance; mmd: maximum mean discrepancy of at most 512 of the batch's items."""
     label_smoothing: Decides[float] = 0.0
     """Share of the next-item target that is spread over the domain."""
+    twins: Decides[Twins] = "both"
+    """Train samples of one user with one history: learn from all of them, or from one, drawn; the graphs are of all."""
 
     def __post_init__(self) -> None:
         weights = ("next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight")

@@ -8,7 +8,8 @@ For a history h of items i_p, a candidate j of domain D, and [.] the case "i_p i
 
 c_g counts users that have both items within distance class g, n users of an item; in training the asking user's own
 counts are out of both (leave one user out), for the same reason as an edge that is to be predicted. With power 1,
-gaps 0 and likeness 0 the first line is item-item cosine with recency.
+gaps 0 and likeness 0 the first line is item-item cosine with recency. Each of the three terms may be left out: near,
+words (with the likeness behind the logarithm), or the floor, in whose place there is a very small number then.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,15 @@ from graph.edges import NUM_GAPS
 from graph.histories import entries_of
 
 SMALL = 1e-6  # keeps the power of a zero likeness differentiable
+
+
+@dataclass(frozen=True)
+class EvidenceTerms:
+    """Which terms there are."""
+
+    near: bool = True
+    words: bool = True
+    floor: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class EvidenceGraph:
     num_words: int
     domain_words: EdgeIndex  # [size, num_words]
     domain_tfidf: Tensor
+    terms: EvidenceTerms
 
     def is_own(self, user_B: Tensor) -> Tensor:
         """[B, size] whether a train user has a candidate."""
@@ -75,13 +86,15 @@ class Evidence(nn.Module):
 
     def forward(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
         """Scores [B, size]; with `own_user_B`, as if these users' train samples did not exist."""
-        near_BD = self.near(graph, history_BL, own_user_B)
+        terms = graph.terms
+        near_BD = _if(terms.near, self.near(graph, history_BL, own_user_B))
         words_BD = self.words(graph, history_BL)
         users_D = graph.num_users[graph.first : graph.first + graph.size]
         users_BD = users_D if own_user_B is None else users_D - graph.is_own(own_user_B).to(users_D.dtype)
-        floor_BD = self.floor.exp() * (users_BD + 0.1) ** self.popularity
-        mixed_BD = near_BD + self.mix.exp() * (words_BD.clamp_min(0) + SMALL) ** self.bend + floor_BD
-        return self.gain * mixed_BD.log() + self.likeness * words_BD
+        floor_BD = _if(terms.floor, self.floor.exp() * (users_BD + 0.1) ** self.popularity, least=SMALL)
+        alike_BD = _if(terms.words, self.mix.exp() * (words_BD.clamp_min(0) + SMALL) ** self.bend)
+        mixed_BD = near_BD + alike_BD + floor_BD
+        return self.gain * mixed_BD.log() + _if(terms.words, self.likeness * words_BD)
 
     def near(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
         """Weighted companions of the history [B, size]."""
@@ -114,3 +127,8 @@ class Evidence(nn.Module):
 
     def _recency(self, age_N: Tensor) -> Tensor:
         return self.latest * (age_N == 0) - self.decay * age_N
+
+
+def _if(there: bool, term_BD: Tensor, *, least: float = 0.0) -> Tensor:
+    """The term, or `least` everywhere; its weights then have gradients all the same, of zero, as DDP asks for."""
+    return term_BD if there else term_BD * 0 + least

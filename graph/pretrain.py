@@ -18,6 +18,7 @@ from launch.checkpoints import save_weights
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
+from pairs.history_keys import one_of_twins
 from pairs.tables import joined, load_samples
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world=world,
         tracker=tracker,
     )
+    if config.loss.twins == "one":
+        learnt_from = one_of_twins(learnt_from, seed=seed)
     trainer.fit(learnt_from, load_samples(run_dir, "valid"))
     objective.eval()
     if world.is_main:

@@ -43,8 +43,10 @@ kinrec COMMAND ...
                                 ask a trained run
   compare RUN RUN ...           the final lists of several runs side by side, with intervals;
                                 of one RUN: --systems graph,ridge,...
+  ablate RECIPE [--parts a,b,c] [--seeds 1,2,3]
+                                what each part of the graph and of the ranking earns: a run with each the other way
 
-demo, run, the stages and submit take --run_dir=DIR and --section.key=value for any key of the recipe.
+demo, run, the stages, submit and ablate take --run_dir=DIR and --section.key=value for any key of the recipe.
 """
 
 
@@ -93,6 +95,10 @@ def dispatch(words: list[str]) -> int:
         from launch.slurm.command import main as submit
 
         return submit(rest)
+    if command == "ablate":
+        from launch.ablation.command import main as ablate
+
+        return ablate(rest)
     if command == "doctor":
         from launch.doctor.command import doctor
 

@@ -27,6 +27,8 @@ from launch.stopping import Stopped, read_stop, stopped_path
 log = logging.getLogger(__name__)
 SUBMITTED = "slurm/recipe.yaml"
 """The recipe that the run's SLURM jobs start their stages from; there before any of them has begun."""
+ABLATIONS = "ablate"
+"""The folder of a run in which `kinrec ablate` keeps runs of its own."""
 
 
 def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGES) -> None:
@@ -165,7 +167,7 @@ def check_folder(recipe: Recipe, run_dir: Path) -> None:
             raise InputError(
                 f"{run_dir}: this folder belongs to the recipe {owner!r}, not {recipe.name!r}; choose another --run_dir"
             )
-    elif run_dir.is_dir() and any(path.name not in {NAME, TEMPORARY, "slurm"} for path in run_dir.iterdir()):
+    elif run_dir.is_dir() and any(path.name not in {NAME, TEMPORARY, "slurm", ABLATIONS} for path in run_dir.iterdir()):
         raise InputError(f"{run_dir}: not empty and not the folder of a run; choose another --run_dir")
 
 

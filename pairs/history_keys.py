@@ -1,4 +1,4 @@
-"""Keys that equal histories share."""
+"""Keys that equal histories share, and the twins that they tell: samples of one user with one history."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,14 @@ def history_keys(samples: Samples) -> Hashes:
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
     keys: Hashes = sums[samples.offsets[1:]] - sums[samples.offsets[:-1]]  # modulo 2^64
     return keys
+
+
+def one_of_twins(samples: Samples, *, seed: int) -> Samples:
+    """The samples, in their order, with one of each user's samples of one history, drawn."""
+    draw = np.random.default_rng(seed).permutation(len(samples))
+    keys = np.stack([samples.user[draw].astype(np.uint64), history_keys(samples)[draw]])
+    _, first = np.unique(keys, axis=1, return_index=True)
+    return samples.take(np.sort(draw[first]).astype(np.int64))
 
 
 def splitmix64(values: Hashes) -> Hashes:

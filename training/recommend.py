@@ -142,6 +142,7 @@ def recommend(
     bank = fit_bank(
         known.samples, pair.items, chosen["baselines"],
         ridge_max_users=settings.ridge_max_users, seed=recipe.seed, others=others, sold=known.sold,
+        clock=settings.clock,
     )  # fmt: skip
     asked_graph = graph.knowing(with_others(known.samples, others)) if known.graphs_anew else graph
     systems = {"graph", *chosen["kinrec"].get("given", [])}

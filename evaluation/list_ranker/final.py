@@ -135,6 +135,7 @@ def fit_list_ranker(
         of_block = fit_bank(
             block.known, bank.items, parameters,
             ridge_max_users=config.ridge_max_users, seed=seed, others=block.others, sold=sold, like=bank,
+            clock=config.clock,
         )  # fmt: skip
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}

@@ -37,6 +37,8 @@ class Material:
     """Whose purchases are the sales, asked as of each question; None: train's."""
     words: "Sparse | None" = None
     """[I, V] of titles and attributes, where they are made already."""
+    clock: bool = True
+    """Whether times of sales are told."""
     _transitions: dict[bool, Sparse] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -63,7 +65,9 @@ class Material:
 
     @cached_property
     def sales(self) -> Sales | None:
-        """Who sold when; None without times."""
+        """Who sold when; None without times, or where they are not told."""
+        if not self.clock:
+            return None
         return Sales.of_samples(self.train if self.sold is None else self.sold, self.items.num_items)
 
     @cached_property

@@ -47,7 +47,7 @@ def fit_baselines(
         others: users of one domain.
         sold: whose purchases are the sales; None: train's.
     """
-    material = Material(train, items, config.ridge_max_users, seed, others, sold)
+    material = Material(train, items, config.ridge_max_users, seed, others, sold, clock=config.clock)
     fitted = Baselines(material)
     fitted.train_users, fitted.ridge_users = material.bought.shape[0], material.ridge_rows.shape[0]
     if fitted.ridge_users < fitted.train_users:
@@ -55,7 +55,7 @@ def fit_baselines(
     few = sample_of_users(valid, config.tuning_samples, seed)
     for name, baseline in BASELINE_TABLE.items():
         if baseline.needs_times and material.sales is None:
-            log.info("%s: left out, the samples have no times", name)
+            log.info("%s: left out, times are not there or not told", name)
             continue
         started = time.perf_counter()
         fit = partial(baseline.fit, material)

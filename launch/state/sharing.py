@@ -6,6 +6,7 @@ by rename, so what one run makes anew leaves the other's as it is.
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from launch.artifacts import atomic_file, write_json
@@ -16,13 +17,13 @@ from launch.state.parking import refuse_links
 from launch.state.states import State, Told, state_of
 
 
-def sharable(source: Path, run_dir: Path, recipe: Told) -> list[str]:
-    """The stages, in order, that `source` has finished as `recipe` wants them and `run_dir` has nothing of."""
+def sharable(source: Path, run_dir: Path, recipe: Told, *, stages: Sequence[Stage] = STAGES) -> list[str]:
+    """Of `stages`, in order, those that `source` has finished as `recipe` wants them and `run_dir` has nothing of."""
     if not (source / "manifests").is_dir() or source.resolve() == run_dir.resolve():
         return []
     names: list[str] = []
     known: dict[str, State] = {}
-    for stage in STAGES:
+    for stage in stages:
         mine = manifest_path(run_dir, stage).exists() or started_path(run_dir, stage).exists()
         if mine or not state_of(source, stage, recipe, outside=False, known=known).holds:
             continue
@@ -32,10 +33,10 @@ def sharable(source: Path, run_dir: Path, recipe: Told) -> list[str]:
     return names
 
 
-def share(source: Path, run_dir: Path, recipe: Told) -> list[str]:
+def share(source: Path, run_dir: Path, recipe: Told, *, stages: Sequence[Stage] = STAGES) -> list[str]:
     """Give `run_dir` what `sharable` names; the stages that were shared."""
     with hold_lock(run_dir):
-        names = sharable(source, run_dir, recipe)
+        names = sharable(source, run_dir, recipe, stages=stages)
         for name in names:
             _take_over(source, run_dir, stage_named(name))
     return names

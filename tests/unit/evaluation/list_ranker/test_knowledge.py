@@ -11,11 +11,13 @@ import pytest
 
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
+from evaluation.list_ranker.bank import fit_bank
 from evaluation.list_ranker.blocks import follows_in_time
+from evaluation.list_ranker.features import SALES_FACTS
 from evaluation.list_ranker.knowledge import Knowledge, known_at_cut, known_to_test, read_timeline, sold_by_all
 from evaluation.ranked_lists import RankedLists, read_lists, write_lists
 from evaluation.sales import DAY, moments
-from evaluation.systems.baseline_table import Material
+from evaluation.systems.baseline_table import BASELINE_TABLE, Material
 from launch.artifacts import write_json
 from launch.errors import InputError
 from pairs.tables import SPLITS, Samples, Split, load_samples
@@ -25,6 +27,9 @@ from tests.unit.evaluation.test_sales import events_of, timed_samples
 
 HELD_OUT: tuple[Split, ...] = ("valid", "test")
 KNOWLEDGE: tuple[Knowledge, ...] = ("train", "refit")
+PARAMETERS = {
+    name: {key: values[0] for key, values in baseline.grid.items()} for name, baseline in BASELINE_TABLE.items()
+}
 
 
 def parts_in_time() -> tuple[Samples, Samples, Samples]:
@@ -114,6 +119,23 @@ def test_a_timed_pairs_report_has_a_table_of_each_protocol(tmp_path: Path, knowl
     of_recent = {name: table["systems"]["recent"]["all"]["mrr"] for name, table in protocols.items()}
     assert len(set(of_recent.values())) == 3
     assert f"{knowledge}: " in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_without_the_clock_no_time_of_a_sale_is_told_and_the_protocols_stay(tmp_path: Path) -> None:
+    write_timed_run(tmp_path)
+    config = EvaluationConfig(bootstrap_resamples=100, list_depth=20, clock=False)
+    metrics = evaluate(config, run_dir=tmp_path, seed=1)
+    assert metrics["chosen"]["chronological"]
+    assert metrics["chosen"]["knowledge"] == "refit"
+    assert list(metrics["protocols"]) == ["train", "refit", "rolling"]
+    assert "recent" not in metrics["splits"]["test"]["systems"]
+    train, items = parts_in_time()[0], make_items(3, 6)
+    told, untold = (
+        fit_bank(train, items, PARAMETERS, ridge_max_users=100, seed=1, clock=clock) for clock in (True, False)
+    )
+    of_recent = {f"recent {what}" for what in ("score", "share", "place")}
+    assert set(told.names) - set(untold.names) == {*SALES_FACTS, *of_recent}
+    assert set(untold.names) < set(told.names)
 
 
 def test_each_protocols_table_is_the_one_of_a_report_under_it(tmp_path: Path) -> None:

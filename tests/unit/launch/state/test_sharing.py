@@ -8,7 +8,7 @@ import pytest
 
 from launch.state.sharing import sharable, share
 from launch.state.states import PlainRecipe
-from tests.unit.launch.state.stage_runs import PRETRAIN, run_all, why_not, write
+from tests.unit.launch.state.stage_runs import PREPARE, PRETRAIN, run_all, why_not, write
 
 
 def told(*, pair: int = 1, graph: int = 1, seed: int = 1) -> PlainRecipe:
@@ -35,6 +35,14 @@ def test_what_was_shared_holds_and_belongs_to_both(tmp_path: Path) -> None:
     run_all(other, "anew", width=2)  # what one makes anew leaves the other as it is
     assert why_not(base, PRETRAIN) is None
     assert (base / "pair/items.parquet").read_text(encoding="utf-8") == "items"
+
+
+def test_only_the_stages_that_are_asked_for_are_shared(tmp_path: Path) -> None:
+    base, other = tmp_path / "base", tmp_path / "other"
+    run_all(base)
+    assert share(base, other, told(), stages=[PREPARE]) == ["prepare"]
+    assert not (other / "manifests" / "pretrain.json").exists()
+    assert sharable(base, other, told()) == ["pretrain"]
 
 
 def test_copies_do_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

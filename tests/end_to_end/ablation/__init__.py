@@ -1,0 +1,1 @@
+"""`kinrec ablate` from its start to its table."""
