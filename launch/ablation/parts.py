@@ -116,7 +116,8 @@ PARTS = (
     ),
     AblatedPart(
         "evidence_near", "the evidence's companions of the history",
-        off={"graph.model.evidence_near": False}, on={"graph.model.evidence_near": True}, needs=("graph.model.evidence", True),
+        off={"graph.model.evidence_near": False}, on={"graph.model.evidence_near": True},
+        needs=("graph.model.evidence", True),
     ),
     AblatedPart(
         "evidence_words", "the evidence's likeness of words",
