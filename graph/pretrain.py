@@ -31,7 +31,6 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
     blocks = load_blocks(run_dir, seed=seed) if config.model.encoder == "late" else []
     if blocks:
         prepared = with_left_out(prepared, blocks, run_dir, world)
-        learnt_from = reduce(joined, [block.asked for block in blocks])
     objective = Objective(make_ranker(prepared, config, seed=seed, device=world.device), config).to(world.device)
     log.info(
         "graph model: %d parameters, world size %d, %d samples a step",

@@ -71,23 +71,19 @@ class GraphRanker(nn.Module):
     def left_out_scores(self, graphs: Graphs, batch: Batch, domain: int) -> Tensor:
         """What late interaction says to train samples that its tables were told nothing of [B, size].
 
-        Where there are none to learn from, nothing is learnt: it says what it says to anybody.
+        Nothing, 0, to samples of no block: from them the evidence learns, and late interaction does not.
         """
         late = self.late[domain]
         assert isinstance(late, LateInteraction)
+        said_BD = torch.zeros(len(batch), len(graphs.ids(domain)), device=batch.history.device) + late.nothing()
         if graphs.left_out is None:
-            with torch.no_grad():
-                said_BD = self.encoder_scores(graphs, None, batch.history, domain)
-            return said_BD + late.nothing()
+            return said_BD
         block_B = graphs.left_out.block_of(batch.sample)
-        rows, said = [], [late(graphs.left_out.votes[0][domain], batch.history[:0], graphs.num_items)]
         for block, votes in enumerate(graphs.left_out.votes):
             row_R = torch.nonzero(block_B == block)[:, 0]
             if len(row_R):
-                rows.append(row_R)
-                said.append(late(votes[domain], batch.history[row_R], graphs.num_items))
-        order = torch.cat(rows).argsort() if rows else block_B
-        return torch.cat(said)[order]
+                said_BD = said_BD.index_copy(0, row_R, late(votes[domain], batch.history[row_R], graphs.num_items))
+        return said_BD
 
     def state_scores(self, graphs: Graphs, tables: Tables, states: States, row_R: Tensor, domain: int) -> Tensor:
         """The attention encoders' scores of some rows of a batch [R, size]."""

@@ -30,11 +30,9 @@ class LeftOut:
     votes: tuple[tuple[VoteGraph, VoteGraph], ...]
 
     def block_of(self, sample_B: Tensor) -> Tensor:
-        """[B]; KeyError for a sample of no block."""
+        """[B]; -1 for a sample of no block."""
         row_B = torch.searchsorted(self.sample, sample_B).clamp_max(len(self.sample) - 1)
-        if not torch.equal(self.sample[row_B], sample_B):
-            raise KeyError("a sample of no block")
-        return self.block[row_B]
+        return torch.where(self.sample[row_B] == sample_B, self.block[row_B], -1)
 
 
 def write_left_out(
