@@ -39,6 +39,7 @@ MOST = {
     "pair.synthetic.shard_users": BILLION,
     "pair.synthetic.workers": 4096,
     "graph.model.dim": 16_384,
+    "graph.model.nearest": 100_000,
     "graph.model.attribute_dim": 16_384,
     "graph.model.layers": 64,
     "graph.model.blocks": 256,
