@@ -18,6 +18,10 @@ Alignment = Literal["mse", "mmd"]
 Encoders = Literal["attention", "late"]
 MOST_COLUMNS = 1024
 """Of a table of late interaction: as many bytes as inner products in float32 are exact for."""
+TABLES = ("shared", "within", "words")
+"""Those of late interaction (graph/late/item_tables.py)."""
+VECTOR_COLUMNS = 64
+"""Of each of them, the most important first, in a user's vector."""
 Twins = Literal["both", "one"]
 
 
@@ -73,6 +77,11 @@ class ModelConfig:
     """Items this far apart in a train history are companions (evidence only)."""
     max_companions: Decides[int] = 2000
     """An item with more companions loses those that the fewest users share, until it has no more than this."""
+
+    @property
+    def vector_width(self) -> int:
+        """Numbers in a user's vector."""
+        return len(TABLES) * min(self.dim, VECTOR_COLUMNS) if self.encoder == "late" else 2 * self.dim
 
     def __post_init__(self) -> None:
         _at_least("graph.model", self, 1, "dim", "attribute_dim", "layers", "blocks", "max_history", "window")

@@ -7,8 +7,7 @@ from graph.batches import Batch, next_items, next_of_own_domain
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.evidence import Evidence
-from graph.late.interaction import VECTOR_COLUMNS, LateInteraction
-from graph.late.item_tables import TABLES
+from graph.late.interaction import LateInteraction
 from graph.model import DualGraphModel, States, Tables
 
 
@@ -37,8 +36,7 @@ class GraphRanker(nn.Module):
                 tie_head=settings.model.tie_head,
                 init_scale=settings.model.init_scale,
             )
-        dim, is_late = settings.model.dim, self.model is None
-        self.vector_width = len(TABLES) * min(dim, VECTOR_COLUMNS) if is_late else 2 * dim
+        self.vector_width = settings.model.vector_width
         """Numbers in a user's vector."""
         self.evidence = nn.ModuleList([Evidence(), Evidence()] if settings.model.evidence else [])
         self.blend = nn.ParameterList([nn.Parameter(torch.tensor(-1.0)) for _ in self.evidence])

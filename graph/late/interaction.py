@@ -17,12 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from graph.config import TABLES, VECTOR_COLUMNS
 from graph.histories import Entries, entries_of
-from graph.late.item_tables import TABLES, ItemTables
+from graph.late.item_tables import ItemTables
 from graph.late.nearest import NearestItems, nearest_items
 
-VECTOR_COLUMNS = 64
-"""Of each table, the most important first, in a user's vector."""
 SMALL = 1e-4  # keeps the power of no likeness differentiable
 
 

@@ -23,7 +23,6 @@ from graph.words import Floats
 from pairs.tables import Items, Samples
 
 Bytes: TypeAlias = npt.NDArray[np.int8]
-TABLES = ("shared", "within", "words")
 LARGEST = 127
 
 

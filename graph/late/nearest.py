@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from graph.companions import expand
-from graph.late.item_tables import TABLES, ItemTables
+from graph.config import TABLES
+from graph.late.item_tables import ItemTables
 
 LEAST_COSINE = 0.02
 ITEMS_AT_ONCE = 512

@@ -17,7 +17,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
     retrieval: RetrievalConfig = setting.recipe.sections["retrieval"]
     graph: GraphConfig = setting.recipe.sections["graph"]
     counts, machine = setting.counts, setting.machine
-    widths = {"model": 2 * graph.model.dim, "items": retrieval.item_dim, "text": retrieval.text_dim}
+    widths = {"model": graph.model.vector_width, "items": retrieval.item_dim, "text": retrieval.text_dim}
     width = sum(widths[name] for name in retrieval.part_weights())
     asked = counts.train + counts.held_out
     shard = 4 * width * counts.train / machine.ranks

@@ -11,14 +11,15 @@ from graph.batches import make_batch
 from graph.build import Graphs, build_graphs
 from graph.config import GraphConfig, ModelConfig
 from graph.evidence import Evidence, EvidenceGraph
-from graph.load import load_blocks, make_ranker, prepare, with_left_out
+from graph.late.nearest import Near
+from graph.load import Source, load_blocks, make_ranker, prepare, with_left_out
 from graph.noise import Noise
 from graph.objective import Objective, count_terms
 from graph.pretrain import pretrain
 from graph.words import read_words, text_vectors
 from launch.tracking import Tracker
 from pairs.history_keys import one_of_twins
-from pairs.tables import load_pair, load_samples
+from pairs.tables import Samples, load_pair, load_samples
 from tests.distributed.optimizer_watch import watch_optimizers
 from tests.graph_runs import ALONE, ATTENTION, NUM_ITEMS, NUM_X, make_rows, make_samples, tiny, write_run
 
@@ -90,20 +91,22 @@ def test_with_all_terms_the_score_is_to_the_bit_what_it_was(run_dir: Path) -> No
         assert torch.equal(evidence(graph, HISTORIES, None), evidence.gain * mixed.log() + evidence.likeness * words)
 
 
-def test_votes_without_a_table_of_words_know_nothing_of_the_words(run_dir: Path) -> None:
-    asked = torch.arange(NUM_ITEMS)
-    for late_words, is_same in ((False, True), (True, False)):
-        prepared = prepare(run_dir, tiny("best", nearest=3, late_words=late_words), ALONE)
-        source = prepared.source
-        renamed = replace(source, start=np.roll(source.start, 1, axis=0))
-        votes = [of.graphs_of(prepared.train).votes for of in (source, renamed)]
-        assert votes[0] is not None
-        assert votes[1] is not None
-        own, others = (graphs[1].nearest.of(asked) for graphs in votes)
-        assert (own.cosines[:, 2] == 0).all() == is_same
-        assert (own.cosines[:, :2] > 0).any(dim=0).all(), "who has what says something all the same"
-        same = [torch.equal(getattr(own, name), getattr(others, name)) for name in ("entry", "candidate", "cosines")]
-        assert all(same) == is_same
+def nearest_of_all(source: Source, known: Samples) -> Near:
+    votes = source.graphs_of(known).votes
+    assert votes is not None
+    return votes[1].nearest.of(torch.arange(NUM_ITEMS))
+
+
+@pytest.mark.parametrize("late_words", [True, False])
+def test_votes_without_a_table_of_words_know_nothing_of_the_words(run_dir: Path, late_words: bool) -> None:
+    prepared = prepare(run_dir, tiny("best", nearest=3, late_words=late_words), ALONE)
+    source = prepared.source
+    own = nearest_of_all(source, prepared.train)
+    others = nearest_of_all(replace(source, start=np.roll(source.start, 1, axis=0)), prepared.train)
+    assert (own.cosines[:, 2] > 0).any() == late_words
+    assert (own.cosines[:, :2] > 0).any(dim=0).all(), "who has what says something all the same"
+    same = [torch.equal(getattr(own, name), getattr(others, name)) for name in ("entry", "candidate", "cosines")]
+    assert all(same) is not late_words
 
 
 @pytest.mark.parametrize(

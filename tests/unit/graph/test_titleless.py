@@ -10,7 +10,7 @@ import torch
 
 from evaluation.matrices import user_item_matrix
 from graph.co_occurrence import co_occurrence_vectors
-from graph.late.item_tables import TABLES
+from graph.config import TABLES
 from graph.load import make_ranker, prepare, text_path
 from graph.pretrain import pretrain
 from launch.tracking import Tracker

@@ -1,15 +1,23 @@
 """Estimates by hand-worked numbers, their warnings, what is asked where nobody knows how much data there is."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from evaluation.list_ranker.blocks import make_blocks
+from graph.plan.encoders import left_out_blocks
+from graph.plan.pretrain import plan_pretrain
+from launch.ablation.parts import parts_named, words_of
 from launch.config import Recipe, find_recipe, load_recipe
 from launch.errors import InputError
 from launch.plan.command import estimate_stages, machine_of, plan
-from launch.plan.counts import guessed, of_card, read_counts
-from launch.plan.estimates import GIB, Estimate, Machine, Setting, total
+from launch.plan.counts import PairSizes, guessed, of_card, read_counts
+from launch.plan.estimates import GIB, MIB, Estimate, Machine, Setting, total
+from pairs.tables import Samples
+from retrieval.plan.retrieve import plan_retrieve
 from training.config import ScratchConfig
 from training.plan.memory import Load, engine_of, logit_bytes, peak_parts, token_bytes
 from training.plan.shapes import Shape, of_config, of_scratch
@@ -23,6 +31,8 @@ QWEN_70B = {
     "model_type": "qwen2", "hidden_size": 8192, "num_hidden_layers": 80, "num_attention_heads": 64,
     "num_key_value_heads": 8, "intermediate_size": 29568, "vocab_size": 152064, "tie_word_embeddings": False,
 }  # fmt: skip
+
+ATTENTION = words_of(parts_named("late_interaction")[0].off)
 
 
 def base(folder: Path, config: dict[str, object]) -> str:
@@ -161,6 +171,59 @@ def test_a_stage_that_does_not_fit_is_status_1(tmp_path: Path, capsys: pytest.Ca
     assert "does not fit, the recipe's" in said
     assert "warning: llm.deepspeed=zero3 does not fit; zero3_offload does" in said
     assert plan([*words, *data, "--nodes=32", "--processes=8", "--gpu-memory=192"]) == 0
+
+
+def pretrain_of(*overrides: str, held_out: int = 3200) -> Estimate:
+    """Of the pair that late interaction was measured on, but for its valid and test."""
+    recipe = load_recipe(find_recipe("demo"), ["--launch.processes=1", *overrides])
+    counts = PairSizes(9600, 38_000, 9600 * 14, 16_000, held_out, "given")
+    machine = machine_of(recipe, 1, 1, 0, None)
+    return plan_pretrain(Setting(recipe, Path("run"), counts, machine))
+
+
+def test_late_interaction_needs_what_was_measured() -> None:
+    estimate = pretrain_of()
+    memory, host = sizes(estimate), {part.name: part.size for part in estimate.host}
+    assert memory["item tables"] == 3 * 38_000 * 512
+    assert host["text vectors"] == 4 * 38_000 * 512
+    pairs = 1_560_213 + 1_553_740 + 1_560_300 + 1_560_271 + 1_524_232 + 1_536_124 + 1_535_474 + 1_533_931
+    assert memory["what is near in left-out blocks"] == pytest.approx(10 * pairs, rel=0.25)
+    assert memory["a search for that"] == pytest.approx(185 * MIB, rel=0.1)
+    assert host["factorising, on the first rank"] == pytest.approx(371 * MIB, rel=0.1)
+    steps = 4 * 16_000 // 64 * 0.15
+    judged = 16.5 * 38_000 * (1 - math.exp(-3200 * 14 / 38_000)) / 5932
+    assert estimate.seconds == pytest.approx(5 * 8.2 + 4 * 22.7 + judged + steps, rel=0.2)
+
+
+def test_attention_needs_no_tables_to_vote_with() -> None:
+    memory = sizes(pretrain_of(*ATTENTION))
+    assert memory["item tables"] == 4 * 38_000 * (3 * 64 + 32)
+    assert memory["propagated tables"] == 2 * memory["item tables"]
+    assert not [name for name in memory if "near" in name]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "width"),
+    [([], 3 * 64), (["--graph.model.dim=40"], 3 * 40), (ATTENTION, 2 * 64)],
+)
+def test_user_vectors_are_as_wide_as_their_encoders_make_them(overrides: list[str], width: int) -> None:
+    disk = {part.name: part.size for part in pretrain_of(*overrides).disk}
+    assert disk["user vectors"] == 4 * 2 * width * (16_000 + 3200)
+    recipe = load_recipe(find_recipe("demo"), ["--retrieval.vectors=model", *overrides])
+    counts = PairSizes(9600, 38_000, 9600 * 14, 16_000, 3200, "given")
+    retrieved = plan_retrieve(Setting(recipe, Path("run"), counts, machine_of(recipe, 1, 1, 0, None)))
+    assert sizes(retrieved)["keys of this rank's shard"] == 4 * width * 16_000
+
+
+@pytest.mark.parametrize("users", [100, 9600, 200_000])
+def test_blocks_are_those_that_are_made(users: int) -> None:
+    rows = np.repeat(np.arange(users), 2)
+    one = np.ones_like(rows)
+    train = Samples(np.arange(len(rows)), rows, one, one, one, np.arange(len(rows) + 1), None, None)
+    made = make_blocks(train, seed=0, chronological=False)
+    planned, users_of_block = left_out_blocks(PairSizes(users, 10, 10, len(rows), 0, "given"))
+    assert planned == len(made)
+    assert 2 * users_of_block == pytest.approx(len(made[0].asked), abs=2)
 
 
 def test_a_machine_is_as_it_is_said() -> None:

@@ -1,0 +1,120 @@
+"""What the encoders need: tables that are trained and propagated, or tables that items vote with and what is near.
+
+Of late interaction everything was measured on one CPU core: 38,000 items, 9,600 users, width 512.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evaluation.list_ranker.blocks import LEFT_OUT, MOST_FOLDS, MOST_SAMPLES
+from graph.config import TABLES, GraphConfig, ModelConfig
+from launch.plan.counts import PairSizes
+from launch.plan.estimates import Need, Setting
+
+ADAM = 3
+"""A trained number's gradient and two moments."""
+ATTENTION_SECONDS = 1e-5
+"""Of one CPU core, an item of the catalogue, in a step of 64 samples, width 64, evidence beside: .54 s at 49 k items,
+1.8 s at 183 k."""
+LATE_SECONDS = 4e-6
+"""The same with late interaction: .15 s at 38 k."""
+FACTORISING_SECONDS = 7e-10
+"""Of an item or user, a column squared: 8 s."""
+FACTORISING_BYTES = 16
+"""Of an item or user, a column: 371 MiB."""
+NEAREST_SECONDS = 1.4e-10
+"""Of an item asked for, an item it is compared with, a column: 11.4 s for 8,250 items and those of one domain."""
+NEAREST_BYTES = 16 * 512
+"""Of an item of the domain that is looked through: four likenesses with each of 512 items; 185 MiB with the vectors."""
+NEAR = 2.1
+"""Candidates that are kept of an item towards a domain, for each of `nearest`: a union of three tables (1.9 to 2.1)."""
+PAIR_BYTES = 4 + 2 * len(TABLES)
+"""The candidate and a cosine in each table."""
+
+
+@dataclass(frozen=True)
+class EncoderNeeds:
+    """A share of what pretraining needs."""
+
+    memory: Sequence[Need]
+    host: Sequence[Need]
+    disk: Sequence[Need]
+    once: float
+    """Seconds before and after all steps."""
+    step: float
+    """Seconds of a step of 64 samples."""
+
+
+def encoder_needs(setting: Setting) -> EncoderNeeds:
+    """Of the encoders that a recipe has."""
+    graph: GraphConfig = setting.recipe.sections["graph"]
+    needs = _late if graph.model.encoder == "late" else _attention
+    return needs(setting, graph)
+
+
+def _attention(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
+    items, model = setting.counts.items, graph.model
+    tables = 4 * items * (3 * model.dim + model.attribute_dim)
+    heads = 0 if model.tie_head else 4 * items * 2 * model.dim
+    trained = heads + (tables if graph.schedule.table_rate > 0 else 0)
+    return EncoderNeeds(
+        memory=[
+            Need("item tables", tables + heads),
+            Need("their gradients and Adam", ADAM * trained),
+            Need("propagated tables", 2 * tables),
+        ],
+        host=[],
+        disk=[Need("checkpoints", 3 * (tables + heads + 2 * trained)), Need("model", tables + heads)],
+        once=0.0,
+        step=ATTENTION_SECONDS * items,
+    )
+
+
+def _late(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
+    counts, machine, model = setting.counts, setting.machine, graph.model
+    items, dim = counts.items, model.dim
+    blocks, users_of_block = left_out_blocks(counts)
+    length = min(counts.interactions / counts.users, model.max_history)
+    of_block = distinct(users_of_block * length, items)
+    held_out = distinct(counts.held_out * length / machine.ranks, items)
+    left_out = pair_bytes(model, blocks * of_block)
+    text, factors = 4 * items * dim, 2 * items * dim
+    return EncoderNeeds(
+        memory=[
+            Need("item tables", len(TABLES) * items * dim),
+            Need("what is near in left-out blocks", left_out),
+            Need("what is near to valid's and test's items", pair_bytes(model, held_out)),
+            Need("a search for that", items / 2 * (4 * dim + NEAREST_BYTES)),
+        ],
+        host=[
+            Need("text vectors", text * machine.processes),
+            Need("factorising, on the first rank", FACTORISING_BYTES * (items + counts.users) * dim),
+        ],
+        disk=[
+            Need("item tables, on a chronological pair two of them", 2 * factors),
+            Need("text vectors", text),
+            Need("what is near in left-out blocks", left_out),
+        ],
+        once=(1 + blocks) * FACTORISING_SECONDS * (items + counts.users) * dim**2
+        + NEAREST_SECONDS * dim * items * (blocks * of_block + held_out),
+        step=LATE_SECONDS * items,
+    )
+
+
+def left_out_blocks(counts: PairSizes) -> tuple[int, float]:
+    """Blocks of users that late interaction learns from, and users in each (evaluation/list_ranker/blocks.py)."""
+    users = counts.users * counts.train / (counts.train + counts.held_out)
+    chosen = users * min(0.5, MOST_SAMPLES / counts.train)
+    blocks = min(MOST_FOLDS, max(1, math.ceil(chosen / (LEFT_OUT * users))))
+    return blocks, chosen / blocks
+
+
+def distinct(draws: float, items: int) -> float:
+    """Different items among so many that are drawn at random; fewer where some sell better."""
+    return items * -math.expm1(-draws / items)
+
+
+def pair_bytes(model: ModelConfig, asked: float) -> float:
+    """Of the candidates of so many items, towards both domains."""
+    return asked * 2 * NEAR * model.nearest * PAIR_BYTES
