@@ -45,6 +45,7 @@ MOST = {
     "graph.model.max_history": 100_000,
     "graph.model.window": 100_000,
     "graph.model.max_companions": 10**7,
+    "graph.model.nearest": 10**5,
     "graph.loss.predicted_positions": 100_000,
     "graph.schedule.epochs": 10_000,
     "graph.schedule.patience": 10_000,

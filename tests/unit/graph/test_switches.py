@@ -1,5 +1,6 @@
 """The parts of the graph stage that a recipe may leave out: without them nothing of them is in the scores."""
 
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,16 @@ from graph.batches import make_batch
 from graph.build import Graphs, build_graphs
 from graph.config import GraphConfig, ModelConfig
 from graph.evidence import Evidence, EvidenceGraph
-from graph.load import make_ranker, prepare
+from graph.load import load_blocks, make_ranker, prepare
 from graph.noise import Noise
 from graph.objective import Objective, count_terms
 from graph.pretrain import pretrain
 from graph.words import read_words, text_vectors
 from launch.tracking import Tracker
 from pairs.history_keys import one_of_twins
-from pairs.tables import load_pair, load_samples
+from pairs.tables import joined, load_pair, load_samples
 from tests.distributed.optimizer_watch import watch_optimizers
-from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_rows, make_samples, tiny, write_run
+from tests.graph_runs import ALONE, ATTENTION, NUM_ITEMS, NUM_X, make_rows, make_samples, tiny, write_run
 
 PAD = NUM_ITEMS
 TERMS = ("evidence_near", "evidence_words", "evidence_floor")
@@ -92,7 +93,7 @@ def test_with_all_terms_the_score_is_to_the_bit_what_it_was(run_dir: Path) -> No
 @pytest.mark.parametrize("absent", [*TERMS, "item_graphs", "attribute_graph"])
 def test_what_is_left_out_leaves_every_weight_a_gradient(run_dir: Path, absent: str) -> None:
     """DistributedDataParallel waits for the gradient of every weight."""
-    config = tiny("best", table_rate=1.0, next_item_weight=1.0, **{absent: False})
+    config = tiny("best", **ATTENTION, next_item_weight=1.0, **{absent: False})
     prepared = prepare(run_dir, config, ALONE)
     objective = Objective(make_ranker(prepared, config, seed=0, device=ALONE.device), config)
     batch = make_batch(prepared.train, np.arange(16), max_history=6, pad=PAD, device=ALONE.device)
@@ -119,16 +120,20 @@ def test_one_of_a_users_samples_of_one_history_is_drawn() -> None:
     assert drawn[3] == one_of_twins(samples, seed=3).sample.tolist()
 
 
-def test_twins_are_learnt_from_once_and_known_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoder", ["attention", "late"])
+def test_twins_are_learnt_from_once_and_known_all_the_same(tmp_path: Path, encoder: str) -> None:
     steps = {}
     for twins in ("both", "one"):
         write_run(tmp_path / twins)
         with watch_optimizers() as watch:
-            config = tiny(twins=twins, epochs=1)
+            config = tiny(encoder=encoder, twins=twins, epochs=1)
             pretrain(config, run_dir=tmp_path / twins, seed=7, world=ALONE, tracker=Tracker(None, "pretrain"))
         steps[twins] = len(watch.rates)
-    num_learnt = len(one_of_twins(load_samples(tmp_path / "one", "train"), seed=7))
-    assert num_learnt < 80
-    assert steps == {"both": 80 // 16, "one": num_learnt // 16}
+    both = load_samples(tmp_path / "one", "train")
+    if encoder == "late":  # it learns from the samples of its blocks
+        both = reduce(joined, [block.asked for block in load_blocks(tmp_path / "one", seed=7)])
+    one = one_of_twins(both, seed=7)
+    assert len(one) <= len(both) - 8
+    assert steps == {"both": len(both) // 16, "one": len(one) // 16}
     listed = [(tmp_path / twins / "lists" / "evidence_untrained_test.parquet").read_bytes() for twins in steps]
     assert listed[0] == listed[1], "the graphs are of all samples"
