@@ -32,6 +32,8 @@ class ModelConfig:
     """Width d of the three item tables; with attention, encoders and user vectors are 2 d wide."""
     nearest: Decides[int] = 100
     """Items nearest to an item by each of its tables, for which it votes (late only)."""
+    late_words: Decides[bool] = True
+    """Whether one of these tables is of the words (late only)."""
     attribute_dim: Decides[int] = 32
     """Width of the attribute graph's table."""
     layers: Decides[int] = 1

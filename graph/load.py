@@ -68,8 +68,9 @@ class Source:
 
     @property
     def table_words(self) -> Floats:
-        """The text vectors at the width of the tables [I, d]."""
-        return first_columns(self.text, self.settings.model.dim)
+        """The text vectors at the width of the tables [I, d]; zeros where late interaction is to know no words."""
+        words_IK = first_columns(self.text, self.settings.model.dim)
+        return words_IK if self.settings.model.late_words else np.zeros_like(words_IK)
 
     def factorise(self, known: Samples) -> Bytes:
         """Who has what, as two tables [2, I, d]."""

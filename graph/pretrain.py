@@ -5,7 +5,6 @@ torchrun --nproc-per-node 2 -m graph.pretrain --config demo
 
 import logging
 import shutil
-from functools import reduce
 from pathlib import Path
 
 from graph.config import GraphConfig
@@ -19,7 +18,7 @@ from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.history_keys import one_of_twins
-from pairs.tables import joined, load_samples
+from pairs.tables import load_samples
 
 log = logging.getLogger(__name__)
 

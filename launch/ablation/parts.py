@@ -1,7 +1,7 @@
 """The parts that `kinrec ablate` asks about, and the keys of a recipe that switch each off or on.
 
 A new part is a row of `PARTS`. Where a switch needs a value beside it, that is the preset `paper`'s; what `paper` has
-not, `best`'s.
+not, `best`'s; and of attention over words, which is neither's, as the row `late_interaction` has it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +69,8 @@ class AblatedPart:
         return None if own == value else f"it is a part of what {key}={_word(own)} leaves out"
 
 
-ATTENTION = ("graph.model.encoder", "attention")
+ATTENTION, LATE = ("graph.model.encoder", "attention"), ("graph.model.encoder", "late")
+EVIDENCE = ("graph.model.evidence", True)
 PARTS = (
     AblatedPart(
         "late_interaction", "items that vote by themselves, in factorised tables; off: self-attention over words",
@@ -110,6 +111,11 @@ PARTS = (
         needs=ATTENTION,
     ),
     AblatedPart(
+        "late_words", "the table of words that items vote by; off: who has what alone",
+        off={"graph.model.late_words": False}, on={"graph.model.late_words": True},
+        needs=LATE,
+    ),
+    AblatedPart(
         "evidence", "what the co-occurrence and word graphs say, added to the encoders' scores",
         off={"graph.model.evidence": False, "graph.loss.fused_weight": 0.0},
         on={"graph.model.evidence": True, "graph.loss.fused_weight": 1.0},
@@ -117,17 +123,17 @@ PARTS = (
     AblatedPart(
         "evidence_near", "the evidence's companions of the history",
         off={"graph.model.evidence_near": False}, on={"graph.model.evidence_near": True},
-        needs=("graph.model.evidence", True),
+        needs=EVIDENCE,
     ),
     AblatedPart(
         "evidence_words", "the evidence's likeness of words",
         off={"graph.model.evidence_words": False}, on={"graph.model.evidence_words": True},
-        needs=("graph.model.evidence", True),
+        needs=EVIDENCE,
     ),
     AblatedPart(
         "evidence_floor", "the evidence's popularity, of which every item has some",
         off={"graph.model.evidence_floor": False}, on={"graph.model.evidence_floor": True},
-        needs=("graph.model.evidence", True),
+        needs=EVIDENCE,
     ),
     AblatedPart(
         "time", "times of sales in the ranking: `recent`, counts and ages",

@@ -85,5 +85,5 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     ended = kinrec("ablate", str(TINY), f"--run_dir={tmp_path / 'run'}", "--parts=nobody")
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
-    assert "no part 'nobody'; the parts are item_graphs" in ended.stderr
+    assert "no part 'nobody'; the parts are late_interaction, item_graphs" in ended.stderr
     assert list(tmp_path.iterdir()) == []

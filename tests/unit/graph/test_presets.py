@@ -16,6 +16,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "model.encoder": ("attention", "attention", "late"),
     "model.dim": (128, 328, 512),
     "model.nearest": (100, 100, 100),
+    "model.late_words": (True, True, True),
     "model.attribute_dim": (32, 28, 32),
     "model.layers": (1, 1, 1),
     "model.blocks": (2, 2, 2),

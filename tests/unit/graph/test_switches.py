@@ -1,5 +1,6 @@
 """The parts of the graph stage that a recipe may leave out: without them nothing of them is in the scores."""
 
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from graph.batches import make_batch
 from graph.build import Graphs, build_graphs
 from graph.config import GraphConfig, ModelConfig
 from graph.evidence import Evidence, EvidenceGraph
-from graph.load import load_blocks, make_ranker, prepare
+from graph.load import load_blocks, make_ranker, prepare, with_left_out
 from graph.noise import Noise
 from graph.objective import Objective, count_terms
 from graph.pretrain import pretrain
@@ -90,11 +91,38 @@ def test_with_all_terms_the_score_is_to_the_bit_what_it_was(run_dir: Path) -> No
         assert torch.equal(evidence(graph, HISTORIES, None), evidence.gain * mixed.log() + evidence.likeness * words)
 
 
-@pytest.mark.parametrize("absent", [*TERMS, "item_graphs", "attribute_graph"])
-def test_what_is_left_out_leaves_every_weight_a_gradient(run_dir: Path, absent: str) -> None:
+def test_votes_without_a_table_of_words_know_nothing_of_the_words(run_dir: Path) -> None:
+    asked = torch.arange(NUM_ITEMS)
+    for late_words, is_same in ((False, True), (True, False)):
+        prepared = prepare(run_dir, tiny("best", nearest=3, late_words=late_words), ALONE)
+        source = prepared.source
+        renamed = replace(source, start=np.roll(source.start, 1, axis=0))
+        votes = [of.graphs_of(prepared.train).votes for of in (source, renamed)]
+        assert votes[0] is not None
+        assert votes[1] is not None
+        own, others = (graphs[1].nearest.of(asked) for graphs in votes)
+        assert (own.cosines[:, 2] == 0).all() == is_same
+        assert (own.cosines[:, :2] > 0).any(dim=0).all(), "who has what says something all the same"
+        same = [torch.equal(getattr(own, name), getattr(others, name)) for name in ("entry", "candidate", "cosines")]
+        assert all(same) == is_same
+
+
+@pytest.mark.parametrize(
+    ("absent", "encoder"),
+    [
+        *((absent, ATTENTION) for absent in (*TERMS, "item_graphs", "attribute_graph")),
+        *((absent, {}) for absent in (*TERMS, "late_words")),
+    ],
+)
+def test_what_is_left_out_leaves_every_weight_a_gradient(
+    run_dir: Path, absent: str, encoder: dict[str, object]
+) -> None:
     """DistributedDataParallel waits for the gradient of every weight."""
-    config = tiny("best", **ATTENTION, next_item_weight=1.0, **{absent: False})
+    next_item_weight = 1.0 if encoder else 0.0
+    config = tiny("best", table_rate=1.0, next_item_weight=next_item_weight, **encoder, **{absent: False})
     prepared = prepare(run_dir, config, ALONE)
+    if not encoder:
+        prepared = with_left_out(prepared, load_blocks(run_dir, seed=0), run_dir, ALONE)
     objective = Objective(make_ranker(prepared, config, seed=0, device=ALONE.device), config)
     batch = make_batch(prepared.train, np.arange(16), max_history=6, pad=PAD, device=ALONE.device)
     counts = count_terms(prepared.graphs, batch, config.loss)

@@ -7,7 +7,7 @@ import pytest
 
 from launch.ablation import command
 from launch.ablation.command import holds, main, make_run, told_of
-from launch.ablation.parts import PARTS, value_of
+from launch.ablation.parts import PARTS, parts_named, value_of, words_of
 from launch.ablation.planning import STAGES_OF_ABLATION, Ablation, plan_ablation
 from launch.artifacts import write_json
 from launch.config import Recipe
@@ -16,21 +16,31 @@ from launch.pipeline import ABLATIONS, check_folder
 from launch.stages import STAGES, Stage
 from tests.end_to_end.runs import TINY
 
+WITH_ATTENTION = words_of(parts_named("late_interaction")[0].off)
+
 
 def planned(folder: Path, *overrides: str, parts: str | None = None, seeds: str | None = None) -> Ablation:
     return plan_ablation(str(TINY), overrides, folder / "run", parts=parts, seeds=seeds)
 
 
-def test_each_part_is_a_run_of_its_own_below_one_folder(tmp_path: Path) -> None:
-    ablation = planned(tmp_path)
+@pytest.mark.parametrize(
+    ("overrides", "needs_others"),
+    [([], {"item_graphs", "attribute_graph", "alignment", "infomax", "text"}), (WITH_ATTENTION, {"late_words"})],
+)
+def test_each_part_is_a_run_of_its_own_below_one_folder(
+    tmp_path: Path, overrides: list[str], needs_others: set[str]
+) -> None:
+    ablation = planned(tmp_path, *overrides)
     folder = tmp_path / "run" / ABLATIONS
-    assert [run.folder for run in ablation.runs] == [folder / "reference", *(folder / part.name for part in PARTS)]
-    assert ablation.why_not == {}
+    own = [part.name for part in PARTS if part.name not in needs_others]
+    assert [run.folder for run in ablation.runs] == [folder / "reference", *(folder / name for name in own)]
+    assert set(ablation.why_not) == needs_others
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_the_recipe_but_for_its_part(tmp_path: Path) -> None:
-    ablation = planned(tmp_path, "--graph.loss.align_weight=0.7", "--graph.schedule.epochs=9", parts="alignment,time")
+    own = ("--graph.loss.align_weight=0.7", "--graph.schedule.epochs=9")
+    ablation = planned(tmp_path, *WITH_ATTENTION, *own, parts="alignment,time")
     aligned, timed = (ablation.variants[part][1].recipe for part in ("alignment", "time"))
     assert value_of(ablation.references[1].recipe, "graph.loss.align_weight") == 0.7
     assert value_of(aligned, "graph.loss.align_weight") == 0.0
@@ -54,7 +64,7 @@ def test_the_language_model_is_left_out() -> None:
 def test_what_a_source_does_not_allow_is_told_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "either.yaml"
     path.write_text("pair: {users: either}\n", encoding="utf-8")
-    ablation = plan_ablation(str(path), [], None, parts="one_domain_users,infomax", seeds=None)
+    ablation = plan_ablation(str(path), WITH_ATTENTION, None, parts="one_domain_users,infomax", seeds=None)
     reason = "pair.graph_users=one_domain does not go: pair.users=either has all"
     assert ablation.why_not == {"one_domain_users": reason}
     assert list(ablation.variants) == ["infomax"]

@@ -7,12 +7,33 @@ import pytest
 
 from graph.config import GraphConfig
 from graph.presets import PRESETS
-from launch.ablation.parts import PARTS, AblatedPart, parts_named, value_of, without, words_of
+from launch.ablation.parts import (
+    ATTENTION,
+    EVIDENCE,
+    LATE,
+    PARTS,
+    AblatedPart,
+    parts_named,
+    value_of,
+    without,
+    words_of,
+)
 from launch.config import OF_NO_STAGE, Recipe, find_recipe, known_fields, load_recipe
 from launch.errors import InputError
 from launch.options.fields import deciding, values
 
 NAMES = [part.name for part in PARTS]
+(LATE_INTERACTION,) = parts_named("late_interaction")
+WITH_ATTENTION = words_of(LATE_INTERACTION.off)
+OF_ATTENTION = ["item_graphs", "attribute_graph", "alignment", "infomax", "text"]
+
+
+NEEDED = {
+    None: {},
+    ATTENTION: LATE_INTERACTION.off,
+    LATE: LATE_INTERACTION.on,
+    EVIDENCE: {"graph.model.evidence": True, "graph.loss.fused_weight": 1.0},
+}
 
 
 @functools.cache
@@ -27,7 +48,7 @@ def told(recipe: Recipe) -> dict[str, object]:
 @pytest.mark.parametrize("part", PARTS, ids=NAMES)
 def test_every_key_of_a_row_is_one_of_a_stage_and_decides(part: AblatedPart) -> None:
     known = known_fields()
-    for key in (*part.off, *part.on, *([part.needs] if part.needs else [])):
+    for key in (*part.off, *part.on, *([part.needs[0]] if part.needs else [])):
         assert key in known
         mark = known[key].mark
         assert key.partition(".")[0] not in OF_NO_STAGE
@@ -39,10 +60,9 @@ def test_every_key_of_a_row_is_one_of_a_stage_and_decides(part: AblatedPart) -> 
 @pytest.mark.parametrize("preset", ["best", "paper"])
 @pytest.mark.parametrize("part", PARTS, ids=NAMES)
 def test_a_switch_changes_the_recipe_and_a_second_one_goes_back(part: AblatedPart, preset: str) -> None:
-    chosen = [f"--graph.preset={preset}"]
-    if part.needs:
-        chosen += words_of({"graph.model.evidence": True, "graph.loss.fused_weight": 1.0})
+    chosen = [f"--graph.preset={preset}", *words_of(NEEDED[part.needs])]
     recipe = recipe_of(*chosen)
+    assert part.why_not(recipe) is None
     other = recipe_of(*without(chosen, part.switched(recipe)), *words_of(part.switched(recipe)))
     assert part.is_on(other) is not part.is_on(recipe)
     changed = {name for name in told(recipe) if told(recipe)[name] != told(other)[name]}
@@ -59,9 +79,14 @@ def test_what_is_switched_on_has_the_values_of_the_paper(name: str) -> None:
 
 def test_tables_that_do_not_start_from_words_are_those_of_the_paper() -> None:
     (part,) = parts_named("text")
-    paper, best = (dict(values(PRESETS[preset], "graph.")) for preset in ("paper", "best"))
+    paper = dict(values(PRESETS["paper"], "graph."))
     assert {key: paper[key] for key in part.off} == part.off
-    assert {key: best[key] for key in part.on} == part.on
+    assert {key: LATE_INTERACTION.off[key] for key in part.on} == part.on
+
+
+def test_late_interaction_that_is_switched_on_is_that_of_the_best() -> None:
+    best = dict(values(PRESETS["best"], "graph."))
+    assert {key: best[key] for key in LATE_INTERACTION.on} == LATE_INTERACTION.on
 
 
 def test_evidence_that_is_switched_on_is_that_of_the_best() -> None:
@@ -72,15 +97,28 @@ def test_evidence_that_is_switched_on_is_that_of_the_best() -> None:
 
 def test_the_parts_of_the_best_are_those() -> None:
     recipe = recipe_of()
-    assert {part.name for part in PARTS if not part.is_on(recipe)} == {"alignment", "infomax", "one_domain_users"}
-    assert [part.name for part in PARTS if part.why_not(recipe)] == []
+    off = {"text", "alignment", "infomax", "one_domain_users"}
+    assert {part.name for part in PARTS if not part.is_on(recipe)} == off
+    told_why = {part.name: part.why_not(recipe) for part in PARTS if part.why_not(recipe)}
+    assert list(told_why) == OF_ATTENTION
+    assert set(told_why.values()) == {"it is a part of what graph.model.encoder=late leaves out"}
+
+
+def test_the_parts_of_the_best_with_attention_are_those() -> None:
+    recipe = recipe_of(*WITH_ATTENTION)
+    off = {"late_interaction", "alignment", "infomax", "one_domain_users"}
+    assert {part.name for part in PARTS if not part.is_on(recipe)} == off
+    told_why = {part.name: part.why_not(recipe) for part in PARTS if part.why_not(recipe)}
+    assert told_why == {"late_words": "it is a part of what graph.model.encoder=attention leaves out"}
 
 
 def test_terms_of_an_evidence_that_is_not_there_are_not_switched() -> None:
     recipe = recipe_of("--graph.preset=paper")
-    told_why = {part.name: part.why_not(recipe) for part in PARTS if part.why_not(recipe)}
+    told_why = {part.name: part.why_not(recipe) for part in PARTS if part.needs == EVIDENCE}
     assert set(told_why) == {"evidence_near", "evidence_words", "evidence_floor"}
     assert set(told_why.values()) == {"it is a part of what graph.model.evidence=false leaves out"}
+    others = [part.name for part in PARTS if part.needs != EVIDENCE and part.why_not(recipe)]
+    assert others == ["late_words"], "the paper's encoders are attention"
 
 
 def test_a_card_says_what_a_pair_has_not() -> None:
@@ -111,7 +149,7 @@ def test_every_part_and_its_switch_is_in_the_docs() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("alignment,nobody", "no part 'nobody'; the parts are item_graphs"),
+        ("alignment,nobody", "no part 'nobody'; the parts are late_interaction, item_graphs"),
         ("time,time", "given twice"),
         ("", "no part ''"),
     ],
