@@ -1,6 +1,7 @@
 """Every row of the table of parts is made of keys that there are, and changes what a run is told."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from launch.ablation.parts import (
     LATE,
     PARTS,
     AblatedPart,
+    Value,
     parts_named,
     value_of,
     without,
@@ -28,7 +30,7 @@ WITH_ATTENTION = words_of(LATE_INTERACTION.off)
 OF_ATTENTION = ["item_graphs", "attribute_graph", "alignment", "infomax", "text"]
 
 
-NEEDED = {
+NEEDED: dict[tuple[str, Value] | None, Mapping[str, Value]] = {
     None: {},
     ATTENTION: LATE_INTERACTION.off,
     LATE: LATE_INTERACTION.on,
