@@ -23,7 +23,7 @@ SMALL = replace(
     model=replace(BEST.model, encoder="attention", tie_head=True, dim=32, dropout=0.0, evidence=False),
     loss=replace(BEST.loss, fused_weight=0.0),
 )
-"""Encoders of attention, which have gradients worth to be gathered; without evidence, whose graph takes every rank seconds to build."""
+"""Encoders of attention, whose gradients are many; without evidence, whose graph takes every rank seconds to build."""
 NUM_TRAIN, NUM_VALID, EPOCHS = 512, 64, 3
 
 
