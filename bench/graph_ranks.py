@@ -19,9 +19,11 @@ from launch.distributed import World, init_world
 from pairs.tables import load_samples
 
 SMALL = replace(
-    BEST, model=replace(BEST.model, dim=32, dropout=0.0, evidence=False), loss=replace(BEST.loss, fused_weight=0.0)
+    BEST,
+    model=replace(BEST.model, encoder="attention", tie_head=True, dim=32, dropout=0.0, evidence=False),
+    loss=replace(BEST.loss, fused_weight=0.0),
 )
-"""Without evidence, whose graph takes every rank seconds to build."""
+"""Encoders of attention, whose gradients are many; without evidence, whose graph takes every rank seconds to build."""
 NUM_TRAIN, NUM_VALID, EPOCHS = 512, 64, 3
 
 

@@ -59,7 +59,7 @@ class Graphs:
 
     def to(self, device: torch.device) -> "Graphs":
         """On `device`; the same object where it is there already."""
-        return self if device.type == "cpu" else _moved(self, device)
+        return self if device.type == "cpu" else _moved(self, device, {})
 
 
 def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphConfig) -> Graphs:
@@ -161,14 +161,19 @@ def _user_items(train: Samples) -> tuple[Ints, Ints]:
     return users[cells // width], cells % width
 
 
-def _moved(value: Any, device: torch.device) -> Any:  # Any: walks whatever a dataclass holds
+def _moved(value: Any, device: torch.device, moved: dict[int, Any]) -> Any:  # Any: walks whatever a dataclass holds
+    """What two parts share, as both directions share the tables of late interaction, is moved once and stays shared."""
+    if id(value) in moved:
+        return moved[id(value)]
+    there = value
     if isinstance(value, EdgeIndex):
-        return value.to(device).fill_cache_()
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, tuple):
-        return tuple(_moved(part, device) for part in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        there = value.to(device).fill_cache_()
+    elif isinstance(value, Tensor):
+        there = value.to(device)
+    elif isinstance(value, tuple):
+        there = tuple(_moved(part, device, moved) for part in value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
-        return dataclasses.replace(value, **{name: _moved(getattr(value, name), device) for name in names})
-    return value
+        there = dataclasses.replace(value, **{name: _moved(getattr(value, name), device, moved) for name in names})
+    moved[id(value)] = there
+    return there

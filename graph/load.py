@@ -128,11 +128,10 @@ def with_left_out(prepared: Prepared, blocks: list[FitBlock], run_dir: Path, wor
     """The same with votes for the samples of some blocks; a start before this one may have left them."""
     folder, source, model = run_dir / TABLES_OF_PARTS, prepared.source, prepared.source.settings.model
     if world.is_main:
-        with long("left out"):
-            write_left_out(
-                folder, blocks, source.items, source.table_words,
-                dim=model.dim, depth=model.nearest, max_history=model.max_history,
-            )  # fmt: skip
+        write_left_out(
+            folder, blocks, source.items, source.table_words,
+            dim=model.dim, depth=model.nearest, max_history=model.max_history,
+        )  # fmt: skip
     world.barrier()
     left_out = read_left_out(folder, blocks, source.items)
     graphs = dataclasses.replace(prepared.graphs, left_out=left_out).to(world.device)
@@ -181,16 +180,22 @@ def read_settings(path: Path) -> GraphConfig:
 
 
 def load_trained(run_dir: Path, world: World) -> tuple[Prepared, GraphConfig, GraphRanker]:
-    """The finished model of a run, in eval mode."""
+    """The finished model of a run, in eval mode; of arrays that it was trained with none is made anew."""
     folder = run_dir / "graph"
-    for name in ("model.json", "model.safetensors", text_path(run_dir).name):
-        if not (folder / name).is_file():
-            raise InputError(f"{folder / name}: no such file; run `kinrec pretrain` first")
+    _check_there(folder / "model.json", folder / "model.safetensors", text_path(run_dir))
     settings = read_settings(folder / "model.json")
+    if settings.model.encoder == "late":
+        _check_there(factors_path(run_dir))
     prepared = prepare(run_dir, settings, world)
     ranker = make_ranker(prepared, settings, seed=0, device=world.device)
     ranker.load_state_dict(load_file(folder / "model.safetensors"))
     return prepared, settings, ranker.eval()
+
+
+def _check_there(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; run `kinrec pretrain` first")
 
 
 def first_columns(vectors: Floats, dim: int) -> Floats:

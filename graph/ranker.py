@@ -69,7 +69,8 @@ class GraphRanker(nn.Module):
     def left_out_scores(self, graphs: Graphs, batch: Batch, domain: int) -> Tensor:
         """What late interaction says to train samples that its tables were told nothing of [B, size].
 
-        Nothing, 0, to samples of no block: from them the evidence learns, and late interaction does not.
+        Nothing, 0, to samples of no block: the evidence learns from them and late interaction does not. With tables
+        that know the target, both would learn to trust them.
         """
         late = self.late[domain]
         assert isinstance(late, LateInteraction)

@@ -3,13 +3,14 @@
 For a history h of items i_p, a candidate j of domain D, and [.] the case "i_p is of D" or not:
 
     cos(i_p, j) = sum_t mix_t[.] max(0, cos_t(i_p, j)),   t = shared, within (same domain only), words; mix_t sum to 1
-    votes(j)    = sum_p exp(recency_p + bias[.]) cos(i_p, j)^power[.]
+    recency_p   = latest [i_p is the last] - decay (items after i_p)
+    votes(j)    = sum_p exp(recency_p + bias[.]) (cos(i_p, j) + 0.0001)^power[.]
     score(j)    = gain log(votes(j) + exp(floor)) + popularity log(n_j + 0.1)
 
-n_j counts the users of j. The tables are factorised from counts and words (graph/late/item_tables.py); only these few
-weights are learnt, from train samples that the tables were told nothing of. One inner product of one user vector with
-an item's could not say as much: with power above 1, what is near to a single item counts more than what is a little
-near to all.
+The sum is over those p to whose item j is among the nearest (graph/late/nearest.py). n_j counts the users of j. The
+tables are factorised from counts and words (graph/late/item_tables.py); only these few weights are learnt, from train
+samples that the tables were told nothing of. One inner product of one user vector with an item's could not say as
+much: with power above 1, what is near to a single item counts more than what is a little near to all.
 """
 
 from dataclasses import dataclass

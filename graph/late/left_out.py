@@ -6,8 +6,10 @@ pair, spans of time. A block keeps the nearest items of those in its own histori
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,8 +19,12 @@ from graph.late.item_tables import factorise, item_tables
 from graph.late.nearest import NearestItems
 from graph.words import Floats
 from launch.artifacts import atomic_file
+from launch.watch.beats import long
 from pairs.ragged import rows_of
-from pairs.tables import Ints, Items, with_others
+from pairs.tables import Items, with_others
+
+PARTS = ("row", "offsets", "candidate", "cosines")
+"""Of nearest items, as they are written."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +49,8 @@ def write_left_out(
         path = _path(folder, number)
         if path.is_file():
             continue
-        known = with_others(block.known, block.others)
-        tables = item_tables(factorise(known, items, dim=dim), words_IK, block.known)
-        asked = torch.from_numpy(np.unique(block.asked.recent(max_history, items.pad)))
-        columns: dict[str, Ints | Floats] = {}
-        for domain, graph in zip("XY", vote_graphs(tables, items.num_x, depth=depth), strict=True):
-            graph.nearest.find(asked[asked != items.pad])
-            for name in ("row", "offsets", "candidate", "cosines"):
-                columns[f"{domain}_{name}"] = getattr(graph.nearest, name).numpy()
-            columns[f"{domain}_users"] = graph.num_users.numpy()
+        with long(f"left out {number}"):  # each a sign of life: the other ranks wait for all of them
+            columns = _columns(block, items, words_IK, dim=dim, depth=depth, max_history=max_history)
         with atomic_file(path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **columns)
 
@@ -70,10 +69,26 @@ def read_left_out(folder: Path, blocks: list[FitBlock], items: Items) -> LeftOut
     return LeftOut(torch.from_numpy(sample[order]), torch.from_numpy(number_N[order].astype(np.int64)), tuple(votes))
 
 
+def _columns(
+    block: FitBlock, items: Items, words_IK: Floats, *, dim: int, depth: int, max_history: int
+) -> dict[str, npt.NDArray[Any]]:  # Any: ids, counts and cosines
+    """What the tables of a block say of the items in its own histories, as arrays."""
+    known = with_others(block.known, block.others)
+    tables = item_tables(factorise(known, items, dim=dim), words_IK, known)
+    asked = torch.from_numpy(np.unique(block.asked.recent(max_history, items.pad)))
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for letter, graph in zip("XY", vote_graphs(tables, items.num_x, depth=depth), strict=True):
+        graph.nearest.find(asked[asked != items.pad])
+        for name in PARTS:
+            columns[f"{letter}_{name}"] = getattr(graph.nearest, name).numpy()
+        columns[f"{letter}_users"] = graph.num_users.numpy()
+    return columns
+
+
 def _path(folder: Path, number: int) -> Path:
     return folder / f"block-{number}.npz"
 
 
 def _graph(columns: dict[str, Tensor], letter: str, ids: range) -> VoteGraph:
-    parts = {name: columns[f"{letter}_{name}"] for name in ("row", "offsets", "candidate", "cosines")}
+    parts = {name: columns[f"{letter}_{name}"] for name in PARTS}
     return VoteGraph(NearestItems(ids, 0, None, **parts), columns[f"{letter}_users"])

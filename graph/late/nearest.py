@@ -10,6 +10,10 @@ from graph.config import TABLES
 from graph.late.item_tables import ItemTables
 
 LEAST_COSINE = 0.02
+MOST_TIED = 10
+"""So many times `depth` at most by one table: a tie that goes on behind it is left out whole."""
+CELLS_AT_ONCE = 1 << 26
+"""Cosines by one table that are held together, whatever the domain's size."""
 ITEMS_AT_ONCE = 512
 
 
@@ -27,7 +31,8 @@ class NearestItems:
     """The rows of all items that were asked for so far.
 
     An item's row is the union of the `depth` nearest by each table, those as near as the last of them included: no id
-    decides. The item itself is not in it.
+    decides. Where that would be more than `MOST_TIED` times as many, all as near as the last are left out: many items
+    with the same few words say little of each other. The item itself is not in it.
     """
 
     ids: range
@@ -54,8 +59,8 @@ class NearestItems:
         if self.tables is None:
             raise KeyError(f"no nearest items were kept of {missing_M[:5].tolist()}")
         lengths, candidates, cosines = [self.offsets.diff()], [self.candidate], [self.cosines]
-        for start in range(0, len(missing_M), ITEMS_AT_ONCE):
-            some_S = missing_M[start : start + ITEMS_AT_ONCE]
+        at_once = max(1, min(ITEMS_AT_ONCE, CELLS_AT_ONCE // len(self.ids)))
+        for some_S in missing_M.split(at_once):
             entry_P, candidate_P, cosine_P3 = self._search(self.tables, some_S)
             lengths.append(torch.bincount(entry_P, minlength=len(some_S)))
             candidates.append(candidate_P.to(torch.int32))
@@ -73,8 +78,10 @@ class NearestItems:
         near_SD = torch.zeros(by_table[0].shape, dtype=torch.bool, device=item_S.device)
         for cosine_SD in by_table:
             cosine_SD[row_R, item_S[row_R] - self.ids.start] = 0
-            last_S = cosine_SD.topk(min(self.depth, len(self.ids)), dim=1).values[:, -1]
-            near_SD |= cosine_SD >= last_S.clamp_min(LEAST_COSINE)[:, None]
+            last_S1 = cosine_SD.topk(min(self.depth, len(self.ids)), dim=1).values[:, -1:].clamp_min(LEAST_COSINE)
+            tied_SD = cosine_SD >= last_S1
+            too_many_S1 = tied_SD.sum(dim=1, keepdim=True) > MOST_TIED * self.depth
+            near_SD |= torch.where(too_many_S1, cosine_SD > last_S1, tied_SD)
         entry_P, candidate_P = torch.nonzero(near_SD, as_tuple=True)
         return entry_P, candidate_P, torch.stack([cosine_SD[entry_P, candidate_P] for cosine_SD in by_table], dim=1)
 

@@ -25,8 +25,10 @@ FACTORISING_BYTES = 16
 """Of an item or user, a column: 371 MiB."""
 NEAREST_SECONDS = 1.4e-10
 """Of an item asked for, an item it is compared with, a column: 11.4 s for 8,250 items and those of one domain."""
-NEAREST_BYTES = 16 * 512
-"""Of an item of the domain that is looked through: four likenesses with each of 512 items; 185 MiB with the vectors."""
+NEAREST_BYTES = 16
+"""Of a cosine that is held, four of a pair of items: 185 MiB with the vectors."""
+ITEMS_AT_ONCE, CELLS_AT_ONCE = 512, 1 << 26
+"""As in graph/late/nearest.py, which would import torch."""
 NEAR = 2.1
 """Candidates that are kept of an item towards a domain, for each of `nearest`: a union of three tables (1.9 to 2.1)."""
 PAIR_BYTES = 4 + 2 * len(TABLES)
@@ -78,6 +80,7 @@ def _late(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
     length = min(counts.interactions / counts.users, model.max_history)
     of_block = distinct(users_of_block * length, items)
     held_out = distinct(counts.held_out * length / machine.ranks, items)
+    searched = max(1, min(ITEMS_AT_ONCE, CELLS_AT_ONCE // max(1, items // 2)))
     left_out = pair_bytes(model, blocks * of_block)
     text, factors = 4 * items * dim, 2 * items * dim
     return EncoderNeeds(
@@ -85,7 +88,7 @@ def _late(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
             Need("item tables", len(TABLES) * items * dim),
             Need("what is near in left-out blocks", left_out),
             Need("what is near to valid's and test's items", pair_bytes(model, held_out)),
-            Need("a search for that", items / 2 * (4 * dim + NEAREST_BYTES)),
+            Need("a search for that", searched * items / 2 * NEAREST_BYTES + 4 * dim * items / 2),
         ],
         host=[
             Need("text vectors", text * machine.processes),

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -13,33 +14,43 @@ from torch.nn.parallel import DistributedDataParallel
 
 from evaluation.ranked_lists import read_lists
 from graph.batches import epoch_batches, make_batch, rank_rows
-from graph.config import GraphConfig
-from graph.load import make_ranker, prepare
+from graph.config import GraphConfig, PresetName
+from graph.load import load_blocks, make_ranker, prepare, with_left_out
 from graph.noise import Noise
 from graph.objective import Objective, count_terms
 from graph.pretrain import pretrain
 from launch.artifacts import sha256_file
 from launch.distributed import World
 from launch.tracking import Tracker
-from tests.graph_runs import ALONE, tiny, write_run
+from pairs.tables import joined
+from tests.graph_runs import ALONE, ATTENTION, tiny, write_run
 from tests.ranks import run_ranks
 
 CONFIGS = {
-    "best": tiny("best", table_rate=0.5, propagation_dropout=0.3),
+    "best": tiny("best"),
+    "attention": tiny("best", **ATTENTION, table_rate=0.5, propagation_dropout=0.3),
     "paper": tiny("paper", dropout=0.3),
     "code": tiny("code", alignment="mmd"),
 }
 
 
-def loss_and_gradients(world: World, run_dir: Path, config: GraphConfig) -> tuple[float, dict[str, np.ndarray]]:
+def loss_and_gradients(
+    world: World, run_dir: Path, settings: GraphConfig, *, one_domain_a_rank: bool
+) -> tuple[float, dict[str, np.ndarray]]:
     """One step over the same global batch, noise included."""
     torch.set_num_threads(1)
-    settings = config
     prepared = prepare(run_dir, settings, world)
+    learnt_from = prepared.train
+    if settings.model.encoder == "late":
+        blocks = load_blocks(run_dir, seed=3)
+        prepared = with_left_out(prepared, blocks, run_dir, world)
+        learnt_from = reduce(joined, [block.asked for block in blocks])
     objective = Objective(make_ranker(prepared, settings, seed=3, device=world.device), settings)
-    rows = epoch_batches(len(prepared.train), global_batch=16, seed=1, epoch=0)[0]
+    rows = epoch_batches(len(learnt_from), global_batch=16, seed=1, epoch=0)[0]
+    if one_domain_a_rank:  # of two: the first is asked for X alone, the second for Y
+        rows = np.concatenate([np.flatnonzero(learnt_from.domain == domain)[:8] for domain in (0, 1)])
     batch = make_batch(
-        prepared.train,
+        learnt_from,
         rank_rows(rows, world),
         max_history=settings.model.max_history,
         pad=prepared.graphs.num_items,
@@ -58,13 +69,22 @@ def train(world: World, run_dir: Path, config: GraphConfig) -> None:
     pretrain(config, run_dir=run_dir, seed=7, world=world, tracker=Tracker(None, "pretrain"))
 
 
-def all_losses(world: World, folder: Path) -> dict[str, tuple[float, dict[str, np.ndarray]]]:
-    return {name: loss_and_gradients(world, folder, config) for name, config in CONFIGS.items()}
+def all_losses(world: World, folder: Path) -> dict[tuple[str, bool], tuple[float, dict[str, np.ndarray]]]:
+    return {
+        (name, apart): loss_and_gradients(world, folder, config, one_domain_a_rank=apart)
+        for name, config in CONFIGS.items()
+        for apart in (False, True)
+    }
 
 
 def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
     write_run(tmp_path)
     alone = all_losses(ALONE, tmp_path)
+    for name in ("best", "attention", "paper", "code"):
+        assert any(gradient.any() for gradient in alone[name, True][1].values()), name
+    late = {weight: gradient for weight, gradient in alone["best", True][1].items() if ".late." in weight}
+    assert len(late) == 2 * 9
+    assert all(gradient.any() for gradient in late.values())
     for together in run_ranks(all_losses, 2, tmp_path):
         for name, (loss, gradients) in together.items():
             expected_loss, expected = alone[name]
@@ -75,8 +95,9 @@ def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
                 np.testing.assert_allclose(gradient / scale, expected[weight] / scale, atol=2e-4, err_msg=weight)
 
 
-def test_two_ranks_train_to_the_metrics_vectors_and_lists_of_one(tmp_path: Path) -> None:
-    config = tiny("best", epochs=2)
+@pytest.mark.parametrize("preset", ["best", "paper"])
+def test_two_ranks_train_to_the_metrics_vectors_and_lists_of_one(tmp_path: Path, preset: PresetName) -> None:
+    config = tiny(preset, epochs=2)
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         write_run(folder)
@@ -86,8 +107,11 @@ def test_two_ranks_train_to_the_metrics_vectors_and_lists_of_one(tmp_path: Path)
     assert one.keys() == two.keys()
     for name, vectors in one.items():
         np.testing.assert_allclose(two[name], vectors, rtol=1e-3, atol=1e-3, err_msg=name)
-    for split in ("valid", "test"):
-        lists = [read_lists(folder / "lists" / f"graph_{split}.parquet") for folder in folders]
+    names = {path.name for path in (folders[0] / "lists").iterdir()}
+    assert names == {path.name for path in (folders[1] / "lists").iterdir()}
+    assert ("encoders_train.parquet" in names) == (preset == "best")
+    for name in names:
+        lists = [read_lists(folder / "lists" / name) for folder in folders]
         np.testing.assert_array_equal(lists[0].sample, lists[1].sample)
         np.testing.assert_allclose(lists[0].scores, lists[1].scores, rtol=1e-3, atol=1e-3)
     reached = []
@@ -104,8 +128,9 @@ def digests(run_dir: Path) -> dict[str, str]:
     return {path.relative_to(run_dir).as_posix(): sha256_file(path) for path in kept}
 
 
-def test_a_killed_start_ends_in_the_same_files(tmp_path: Path) -> None:
-    config = tiny("paper", epochs=12, patience=12, checkpoint_every=1)
+@pytest.mark.parametrize(("preset", "epochs"), [("paper", 12), ("best", 60)])
+def test_a_killed_start_ends_in_the_same_files(tmp_path: Path, preset: PresetName, epochs: int) -> None:
+    config = tiny(preset, epochs=epochs, patience=epochs, checkpoint_every=1)
     for name in ("whole", "killed"):
         write_run(tmp_path / name)
     train(ALONE, tmp_path / "whole", config)

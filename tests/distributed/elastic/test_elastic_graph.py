@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from evaluation.ranked_lists import read_lists
 from graph import training as training_module
+from graph.config import GraphConfig
 from graph.noise import Noise
 from graph.pretrain import pretrain
 from launch.distributed import World
@@ -17,12 +18,15 @@ from tests.distributed.curves import lines_of
 from tests.graph_runs import ALONE, tiny, write_run
 from tests.ranks import run_ranks
 
-CONFIG = tiny("best", epochs=4, patience=4, checkpoint_every=2, propagation_dropout=0.2)
+CONFIGS = {
+    "best": tiny("best", epochs=4, patience=4, checkpoint_every=2, global_batch=8),  # of the blocks' 40 samples
+    "paper": tiny("paper", epochs=4, patience=4, checkpoint_every=2, propagation_dropout=0.2),  # of train's 80
+}
 Rows = dict[int, list[int]]
 """The samples of each step, of one rank or of all."""
 
 
-def train(world: World, run_dir: Path, stop: int | None = None) -> Rows:
+def train(world: World, run_dir: Path, config: GraphConfig, stop: int | None = None) -> Rows:
     """Train; where `stop` is given, stop dead before that step. Returns this rank's samples of each step."""
     torch.set_num_threads(1)
     rows: Rows = {}
@@ -37,7 +41,7 @@ def train(world: World, run_dir: Path, stop: int | None = None) -> Rows:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_module, "Noise", noted)
         try:
-            pretrain(CONFIG, run_dir=run_dir, seed=7, world=world, tracker=tracker)
+            pretrain(config, run_dir=run_dir, seed=7, world=world, tracker=tracker)
         except KeyboardInterrupt:
             assert stop is not None
     tracker.close()
@@ -49,23 +53,28 @@ def together(ranks: list[Rows]) -> Rows:
 
 
 @pytest.mark.slow
-def test_graph_2_1_3_ranks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", CONFIGS)
+def test_graph_2_1_3_ranks(tmp_path: Path, preset: str) -> None:
+    config = CONFIGS[preset]
     whole, changed = tmp_path / "whole", tmp_path / "changed"
     write_run(whole)
     write_run(changed)
-    expected = together([train(ALONE, whole)])
+    expected = together([train(ALONE, whole, config)])
     total = len(expected)
-    went = together(run_ranks(train, 2, changed, 7))
-    went |= together([train(ALONE, changed, 12)])
-    went |= together(run_ranks(train, 3, changed))
+    went = together(run_ranks(train, 2, changed, config, 7))
+    went |= together([train(ALONE, changed, config, 12)])
+    went |= together(run_ranks(train, 3, changed, config))
     assert went == expected, "some step saw other samples"
-    assert total == CONFIG.schedule.epochs * 5, "the run was not as long as it was meant to be"
+    assert total == config.schedule.epochs * 5, "the run was not as long as it was meant to be"
     one, other = (load_file(folder / "graph" / "model.safetensors") for folder in (whole, changed))
     assert one.keys() == other.keys()
     for name, weight in one.items():
         torch.testing.assert_close(other[name], weight, rtol=1e-3, atol=1e-4, msg=name)
-    for split in ("valid", "test"):
-        lists = [read_lists(folder / "lists" / f"graph_{split}.parquet") for folder in (whole, changed)]
+    names = {path.name for path in (whole / "lists").iterdir()}
+    assert names == {path.name for path in (changed / "lists").iterdir()}
+    assert ("encoders_train.parquet" in names) == (preset == "best")
+    for name in names:
+        lists = [read_lists(folder / "lists" / name) for folder in (whole, changed)]
         np.testing.assert_array_equal(lists[0].sample, lists[1].sample)
         np.testing.assert_array_equal(lists[0].items, lists[1].items)
     curves = [lines_of(folder, "pretrain") for folder in (whole, changed)]

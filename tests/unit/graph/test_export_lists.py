@@ -12,12 +12,16 @@ from evaluation.list_ranker.knowledge import known_at_cut
 from evaluation.ranked_lists import RankedLists, read_lists
 from evaluation.sales import DAY
 from graph.build import Graphs
-from graph.load import Prepared, make_ranker, prepare
+from graph.load import Prepared, load_blocks, make_ranker, prepare, with_left_out
+from graph.pretrain import pretrain
 from graph.ranking.export_lists import export_lists
 from graph.ranking.full_ranking import Judge
-from graph.ranking.parts import evidence_scores
+from graph.ranking.infer import TrainedGraph
+from graph.ranking.parts import encoder_scores, evidence_scores
+from launch.systems import TAUGHT
+from launch.tracking import Tracker
 from pairs.tables import Samples, Split
-from tests.graph_runs import ALONE, make_splits, tiny, write_run
+from tests.graph_runs import ALONE, ATTENTION, make_splits, tiny, write_run
 
 CONFIG = tiny()
 DEPTH = 10
@@ -25,10 +29,12 @@ DEPTH = 10
 
 def exported(run_dir: Path) -> tuple[Judge, Prepared]:
     """The lists of an untrained ranker whose weights are anything."""
-    prepared = prepare(run_dir, CONFIG, ALONE)
+    prepared, blocks = prepare(run_dir, CONFIG, ALONE), load_blocks(run_dir, seed=1)
+    if blocks:
+        prepared = with_left_out(prepared, blocks, run_dir, ALONE)
     ranker = make_ranker(prepared, CONFIG, seed=1, device=ALONE.device).eval()
     with torch.no_grad():
-        for weight in ranker.evidence.parameters():
+        for weight in (*ranker.evidence.parameters(), *ranker.late.parameters()):
             weight.add_(0.2 * torch.randn_like(weight))
     judge = Judge(ranker, prepared.graphs, CONFIG, ALONE)
     export_lists(judge, prepared, run_dir, depth=DEPTH, seed=1)
@@ -61,7 +67,8 @@ def test_parts_are_there_for_both_splits_and_nothing_is_refit_without_times(tmp_
     judge, _ = exported(tmp_path)
     names = {path.stem for path in (tmp_path / "lists").iterdir()}
     systems = ("graph", "evidence", "evidence_untrained", "encoders")
-    assert names == {f"{name}_{split}" for name in systems for split in ("valid", "test")} | {"evidence_train"}
+    taught = {f"{name}_train" for name in TAUGHT}
+    assert names == {f"{name}_{split}" for name in systems for split in ("valid", "test")} | taught
     with torch.no_grad():
         for blend in judge.ranker.blend:
             blend.fill_(-torch.inf)  # exp: no weight on the encoders
@@ -87,6 +94,54 @@ def test_a_train_users_lists_are_those_of_a_graph_without_that_user(tmp_path: Pa
         assert clear.any()
 
 
+def test_the_encoders_lists_of_train_are_those_of_tables_without_their_blocks(tmp_path: Path) -> None:
+    train = write_run(tmp_path)["train"]
+    judge, prepared = exported(tmp_path)
+    lists = read(tmp_path, "encoders_train")
+    blocks = make_blocks(train, seed=1, chronological=False)
+    asked = np.concatenate([block.asked.sample for block in blocks])
+    assert lists.sample.tolist() == sorted(asked.tolist())
+    for block in blocks:
+        untold = dataclasses.replace(judge, graphs=prepared.source.graphs_of(block.known))
+        expected = untold.lists(block.asked, DEPTH, scores=encoder_scores(judge.ranker, untold.graphs))
+        assert lists.of_samples(block.asked.sample).items.tolist() == expected.items.tolist()
+        assert lists.of_samples(block.asked.sample).scores.tolist() == expected.scores.tolist()
+        told = judge.lists(block.asked, DEPTH, scores=encoder_scores(judge.ranker, prepared.graphs))
+        assert told.items.tolist() != expected.items.tolist()
+
+
+def test_encoders_of_attention_leave_no_lists_of_train(tmp_path: Path) -> None:
+    """Their item vectors have seen every train user: such lists would teach the list ranker to copy."""
+    write_run(tmp_path)
+    config = tiny("best", **ATTENTION)
+    prepared = prepare(tmp_path, config, ALONE)
+    ranker = make_ranker(prepared, config, seed=1, device=ALONE.device).eval()
+    export_lists(Judge(ranker, prepared.graphs, config, ALONE), prepared, tmp_path, depth=DEPTH, seed=1)
+    assert (tmp_path / "lists" / "evidence_train.parquet").is_file()
+    assert not (tmp_path / "lists" / "encoders_train.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["graph", "encoders"])
+def test_a_loaded_model_gives_the_lists_that_were_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Told of train, and of all that is known at the cut, as `kinrec recommend` asks it."""
+    splits = timed(make_splits())
+    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
+    write_run(tmp_path)
+    pretrain(tiny(epochs=1), run_dir=tmp_path, seed=7, world=ALONE, tracker=Tracker(None, "pretrain"))
+    train, valid, test = (splits[split] for split in ("train", "valid", "test"))
+    trained = TrainedGraph.open(tmp_path, ALONE)
+    later = trained.knowing(known_at_cut(train, valid, test))
+    for asked, of_what in ((trained, "test"), (later, "refit")):
+        written = read(tmp_path, f"{name}_{of_what}")
+        for row in (0, 7, len(test) - 1):
+            given = asked.rank(test.take(np.array([row])), systems=[name], depth=len(written.items[row]))[name]
+            assert given.items.tolist() == written.items[[row]].tolist()
+            assert given.scores == pytest.approx(written.scores[[row]], rel=1e-5)
+    assert read(tmp_path, f"{name}_test").items.tolist() != read(tmp_path, f"{name}_refit").items.tolist()
+
+
 def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     splits = timed(make_splits())
     monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
@@ -98,7 +153,7 @@ def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, mo
     assert read(tmp_path, "evidence_refit").items.tolist() == expected.items.tolist()
     assert read(tmp_path, "evidence_refit").scores.tolist() != read(tmp_path, "evidence_test").scores.tolist()
 
-    first = read(tmp_path, "evidence_train")
+    first = {name: read(tmp_path, f"{name}_train") for name in TAUGHT}
     block = make_blocks(train, seed=1, chronological=True)[0]
     assert block.asked.target_time is not None
     changed = train.target.copy()
@@ -112,7 +167,10 @@ def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, mo
     again.ranker.load_state_dict(judge.ranker.state_dict())
     export_lists(again, prepared_again, other, depth=DEPTH, seed=1)
     asked = block.asked.sample
-    assert first.of_samples(asked).items.tolist() == read(other, "evidence_train").of_samples(asked).items.tolist()
+    for name, before in first.items():
+        after = read(other, f"{name}_train")
+        assert before.of_samples(asked).items.tolist() == after.of_samples(asked).items.tolist(), name
+    assert (tmp_path / "graph" / "item_tables.npy").read_bytes() != (other / "graph" / "item_tables.npy").read_bytes()
 
 
 def test_train_whose_end_is_one_moment_has_nothing_to_learn_from_and_ends_well(
@@ -125,5 +183,5 @@ def test_train_whose_end_is_one_moment_has_nothing_to_learn_from_and_ends_well(
     monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
     write_run(tmp_path)
     exported(tmp_path)
-    assert not (tmp_path / "lists" / "evidence_train.parquet").exists()
+    assert not list((tmp_path / "lists").glob("*_train.parquet"))
     assert (tmp_path / "lists" / "evidence_refit.parquet").is_file()

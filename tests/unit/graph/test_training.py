@@ -19,7 +19,7 @@ from launch.artifacts import sha256_file
 from launch.errors import InputError
 from launch.steps import Reached
 from launch.tracking import Tracker
-from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, changed, make_samples, tiny, write_run
+from tests.graph_runs import ALONE, ATTENTION, NUM_ITEMS, NUM_X, changed, make_samples, tiny, write_run
 
 
 def digests(run_dir: Path) -> dict[str, str]:
@@ -152,11 +152,39 @@ def test_every_preset_trains_every_weight(tmp_path: Path, preset: PresetName) ->
         ({"evidence": True, "fused_weight": 0.0}, "graph.model.evidence needs graph.loss.fused_weight above 0"),
         ({"next_item_weight": 0.0, "target_weight": 0.0}, "graph.loss.next_item_weight and target_weight are both 0"),
         ({"list_depth": 5}, "graph.list_depth must be at least 20"),
+        ({"nearest": 0}, "graph.model.nearest must be at least 1, got 0"),
+        ({"dim": 1025}, "graph.model.dim must be at most 1024 with encoder=late, got 1025"),
+        ({"next_item_weight": 1.0}, "graph.loss.next_item_weight needs graph.model.encoder=attention; set it to 0"),
+        ({"infomax_weight": 0.1}, "graph.loss.infomax_weight needs graph.model.encoder=attention; set it to 0"),
+        ({"align_weight": 0.1}, "graph.loss.align_weight needs graph.model.encoder=attention; set it to 0"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(chosen: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         changed(PRESETS["best"], **chosen)
+
+
+def test_what_late_interaction_is_bound_to_binds_no_attention() -> None:
+    assert changed(PRESETS["best"], dim=1024).model.dim == 1024
+    assert changed(PRESETS["best"], **ATTENTION, dim=2048, next_item_weight=1.0).model.dim == 2048
+
+
+def test_a_trained_model_without_the_tables_that_it_learnt_with_is_refused(tmp_path: Path) -> None:
+    """Made anew, on another machine, they could be others in their last bits."""
+    write_run(tmp_path)
+    run(tmp_path, tiny(epochs=1))
+    (tmp_path / "graph" / "item_tables.npy").unlink()
+    with pytest.raises(InputError, match=r"item_tables\.npy: no such file; run `kinrec pretrain` first"):
+        TrainedGraph.open(tmp_path, ALONE)
+
+
+def test_late_interaction_alone_is_a_model_too(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    run(tmp_path, tiny(evidence=False, fused_weight=0.0))
+    assert {path.stem for path in (tmp_path / "lists").iterdir()} == {"graph_valid", "graph_test"}
+    assert all(name.startswith("late.") for name in load_file(tmp_path / "graph" / "model.safetensors"))
+    answer = TrainedGraph.open(tmp_path, ALONE).ask([2, 20], 1, depth=5)
+    assert np.isfinite(answer.scores).all()
 
 
 def test_too_few_samples_are_refused(tmp_path: Path) -> None:

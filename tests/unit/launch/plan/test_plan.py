@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.list_ranker.blocks import make_blocks
+from graph.plan import encoders
 from graph.plan.encoders import left_out_blocks
 from graph.plan.pretrain import plan_pretrain
 from launch.ablation.parts import parts_named, words_of
@@ -213,6 +214,13 @@ def test_user_vectors_are_as_wide_as_their_encoders_make_them(overrides: list[st
     counts = PairSizes(9600, 38_000, 9600 * 14, 16_000, 3200, "given")
     retrieved = plan_retrieve(Setting(recipe, Path("run"), counts, machine_of(recipe, 1, 1, 0, None)))
     assert sizes(retrieved)["keys of this rank's shard"] == 4 * width * 16_000
+
+
+def test_a_search_is_as_large_as_it_is_made() -> None:
+    from graph.late import nearest
+
+    made = (nearest.ITEMS_AT_ONCE, nearest.CELLS_AT_ONCE)
+    assert made == (encoders.ITEMS_AT_ONCE, encoders.CELLS_AT_ONCE)
 
 
 @pytest.mark.parametrize("users", [100, 9600, 200_000])

@@ -1,0 +1,94 @@
+"""The nearest items of an item: as a full sort has them, ties whole, whenever and with whomever it was asked about."""
+
+import pytest
+import torch
+
+from graph.late import nearest as nearest_module
+from graph.late.item_tables import ItemTables
+from graph.late.nearest import NearestItems, nearest_items
+from tests.unit.graph.late.slow import IDS, NUM_ITEMS, PAD, Row, random_tables, slow_row
+
+
+def row_of(nearest: NearestItems, item: int) -> Row:
+    near = nearest.of(torch.tensor([item]))
+    return {
+        int(j) + nearest.ids.start: tuple(cosines)
+        for j, cosines in zip(near.candidate, near.cosines.tolist(), strict=True)
+    }
+
+
+@pytest.mark.parametrize("domain", [0, 1])
+@pytest.mark.parametrize("depth", [1, 4, 100])
+def test_a_row_is_the_first_of_a_full_sort_by_each_table(domain: int, depth: int) -> None:
+    tables = random_tables()
+    nearest = nearest_items(tables, IDS[domain], depth=depth)
+    lengths = []
+    for item in range(NUM_ITEMS):
+        row, expected = row_of(nearest, item), slow_row(tables, item, IDS[domain], depth)
+        assert list(row) == list(expected)
+        for candidate, cosines in expected.items():
+            assert row[candidate] == pytest.approx(cosines, abs=1e-3)
+        lengths.append(len(row))
+    assert lengths[3] == lengths[30] == 0
+    assert max(lengths) > 1
+
+
+def test_those_as_near_as_the_last_are_in_and_the_item_itself_is_not() -> None:
+    nearest = nearest_items(random_tables(), IDS[0], depth=1)
+    assert {5, 6} <= set(row_of(nearest, 4)), "4, 5 and 6 are the same"
+    assert all(item not in row_of(nearest, item) for item in IDS[0])
+
+
+def test_a_tie_without_end_is_left_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = random_tables(dim=2)
+    tables.whole[2] = torch.tensor([100, 0])  # all have the same words ...
+    tables.whole[2, 7] = torch.tensor([100, 60])  # ... but one
+    tables.whole[2, 8] = torch.tensor([100, 50])
+    tables.whole[:2] = 0
+    monkeypatch.setattr(nearest_module, "MOST_TIED", 6)
+    assert set(row_of(nearest_items(tables, IDS[0], depth=3), 8)) == {7}, "19 with the tied, 18 may be"
+    monkeypatch.setattr(nearest_module, "MOST_TIED", 7)
+    assert set(row_of(nearest_items(tables, IDS[0], depth=3), 8)) == set(IDS[0]) - {8}
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 512])
+def test_rows_are_the_same_bytes_in_whatever_order_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    tables = random_tables(dim=40)
+    whole = nearest_items(tables, IDS[1], depth=4)
+    whole.find(torch.arange(NUM_ITEMS))
+    monkeypatch.setattr(nearest_module, "ITEMS_AT_ONCE", at_once)
+    bit_by_bit = nearest_items(tables, IDS[1], depth=4)
+    order = torch.randperm(NUM_ITEMS, generator=torch.Generator().manual_seed(3))
+    for asked in (order[:5], order[2:3].repeat(4), order[:0], order[3:20], order):
+        one, other = bit_by_bit.of(asked), whole.of(asked)
+        assert torch.equal(one.entry, other.entry)
+        assert torch.equal(one.candidate, other.candidate)
+        assert one.cosines.numpy().tobytes() == other.cosines.numpy().tobytes()
+    assert len(bit_by_bit.candidate) == len(whole.candidate), "no row was made twice"
+
+
+def test_a_large_domain_is_searched_a_few_items_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    cosines = ItemTables.cosines
+
+    def noted(self: ItemTables, item_N: torch.Tensor, ids: range, table: int) -> torch.Tensor:
+        sizes.append(len(item_N) * len(ids))
+        return cosines(self, item_N, ids, table)
+
+    monkeypatch.setattr(ItemTables, "cosines", noted)
+    monkeypatch.setattr(nearest_module, "CELLS_AT_ONCE", 100)
+    nearest_items(random_tables(), IDS[1], depth=4).find(torch.arange(NUM_ITEMS))
+    assert max(sizes) == 3 * len(IDS[1])
+
+
+def test_without_tables_an_item_that_was_not_kept_is_refused() -> None:
+    kept = nearest_items(random_tables(), IDS[0], depth=4)
+    kept.find(torch.tensor([1, 2]))
+    alone = NearestItems(kept.ids, 0, None, kept.row, kept.offsets, kept.candidate, kept.cosines)
+    assert row_of(alone, 2) == row_of(kept, 2)
+    with pytest.raises(KeyError, match=r"no nearest items were kept of \[7\]"):
+        alone.of(torch.tensor([2, 7]))
+    with pytest.raises(KeyError, match=rf"\[{PAD}\]"):
+        alone.of(torch.tensor([PAD]))
