@@ -25,7 +25,7 @@ from bench.graph_training import some_rows, train_plain, train_preset
 from graph.config import GraphConfig, PresetName
 from graph.edges import companion_pairs, successor_edges
 from graph.item_graph import ItemGraph
-from graph.load import Prepared, make_ranker, prepare
+from graph.load import Prepared, load_blocks, make_ranker, prepare, with_left_out
 from graph.presets import PRESETS
 from graph.ranking.full_ranking import Judge
 from launch.distributed import World
@@ -120,9 +120,15 @@ def measure_edges(run_dir: Path, *, num_rows: int) -> list[Row]:
 def measure_preset(run_dir: Path, preset: PresetName, options: argparse.Namespace) -> list[Row]:
     """Propagation, training and ranking with one preset's sizes."""
     settings = PRESETS[preset]
-    prepared = prepare(run_dir, settings, ALONE)
+    own_dir = run_dir / preset  # what is prepared is of one preset's widths
+    own_dir.mkdir()
+    (own_dir / "pair").symlink_to((run_dir / "pair").resolve(), target_is_directory=True)
+    prepared, run_dir = prepare(own_dir, settings, ALONE), own_dir
+    propagates = settings.model.encoder == "attention"
+    if not propagates:
+        prepared = with_left_out(prepared, load_blocks(run_dir, seed=1), run_dir, ALONE)
     return [
-        *measure_propagation(prepared.graphs.mixed, settings, preset),
+        *(measure_propagation(prepared.graphs.mixed, settings, preset) if propagates else []),
         *measure_training(run_dir, prepared, settings, preset, steps=options.steps, epochs=options.epochs),
         measure_ranking(run_dir, prepared, settings, preset, num_samples=options.ranked),
     ]

@@ -63,23 +63,30 @@ class Graphs:
 
 
 def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphConfig) -> Graphs:
-    """The graphs, on the CPU; `text_IK` are the items' text vectors."""
+    """The graphs, on the CPU; `text_IK` are the items' text vectors.
+
+    Item and attribute graphs are what encoders of attention propagate over: without these they have no edges.
+    """
+    model = settings.model
+    propagates = model.encoder == "attention"
     item_graphs = [
         build_item_graph(
-            successor_edges(train, items.domain, within_domain=within) if settings.model.item_graphs else _no_edges(),
+            successor_edges(train, items.domain, within_domain=within)
+            if propagates and model.item_graphs
+            else _no_edges(),
             num_items=items.num_items,
-            edge_weight=settings.model.edge_weight,
+            edge_weight=model.edge_weight,
         )
         for within in (False, True)
     ]
     return Graphs(
         mixed=item_graphs[0],
         within=item_graphs[1],
-        attributes=_attribute_graph(words.attributes, has_edges=settings.model.attribute_graph),
+        attributes=_attribute_graph(words.attributes, has_edges=propagates and model.attribute_graph),
         num_items=items.num_items,
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
-        evidence=_evidence_graphs(train, items, words, text_IK, settings) if settings.model.evidence else None,
+        evidence=_evidence_graphs(train, items, words, text_IK, settings) if model.evidence else None,
     )
 
 

@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
     """Train, or go on training, until valid stops getting better; then write what other stages read."""
     prepared = prepare(run_dir, config, world)
-    learnt_from = prepared.train
     blocks = load_blocks(run_dir, seed=seed) if config.model.encoder == "late" else []
     if blocks:
         prepared = with_left_out(prepared, blocks, run_dir, world)
@@ -46,8 +45,7 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world=world,
         tracker=tracker,
     )
-    if config.loss.twins == "one":
-        learnt_from = one_of_twins(learnt_from, seed=seed)
+    learnt_from = one_of_twins(prepared.train, seed=seed) if config.loss.twins == "one" else prepared.train
     trainer.fit(learnt_from, load_samples(run_dir, "valid"))
     objective.eval()
     if world.is_main:

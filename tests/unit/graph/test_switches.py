@@ -49,18 +49,29 @@ def evidence_graph(run_dir: Path, *absent: str) -> EvidenceGraph:
 def test_item_graphs_without_edges_hand_nothing_on(run_dir: Path) -> None:
     table = torch.randn(NUM_ITEMS, 8)
     for name in ("mixed", "within"):
-        there, absent = (getattr(graphs_of(run_dir, tiny(item_graphs=chosen)), name) for chosen in (True, False))
+        there, absent = (
+            getattr(graphs_of(run_dir, tiny("best", **ATTENTION, item_graphs=chosen)), name) for chosen in (True, False)
+        )
         assert there.neighbour_mean(table).abs().sum() > 0
         assert torch.equal(absent.neighbour_mean(table), torch.zeros_like(table))
         assert (absent.own_weight(torch.arange(4), torch.arange(1, 5)) == 0).all()
 
 
 def test_an_attribute_graph_without_edges_hands_nothing_on_and_has_its_nodes(run_dir: Path) -> None:
-    there, absent = (graphs_of(run_dir, tiny(attribute_graph=chosen)) for chosen in (True, False))
+    there, absent = (graphs_of(run_dir, tiny("best", **ATTENTION, attribute_graph=chosen)) for chosen in (True, False))
     assert there.num_attributes == absent.num_attributes > 0
     table = torch.randn(NUM_ITEMS + there.num_attributes, 4)
     assert there.attributes.neighbour_mean(table).abs().sum() > 0
     assert torch.equal(absent.attributes.neighbour_mean(table), torch.zeros_like(table))
+
+
+def test_late_interaction_has_no_graphs_to_propagate_over(run_dir: Path) -> None:
+    attention, late = (graphs_of(run_dir, tiny("best", **chosen)) for chosen in (ATTENTION, {}))
+    for graphs, has_edges in ((attention, True), (late, False)):
+        for graph in (graphs.mixed, graphs.within):
+            assert (graph.neighbour_mean(torch.ones(NUM_ITEMS, 2)) != 0).any() == has_edges
+        nodes = torch.ones(NUM_ITEMS + graphs.num_attributes, 2)
+        assert (graphs.attributes.neighbour_mean(nodes) != 0).any() == has_edges
 
 
 def test_each_term_that_is_left_out_is_not_in_the_score(run_dir: Path) -> None:
