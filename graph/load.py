@@ -2,12 +2,9 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
@@ -16,12 +13,13 @@ from evaluation.matrices import user_item_matrix
 from graph.build import Graphs, build_graphs
 from graph.co_occurrence import co_occurrence_vectors
 from graph.config import GraphConfig, LossConfig, ModelConfig, ScheduleConfig
+from graph.kept_arrays import shared_array
 from graph.late.interaction import vote_graphs
 from graph.late.item_tables import Bytes, factorise, item_tables
 from graph.late.left_out import read_left_out, write_left_out
 from graph.ranker import GraphRanker
 from graph.words import Floats, WordTables, read_words, text_vectors, unit_rows
-from launch.artifacts import atomic_file, read_json, write_json
+from launch.artifacts import read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
 from launch.watch.beats import long
@@ -31,7 +29,6 @@ TEXT_DIM = 128
 """Of the likeness in the evidence."""
 TABLES_OF_PARTS = Path("graph", "checkpoints", "tables")
 """Below the run folder: of parts of train, and of what is known at a cut; gone when all is exported."""
-Scalar = TypeVar("Scalar", bound=np.generic)
 log = logging.getLogger(__name__)
 
 
@@ -103,18 +100,6 @@ def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
     late = settings.model.encoder == "late"
     factors = shared_array(factors_path(run_dir), lambda: source.factorise(known), world) if late else None
     return Prepared(pair, train, source.graphs_of(known, factors=factors).to(world.device), source)
-
-
-def shared_array(path: Path, make: Callable[[], npt.NDArray[Scalar]], world: World) -> npt.NDArray[Scalar]:
-    """What the first rank made, or found in the file, on all ranks."""
-    if world.is_main and not path.is_file():
-        with long(path.stem):
-            array = make()
-        with atomic_file(path) as partial, partial.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-    world.barrier()
-    kept: npt.NDArray[Scalar] = np.load(path, allow_pickle=False)
-    return kept
 
 
 def load_blocks(run_dir: Path, *, seed: int) -> list[FitBlock]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from evaluation.list_ranker.blocks import FitBlock
+from graph.kept_arrays import is_whole
 from graph.late.interaction import VoteGraph, vote_graphs
 from graph.late.item_tables import factorise, item_tables
 from graph.late.nearest import NearestItems
@@ -44,10 +45,10 @@ class LeftOut:
 def write_left_out(
     folder: Path, blocks: list[FitBlock], items: Items, words_IK: Floats, *, dim: int, depth: int, max_history: int
 ) -> None:
-    """`block-N.npz` of every block that has none yet; one rank does this."""
+    """`block-N.npz` of every block that has none yet, or a damaged one; one rank does this."""
     for number, block in enumerate(blocks):
         path = _path(folder, number)
-        if path.is_file():
+        if is_whole(path):
             continue
         with long(f"left out {number}"):  # each a sign of life: the other ranks wait for all of them
             columns = _columns(block, items, words_IK, dim=dim, depth=depth, max_history=max_history)

@@ -8,7 +8,8 @@ from pathlib import Path
 from evaluation.list_ranker.blocks import FitBlock, is_chronological
 from evaluation.list_ranker.knowledge import known_at_cut
 from evaluation.ranked_lists import RankedLists, concatenated_lists, write_lists
-from graph.load import TABLES_OF_PARTS, Prepared, load_blocks, shared_array
+from graph.kept_arrays import shared_array
+from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
 from graph.ranking.parts import evidence_scores, left_out_scores, system_scores
 from pairs.tables import Samples, load_others, load_samples, with_others
