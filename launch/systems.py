@@ -42,7 +42,7 @@ WRITER = {name: system.by for name, system in SYSTEM_TABLE.items() if system.by 
 GRAPH_SYSTEMS = tuple(name for name, writer in WRITER.items() if writer == "pretrain")
 FUSED = ("graph", "llm")
 """Systems of other stages that are fused with the baselines."""
-TAUGHT = ("evidence", "encoders")
+TAUGHT = ("evidence",)
 """Systems of other stages that the list ranker learns from."""
 GRAPH_PARTS = tuple(name for name in GRAPH_SYSTEMS if name != "graph")
 """Rows of a report that a model without evidence does not have."""

@@ -18,13 +18,14 @@ from graph.ranking.export_lists import export_lists
 from graph.ranking.full_ranking import Judge
 from graph.ranking.infer import TrainedGraph
 from graph.ranking.parts import encoder_scores, evidence_scores
-from launch.systems import TAUGHT
 from launch.tracking import Tracker
 from pairs.tables import Samples, Split
 from tests.graph_runs import ALONE, ATTENTION, make_splits, tiny, write_run
 
 CONFIG = tiny()
 DEPTH = 10
+LEFT_OUT = ("evidence", "encoders")
+"""Systems with lists of train samples that they were told nothing of."""
 
 
 def exported(run_dir: Path) -> tuple[Judge, Prepared]:
@@ -67,7 +68,7 @@ def test_parts_are_there_for_both_splits_and_nothing_is_refit_without_times(tmp_
     judge, _ = exported(tmp_path)
     names = {path.stem for path in (tmp_path / "lists").iterdir()}
     systems = ("graph", "evidence", "evidence_untrained", "encoders")
-    taught = {f"{name}_train" for name in TAUGHT}
+    taught = {f"{name}_train" for name in LEFT_OUT}
     assert names == {f"{name}_{split}" for name in systems for split in ("valid", "test")} | taught
     with torch.no_grad():
         for blend in judge.ranker.blend:
@@ -153,7 +154,7 @@ def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, mo
     assert read(tmp_path, "evidence_refit").items.tolist() == expected.items.tolist()
     assert read(tmp_path, "evidence_refit").scores.tolist() != read(tmp_path, "evidence_test").scores.tolist()
 
-    first = {name: read(tmp_path, f"{name}_train") for name in TAUGHT}
+    first = {name: read(tmp_path, f"{name}_train") for name in LEFT_OUT}
     block = make_blocks(train, seed=1, chronological=True)[0]
     assert block.asked.target_time is not None
     changed = train.target.copy()
