@@ -27,6 +27,7 @@ LIBRARY_WORDS = {
     r"Read-only file system": errno.EROFS,
     r"PytorchStreamWriter failed writing file": errno.ENOSPC,
     r"inline_container.* unexpected pos \d+ vs \d+": errno.ENOSPC,  # torch.save
+    r"basic_ios::clear: iostream error": errno.ENOSPC,  # torch.save, of what its buffer held
     r"file write failed": errno.ENOSPC,
     r"^\d+ requested and \d+ written$": errno.ENOSPC,  # NumPy
     r"Too many levels of symbolic links": errno.ELOOP,

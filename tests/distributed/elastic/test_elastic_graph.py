@@ -19,8 +19,8 @@ from tests.graph_runs import ALONE, tiny, write_run
 from tests.ranks import run_ranks
 
 CONFIGS = {
-    "best": tiny("best", epochs=4, patience=4, checkpoint_every=2, global_batch=8),  # of the blocks' 40 samples
-    "paper": tiny("paper", epochs=4, patience=4, checkpoint_every=2, propagation_dropout=0.2),  # of train's 80
+    "best": tiny("best", epochs=4, patience=4, checkpoint_every=2),
+    "paper": tiny("paper", epochs=4, patience=4, checkpoint_every=2, propagation_dropout=0.2),
 }
 Rows = dict[int, list[int]]
 """The samples of each step, of one rank or of all."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from launch.errors import USER_ERRNOS, one_line
 from tests.unit.launch.disk_writers import WRITERS
@@ -42,6 +43,15 @@ def said_in(folder: Path, limit: str) -> dict[str, str]:
 def test_a_full_disk_is_one_line_whichever_library_writes(full_disk: Path) -> None:
     said = said_in(full_disk, "unlimited")
     assert {name: line for name, line in said.items() if "no space left on the device" not in line} == {}
+
+
+def test_a_disk_with_no_byte_left_is_one_line_for_a_small_checkpoint_too(full_disk: Path) -> None:
+    """What fits torch's own buffer fails when that is emptied, in other words."""
+    with pytest.raises(OSError, match="No space left"):
+        (full_disk / "filler").write_bytes(bytes(1 << 17))
+    with pytest.raises(RuntimeError) as raised:
+        torch.save({"step": torch.zeros(10)}, full_disk / "step.pt")
+    assert "no space left on the device" in str(one_line(raised.value))
 
 
 @pytest.mark.slow
