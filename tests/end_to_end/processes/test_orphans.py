@@ -19,6 +19,12 @@ time.sleep(120)
 SECONDS = 10.0
 
 
+def hear_all() -> None:
+    """As on a terminal: tests that run under nohup, or in the background of a script, ignore these two."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Importing:
     """`kinrec pretrain` whose two ranks hang in an import, as on a busy machine."""
 
@@ -38,6 +44,7 @@ class Importing:
             env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(self.system)},
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_all,
         )
         deadline = time.monotonic() + 120
         while len(ranks := [int(path.name) for path in hanging.iterdir() if path.name.isdigit()]) < 2:
