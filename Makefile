@@ -13,7 +13,7 @@ APART  := tests/distributed tests/end_to_end tests/slurm
 demo: $(STAMP)
 	$(VENV)/bin/kinrec demo
 
-test: $(STAMP)  # three parts at a time, the longest first: they wait, for processes and for SLURM; more miss their time limits
+test: $(STAMP)  # three parts at a time, the longest first: they wait, for processes and for SLURM; six at a time are no faster
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target $(PARTS)
 
 test-ranks: ; $(PYTEST) tests/distributed
