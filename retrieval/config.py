@@ -1,4 +1,4 @@
-"""The recipe's `retrieval` section: which vectors, which index, how many neighbours."""
+"""The recipe's `retrieval` section: which score, which vectors, which index, how many neighbours."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,6 +29,11 @@ class PartWeights:
 class RetrievalConfig:
     """Find the most similar train users of every sample."""
 
+    score: Decides[Literal["posterior", "vectors"]] = "posterior"
+    """posterior: who has what the graph model's evidence expects of the sample; vectors: whose `vectors` are near.
+    A graph model without evidence leaves vectors alone."""
+    coverage: Decides[bool] = True
+    """Each next user for what the earlier ones lack, out of the 300 best; only read where `score` is posterior."""
     vectors: Decides[Literal["model", "items", "text", "hybrid"]] = "hybrid"
     """What users are compared by: one part alone, or all of them with `weights`."""
     weights: PartWeights = PartWeights()

@@ -2,11 +2,12 @@
 
 For the k nearest of each sample: `hit_rate@k` is the share whose target is in one of their histories (what a prompt
 can show), `mean_length@k` the items that those histories hold, `uhr@k` the quotient; `item_hit_rate@k` counts all
-that the neighbours have in train, histories and targets. `random_...` are the same for users drawn at random.
+that the neighbours have in train, histories and targets. `random_...` are the same for users drawn at random;
+`vectors_...`, or `posterior_...`, for the way that was not chosen, asked for `num_compared` of the samples.
 Names without `@k` are for all neighbours in the table; `num_short` samples have fewer than k.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,24 +91,28 @@ class RandomIndex:
         return pad_results(np.zeros(rows.shape, np.float32), self._samples[rows], k)
 
 
-def random_kindred(keys: Keys, asking: Asking, k: int, *, seed: Sequence[int]) -> Ints:
+def random_kindred(keys: Keys, asking: Asking[Floats], k: int, *, seed: Sequence[int]) -> Ints:
     """k random other users' samples [B, k], under the same rules as the nearest."""
     return find_kindred(RandomIndex(keys, seed), asking, k, keys=keys)[1]
 
 
 def rates(
-    nearest: Ints, random: Ints, *, names: Sequence[str], num_samples: int, k: int, world: World
+    counts: Mapping[str, Ints], *, names: Sequence[str], num_samples: int, k: int, world: World
 ) -> dict[str, float]:
-    """Counts of all ranks, summed and divided: the entries of quality.json for one split."""
-    totals = world.sum(torch.from_numpy(np.stack([nearest, random]))).cpu().numpy()
+    """Counts of all ranks, summed and divided: entries of quality.json for one split.
+
+    Args:
+        counts: by what the names begin with: "" for the neighbours, `random_`, or the other way's.
+    """
+    totals = world.sum(torch.from_numpy(np.stack(list(counts.values())))).cpu().numpy()
     per_sample = totals / max(1, num_samples)
     quality: dict[str, float] = {}
-    for prefix, row in zip(("", "random_"), per_sample, strict=True):
+    for prefix, row in zip(counts, per_sample, strict=True):
         quality |= {prefix + name: float(rate) for name, rate in zip(names, row, strict=True)}
     for name in names:
         if name.startswith("hit_rate@"):
             cut = name.removeprefix("hit_rate@")
-            for prefix in ("", "random_"):
+            for prefix in counts:
                 length = quality[f"{prefix}mean_length@{cut}"]
                 quality[f"{prefix}uhr@{cut}"] = quality[f"{prefix}hit_rate@{cut}"] / length if length else 0.0
     whole = {name.removesuffix(f"@{k}"): rate for name, rate in quality.items() if name.endswith(f"@{k}")}

@@ -29,7 +29,7 @@ def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
     neighbours[3, 2:] = -1
     counter = HitCounter(train, keys, cuts=[1, 4, 6])
     counts = counter.count(neighbours, test.target)
-    measured = rates(counts, counts, names=counter.names, num_samples=len(test), k=6, world=ALONE)
+    measured = rates({"": counts, "random_": counts}, names=counter.names, num_samples=len(test), k=6, world=ALONE)
     row_of = {int(sample): row for row, sample in enumerate(train.sample)}
     for k in (1, 4, 6):
         hits = item_hits = length = 0

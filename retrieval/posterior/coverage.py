@@ -1,0 +1,81 @@
+"""Greedy coverage: each next user for what the earlier ones lack.
+
+The nearest users by expectation have the same few likely items. Shown together, the second is worth what she has
+beside the first: so of the best candidates that one is taken next whose items, less those of the users taken before,
+score highest. Scores fall along a row, as each is the best of what is left.
+"""
+
+import numpy as np
+
+from evaluation.ranked_lists import NO_ITEM
+from pairs.ragged import rows_of
+from pairs.tables import Ints, Samples
+from retrieval.fixed_point import Floats
+from retrieval.posterior.expected import ExpectedItems
+from retrieval.posterior.holders import share_of
+
+CANDIDATES = 300
+"""Users of whom some are taken."""
+ROWS_AT_ONCE = 256
+
+
+def cover(
+    queries: ExpectedItems, candidates_BC: Ints, k: int, *, train: Samples, num_held_BC: Ints
+) -> tuple[Floats, Ints]:
+    """Take k of each row's candidates: what each adds [B, k], and where she stands among them [B, k].
+
+    Args:
+        candidates_BC: rows of `train`, best first, -1 where there are no more.
+        num_held_BC: how many items each candidate's history has.
+
+    Returns: rows that end with -inf, -1 where no candidate adds anything.
+    """
+    gains = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    places = np.full((len(queries), k), -1, dtype=np.int64)
+    for start in range(0, len(queries), ROWS_AT_ONCE):
+        rows = np.arange(start, min(start + ROWS_AT_ONCE, len(queries)))
+        gains[rows], places[rows] = _cover(queries[rows], candidates_BC[rows], k, train, num_held_BC[rows])
+    return gains, places
+
+
+def _cover(
+    queries: ExpectedItems, candidates_BC: Ints, k: int, train: Samples, num_held_BC: Ints
+) -> tuple[Floats, Ints]:
+    num_rows, num_candidates = candidates_BC.shape
+    cell_P, slot_P = _held(queries, candidates_BC, train)
+    row_P = cell_P // max(1, num_candidates)
+    roots_BC = np.sqrt(np.maximum(1, num_held_BC))
+    left_BK = queries.weights.copy()
+    gains = np.full((num_rows, k), -np.inf, dtype=np.float32)
+    places = np.full((num_rows, k), -1, dtype=np.int64)
+    every_B = np.arange(num_rows)
+    for place in range(min(k, num_candidates)):
+        # Sums of whole numbers far below 2^53: exact in float64.
+        sums = np.bincount(cell_P, weights=left_BK[row_P, slot_P], minlength=candidates_BC.size)
+        gain_BC = share_of(sums.reshape(candidates_BC.shape), roots_BC)
+        best_B = gain_BC.argmax(axis=1)  # of equals the first, the better by itself
+        gain_B = gain_BC[every_B, best_B]
+        adds_B = gain_B > 0
+        gains[adds_B, place], places[adds_B, place] = gain_B[adds_B], best_B[adds_B]
+        taken_P = cell_P == (every_B * num_candidates + best_B)[row_P]
+        left_BK[row_P[taken_P], slot_P[taken_P]] = 0
+    return gains, places
+
+
+def _held(queries: ExpectedItems, candidates_BC: Ints, train: Samples) -> tuple[Ints, Ints]:
+    """Every expected item of every candidate, once: the cell of [B, C] and the item's place in the list."""
+    num_slots = queries.items.shape[1]
+    width = 1 + max(int(queries.items.max(initial=0)), int(train.history.max(initial=0)))
+    cells = np.flatnonzero(candidates_BC.ravel() >= 0)
+    kept = train.take(candidates_BC.ravel()[cells])
+    cell_P = cells[rows_of(kept.lengths)]
+    row_Q, slot_Q = np.nonzero(queries.items != NO_ITEM)
+    wanted_Q = row_Q * width + queries.items[row_Q, slot_Q]
+    order = np.argsort(wanted_Q)
+    asked_P = (cell_P // max(1, candidates_BC.shape[1])) * width + kept.history
+    if len(wanted_Q) == 0 or len(asked_P) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    at_P = order[np.minimum(np.searchsorted(wanted_Q, asked_P, sorter=order), len(order) - 1)]
+    is_wanted_P = wanted_Q[at_P] == asked_P
+    held = np.unique(cell_P[is_wanted_P] * num_slots + slot_Q[at_P[is_wanted_P]])  # some buy a thing twice
+    return held // num_slots, held % num_slots
