@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from evaluation.ranked_lists import RankedLists
 from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
@@ -63,7 +64,7 @@ class KindredLookup:
         *,
         domain: int,
         model_vector: Floats | None = None,
-        expected: Ints | None = None,
+        expected: RankedLists | None = None,
         k: int = 1,
     ) -> list[KindredUser]:
         """The k train users nearest to a history towards `domain`, as the run's tables have them.
@@ -71,7 +72,7 @@ class KindredLookup:
         Args:
             history: item ids, oldest first.
             model_vector: [d] of the graph model, where the run compares by it.
-            expected: [K] items of the domain, best first, as the evidence's list has them, where the run goes by it.
+            expected: the evidence's list for it, where the run goes by what is expected.
         """
         if not history:
             raise InputError("kindred users need a history of at least one item")
@@ -80,7 +81,7 @@ class KindredLookup:
         scores, samples = find_kindred(self._index(domain), asking, k, keys=self._keys)
         if self.needs_expected:
             assert expected is not None, "this run finds users by what is expected: pass the evidence's list"
-            queries = expect(expected[None, :], one_sample(history))
+            queries = expect(expected, one_sample(history))
             scores, samples = self._by_expectation(Asking(queries, user, None), samples, k)
         rows = self._keys.row[self._keys.position_of(samples[0][samples[0] >= 0])]
         return [self._describe(int(row), float(score)) for row, score in zip(rows, scores[0], strict=False)]

@@ -25,7 +25,7 @@ from launch.tracking import Tracker, open_tracker
 from launch.watch.beats import beat, long
 from pairs.draws import draw_rows
 from pairs.row_parts import finished_parts, missing_rows, part_path
-from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
 from retrieval.keys import unique_histories
 from retrieval.neighbour_tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part

@@ -53,11 +53,13 @@ def write_expected(run_dir: Path, *, depth: int = 12, seed: int = 1) -> None:
     for split in SPLITS:
         samples = load_samples(run_dir, split)
         items = _random_lists(samples, depth, random)
+        falling = np.sort(random.normal(size=items.shape), axis=1)[:, ::-1]
+        scores = np.where(items == NO_ITEM, -np.inf, falling).astype(np.float32)
         if split == "train":
             np.save(run_dir / "graph" / "left_out" / "samples.npy", samples.sample)
             np.save(run_dir / "graph" / "left_out" / "items.npy", items.astype(np.int32))
+            np.save(run_dir / "graph" / "left_out" / "scores.npy", scores)
         else:
-            scores = np.where(items == NO_ITEM, -np.inf, -np.arange(depth)).astype(np.float32)
             write_lists(run_dir / "lists" / f"evidence_{split}.parquet", RankedLists(samples.sample, items, scores))
 
 

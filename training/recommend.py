@@ -167,7 +167,7 @@ def _near(
     """The kindred users of a question, found as the run found those of its samples."""
     lookup = KindredLookup(run_dir, device=world.device)
     history, domain = sample.history.tolist(), int(sample.domain[0])
-    expected = graph.rank(sample, systems=[SYSTEM], depth=depth)[SYSTEM].items[0] if lookup.needs_expected else None
+    expected = graph.rank(sample, systems=[SYSTEM], depth=depth)[SYSTEM] if lookup.needs_expected else None
     vector = graph.ask(history, domain, depth=1).vector if lookup.needs_model_vector else None
     return lookup.nearest(history, domain=domain, model_vector=vector, expected=expected, k=k)
 

@@ -3,21 +3,23 @@
 Kindred users are sought by what a sample is expected to lead to (retrieval/posterior). Of a train sample, the evidence
 has seen the very purchase that it is to expect; so here it forgets all that its user bought. On chronological pairs
 train is cut into spans of time, and the samples of a span are judged from what was known when it began: as valid's
-are from train, and none by purchases that came later. Files are `graph/left_out/{samples,items}.npy`.
+are from train, and none by purchases that came later. Files are
+`graph/left_out/{samples,items,scores}.npy`.
 """
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from evaluation.list_ranker.blocks import as_of, is_chronological
-from evaluation.ranked_lists import NO_ITEM
+from evaluation.ranked_lists import NO_ITEM, RankedLists
 from graph.load import Prepared
 from graph.ranking.full_ranking import Judge
 from graph.ranking.parts import evidence_scores
@@ -25,6 +27,7 @@ from launch.artifacts import atomic_folder
 from launch.watch.beats import beat
 from pairs.tables import Ints, Samples, load_others, load_samples, with_others
 
+Number = TypeVar("Number", bound=np.generic)
 ROWS_AT_ONCE = 8192
 """Lists that memory holds; whole chunks of any size that `graph.encode_batch` is likely to have."""
 TIME_SPANS = 8
@@ -52,9 +55,15 @@ def export_left_out(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: i
         for _ in _lists(judge, prepared, spans, depth=depth):
             pass
         return
-    with _reserved(run_dir / "graph" / "left_out", train, depth=depth) as items_NK:
-        for rows, items in _lists(judge, prepared, spans, depth=depth):
-            items_NK[rows] = items
+    with atomic_folder(run_dir / "graph" / "left_out") as folder:
+        np.save(folder / "samples.npy", train.sample)
+        items_NK = _reserve(folder / "items.npy", (len(train), depth), np.int32)
+        scores_NK = _reserve(folder / "scores.npy", (len(train), depth), np.float32)
+        items_NK[:], scores_NK[:] = NO_ITEM, -np.inf
+        for rows, lists in _lists(judge, prepared, spans, depth=depth):
+            items_NK[rows], scores_NK[rows] = lists.items, lists.scores
+        items_NK.flush()
+        scores_NK.flush()
 
 
 def time_spans(train: Samples, others: Samples | None) -> list[Span]:
@@ -64,14 +73,14 @@ def time_spans(train: Samples, others: Samples | None) -> list[Span]:
     inner = np.quantile(train.target_time, shares, method="lower")
     bounds = np.unique([train.target_time.min() - 1, *inner, train.target_time.max()]).tolist()
     spans = []
-    for since, until in zip(bounds, bounds[1:], strict=False):
+    for since, until in itertools.pairwise(bounds):
         rows = np.flatnonzero((train.target_time > since) & (train.target_time <= until))
         spans.append(Span(rows, with_others(as_of(train, since), None if others is None else as_of(others, since))))
     return spans
 
 
-def _lists(judge: Judge, prepared: Prepared, spans: list[Span], *, depth: int) -> Iterator[tuple[Ints, Ints]]:
-    """Rows of train and the items of their lists [n, depth], some at a time; nothing of a span that knows nothing."""
+def _lists(judge: Judge, prepared: Prepared, spans: list[Span], *, depth: int) -> Iterator[tuple[Ints, RankedLists]]:
+    """Rows of train and their lists, some at a time; nothing of a span that knows nothing."""
     for span in spans:
         if span.known is not None and len(span.known) == 0:
             continue
@@ -84,18 +93,12 @@ def _lists(judge: Judge, prepared: Prepared, spans: list[Span], *, depth: int) -
             beat(phase="lists of train")
             rows = span.rows[start : start + ROWS_AT_ONCE]
             asked = prepared.train.take(rows)
-            yield rows, knowing.lists(asked, depth, scores=scores).of_samples(asked.sample).items
+            yield rows, knowing.lists(asked, depth, scores=scores).of_samples(asked.sample)
 
 
-@contextmanager
-def _reserved(folder: Path, train: Samples, *, depth: int) -> Iterator[npt.NDArray[np.int32]]:
-    """A table [N, depth] to fill, without items as yet, whose room on the disk is taken now."""
-    with atomic_folder(folder) as partial:
-        np.save(partial / "samples.npy", train.sample)
-        path = partial / "items.npy"
-        items = np.lib.format.open_memmap(path, mode="w+", dtype=np.int32, shape=(len(train), depth))
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        items[:] = NO_ITEM
-        yield items
-        items.flush()
+def _reserve(path: Path, shape: tuple[int, int], dtype: type[Number]) -> npt.NDArray[Number]:
+    """A table to fill whose room on the disk is taken now: a full disk is an error here, not a bus error later."""
+    table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return table

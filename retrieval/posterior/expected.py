@@ -1,7 +1,8 @@
 """What the graph's evidence expects a sample to lead to: items of the target domain with probabilities.
 
-A list of the graph stage gives its item of rank r the probability (1 / r) / (1 / 1 + ... + 1 / K). Probabilities are
-whole numbers of 2^-24, so that any sum of them is exact in any order, on any number of ranks.
+    p(item | history) = softmax of the evidence's scores over the K items of its list that the history has not got
+
+Probabilities are whole numbers of 2^-24, so that any sum of them is exact in any order, on any number of ranks.
 
 Lists of train samples are those made without their own users (graph/ranking/left_out.py): with them, the users would
 be found who share the sample's own target because the evidence has seen it, and a language model would learn to copy.
@@ -39,13 +40,22 @@ class ExpectedItems:
         return ExpectedItems(self.items[rows], self.weights[rows])
 
 
-def expect(items_BK: Ints, samples: Samples) -> ExpectedItems:
-    """Probabilities of lists [B, K], best first, of `samples` [B]."""
+def expect(lists: RankedLists, samples: Samples) -> ExpectedItems:
+    """Probabilities of the lists' items for `samples`, row by row; the history's own items are left out."""
+    items_BK = np.where(_in_history(lists.items, samples), NO_ITEM, lists.items)
     present_BK = items_BK != NO_ITEM
-    rank_BK = np.cumsum(present_BK, axis=1)
-    reciprocal_BK = np.where(present_BK, 1.0 / np.maximum(rank_BK, 1), 0.0)
-    whole_B1 = np.maximum(reciprocal_BK.sum(axis=1, keepdims=True), 1.0)
-    return ExpectedItems(items_BK, np.rint(ONE * reciprocal_BK / whole_B1).astype(np.int64))
+    scores_BK = np.where(present_BK, lists.scores.astype(np.float64), -np.inf)
+    best_B1 = scores_BK.max(axis=1, keepdims=True, initial=-np.inf)
+    odds_BK = np.exp(scores_BK - np.where(np.isfinite(best_B1), best_B1, 0.0))
+    total_B1 = np.maximum(odds_BK.sum(axis=1, keepdims=True), 1.0)  # the best item's odds are 1
+    return ExpectedItems(items_BK, np.rint(ONE * odds_BK / total_B1).astype(np.int64))
+
+
+def _in_history(items_BK: Ints, samples: Samples) -> npt.NDArray[np.bool_]:
+    """[B, K] whether an item is in the row's history."""
+    width = 1 + max(int(items_BK.max(initial=0)), int(samples.history.max(initial=0)))
+    row_B1 = np.arange(len(items_BK))[:, None] * width
+    return np.isin(row_B1 + items_BK, samples.item_rows * width + samples.history) & (items_BK != NO_ITEM)
 
 
 class Expectations:
@@ -57,23 +67,22 @@ class Expectations:
 
     def rows(self, split: Split, samples: Samples, rows: Ints) -> ExpectedItems:
         """What `rows` of a split's samples are expected to lead to."""
-        items = self._train_items(samples, rows) if split == "train" else self._items(split, samples, rows)
-        return expect(items, samples.take(rows))
+        return expect(self._lists_of(split, samples, rows), samples.take(rows))
 
-    def _items(self, split: Split, samples: Samples, rows: Ints) -> Ints:
-        source = f"lists/{SYSTEM}_{split}.parquet"
-        return self._lists(split).of_samples(samples.sample[rows], source=source).items
+    def _lists_of(self, split: Split, samples: Samples, rows: Ints) -> RankedLists:
+        if split == "train":
+            return self._train_lists(samples, rows)
+        return self._lists(split).of_samples(samples.sample[rows], source=f"lists/{SYSTEM}_{split}.parquet")
 
     def _read_lists(self, split: Split) -> RankedLists:
         return read_lists(_list_path(self._run_dir, split))
 
-    def _train_items(self, samples: Samples, rows: Ints) -> Ints:
+    def _train_lists(self, samples: Samples, rows: Ints) -> RankedLists:
         folder = _train_folder(self._run_dir)
-        ids: npt.NDArray[np.int64] = np.load(folder / "samples.npy", mmap_mode="r")
+        ids, items, scores = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("samples", "items", "scores"))
         if len(ids) != len(samples) or not np.array_equal(ids[rows], samples.sample[rows]):
             raise InputError(f"{folder}: not of the samples of pair/train.parquet; run `kinrec pretrain` again")
-        items: npt.NDArray[np.int32] = np.load(folder / "items.npy", mmap_mode="r")
-        return items[rows].astype(np.int64)
+        return RankedLists(samples.sample[rows], items[rows].astype(np.int64), np.array(scores[rows]))
 
 
 def has_expectations(run_dir: Path) -> bool:

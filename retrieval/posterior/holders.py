@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from evaluation.ranked_lists import NO_ITEM
 from pairs.ragged import offsets_of, places_of, rows_of
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
@@ -75,7 +74,7 @@ def share_of(sums: npt.NDArray[np.generic], roots: npt.NDArray[np.float64]) -> F
 
 def query_matrix(queries: ExpectedItems, *, num_items: int) -> sp.csr_array:
     """The weights as a matrix [B, I]."""
-    present_BK = queries.items != NO_ITEM
+    present_BK = queries.weights > 0
     offsets = offsets_of(present_BK.sum(axis=1))
     cells = (queries.weights[present_BK], queries.items[present_BK], offsets)
     return sp.csr_array(cells, shape=(len(queries), num_items))

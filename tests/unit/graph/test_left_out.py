@@ -1,4 +1,4 @@
-"""What is expected of a train sample does not know what its user bought, nor, on chronological pairs, what came later."""
+"""What is expected of a train sample knows nothing of its user and, on chronological pairs, of what came later."""
 
 import dataclasses
 from pathlib import Path
@@ -119,4 +119,4 @@ def test_a_list_is_of_the_targets_domain(tmp_path: Path) -> None:
     train = write_run(tmp_path)["train"]
     _, items = left_out_of(tmp_path)
     assert ((items >= NUM_X) == (train.domain == 1)[:, None])[items != NO_ITEM].all()
-    assert (items != NO_ITEM).sum(axis=1).tolist() == [min(DEPTH, NUM_X if d == 0 else NUM_ITEMS - NUM_X) for d in train.domain]
+    assert (items != NO_ITEM).all()

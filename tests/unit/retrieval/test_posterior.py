@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.ranked_lists import NO_ITEM
+from evaluation.ranked_lists import NO_ITEM, RankedLists
 from launch.errors import InputError
 from pairs.tables import Ints, Samples, load_samples
 from retrieval.keys import unique_histories
@@ -60,8 +60,9 @@ def plain_covering(queries: ExpectedItems, row: int, train: Samples, user: int, 
             score = float(np.float32(sum(left.get(item, 0) for item in held) / ONE / math.sqrt(len(held))))
             if score > best_score:
                 best, best_score = sample, score
-        if best < 0:
-            break
+        if best < 0:  # the others add nothing: the better alone
+            rest = [sample for sample in candidates if sample not in dict(chosen)]
+            return [*chosen, *((sample, 0.0) for sample in rest)][:k]
         chosen.append((best, best_score))
         for item in set(train.history_of(int(train.row_of(np.array([best]))[0])).tolist()) & set(left):
             left[item] = 0
@@ -98,10 +99,14 @@ def test_a_train_users_own_samples_are_never_found(tmp_path: Path) -> None:
         assert (samples >= 0).sum() > 4 * len(train)
 
 
-def test_the_first_of_a_list_weighs_most_and_a_list_sums_to_one() -> None:
-    samples = samples_of([(1, [7]), (2, [8])])
-    queries = expect(np.array([[3, 4, 5, NO_ITEM], [NO_ITEM] * 4]), samples)
-    assert queries.weights.tolist() == [[9151314, 4575657, 3050438, 0], [0, 0, 0, 0]]  # 6, 3, 2 of 11 parts of 2^24
+def test_probabilities_are_the_softmax_of_what_the_history_has_not_got() -> None:
+    items = np.array([[3, 4, 5, NO_ITEM], [NO_ITEM] * 4, [7, 6, NO_ITEM, NO_ITEM]])
+    thirds = [math.log(6), math.log(3), math.log(2), -np.inf]
+    scores = np.array([thirds, [-np.inf] * 4, [50, -50, -np.inf, -np.inf]], np.float32)
+    samples = samples_of([(1, [7, 4]), (2, [8]), (3, [7, 7])])
+    queries = expect(RankedLists(samples.sample, items, scores), samples)
+    assert queries.items.tolist() == [[3, NO_ITEM, 5, NO_ITEM], [NO_ITEM] * 4, [NO_ITEM, 6, NO_ITEM, NO_ITEM]]
+    assert queries.weights / ONE == pytest.approx(np.array([[0.75, 0, 0.25, 0], [0] * 4, [0, 1, 0, 0]]), abs=1e-6)
 
 
 def test_one_who_has_twice_as_much_of_everything_else_scores_less() -> None:
@@ -119,8 +124,8 @@ def test_the_second_user_brings_what_the_first_lacks() -> None:
     asking = Asking(queries, np.array([0]), None)
     assert holders_of(train).find(asking, 3, coverage=False)[1].tolist() == [[10, 11, 12]]
     scores, samples = holders_of(train).find(asking, 3, coverage=True)
-    assert samples.tolist() == [[10, 12, -1]]
-    assert scores[0, :2].tolist() == [0.5, 0.25]
+    assert samples.tolist() == [[10, 12, 11]]
+    assert scores.tolist() == [[0.5, 0.25, 0.0]]
 
 
 def test_coverage_of_nothing_takes_nobody() -> None:
