@@ -16,7 +16,7 @@ from retrieval.posterior.holders import share_of
 
 CANDIDATES = 300
 """Users of whom some are taken."""
-ROWS_AT_ONCE = 256
+ROWS_AT_ONCE = 64
 
 
 def cover(
@@ -64,18 +64,19 @@ def _cover(
 
 def _held(queries: ExpectedItems, candidates_BC: Ints, train: Samples) -> tuple[Ints, Ints]:
     """Every expected item of every candidate, once: the cell of [B, C] and the item's place in the list."""
-    num_slots = queries.items.shape[1]
-    width = 1 + max(int(queries.items.max(initial=0)), int(train.history.max(initial=0)))
+    num_rows, num_slots = queries.items.shape
     cells = np.flatnonzero(candidates_BC.ravel() >= 0)
     kept = train.take(candidates_BC.ravel()[cells])
-    cell_P = cells[rows_of(kept.lengths)]
     row_Q, slot_Q = np.nonzero(queries.items != NO_ITEM)
-    wanted_Q = row_Q * width + queries.items[row_Q, slot_Q]
-    order = np.argsort(wanted_Q)
-    asked_P = (cell_P // max(1, candidates_BC.shape[1])) * width + kept.history
-    if len(wanted_Q) == 0 or len(asked_P) == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    at_P = order[np.minimum(np.searchsorted(wanted_Q, asked_P, sorter=order), len(order) - 1)]
-    is_wanted_P = wanted_Q[at_P] == asked_P
-    held = np.unique(cell_P[is_wanted_P] * num_slots + slot_Q[at_P[is_wanted_P]])  # some buy a thing twice
+    items, column_Q = np.unique(queries.items[row_Q, slot_Q], return_inverse=True)
+    slot_of = np.full((num_rows, len(items) + 1), num_slots, dtype=np.int32)  # num_slots: the row expects no such item
+    slot_of[row_Q, column_Q] = slot_Q
+    width = 1 + max(int(items.max(initial=0)), int(kept.history.max(initial=0)))
+    column_of = np.full(width, len(items), dtype=np.int64)
+    column_of[items] = np.arange(len(items))
+    cell_P = cells[rows_of(kept.lengths)]
+    slot_P = slot_of[cell_P // max(1, candidates_BC.shape[1]), column_of[kept.history]]
+    expected_P = slot_P < num_slots
+    held = np.sort(cell_P[expected_P] * num_slots + slot_P[expected_P])
+    held = held[np.diff(held, prepend=-1) > 0]  # some buy a thing twice
     return held // num_slots, held % num_slots
