@@ -17,8 +17,9 @@ from retrieval.keys import unique_histories
 from retrieval.kindred import Asking, find_kindred
 from retrieval.posterior.expected import ExpectedItems, expect
 from retrieval.posterior.find import Holders, filled_up
-from retrieval.posterior.holders import HoldersIndex, item_sets
+from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
 from retrieval.vectors import BagPart, Part, combine, key_source, open_vectors
+from retrieval.ways import Score
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ class KindredLookup:
         self._source: Part = key_source(self._vectors, longest=meta["longest_key"])
         self._device = device or torch.device("cpu")
         self._indexes: dict[int, TopKIndex[Floats]] = {}
-        self._score, self._coverage = meta["score"], meta["coverage"]
+        self._score: Score = meta["score"]
+        self._coverage: bool = meta["coverage"]
+        self._recent_items: int | None = meta["recent_items"]
         self._holders: Holders | None = None
 
     @property
@@ -88,10 +91,10 @@ class KindredLookup:
 
     def _by_expectation(self, asking: Asking[ExpectedItems], nearest: Ints, k: int) -> tuple[Floats, Ints]:
         if self._holders is None:
-            histories = item_sets(self._train, self._keys.row, num_items=self._items.num_items)
-            self._holders = Holders(
-                HoldersIndex(histories, self._keys.sample), self._train, self._keys, np.diff(histories.indptr)
-            )
+            counted = latest_items(self._train, self._recent_items)
+            histories = item_sets(counted, self._keys.row, num_items=self._items.num_items)
+            index = HoldersIndex(histories, self._keys.sample)
+            self._holders = Holders(index, counted, self._keys, np.diff(histories.indptr).astype(np.int64))
         scores, samples = self._holders.find(asking, k, coverage=self._coverage)
         return filled_up(scores, samples, nearest, asking, keys=self._keys)
 

@@ -62,9 +62,8 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     with long("building the index"):
         near = by_vectors(config, rules, vectors=vectors, longest=longest, train=train, world=world)
         expecting = by_expectation(
-            rules, run_dir=run_dir, coverage=config.coverage, train=train, num_items=pair.items.num_items,
-            otherwise=near, world=world,
-        )  # fmt: skip
+            config, rules, run_dir=run_dir, train=train, num_items=pair.items.num_items, otherwise=near, world=world
+        )
     way, other = choose_way(config.score, near, expecting)
     work_begins()
     stage = Neighbours(config, run_dir=run_dir, rules=rules, way=way, other=other, world=world)
@@ -81,6 +80,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
             {
                 "score": way.score,
                 "coverage": config.coverage,
+                "recent_items": config.recent_items,
                 "part_weights": config.part_weights(),
                 "longest_key": longest,
                 "num_neighbours": config.num_neighbours,

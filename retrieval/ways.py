@@ -21,7 +21,7 @@ from retrieval.keys import Keys
 from retrieval.kindred import Asking, Query, find_kindred
 from retrieval.posterior.expected import Expectations, has_expectations
 from retrieval.posterior.find import Holders, filled_up
-from retrieval.posterior.holders import HoldersIndex, item_sets
+from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
 from retrieval.sharded import ShardedIndex, build_index
 from retrieval.vectors import UserVectors, key_source
 
@@ -127,10 +127,10 @@ def by_vectors(
 
 
 def by_expectation(
+    config: RetrievalConfig,
     rules: Rules,
     *,
     run_dir: Path,
-    coverage: bool,
     train: Samples,
     num_items: int,
     otherwise: ByVectors,
@@ -141,8 +141,9 @@ def by_expectation(
         return None
     keys = rules.keys
     share = world.share(len(keys))
-    histories = item_sets(train, keys.row[share.start : share.stop], num_items=num_items)
+    counted = latest_items(train, config.recent_items)
+    histories = item_sets(counted, keys.row[share.start : share.stop], num_items=num_items)
     index = ShardedIndex(world, HoldersIndex(histories, keys.sample[share.start : share.stop]))
     own_held = torch.from_numpy(np.diff(histories.indptr).astype(np.int64))
-    holders = Holders(index, train, keys, torch.cat(world.gather(own_held)).cpu().numpy())
-    return ByExpectation(rules, Expectations(run_dir), holders, coverage, otherwise, world)
+    holders = Holders(index, counted, keys, torch.cat(world.gather(own_held)).cpu().numpy())
+    return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise, world)

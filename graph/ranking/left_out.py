@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from evaluation.list_ranker.blocks import as_of, is_chronological
 from evaluation.ranked_lists import NO_ITEM, RankedLists
@@ -96,7 +95,7 @@ def _lists(judge: Judge, prepared: Prepared, spans: list[Span], *, depth: int) -
             yield rows, knowing.lists(asked, depth, scores=scores).of_samples(asked.sample)
 
 
-def _reserve(path: Path, shape: tuple[int, int], dtype: type[Number]) -> npt.NDArray[Number]:
+def _reserve(path: Path, shape: tuple[int, int], dtype: type[Number]) -> "np.memmap[tuple[int, int], np.dtype[Number]]":
     """A table to fill whose room on the disk is taken now: a full disk is an error here, not a bus error later."""
     table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     with path.open("r+b") as file:

@@ -12,11 +12,11 @@ from pairs.ragged import rows_of
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
 from retrieval.posterior.expected import ExpectedItems
-from retrieval.posterior.holders import share_of
+from retrieval.posterior.holders import length_roots, share_of
 
 CANDIDATES = 300
 """Users of whom some are taken."""
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 128
 
 
 def cover(
@@ -44,7 +44,7 @@ def _cover(
     num_rows, num_candidates = candidates_BC.shape
     cell_P, slot_P = _held(queries, candidates_BC, train)
     row_P = cell_P // max(1, num_candidates)
-    roots_BC = np.sqrt(np.maximum(1, num_held_BC))
+    roots_BC = length_roots(num_held_BC)
     left_BK = queries.weights.copy()
     gains = np.full((num_rows, k), -np.inf, dtype=np.float32)
     places = np.full((num_rows, k), -1, dtype=np.int64)

@@ -55,7 +55,8 @@ def _in_history(items_BK: Ints, samples: Samples) -> npt.NDArray[np.bool_]:
     """[B, K] whether an item is in the row's history."""
     width = 1 + max(int(items_BK.max(initial=0)), int(samples.history.max(initial=0)))
     row_B1 = np.arange(len(items_BK))[:, None] * width
-    return np.isin(row_B1 + items_BK, samples.item_rows * width + samples.history) & (items_BK != NO_ITEM)
+    is_own_BK = np.isin(row_B1 + items_BK, samples.item_rows * width + samples.history)
+    return np.asarray(is_own_BK & (items_BK != NO_ITEM))
 
 
 class Expectations:

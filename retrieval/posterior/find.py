@@ -21,6 +21,7 @@ class Holders:
 
     index: TopKIndex[ExpectedItems]
     train: Samples
+    """With histories as far as they count."""
     keys: Keys
     num_held: Ints
     """How many items each key's history has."""

@@ -1,18 +1,21 @@
 """Who holds what is expected: a sparse inner product of lists of items with train histories, exact to the bit.
 
-    score(u) = sum of p(item | my history) over the items of u's history / root of how many they are
+    score(u) = sum of p(item | my history) over the items of u's history / cube root of how many they are
 
-Sums are of whole numbers; one division and one rounding to float32 follow, of each user by itself. So a score does not
-depend on which rank holds the user, and ties go by the lower id as in every index.
+With the cube root the users found have histories about as long as anyone's; undivided, sums find twice as long ones,
+and the square root finds short ones. Sums are of whole numbers; one division and one rounding to float32 follow, of
+each user by itself. So a score does not depend on which rank holds the user, and ties go by the lower id as in every
+index.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from pairs.ragged import offsets_of, places_of, rows_of
+from pairs.ragged import offsets_of, places_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
 from retrieval.index import pad_results
@@ -29,7 +32,7 @@ class HoldersIndex:
         """Histories [N, I] of ones, as `item_sets` makes them, with strictly increasing ids [N]."""
         assert histories.shape[0] == len(ids)
         self._holders = sp.csr_array(histories.T)  # [I, N]
-        self._roots = np.sqrt(np.maximum(1, np.diff(histories.indptr)))
+        self._roots = length_roots(np.diff(histories.indptr))
         self._ids = ids
 
     def search(self, queries: ExpectedItems, k: int) -> tuple[Floats, Ints]:
@@ -67,6 +70,11 @@ class HoldersIndex:
         return scores, ids
 
 
+def length_roots(num_held: Ints) -> npt.NDArray[np.float64]:
+    """What the sums over so many items are divided by."""
+    return np.asarray(np.cbrt(np.maximum(1, num_held)))
+
+
 def share_of(sums: npt.NDArray[np.generic], roots: npt.NDArray[np.float64]) -> Floats:
     """Scores of sums of weights, which are whole numbers."""
     return np.asarray(sums.astype(np.float64) / (ONE * roots), dtype=np.float32)
@@ -78,6 +86,16 @@ def query_matrix(queries: ExpectedItems, *, num_items: int) -> sp.csr_array:
     offsets = offsets_of(present_BK.sum(axis=1))
     cells = (queries.weights[present_BK], queries.items[present_BK], offsets)
     return sp.csr_array(cells, shape=(len(queries), num_items))
+
+
+def latest_items(samples: Samples, recent: int | None) -> Samples:
+    """The samples with only the most recent items of their histories; None: with all."""
+    if recent is None:
+        return samples
+    lengths = np.minimum(samples.lengths, recent)
+    flat = segments(samples.offsets[1:] - lengths, lengths)
+    times = None if samples.history_time is None else samples.history_time[flat]
+    return dataclasses.replace(samples, history=samples.history[flat], offsets=offsets_of(lengths), history_time=times)
 
 
 def item_sets(samples: Samples, rows: Ints, *, num_items: int) -> sp.csr_array:

@@ -14,7 +14,7 @@ from retrieval.kindred import Asking
 from retrieval.posterior.coverage import cover
 from retrieval.posterior.expected import ONE, Expectations, ExpectedItems, expect, has_expectations
 from retrieval.posterior.find import Holders, filled_up
-from retrieval.posterior.holders import HoldersIndex, item_sets
+from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
 from tests.retrieval_runs import NUM_ITEMS, write_expected, write_run
 from tests.unit.retrieval.test_kindred import keys_of_users, samples_of
 
@@ -32,7 +32,7 @@ def plain_scores(queries: ExpectedItems, row: int, train: Samples) -> list[tuple
     for other in range(len(train)):
         held = set(train.history_of(other).tolist())
         total = sum(weight.get(item, 0) for item in held)
-        score = float(np.float32(total / ONE / math.sqrt(len(held))))
+        score = float(np.float32(total / ONE / np.cbrt(len(held))))
         scores.append((-score, int(train.sample[other]), int(train.user[other])))
     return sorted(scores)
 
@@ -57,7 +57,7 @@ def plain_covering(queries: ExpectedItems, row: int, train: Samples, user: int, 
         best, best_score = -1, 0.0
         for sample in candidates:
             held = set(train.history_of(int(train.row_of(np.array([sample]))[0])).tolist())
-            score = float(np.float32(sum(left.get(item, 0) for item in held) / ONE / math.sqrt(len(held))))
+            score = float(np.float32(sum(left.get(item, 0) for item in held) / ONE / np.cbrt(len(held))))
             if score > best_score:
                 best, best_score = sample, score
         if best < 0:  # the others add nothing: the better alone
@@ -115,7 +115,17 @@ def test_one_who_has_twice_as_much_of_everything_else_scores_less() -> None:
     queries = ExpectedItems(np.array([[5]]), np.array([[ONE]]))
     scores, samples = holders_of(train).find(Asking(queries, np.array([0]), None), 4, coverage=False)
     assert samples.tolist() == [[10, 11, 12, -1]]
-    assert scores[0, :3] == pytest.approx([1, math.sqrt(0.5), 0.5])
+    assert scores[0, :3] == pytest.approx([1, 2 ** (-1 / 3), 4 ** (-1 / 3)])
+
+
+def test_only_the_latest_items_count_where_so_configured() -> None:
+    train = samples_of([(1, [5, 6]), (2, [6, 5]), (3, []), (4, [5])])
+    kept = latest_items(train, 1)
+    assert [kept.history_of(row).tolist() for row in range(4)] == [[6], [5], [], [5]]
+    queries = ExpectedItems(np.array([[5]]), np.array([[ONE]]))
+    samples = holders_of(kept).find(Asking(queries, np.array([0]), None), 4, coverage=True)[1]
+    assert samples.tolist() == [[11, 13, -1, -1]]
+    assert latest_items(train, None) is train
 
 
 def test_the_second_user_brings_what_the_first_lacks() -> None:
