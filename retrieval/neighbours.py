@@ -66,7 +66,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
         )
     way, other = choose_way(config.score, near, expecting)
     work_begins()
-    stage = Neighbours(config, run_dir=run_dir, rules=rules, way=way, other=other, world=world)
+    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, world=world)
     for split in SPLITS:
         stage.write_split(split, samples[split], tracker=tracker)
     quality = {}
@@ -117,7 +117,7 @@ def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, orde
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NeighbourWriter:
     """What writing and judging the tables needs."""
 
     config: RetrievalConfig
