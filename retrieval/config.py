@@ -5,6 +5,9 @@ from typing import Literal
 
 from launch.options.fields import Decides, Means
 
+CANDIDATES = 300
+"""Users of whom those are taken who cover together what is expected."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PartWeights:

@@ -51,6 +51,7 @@ def plan_pretrain(setting: Setting) -> Estimate:
             Need("model", tables + heads),
             Need("user vectors", 4 * 2 * model.dim * (counts.train + counts.held_out)),
             Need("ranked lists", depth * counts.held_out),
+            *([Need("lists of train", 8 * graph.list_depth * counts.train)] if model.evidence else []),
         ],
         seconds=None if machine.on_gpus else seconds,
         how="rough: the time of a step on one core grows with the items" if not machine.on_gpus else "",

@@ -14,8 +14,6 @@ from retrieval.fixed_point import Floats
 from retrieval.posterior.expected import ExpectedItems
 from retrieval.posterior.holders import length_roots, share_of
 
-CANDIDATES = 300
-"""Users of whom some are taken."""
 ROWS_AT_ONCE = 128
 
 

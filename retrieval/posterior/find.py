@@ -7,11 +7,12 @@ import torch
 
 from launch.distributed import World
 from pairs.tables import Ints, Samples
+from retrieval.config import CANDIDATES
 from retrieval.fixed_point import Floats
 from retrieval.index import TopKIndex
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, Query, find_kindred, keep_kindred
-from retrieval.posterior.coverage import CANDIDATES, cover
+from retrieval.posterior.coverage import cover
 from retrieval.posterior.expected import ExpectedItems
 
 
