@@ -157,7 +157,8 @@ class NeighbourWriter:
     def measure(self, split: Split, samples: Samples, train: Samples, *, seed: int) -> dict[str, float]:
         """The quality of one split's table; each rank counts its share of the blocks."""
         k = self.config.num_neighbours
-        counter = HitCounter(train, self.rules.keys, cuts=[*(cut for cut in self.config.quality_at if cut < k), k])
+        cuts = [*(cut for cut in self.config.quality_at if cut < k), k]
+        counter = HitCounter(train, self.rules.keys, cuts=cuts, recent=self.config.recent_items)
         table = NeighbourTable(self.run_dir, split)
         nearest = np.zeros(len(counter.names), dtype=np.int64)
         random = np.zeros_like(nearest)
