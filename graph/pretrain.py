@@ -12,6 +12,7 @@ from graph.load import TABLES_OF_PARTS, load_blocks, make_ranker, prepare, save_
 from graph.objective import Objective
 from graph.ranking.export_lists import export_lists
 from graph.ranking.export_vectors import export_vectors
+from graph.ranking.left_out import export_left_out
 from graph.training import Trainer
 from launch.checkpoints import save_weights
 from launch.distributed import World, init_world
@@ -52,6 +53,8 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         save_settings(run_dir, config)
         save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
     export_lists(trainer.judged_by, prepared, run_dir, depth=config.list_depth, seed=seed)
+    if config.model.evidence:
+        export_left_out(trainer.judged_by, prepared, run_dir, depth=config.list_depth)
     export_vectors(trainer.judged_by, run_dir)
     world.barrier()
     if world.is_main:

@@ -55,12 +55,12 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "pretrain", "graph.pretrain", "graph", "graph.config:GraphConfig", "torchrun",
         ("prepare",), ("graph/**/*", *(f"lists/{name}_*.parquet" for name in GRAPH_SYSTEMS)), ("graph/checkpoints",),
-        presets="graph.presets:PRESETS", plan="graph.plan.pretrain:plan_pretrain", version=3,
+        presets="graph.presets:PRESETS", plan="graph.plan.pretrain:plan_pretrain", version=4,
     ),
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",
         ("prepare", "pretrain"), ("neighbours/**/*",), ("neighbours/parts",),
-        plan="retrieval.plan.retrieve:plan_retrieve",
+        plan="retrieval.plan.retrieve:plan_retrieve", version=2,
     ),
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",

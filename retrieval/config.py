@@ -1,9 +1,12 @@
-"""The recipe's `retrieval` section: which vectors, which index, how many neighbours."""
+"""The recipe's `retrieval` section: which score, which vectors, which index, how many neighbours."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from launch.options.fields import Decides, Means
+
+CANDIDATES = 300
+"""Users of whom those are taken who cover together what is expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,14 @@ class PartWeights:
 class RetrievalConfig:
     """Find the most similar train users of every sample."""
 
+    score: Decides[Literal["posterior", "vectors"]] = "posterior"
+    """posterior: who has what the graph model's evidence expects of the sample; vectors: whose `vectors` are near.
+    A graph model without evidence leaves vectors alone."""
+    coverage: Decides[bool] = True
+    """Each next user for what the earlier ones lack, out of the 300 best; only read where `score` is posterior."""
+    recent_items: Decides[int | None] = None
+    """Only so many of the latest items of a train user count for `posterior`; null: all. With `prompts.neighbour_items`
+    users are chosen by what a prompt is going to show of them."""
     vectors: Decides[Literal["model", "items", "text", "hybrid"]] = "hybrid"
     """What users are compared by: one part alone, or all of them with `weights`."""
     weights: PartWeights = PartWeights()
@@ -56,6 +67,8 @@ class RetrievalConfig:
         for name in ("num_neighbours", "block", "item_dim", "text_dim", "max_fit_rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"retrieval.{name} must be at least 1, got {getattr(self, name)}")
+        if self.recent_items is not None and self.recent_items < 1:
+            raise ValueError(f"retrieval.recent_items must be at least 1 or null, got {self.recent_items}")
         if any(k < 1 for k in self.quality_at):
             raise ValueError(f"retrieval.quality_at must hold numbers of at least 1, got {self.quality_at}")
         if self.similarity == "inner_product" and self.vectors != "model":

@@ -1,6 +1,6 @@
 """Exact top-k search by inner product: the interface, and a blocked matrix product in torch on any device."""
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,13 @@ from retrieval.fixed_point import Floats
 Ints = npt.NDArray[np.int64]
 SCORES_AT_ONCE = {"cpu": 1 << 23, "cuda": 1 << 28}
 QUERIES_AT_ONCE = 1024
+Query = TypeVar("Query", contravariant=True)
 
 
-class TopKIndex(Protocol):
-    """Keys that can be searched."""
+class TopKIndex(Protocol[Query]):
+    """Keys that can be searched, by vectors [B, d] or by what else has B rows."""
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Query, k: int) -> tuple[Floats, Ints]:
         """The k keys of largest inner product: scores [B, k] and ids [B, k], best first, ties by lower id.
 
         Where there are fewer than k keys the rows end with score -inf, id -1.

@@ -5,6 +5,7 @@ until every key was seen.
 """
 
 from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -18,20 +19,31 @@ DEEPER = 4  # times as deep, for rows that fell short
 RESULTS_AT_ONCE = 1 << 23
 
 
-@dataclass(frozen=True)
-class Asking:
-    """Who asks: vectors, users and, where only the past counts, when."""
+class Rows(Protocol):
+    """B rows of which some can be picked, as of an array."""
 
-    vectors: Floats  # [B, d]
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Ints, /) -> Self: ...
+
+
+Query = TypeVar("Query", bound=Rows)
+
+
+@dataclass(frozen=True)
+class Asking(Generic[Query]):
+    """Who asks: queries, users and, where only the past counts, when."""
+
+    queries: Query  # [B, d] vectors, or what else an index takes
     user: Ints  # [B]
     before: Ints | None  # [B], seconds; neighbours' histories must end earlier
 
-    def take(self, rows: Ints) -> "Asking":
+    def take(self, rows: Ints) -> "Asking[Query]":
         """Only `rows`."""
-        return Asking(self.vectors[rows], self.user[rows], None if self.before is None else self.before[rows])
+        return Asking(self.queries[rows], self.user[rows], None if self.before is None else self.before[rows])
 
 
-def find_kindred(index: TopKIndex, asking: Asking, k: int, *, keys: Keys) -> tuple[Floats, Ints]:
+def find_kindred(index: TopKIndex[Query], asking: Asking[Query], k: int, *, keys: Keys) -> tuple[Floats, Ints]:
     """The k nearest other users' samples: scores [B, k] and sample ids [B, k], ended by -inf, -1 where fewer exist.
 
     A collective where `index` is one: which rows are searched deeper depends on results that all ranks share.
@@ -40,19 +52,21 @@ def find_kindred(index: TopKIndex, asking: Asking, k: int, *, keys: Keys) -> tup
     scores = np.full((num_rows, k), -np.inf, dtype=np.float32)
     samples = np.full((num_rows, k), -1, dtype=np.int64)
     short = np.arange(num_rows)
+    more = np.ones(num_rows, dtype=bool)  # whether the index may have more for a row
     depth = min(k + EXTRA, len(keys))
     while len(short) and depth:
         at_once = max(1, RESULTS_AT_ONCE // depth)
         for start in range(0, len(short), at_once):
             rows = short[start : start + at_once]
-            near_scores, near = index.search(asking.vectors[rows], depth)
+            near_scores, near = index.search(asking.queries[rows], depth)
+            more[rows] = near[:, -1] >= 0
             scores[rows], samples[rows] = keep_kindred(near_scores, near, asking.take(rows), k, keys=keys)
-        short = short[(samples[short] < 0).any(axis=1)]
+        short = short[(samples[short] < 0).any(axis=1) & more[short]]
         depth = 0 if depth == len(keys) else min(depth * DEEPER, len(keys))
     return scores, samples
 
 
-def keep_kindred(scores: Floats, samples: Ints, asking: Asking, k: int, *, keys: Keys) -> tuple[Floats, Ints]:
+def keep_kindred(scores: Floats, samples: Ints, asking: Asking[Query], k: int, *, keys: Keys) -> tuple[Floats, Ints]:
     """The first k of each sorted row [B, depth] that may be neighbours, as [B, k]."""
     num_rows = len(samples)
     positions = keys.position_of(samples)

@@ -7,14 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from evaluation.ranked_lists import RankedLists
 from launch.artifacts import read_json
 from launch.errors import InputError
-from pairs.tables import NEW_USER, load_pair, load_samples, one_sample
+from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
 from retrieval.index import ExactIndex, TopKIndex
 from retrieval.keys import unique_histories
 from retrieval.kindred import Asking, find_kindred
+from retrieval.posterior.expected import ExpectedItems, expect
+from retrieval.posterior.find import Holders, filled_up
+from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
 from retrieval.vectors import BagPart, Part, combine, key_source, open_vectors
+from retrieval.ways import Score
 
 
 @dataclass(frozen=True)
@@ -40,24 +45,58 @@ class KindredLookup:
         self._vectors = open_vectors(run_dir, meta["part_weights"])
         self._source: Part = key_source(self._vectors, longest=meta["longest_key"])
         self._device = device or torch.device("cpu")
-        self._indexes: dict[int, TopKIndex] = {}
+        self._indexes: dict[int, TopKIndex[Floats]] = {}
+        self._score: Score = meta["score"]
+        self._coverage: bool = meta["coverage"]
+        self._recent_items: int | None = meta["recent_items"]
+        self._holders: Holders | None = None
 
     @property
     def needs_model_vector(self) -> bool:
         """Whether `nearest` must be given the graph model's vector of the history."""
         return "model" in self._vectors.weights
 
+    @property
+    def needs_expected(self) -> bool:
+        """Whether `nearest` must be given what the graph model's evidence expects after the history."""
+        return self._score == "posterior"
+
     def nearest(
-        self, history: Sequence[int], *, domain: int, model_vector: Floats | None = None, k: int = 1
+        self,
+        history: Sequence[int],
+        *,
+        domain: int,
+        model_vector: Floats | None = None,
+        expected: RankedLists | None = None,
+        k: int = 1,
     ) -> list[KindredUser]:
-        """The k train users nearest to a history (item ids, oldest first) towards `domain`; `model_vector` is [d]."""
+        """The k train users nearest to a history towards `domain`, as the run's tables have them.
+
+        Args:
+            history: item ids, oldest first.
+            model_vector: [d] of the graph model, where the run compares by it.
+            expected: the evidence's list for it, where the run goes by what is expected.
+        """
         if not history:
             raise InputError("kindred users need a history of at least one item")
-        query = self._query(history, model_vector)
-        asking = Asking(query, np.array([NEW_USER]), None)
+        user = np.array([NEW_USER])
+        asking = Asking(self._query(history, model_vector), user, None)
         scores, samples = find_kindred(self._index(domain), asking, k, keys=self._keys)
+        if self.needs_expected:
+            assert expected is not None, "this run finds users by what is expected: pass the evidence's list"
+            queries = expect(expected, one_sample(history))
+            scores, samples = self._by_expectation(Asking(queries, user, None), samples, k)
         rows = self._keys.row[self._keys.position_of(samples[0][samples[0] >= 0])]
         return [self._describe(int(row), float(score)) for row, score in zip(rows, scores[0], strict=False)]
+
+    def _by_expectation(self, asking: Asking[ExpectedItems], nearest: Ints, k: int) -> tuple[Floats, Ints]:
+        if self._holders is None:
+            counted = latest_items(self._train, self._recent_items)
+            histories = item_sets(counted, self._keys.row, num_items=self._items.num_items)
+            index = HoldersIndex(histories, self._keys.sample)
+            self._holders = Holders(index, counted, self._keys, np.diff(histories.indptr).astype(np.int64))
+        scores, samples = self._holders.find(asking, k, coverage=self._coverage)
+        return filled_up(scores, samples, nearest, asking, keys=self._keys)
 
     def _query(self, history: Sequence[int], model_vector: Floats | None) -> Floats:
         parts: dict[str, Floats] = {}
@@ -69,7 +108,7 @@ class KindredLookup:
                 parts[name] = np.asarray(model_vector, dtype=np.float32)[None, :]
         return combine(parts, self._vectors.weights)
 
-    def _index(self, domain: int) -> TopKIndex:
+    def _index(self, domain: int) -> TopKIndex[Floats]:
         if domain not in self._indexes:
             keys = self._source.rows("train", self._train, self._keys.row, domain)
             self._indexes[domain] = ExactIndex(keys, self._keys.sample, device=self._device)

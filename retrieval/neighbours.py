@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 8 -m retrieval.neighbours --config launch/recipes/demo.yaml
 
-Every rank holds its share of the train vectors; blocks of samples are asked of all shards at once and the answers
+Every rank holds its share of the train users; blocks of samples are asked of all shards at once and the answers
 merged exactly, so the tables are the same, byte for byte, for any number of ranks. Each finished block is a file that
 an interrupted start leaves to the next.
 """
@@ -23,18 +23,18 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.stopping import raise_if_stopped, work_begins
 from launch.tracking import Tracker, open_tracker
 from launch.watch.beats import beat, long
+from pairs.draws import draw_rows
 from pairs.row_parts import finished_parts, missing_rows, part_path
-from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
-from retrieval.fixed_point import Floats
-from retrieval.index import TopKIndex
-from retrieval.keys import Keys, unique_histories
-from retrieval.kindred import Asking, find_kindred
+from retrieval.keys import unique_histories
 from retrieval.neighbour_tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
 from retrieval.quality import HitCounter, random_kindred, rates
-from retrieval.sharded import ShardedIndex, build_index
-from retrieval.vectors import UserVectors, fit_tables, key_source, longest_key, open_vectors
+from retrieval.vectors import fit_tables, longest_key, open_vectors
+from retrieval.ways import ByExpectation, ByVectors, Rules, Score, Way, by_expectation, by_vectors
 
+MOST_COMPARED = 4096
+"""Samples of a split that the other way is asked for."""
 log = logging.getLogger(__name__)
 
 
@@ -58,23 +58,29 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     fit_tables(run_dir, config, items=pair.items, train=train, keys=keys, seed=seed, world=world)
     vectors = open_vectors(run_dir, config.part_weights())
     longest = longest_key(vectors, train, keys, world=world) if config.similarity == "inner_product" else None
-    search = Search(
-        config, run_dir=run_dir, keys=keys, vectors=vectors, longest=longest, past_only=past_only, world=world
-    )
+    rules = Rules(keys, past_only, config.num_neighbours)
     with long("building the index"):
-        indexes = search.build_indexes(train)
+        near = by_vectors(config, rules, vectors=vectors, longest=longest, train=train, world=world)
+        expecting = by_expectation(
+            config, rules, run_dir=run_dir, train=train, num_items=pair.items.num_items, otherwise=near, world=world
+        )
+    way, other = choose_way(config.score, near, expecting)
     work_begins()
+    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, world=world)
     for split in SPLITS:
-        search.write_split(split, samples[split], indexes, tracker=tracker)
+        stage.write_split(split, samples[split], tracker=tracker)
     quality = {}
     for split in SPLITS:
         raise_if_stopped(world, f"the quality of {split}")
-        quality[split] = search.measure(split, samples[split], train, seed=seed)
+        quality[split] = stage.measure(split, samples[split], train, seed=seed)
     if world.is_main:
         write_json(run_dir / "neighbours" / "quality.json", quality)
         write_json(
             run_dir / "neighbours" / "meta.json",
             {
+                "score": way.score,
+                "coverage": config.coverage,
+                "recent_items": config.recent_items,
                 "part_weights": config.part_weights(),
                 "longest_key": longest,
                 "num_neighbours": config.num_neighbours,
@@ -85,6 +91,15 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
         remove_parts(run_dir)
     for split, of_split in quality.items():
         tracker.log({f"retrieve/{split}_{name}": rate for name, rate in of_split.items()}, step=0)
+
+
+def choose_way(score: Score, near: ByVectors, expecting: ByExpectation | None) -> tuple[Way, Way | None]:
+    """The way that is asked for, and the other one, to compare with; vectors, where nothing else is there."""
+    if expecting is None:
+        if score == "posterior":
+            log.warning("the graph model has no evidence to expect by: kindred users are sought by vectors")
+        return near, None
+    return (expecting, near) if score == "posterior" else (near, expecting)
 
 
 def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, order: str) -> bool:
@@ -102,42 +117,18 @@ def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, orde
 
 
 @dataclass(frozen=True)
-class Search:
-    """What answering a split needs."""
+class NeighbourWriter:
+    """What writing and judging the tables needs."""
 
     config: RetrievalConfig
     run_dir: Path
-    keys: Keys
-    vectors: UserVectors
-    longest: float | None
-    """The longest key vector, for inner products; None for cosines."""
-    past_only: bool
+    rules: Rules
+    way: Way
+    other: Way | None
+    """Only judged beside `way`."""
     world: World
 
-    def build_indexes(self, train: Samples) -> tuple[TopKIndex, TopKIndex]:
-        """The sharded index towards X and the one towards Y; one and the same where no part knows domains."""
-        started = time.monotonic()
-        share = self.world.share(len(self.keys))
-        rows = self.keys.row[share.start : share.stop]
-        source = key_source(self.vectors, longest=self.longest)
-        domains = (0, 1) if "model" in self.vectors.parts else (0,)
-        indexes = []
-        for domain in domains:
-            key_vectors = source.rows("train", train, rows, domain)
-            ids = self.keys.sample[share.start : share.stop]
-            shard = build_index(self.config.index, key_vectors, ids, device=self.world.device)
-            indexes.append(ShardedIndex(self.world, shard))
-        sizes = self.world.gather_objects(len(share))
-        log.info(
-            "%s index of %d train histories, width %d, over %d rank(s) with %s; built in %.1f s",
-            self.config.index, len(self.keys), key_vectors.shape[1], self.world.size, sizes,
-            time.monotonic() - started,
-        )  # fmt: skip
-        return indexes[0], indexes[-1]
-
-    def write_split(
-        self, split: Split, samples: Samples, indexes: tuple[TopKIndex, TopKIndex], *, tracker: Tracker
-    ) -> None:
+    def write_split(self, split: Split, samples: Samples, *, tracker: Tracker) -> None:
         """Find the neighbours of one split, block by block, and join the blocks that ranks took turns to write."""
         path, folder = table_path(self.run_dir, split), parts_folder(self.run_dir, split)
         if self.world.ask_main(path.is_file):
@@ -148,7 +139,7 @@ class Search:
         for number, block in enumerate(progress(todo, label=f"neighbours of {split}", world=self.world)):
             raise_if_stopped(self.world, f"{split} sample {block.start}")
             rows = np.arange(block.start, block.stop)
-            scores, neighbours = self.answer(split, samples, rows, indexes)
+            scores, neighbours = self.way.answer(split, samples, rows)
             asked += len(rows)
             if number % self.world.size == self.world.rank:
                 part = part_path(folder, block)
@@ -163,28 +154,11 @@ class Search:
         log.info("%s: %d samples, %.0f queries/s over %d rank(s)", split, len(samples), speed, self.world.size)
         tracker.log({f"retrieve/{split}_queries_per_second": speed}, step=0)
 
-    def answer(
-        self, split: Split, samples: Samples, rows: Ints, indexes: tuple[TopKIndex, TopKIndex]
-    ) -> tuple[Floats, Ints]:
-        """Scores and neighbours [len(rows), num_neighbours], each row towards its target's domain."""
-        k = self.config.num_neighbours
-        scores = np.empty((len(rows), k), dtype=np.float32)
-        neighbours = np.empty((len(rows), k), dtype=np.int64)
-        for domain in (0, 1):
-            places = np.flatnonzero(samples.domain[rows] == domain)
-            asking = self.asking(samples, rows[places], self.vectors.rows(split, samples, rows[places], domain))
-            scores[places], neighbours[places] = find_kindred(indexes[domain], asking, k, keys=self.keys)
-        return scores, neighbours
-
-    def asking(self, samples: Samples, rows: Ints, vectors: Floats) -> Asking:
-        """Who asks, for `rows` of `samples`."""
-        before = samples.target_time[rows] if self.past_only and samples.target_time is not None else None
-        return Asking(vectors, samples.user[rows], before)
-
     def measure(self, split: Split, samples: Samples, train: Samples, *, seed: int) -> dict[str, float]:
         """The quality of one split's table; each rank counts its share of the blocks."""
         k = self.config.num_neighbours
-        counter = HitCounter(train, self.keys, cuts=[*(cut for cut in self.config.quality_at if cut < k), k])
+        cuts = [*(cut for cut in self.config.quality_at if cut < k), k]
+        counter = HitCounter(train, self.rules.keys, cuts=cuts, recent=self.config.recent_items)
         table = NeighbourTable(self.run_dir, split)
         nearest = np.zeros(len(counter.names), dtype=np.int64)
         random = np.zeros_like(nearest)
@@ -194,12 +168,13 @@ class Search:
             sample, neighbours = table.block(block, k)
             rows = np.arange(table.starts[block], table.starts[block + 1])
             assert np.array_equal(sample, samples.sample[rows])
-            asking = self.asking(samples, rows, np.empty((len(rows), 0), np.float32))
-            drawn = random_kindred(self.keys, asking, k, seed=(seed, SPLITS.index(split), block))
+            asking = self.rules.asking(samples, rows, np.empty((len(rows), 0), np.float32))
+            drawn = random_kindred(self.rules.keys, asking, k, seed=(seed, SPLITS.index(split), block))
             nearest += counter.count(neighbours, samples.target[rows])
             random += counter.count(drawn, samples.target[rows])
             short += int((neighbours < 0).any(axis=1).sum())
-        quality = rates(nearest, random, names=counter.names, num_samples=len(samples), k=k, world=self.world)
+        counts = {"": nearest, "random_": random}
+        quality = rates(counts, names=counter.names, num_samples=len(samples), k=k, world=self.world)
         log.info(
             "%s: hit rate %.4f at %d (random users %.4f), %.4f at 1, mean length %.1f",
             split, quality["hit_rate"], k, quality["random_hit_rate"], quality.get("hit_rate@1", np.nan),
@@ -207,9 +182,30 @@ class Search:
         )  # fmt: skip
         num_short = int(self.world.sum(short))
         if num_short and self.world.is_main:
-            why = " with a history before the target" if self.past_only else ""
+            why = " with a history before the target" if self.rules.past_only else ""
             log.warning("%s: %d samples have fewer than %d neighbours: no more users%s", split, num_short, k, why)
-        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality}
+        compared = {} if self.other is None else self.compare(self.other, split, samples, counter, seed=seed)
+        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality, **compared}
+
+    def compare(
+        self, other: Way, split: Split, samples: Samples, counter: HitCounter, *, seed: int
+    ) -> dict[str, float]:
+        """The quality of what the other way finds for some of the samples, drawn with the seed."""
+        rows = draw_rows(len(samples), MOST_COMPARED, seed=seed)
+        neighbours = np.empty((len(rows), self.rules.k), dtype=np.int64)
+        for block in block_ranges(range(len(rows)), self.config.block):
+            raise_if_stopped(self.world, f"the quality of {split}")
+            neighbours[block.start : block.stop] = other.answer(split, samples, rows[block.start : block.stop])[1]
+        share = self.world.share(len(rows))
+        own = np.arange(share.start, share.stop)
+        counts = {f"{other.score}_": counter.count(neighbours[own], samples.target[rows[own]])}
+        quality = rates(counts, names=counter.names, num_samples=len(rows), k=self.rules.k, world=self.world)
+        name = f"{other.score}_hit_rate"
+        log.info(
+            "%s by %s: hit rate %.4f at %d, %.4f at 1", split, other.score, quality[name], self.rules.k,
+            quality.get(f"{name}@1", np.nan),
+        )  # fmt: skip
+        return {"num_compared": len(rows), **quality}
 
 
 def block_ranges(rows: range, block: int) -> list[range]:

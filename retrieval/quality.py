@@ -2,11 +2,13 @@
 
 For the k nearest of each sample: `hit_rate@k` is the share whose target is in one of their histories (what a prompt
 can show), `mean_length@k` the items that those histories hold, `uhr@k` the quotient; `item_hit_rate@k` counts all
-that the neighbours have in train, histories and targets. `random_...` are the same for users drawn at random.
+that the neighbours have in train, histories and targets; `recent_hit_rate@k`, where only the latest items of a user
+count, is the share whose target is among these. `random_...` are the same for users drawn at random;
+`vectors_...`, or `posterior_...`, for the way that was not chosen, asked for `num_compared` of the samples.
 Names without `@k` are for all neighbours in the table; `num_short` samples have fewer than k.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ from retrieval.fixed_point import Floats
 from retrieval.index import pad_results
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, find_kindred
+from retrieval.posterior.holders import latest_items
 
 Flags = npt.NDArray[np.bool_]
 
@@ -44,11 +47,16 @@ class Holdings:
 class HitCounter:
     """Counts hits and lengths of neighbours against a train table."""
 
-    def __init__(self, train: Samples, keys: Keys, *, cuts: Sequence[int]) -> None:
+    def __init__(self, train: Samples, keys: Keys, *, cuts: Sequence[int], recent: int | None = None) -> None:
+        """`recent`: the latest items of a history of which hits are counted for themselves; None: they are not."""
         self._keys = keys
         self._cuts = sorted(set(cuts))
         kept = train.take(keys.row)
         self._histories = Holdings(kept.history, kept.offsets)
+        self._latest = None
+        if recent is not None:
+            latest = latest_items(kept, recent)
+            self._latest = Holdings(latest.history, latest.offsets)
         self._lengths = kept.lengths
         users, self._user_of_key = np.unique(keys.user, return_inverse=True)
         self._belongings = _belongings(train, users)
@@ -56,7 +64,8 @@ class HitCounter:
     @property
     def names(self) -> list[str]:
         """What `count` counts, before division by the number of samples."""
-        return [f"{name}@{k}" for name in ("hit_rate", "item_hit_rate", "mean_length") for k in self._cuts]
+        names = ["hit_rate", "item_hit_rate", "mean_length", *(["recent_hit_rate"] if self._latest else [])]
+        return [f"{name}@{k}" for name in names for k in self._cuts]
 
     def count(self, neighbours: Ints, targets: Ints) -> Ints:
         """Sums over samples with neighbours [B, k] (sample ids, -1: none), in the order of `names`."""
@@ -70,6 +79,9 @@ class HitCounter:
             *(int(item_hits[:, :k].any(axis=1).sum()) for k in self._cuts),
             *(int(lengths[:, :k].sum()) for k in self._cuts),
         ]
+        if self._latest is not None:
+            recent_hits = self._latest.contain(positions, targets)
+            sums += [int(recent_hits[:, :k].any(axis=1).sum()) for k in self._cuts]
         return np.array(sums, dtype=np.int64)
 
 
@@ -90,24 +102,28 @@ class RandomIndex:
         return pad_results(np.zeros(rows.shape, np.float32), self._samples[rows], k)
 
 
-def random_kindred(keys: Keys, asking: Asking, k: int, *, seed: Sequence[int]) -> Ints:
+def random_kindred(keys: Keys, asking: Asking[Floats], k: int, *, seed: Sequence[int]) -> Ints:
     """k random other users' samples [B, k], under the same rules as the nearest."""
     return find_kindred(RandomIndex(keys, seed), asking, k, keys=keys)[1]
 
 
 def rates(
-    nearest: Ints, random: Ints, *, names: Sequence[str], num_samples: int, k: int, world: World
+    counts: Mapping[str, Ints], *, names: Sequence[str], num_samples: int, k: int, world: World
 ) -> dict[str, float]:
-    """Counts of all ranks, summed and divided: the entries of quality.json for one split."""
-    totals = world.sum(torch.from_numpy(np.stack([nearest, random]))).cpu().numpy()
+    """Counts of all ranks, summed and divided: entries of quality.json for one split.
+
+    Args:
+        counts: by what the names begin with: "" for the neighbours, `random_`, or the other way's.
+    """
+    totals = world.sum(torch.from_numpy(np.stack(list(counts.values())))).cpu().numpy()
     per_sample = totals / max(1, num_samples)
     quality: dict[str, float] = {}
-    for prefix, row in zip(("", "random_"), per_sample, strict=True):
+    for prefix, row in zip(counts, per_sample, strict=True):
         quality |= {prefix + name: float(rate) for name, rate in zip(names, row, strict=True)}
     for name in names:
         if name.startswith("hit_rate@"):
             cut = name.removeprefix("hit_rate@")
-            for prefix in ("", "random_"):
+            for prefix in counts:
                 length = quality[f"{prefix}mean_length@{cut}"]
                 quality[f"{prefix}uhr@{cut}"] = quality[f"{prefix}hit_rate@{cut}"] / length if length else 0.0
     whole = {name.removesuffix(f"@{k}"): rate for name, rate in quality.items() if name.endswith(f"@{k}")}

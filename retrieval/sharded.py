@@ -1,6 +1,6 @@
 """One index over all ranks: each holds its contiguous share of the keys, results are merged exactly."""
 
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -10,16 +10,18 @@ from retrieval.faiss_index import FaissIndex
 from retrieval.fixed_point import Floats
 from retrieval.index import ExactIndex, Ints, TopKIndex, pad_results
 
+Query = TypeVar("Query")
 
-class ShardedIndex:
+
+class ShardedIndex(Generic[Query]):
     """Searches every rank's shard and merges. `search` is a collective: all ranks call it with the same queries."""
 
-    def __init__(self, world: World, shard: TopKIndex) -> None:
+    def __init__(self, world: World, shard: TopKIndex[Query]) -> None:
         """`shard` holds this rank's keys; ids increase from rank to rank."""
         self._world = world
         self._shard = shard
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Query, k: int) -> tuple[Floats, Ints]:
         """See `TopKIndex`; the same result on all ranks."""
         if self._world.size == 1:
             return self._shard.search(queries, k)
@@ -36,7 +38,7 @@ def merge_shards(scores: list[Floats], ids: list[Ints], k: int) -> tuple[Floats,
     return pad_results(np.take_along_axis(joined_scores, order, 1), np.take_along_axis(joined_ids, order, 1), k)
 
 
-def build_index(kind: Literal["faiss", "torch"], keys: Floats, ids: Ints, *, device: torch.device) -> TopKIndex:
+def build_index(kind: Literal["faiss", "torch"], keys: Floats, ids: Ints, *, device: torch.device) -> TopKIndex[Floats]:
     """An index of the configured kind over keys [N, d] with increasing ids [N]."""
     if kind == "faiss":
         return FaissIndex(keys, ids, device=device)

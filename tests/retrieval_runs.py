@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluation.ranked_lists import NO_ITEM, RankedLists, write_lists
 from launch.artifacts import write_json
-from pairs.tables import Ints, Split
+from pairs.tables import SPLITS, Ints, Samples, Split, load_samples
 from tests.pair_files import write_split
 
 NUM_X, NUM_ITEMS, DIM = 30, 60, 8
@@ -43,6 +44,31 @@ def write_run(run_dir: Path, *, num_train_users: int = 40, many: int = 30, timed
     pq.write_table(pa.table(table), run_dir / "pair" / "items.parquet")
     order = "chronological" if timed else "synthetic"
     write_json(run_dir / "pair" / "card.json", {"pair": "tiny", "domains": ["x", "y"], "order": order})
+
+
+def write_expected(run_dir: Path, *, depth: int = 12, seed: int = 1) -> None:
+    """The lists that retrieval expects by: random items of the target's domain, some lists shorter, one empty."""
+    random = np.random.default_rng(seed)
+    (run_dir / "graph" / "left_out").mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        samples = load_samples(run_dir, split)
+        items = _random_lists(samples, depth, random)
+        falling = np.sort(random.normal(size=items.shape), axis=1)[:, ::-1]
+        scores = np.where(items == NO_ITEM, -np.inf, falling).astype(np.float32)
+        if split == "train":
+            np.save(run_dir / "graph" / "left_out" / "samples.npy", samples.sample)
+            np.save(run_dir / "graph" / "left_out" / "items.npy", items.astype(np.int32))
+            np.save(run_dir / "graph" / "left_out" / "scores.npy", scores)
+        else:
+            write_lists(run_dir / "lists" / f"evidence_{split}.parquet", RankedLists(samples.sample, items, scores))
+
+
+def _random_lists(samples: Samples, depth: int, random: np.random.Generator) -> Ints:
+    """[N, depth]; the first is empty, the second has one item, the others are whole or half as long."""
+    items = np.stack([random.permutation(NUM_X)[:depth] for _ in range(len(samples))]) + NUM_X * samples.domain[:, None]
+    lengths = np.where(np.arange(len(samples)) % 3 == 2, depth // 2, depth)
+    lengths[:2] = [0, 1]
+    return np.where(np.arange(depth) < lengths[:, None], items, NO_ITEM)
 
 
 def _write_samples(

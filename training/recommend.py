@@ -20,9 +20,10 @@ from launch.errors import InputError
 from launch.stage import entry_point
 from launch.state.states import check_finished
 from launch.terminal import shown
-from pairs.tables import Ints, Pair, load_others, load_pair, load_samples, one_sample, with_others
+from pairs.tables import Ints, Pair, Samples, load_others, load_pair, load_samples, one_sample, with_others
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
+from retrieval.posterior.expected import SYSTEM
 from training.answers.answerer import load_answerer
 from training.asking.asking import Matched, find_domain, match_history
 from training.asking.final_ranking import Final, load_final, load_known, rank_finally
@@ -109,12 +110,8 @@ def recommend(
 
     graph = TrainedGraph.open(run_dir, world)
     prompts: PromptsConfig = recipe.sections["prompts"]
-    near = KindredLookup(run_dir, device=world.device).nearest(
-        sample.history.tolist(),
-        domain=asked,
-        model_vector=graph.ask(sample.history.tolist(), asked, depth=1).vector,
-        k=max(1, prompts.num_neighbours),
-    )
+    depth = recipe.sections["graph"].list_depth
+    near = _near(run_dir, sample, graph, k=max(1, prompts.num_neighbours), depth=depth, world=world)
     answerer = load_answerer(
         recipe.sections["generation"],
         base=BaseModel("folder", run_dir / "llm" / "model", trust_remote_code=trust_remote_code),
@@ -146,7 +143,7 @@ def recommend(
     )  # fmt: skip
     asked_graph = graph.knowing(with_others(known.samples, others)) if known.graphs_anew else graph
     systems = {"graph", *chosen["kinrec"].get("given", [])}
-    lists = asked_graph.rank(sample, systems=sorted(systems), depth=recipe.sections["graph"].list_depth)
+    lists = asked_graph.rank(sample, systems=sorted(systems), depth=depth)
     final = rank_finally(
         sample,
         items=pair.items,
@@ -163,6 +160,17 @@ def recommend(
         written=answers.texts[0],
         items=_lines(final, pair),
     )
+
+
+def _near(
+    run_dir: Path, sample: Samples, graph: TrainedGraph, *, k: int, depth: int, world: World
+) -> list[KindredUser]:
+    """The kindred users of a question, found as the run found those of its samples."""
+    lookup = KindredLookup(run_dir, device=world.device)
+    history, domain = sample.history.tolist(), int(sample.domain[0])
+    expected = graph.rank(sample, systems=[SYSTEM], depth=depth)[SYSTEM] if lookup.needs_expected else None
+    vector = graph.ask(history, domain, depth=1).vector if lookup.needs_model_vector else None
+    return lookup.nearest(history, domain=domain, model_vector=vector, expected=expected, k=k)
 
 
 def render(recommendation: Recommendation) -> str:

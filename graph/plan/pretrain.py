@@ -42,6 +42,7 @@ def plan_pretrain(setting: Setting) -> Estimate:
             *encoders.disk,
             Need("user vectors", 4 * 2 * model.vector_width * (counts.train + counts.held_out)),
             Need("ranked lists", depth * counts.held_out),
+            *([Need("lists of train", 8 * graph.list_depth * counts.train)] if model.evidence else []),
         ],
         seconds=None if machine.on_gpus else encoders.once + steps * encoders.step * max(1.0, batch / STEP_SAMPLES),
         how="rough: all of it grows with the items, on one core" if not machine.on_gpus else "",

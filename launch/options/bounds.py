@@ -55,6 +55,7 @@ MOST = {
     "graph.list_depth": 100_000,
     "graph.encode_batch": 10**7,
     "retrieval.num_neighbours": 10_000,
+    "retrieval.recent_items": 100_000,
     "retrieval.block": 10**7,
     "retrieval.item_dim": 16_384,
     "retrieval.text_dim": 16_384,

@@ -21,7 +21,7 @@ from retrieval.index import ExactIndex, Ints
 from retrieval.neighbours import retrieve
 from retrieval.sharded import ShardedIndex
 from tests.ranks import run_ranks
-from tests.retrieval_runs import write_run
+from tests.retrieval_runs import write_expected, write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 CONFIG = RetrievalConfig(num_neighbours=4, block=7, item_dim=8, text_dim=6, quality_at=[1, 2])
@@ -55,9 +55,11 @@ def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
 def test_any_number_of_ranks_writes_the_same_bytes(tmp_path: Path, size: int) -> None:
-    pairs = {"plain": False, "timed": True}
+    pairs = {"vectors": False, "timed vectors": True, "plain": False, "timed": True}
     for name, timed in pairs.items():
         write_run(tmp_path / "alone" / name, timed=timed)
+        if "vectors" not in name:
+            write_expected(tmp_path / "alone" / name)
         shutil.copytree(tmp_path / "alone" / name, tmp_path / "ranks" / name)
     expected = search_and_retrieve(ALONE, [tmp_path / "alone" / name for name in pairs])
     results = run_ranks(search_and_retrieve, size, [tmp_path / "ranks" / name for name in pairs])
@@ -76,6 +78,7 @@ def retrieve_alone(run_dir: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_stage_started_again_writes_the_same_bytes(tmp_path: Path) -> None:
     write_run(tmp_path / "whole")
+    write_expected(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     retrieve_alone(tmp_path / "whole")
     process = multiprocessing.get_context("spawn").Process(target=retrieve_alone, args=(tmp_path / "killed",))

@@ -10,9 +10,10 @@ from launch.artifacts import sha256_file
 from launch.distributed import World
 from launch.tracking import Tracker
 from retrieval.config import RetrievalConfig
-from retrieval.neighbours import Search, retrieve
+from retrieval.neighbours import retrieve
+from retrieval.ways import ByExpectation
 from tests.ranks import run_ranks
-from tests.retrieval_runs import write_run
+from tests.retrieval_runs import write_expected, write_run
 from tests.tiny_generation import FREE, SCRATCH, write_answerable_run
 from training.answers import parts as parts_module
 from training.generate import generate
@@ -35,11 +36,16 @@ class Stop:
         return self.function(*args, **kwargs)
 
 
+def write_retrievable_run(run_dir: Path) -> None:
+    write_run(run_dir)
+    write_expected(run_dir)
+
+
 def retrieve_until(world: World, run_dir: Path, at: int | None = None) -> None:
     """Search for the neighbours of the first `at` blocks, or of all."""
-    stop = Stop(Search.answer, at)
+    stop = Stop(ByExpectation.answer, at)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Search, "answer", lambda *args: stop(*args))
+        patch.setattr(ByExpectation, "answer", lambda *args: stop(*args))
         run(retrieve, at, RETRIEVAL, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
 
 
@@ -70,7 +76,7 @@ def count_parts(run_dir: Path) -> int:
 @pytest.mark.parametrize("stage", ["retrieve", "generate"])
 def test_parts_of_2_1_3_ranks(tmp_path: Path, stage: str) -> None:
     write, until, folders = {
-        "retrieve": (write_run, retrieve_until, ("neighbours",)),
+        "retrieve": (write_retrievable_run, retrieve_until, ("neighbours",)),
         "generate": (write_answerable_run, generate_until, ("lists", "generated")),
     }[stage]
     whole, changed = tmp_path / "whole", tmp_path / "changed"

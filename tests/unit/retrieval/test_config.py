@@ -12,6 +12,7 @@ from retrieval.config import PartWeights, RetrievalConfig
     [
         ({"num_neighbours": 0}, r"retrieval\.num_neighbours must be at least 1, got 0"),
         ({"block": -3}, r"retrieval\.block must be at least 1, got -3"),
+        ({"recent_items": 0}, r"retrieval\.recent_items must be at least 1 or null, got 0"),
         ({"quality_at": [1, 0]}, r"retrieval\.quality_at"),
         ({"similarity": "inner_product", "vectors": "hybrid"}, r"retrieval\.similarity: inner_product needs"),
     ],

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from evaluation.ranked_lists import read_lists
 from launch.artifacts import read_json, sha256_file
 from launch.distributed import World
 from launch.errors import InputError
@@ -19,7 +20,7 @@ from retrieval.config import RetrievalConfig
 from retrieval.lookup import KindredLookup
 from retrieval.neighbour_tables import GROUP_ROWS, NeighbourTable, join_parts, parts_folder, write_part
 from retrieval.neighbours import retrieve
-from tests.retrieval_runs import NUM_X, write_run
+from tests.retrieval_runs import NUM_X, write_expected, write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 CONFIG = RetrievalConfig(num_neighbours=4, block=7, item_dim=8, text_dim=6, quality_at=[1, 2])
@@ -32,8 +33,11 @@ def run(run_dir: Path, config: RetrievalConfig = CONFIG) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_sample_of_every_split_gets_other_users_nearest_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("expecting", [True, False])
+def test_every_sample_of_every_split_gets_other_users_nearest_first(tmp_path: Path, expecting: bool) -> None:
     write_run(tmp_path)
+    if expecting:
+        write_expected(tmp_path)
     files = run(tmp_path)
     assert set(files) == {
         *(f"{split}.parquet" for split in SPLITS), "quality.json", "meta.json", "vectors/items.npy", "vectors/text.npy"
@@ -96,9 +100,11 @@ def test_quality_has_every_split_beside_chance(tmp_path: Path) -> None:
         assert quality[split]["hit_rate@1"] <= quality[split]["hit_rate@2"] <= quality[split]["hit_rate"]
 
 
-def test_with_times_no_neighbour_ends_after_the_target(tmp_path: Path) -> None:
+@pytest.mark.parametrize("score", ["posterior", "vectors"])
+def test_with_times_no_neighbour_ends_after_the_target(tmp_path: Path, score: Literal["posterior", "vectors"]) -> None:
     write_run(tmp_path, timed=True)
-    run(tmp_path)
+    write_expected(tmp_path)
+    run(tmp_path, replace(CONFIG, score=score))
     train = load_samples(tmp_path, "train")
     assert train.history_time is not None
     last = dict(zip(train.sample.tolist(), train.history_time[train.offsets[1:] - 1].tolist(), strict=True))
@@ -133,6 +139,65 @@ def test_model_vectors_that_are_missing_are_named(tmp_path: Path) -> None:
     (tmp_path / "graph" / "vectors" / "train_Y.npy").unlink()
     with pytest.raises(InputError, match=r"train_Y\.npy: no such file; run `kinrec pretrain` first"):
         run(tmp_path)
+
+
+def test_both_ways_are_judged_whichever_is_chosen(tmp_path: Path) -> None:
+    qualities = {}
+    scores: tuple[Literal["posterior"], Literal["vectors"]] = ("posterior", "vectors")
+    for score in scores:
+        write_run(tmp_path / score)
+        write_expected(tmp_path / score)
+        run(tmp_path / score, replace(CONFIG, score=score))
+        qualities[score] = read_json(tmp_path / score / "neighbours" / "quality.json")
+        assert read_json(tmp_path / score / "neighbours" / "meta.json")["score"] == score
+    for split in SPLITS:
+        expecting, near = qualities["posterior"][split], qualities["vectors"][split]
+        assert expecting["num_compared"] == expecting["num_samples"]
+        for name in ("hit_rate@1", "hit_rate", "mean_length@2", "uhr"):
+            assert expecting[f"vectors_{name}"] == near[name]
+            assert near[f"posterior_{name}"] == expecting[name]
+            assert expecting[f"random_{name}"] == near[f"random_{name}"]
+    assert qualities["posterior"]["train"]["hit_rate"] != qualities["vectors"]["train"]["hit_rate"]
+
+
+@pytest.mark.parametrize("coverage", [True, False])
+@pytest.mark.parametrize("recent_items", [None, 3])
+def test_a_lookup_by_what_is_expected_finds_what_the_table_holds(
+    tmp_path: Path, coverage: bool, recent_items: int | None
+) -> None:
+    write_run(tmp_path)
+    write_expected(tmp_path)
+    run(tmp_path, replace(CONFIG, coverage=coverage, recent_items=recent_items))
+    test = load_samples(tmp_path, "test")
+    lists = read_lists(tmp_path / "lists" / "evidence_test.parquet")
+    lookup = KindredLookup(tmp_path)
+    table = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()
+    for row in (0, 1, 2, 7):
+        domain = int(test.domain[row])
+        nearest = lookup.nearest(
+            test.history_of(row).tolist(),
+            domain=domain,
+            model_vector=np.load(tmp_path / "graph" / "vectors" / f"test_{'XY'[domain]}.npy")[row],
+            expected=lists.of_samples(test.sample[[row]]),
+            k=4,
+        )
+        assert [user.sample for user in nearest] == table["neighbour_samples"][row]
+        assert [user.score for user in nearest] == table["scores"][row]
+
+
+def test_without_lists_to_expect_by_vectors_are_taken_and_a_line_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_run(tmp_path)
+    files = run(tmp_path)
+    assert "the graph model has no evidence" in caplog.text
+    assert read_json(tmp_path / "neighbours" / "meta.json")["score"] == "vectors"
+    caplog.clear()
+    again = tmp_path / "again"
+    write_run(again)
+    by_vectors = run(again, replace(CONFIG, score="vectors"))
+    assert by_vectors == files
+    assert "evidence" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -27,26 +27,30 @@ def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
     keys = unique_histories(train)
     neighbours = np.random.default_rng(0).choice(keys.sample, (len(test), 6))
     neighbours[3, 2:] = -1
-    counter = HitCounter(train, keys, cuts=[1, 4, 6])
+    counter = HitCounter(train, keys, cuts=[1, 4, 6], recent=2)
     counts = counter.count(neighbours, test.target)
-    measured = rates(counts, counts, names=counter.names, num_samples=len(test), k=6, world=ALONE)
+    measured = rates({"": counts, "random_": counts}, names=counter.names, num_samples=len(test), k=6, world=ALONE)
     row_of = {int(sample): row for row, sample in enumerate(train.sample)}
     for k in (1, 4, 6):
-        hits = item_hits = length = 0
+        hits = item_hits = recent_hits = length = 0
         for row in range(len(test)):
             shown: list[int] = []
             owned: list[int] = []
+            latest: list[int] = []
             for sample in neighbours[row, :k]:
                 if sample >= 0:
                     shown += train.history_of(row_of[int(sample)]).tolist()
+                    latest += train.history_of(row_of[int(sample)]).tolist()[-2:]
                     user = train.user[row_of[int(sample)]]
                     for other in np.flatnonzero(train.user == user):
                         owned += [*train.history_of(int(other)).tolist(), int(train.target[other])]
             hits += int(test.target[row]) in shown
             item_hits += int(test.target[row]) in owned
+            recent_hits += int(test.target[row]) in latest
             length += len(shown)
         assert measured[f"hit_rate@{k}"] == pytest.approx(hits / len(test))
         assert measured[f"item_hit_rate@{k}"] == pytest.approx(item_hits / len(test))
+        assert measured[f"recent_hit_rate@{k}"] == pytest.approx(recent_hits / len(test))
         assert measured[f"mean_length@{k}"] == pytest.approx(length / len(test))
         assert measured[f"uhr@{k}"] == pytest.approx(hits / length)
     assert measured["hit_rate"] == measured["hit_rate@6"] == measured["random_hit_rate"]

@@ -1,0 +1,103 @@
+"""What the evidence expects of every train sample, as if the user who asks had bought nothing.
+
+Kindred users are sought by what a sample is expected to lead to (retrieval/posterior). Of a train sample, the evidence
+has seen the very purchase that it is to expect; so here it forgets all that its user bought. On chronological pairs
+train is cut into spans of time, and the samples of a span are judged from what was known when it began: as valid's
+are from train, and none by purchases that came later. Files are
+`graph/left_out/{samples,items,scores}.npy`.
+"""
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from evaluation.list_ranker.blocks import as_of, is_chronological
+from evaluation.ranked_lists import NO_ITEM, RankedLists
+from graph.load import Prepared
+from graph.ranking.full_ranking import Judge
+from graph.ranking.parts import evidence_scores
+from launch.artifacts import atomic_folder
+from launch.watch.beats import beat
+from pairs.tables import Ints, Samples, load_others, load_samples, with_others
+
+Number = TypeVar("Number", bound=np.generic)
+ROWS_AT_ONCE = 8192
+"""Lists that memory holds; whole chunks of any size that `graph.encode_batch` is likely to have."""
+TIME_SPANS = 8
+"""Of a chronological pair's train samples, as many in each; every one has graphs of its own."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Train samples that are judged alike."""
+
+    rows: Ints
+    known: Samples | None
+    """What may be known; None: all of train."""
+
+
+def export_left_out(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int) -> None:
+    """Write the `depth` best items of the target domain for every train sample; a collective."""
+    train = prepared.train
+    others = load_others(run_dir)
+    if is_chronological(train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")):
+        spans = time_spans(train, others)
+    else:
+        spans = [Span(np.arange(len(train)), None)]
+    if not judge.world.is_main:
+        for _ in _lists(judge, prepared, spans, depth=depth):
+            pass
+        return
+    with atomic_folder(run_dir / "graph" / "left_out") as folder:
+        np.save(folder / "samples.npy", train.sample)
+        items_NK = _reserve(folder / "items.npy", (len(train), depth), np.int32)
+        scores_NK = _reserve(folder / "scores.npy", (len(train), depth), np.float32)
+        items_NK[:], scores_NK[:] = NO_ITEM, -np.inf
+        for rows, lists in _lists(judge, prepared, spans, depth=depth):
+            items_NK[rows], scores_NK[rows] = lists.items, lists.scores
+        items_NK.flush()
+        scores_NK.flush()
+
+
+def time_spans(train: Samples, others: Samples | None) -> list[Span]:
+    """Spans of train in order of time, each with what was known before its first target."""
+    assert train.target_time is not None
+    shares = np.arange(1, TIME_SPANS) / TIME_SPANS
+    inner = np.quantile(train.target_time, shares, method="lower")
+    bounds = np.unique([train.target_time.min() - 1, *inner, train.target_time.max()]).tolist()
+    spans = []
+    for since, until in itertools.pairwise(bounds):
+        rows = np.flatnonzero((train.target_time > since) & (train.target_time <= until))
+        spans.append(Span(rows, with_others(as_of(train, since), None if others is None else as_of(others, since))))
+    return spans
+
+
+def _lists(judge: Judge, prepared: Prepared, spans: list[Span], *, depth: int) -> Iterator[tuple[Ints, RankedLists]]:
+    """Rows of train and their lists, some at a time; nothing of a span that knows nothing."""
+    for span in spans:
+        if span.known is not None and len(span.known) == 0:
+            continue
+        knowing = judge
+        if span.known is not None:
+            graphs = prepared.source.graphs_of(span.known).to(judge.world.device)
+            knowing = dataclasses.replace(judge, graphs=graphs)
+        scores = evidence_scores(judge.ranker.evidence, knowing.graphs, leave_own=True)
+        for start in range(0, len(span.rows), ROWS_AT_ONCE):
+            beat(phase="lists of train")
+            rows = span.rows[start : start + ROWS_AT_ONCE]
+            asked = prepared.train.take(rows)
+            yield rows, knowing.lists(asked, depth, scores=scores).of_samples(asked.sample)
+
+
+def _reserve(path: Path, shape: tuple[int, int], dtype: type[Number]) -> "np.memmap[tuple[int, int], np.dtype[Number]]":
+    """A table to fill whose room on the disk is taken now: a full disk is an error here, not a bus error later."""
+    table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return table

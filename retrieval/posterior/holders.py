@@ -1,0 +1,112 @@
+"""Who holds what is expected: a sparse inner product of lists of items with train histories, exact to the bit.
+
+    score(u) = sum of p(item | my history) over the items of u's history / cube root of how many they are
+
+With the cube root the users found have histories about as long as anyone's; undivided, sums find twice as long ones,
+and the square root finds short ones. Sums are of whole numbers; one division and one rounding to float32 follow, of
+each user by itself. So a score does not depend on which rank holds the user, and ties go by the lower id as in every
+index.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from pairs.ragged import offsets_of, places_of, rows_of, segments
+from pairs.tables import Ints, Samples
+from retrieval.fixed_point import Floats
+from retrieval.index import pad_results
+from retrieval.posterior.expected import ONE, ExpectedItems
+
+SCORES_AT_ONCE = 1 << 22
+QUERIES_AT_ONCE = 1024
+
+
+class HoldersIndex:
+    """A `TopKIndex` of the histories of one rank's share of the keys; users with nothing of the list are not found."""
+
+    def __init__(self, histories: sp.csr_array, ids: Ints) -> None:
+        """Histories [N, I] of ones, as `item_sets` makes them, with strictly increasing ids [N]."""
+        assert histories.shape[0] == len(ids)
+        self._holders = sp.csr_array(histories.T)  # [I, N]
+        self._roots = length_roots(np.diff(histories.indptr))
+        self._ids = ids
+
+    def search(self, queries: ExpectedItems, k: int) -> tuple[Floats, Ints]:
+        """See `TopKIndex`."""
+        depth = min(k, len(self._ids))
+        parts = [self._best(queries[rows], depth) for rows in self._blocks(queries)]
+        scores = np.concatenate([np.empty((0, depth), np.float32), *(part for part, _ in parts)])
+        ids = np.concatenate([np.empty((0, depth), np.int64), *(part for _, part in parts)])
+        return pad_results(scores, ids, k)
+
+    def _blocks(self, queries: ExpectedItems) -> Iterator[Ints]:
+        """Rows of the queries, as many at a time as have `SCORES_AT_ONCE` scores at most, or one."""
+        held_by = np.append(np.diff(self._holders.indptr), 0)  # [I + 1]; NO_ITEM is the last
+        scores_B = held_by[queries.items].sum(axis=1)
+        start = 0
+        while start < len(queries):
+            total = np.cumsum(scores_B[start : start + QUERIES_AT_ONCE])
+            count = max(1, int(np.searchsorted(total, SCORES_AT_ONCE, side="right")))
+            yield np.arange(start, min(start + count, len(queries)))
+            start += count
+
+    def _best(self, queries: ExpectedItems, k: int) -> tuple[Floats, Ints]:
+        sums = sp.csr_array(query_matrix(queries, num_items=self._holders.shape[0]) @ self._holders)
+        sums.sort_indices()
+        lengths = np.diff(sums.indptr)
+        row_P = rows_of(lengths)
+        score_P = share_of(sums.data, self._roots[sums.indices])
+        order = np.argsort(_falling(row_P, score_P), kind="stable")  # in a row, ties stay in the order of ids
+        place_P = places_of(lengths)
+        kept_P = place_P < k
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        ids = np.full((len(queries), k), -1, dtype=np.int64)
+        scores[row_P[kept_P], place_P[kept_P]] = score_P[order][kept_P]
+        ids[row_P[kept_P], place_P[kept_P]] = self._ids[sums.indices[order][kept_P]]
+        return scores, ids
+
+
+def length_roots(num_held: Ints) -> npt.NDArray[np.float64]:
+    """What the sums over so many items are divided by."""
+    return np.asarray(np.cbrt(np.maximum(1, num_held)))
+
+
+def share_of(sums: npt.NDArray[np.generic], roots: npt.NDArray[np.float64]) -> Floats:
+    """Scores of sums of weights, which are whole numbers."""
+    return np.asarray(sums.astype(np.float64) / (ONE * roots), dtype=np.float32)
+
+
+def query_matrix(queries: ExpectedItems, *, num_items: int) -> sp.csr_array:
+    """The weights as a matrix [B, I]."""
+    present_BK = queries.weights > 0
+    offsets = offsets_of(present_BK.sum(axis=1))
+    cells = (queries.weights[present_BK], queries.items[present_BK], offsets)
+    return sp.csr_array(cells, shape=(len(queries), num_items))
+
+
+def latest_items(samples: Samples, recent: int | None) -> Samples:
+    """The samples with only the most recent items of their histories; None: with all."""
+    if recent is None:
+        return samples
+    lengths = np.minimum(samples.lengths, recent)
+    flat = segments(samples.offsets[1:] - lengths, lengths)
+    times = None if samples.history_time is None else samples.history_time[flat]
+    return dataclasses.replace(samples, history=samples.history[flat], offsets=offsets_of(lengths), history_time=times)
+
+
+def item_sets(samples: Samples, rows: Ints, *, num_items: int) -> sp.csr_array:
+    """The items of each history, each once, as a matrix of ones [len(rows), I]."""
+    kept = samples.take(rows)
+    cells = np.unique(rows_of(kept.lengths) * num_items + kept.history)
+    offsets = offsets_of(np.bincount(cells // num_items, minlength=len(rows)))
+    return sp.csr_array((np.ones(len(cells), np.int64), cells % num_items, offsets), shape=(len(rows), num_items))
+
+
+def _falling(row_P: Ints, score_P: Floats) -> Ints:
+    """Numbers that rise with the row and, in a row, as the score (0 or more) falls."""
+    bits_P = score_P.view(np.int32).astype(np.int64)  # of floats that are not negative, in their order
+    return (row_P << 32) | (0x7FFFFFFF - bits_P)

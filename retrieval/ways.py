@@ -1,0 +1,149 @@
+"""Two ways to find kindred users: by vectors of what was bought, or by what it is expected to lead to.
+
+Every rank holds its share of the train histories; all of them answer together and get the same.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from launch.distributed import World
+from pairs.tables import Ints, Samples, Split
+from retrieval.config import RetrievalConfig
+from retrieval.fixed_point import Floats
+from retrieval.index import TopKIndex
+from retrieval.keys import Keys
+from retrieval.kindred import Asking, Query, find_kindred
+from retrieval.posterior.expected import Expectations, has_expectations
+from retrieval.posterior.find import Holders, filled_up
+from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
+from retrieval.sharded import ShardedIndex, build_index
+from retrieval.vectors import UserVectors, key_source
+
+log = logging.getLogger(__name__)
+Score = Literal["posterior", "vectors"]
+
+
+class Way(Protocol):
+    """One way to find kindred users."""
+
+    @property
+    def score(self) -> Score:
+        """What it is called."""
+        ...
+
+    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
+        """Scores and neighbours [len(rows), k] of some rows of a split, nearest first; a collective."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Who may be a neighbour, and how many are sought."""
+
+    keys: Keys
+    past_only: bool
+    k: int
+
+    def asking(self, samples: Samples, rows: Ints, queries: Query) -> Asking[Query]:
+        """Who asks, for `rows` of `samples`."""
+        before = samples.target_time[rows] if self.past_only and samples.target_time is not None else None
+        return Asking(queries, samples.user[rows], before)
+
+
+@dataclass(frozen=True)
+class ByVectors:
+    """The nearest by inner product of user vectors, each row towards its target's domain."""
+
+    rules: Rules
+    vectors: UserVectors
+    indexes: tuple[TopKIndex[Floats], TopKIndex[Floats]]
+    """Towards X and towards Y."""
+    score: Score = "vectors"
+
+    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
+        """See `Way`."""
+        scores = np.empty((len(rows), self.rules.k), dtype=np.float32)
+        neighbours = np.empty((len(rows), self.rules.k), dtype=np.int64)
+        for domain in (0, 1):
+            places = np.flatnonzero(samples.domain[rows] == domain)
+            queries = self.vectors.rows(split, samples, rows[places], domain)
+            asking = self.rules.asking(samples, rows[places], queries)
+            scores[places], neighbours[places] = find_kindred(
+                self.indexes[domain], asking, self.rules.k, keys=self.rules.keys
+            )
+        return scores, neighbours
+
+
+@dataclass(frozen=True)
+class ByExpectation:
+    """Those who hold what is expected; where fewer than k hold any of it, the nearest by vectors follow, at score 0."""
+
+    rules: Rules
+    expectations: Expectations
+    holders: Holders
+    coverage: bool
+    otherwise: ByVectors
+    world: World
+    score: Score = "posterior"
+
+    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
+        """See `Way`."""
+        asking = self.rules.asking(samples, rows, self.expectations.rows(split, samples, rows))
+        scores, neighbours = self.holders.find(asking, self.rules.k, coverage=self.coverage, world=self.world)
+        short = np.flatnonzero((neighbours < 0).any(axis=1))
+        if len(short):
+            _, nearest = self.otherwise.answer(split, samples, rows[short])
+            scores[short], neighbours[short] = filled_up(
+                scores[short], neighbours[short], nearest, asking.take(short), keys=self.rules.keys
+            )
+        return scores, neighbours
+
+
+def by_vectors(
+    config: RetrievalConfig, rules: Rules, *, vectors: UserVectors, longest: float | None, train: Samples, world: World
+) -> ByVectors:
+    """The sharded index towards X and the one towards Y; one and the same where no part knows domains."""
+    started = time.monotonic()
+    keys = rules.keys
+    share = world.share(len(keys))
+    rows, ids = keys.row[share.start : share.stop], keys.sample[share.start : share.stop]
+    source = key_source(vectors, longest=longest)
+    indexes = []
+    for domain in (0, 1) if "model" in vectors.parts else (0,):
+        key_vectors = source.rows("train", train, rows, domain)
+        indexes.append(ShardedIndex(world, build_index(config.index, key_vectors, ids, device=world.device)))
+    log.info(
+        "%s index of %d train histories, width %d, over %d rank(s) with %s; built in %.1f s",
+        config.index, len(keys), key_vectors.shape[1], world.size, world.gather_objects(len(share)),
+        time.monotonic() - started,
+    )  # fmt: skip
+    return ByVectors(rules, vectors, (indexes[0], indexes[-1]))
+
+
+def by_expectation(
+    config: RetrievalConfig,
+    rules: Rules,
+    *,
+    run_dir: Path,
+    train: Samples,
+    num_items: int,
+    otherwise: ByVectors,
+    world: World,
+) -> ByExpectation | None:
+    """The sharded index of who holds what; None where the graph stage left no lists to expect by."""
+    if not world.ask_main(lambda: has_expectations(run_dir)):
+        return None
+    keys = rules.keys
+    share = world.share(len(keys))
+    counted = latest_items(train, config.recent_items)
+    histories = item_sets(counted, keys.row[share.start : share.stop], num_items=num_items)
+    index = ShardedIndex(world, HoldersIndex(histories, keys.sample[share.start : share.stop]))
+    own_held = torch.from_numpy(np.diff(histories.indptr).astype(np.int64))
+    holders = Holders(index, counted, keys, torch.cat(world.gather(own_held)).cpu().numpy())
+    return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise, world)
