@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def prompts(self) -> PromptsConfig:
-        return PromptsConfig(base=self.base, scratch_vocab=2048, max_tokens=256, num_neighbours=2)
+        return PromptsConfig(base=self.base, scratch_vocab=2048, max_tokens=256, num_neighbours=2, kindred="histories")
 
     def llm(self, **changes: Any) -> LlmConfig:  # Any: fields of the config
         sizes = ScratchConfig(hidden_size=self.hidden, num_layers=self.layers, num_heads=4)

@@ -41,6 +41,8 @@ kinrec COMMAND ...
                                 what it is going to need: memory a rank, disk, time, the DeepSpeed file that fits
   recommend RUN --domain D --history "title" [--history "title" ...]
                                 ask a trained run
+  show-prompts RUN [--n 5] [--split test] [--sample ID ...]
+                                what the language model reads, what it costs in tokens, what was left out
   compare RUN RUN ...           the final lists of several runs side by side, with intervals;
                                 of one RUN: --systems graph,ridge,...
   ablate RECIPE [--parts a,b,c] [--seeds 1,2,3]
@@ -113,6 +115,8 @@ def dispatch(words: list[str]) -> int:
 
             check_finished(Path(rest[0]))
         return start_module("training.recommend", rest)
+    if command == "show-prompts":
+        return start_module("training.show_prompts", rest)
     if command == "compare":
         return start_module("evaluation.compare", rest)
     raise InputError(f"unknown command {command!r}; `kinrec --help` lists them")

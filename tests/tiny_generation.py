@@ -20,7 +20,9 @@ from training.generate import generate
 from training.scratch import build_model
 from training.tokenize_prompts import tokenize_prompts
 
-PROMPTS = PromptsConfig(scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3)
+PROMPTS = PromptsConfig(
+    scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3, kindred="histories"
+)
 CONSTRAINED = GenerationConfig(
     mode="constrained", num_beams=3, list_depth=8, batch_tokens=500, part_batches=1, precision="fp32"
 )
@@ -36,7 +38,7 @@ def write_answerable_run(run_dir: Path) -> None:
     assert isinstance(end, int)
     assert isinstance(pad, int)
     size = ScratchConfig(hidden_size=32, num_layers=2, num_heads=2)
-    model = build_model(size, vocab_size=len(tokenizer), eos=end, pad=pad, max_tokens=140, seed=1, dtype=torch.float32)
+    model = build_model(size, vocab_size=len(tokenizer), eos=end, pad=pad, max_tokens=140, seed=2, dtype=torch.float32)
     for parameter in model.parameters():  # far from uniform, or every beam would be a matter of rounding
         parameter.data *= 3
     model.save_pretrained(run_dir / "llm" / "model")

@@ -5,6 +5,7 @@ from typing import Literal
 
 from launch.options.fields import Decides, Means
 
+KindredForm = Literal["votes", "histories"]
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
 
@@ -25,12 +26,19 @@ class PromptsConfig:
     """Vocabulary of the tokenizer trained for `scratch`."""
     max_tokens: Decides[int] = 512
     """Longest prompt plus answer. What does not fit is left out: the farthest neighbours' items first."""
-    num_neighbours: Decides[int] = 3
-    """Kindred users shown in a prompt, nearest first; 0 shows none."""
+    system: Decides[str | None] = None
+    """The system message of a chat model's template; null: none, where the template allows it."""
+    num_neighbours: Decides[int] = 10
+    """Kindred users of whom a prompt tells, nearest first; 0: of none."""
+    kindred: Decides[KindredForm] = "votes"
+    """How it tells of them. votes: items of the asked domain under how many of them bought each; histories: the latest
+    items of one after another, as in the paper."""
+    vote_items: Decides[int] = 10
+    """Items that are shown by votes."""
     max_history: Decides[int] = 10
     """Most recent own items shown."""
     neighbour_items: Decides[int] = 5
-    """Most recent items shown of each kindred user."""
+    """Most recent items shown of each kindred user by his history."""
     max_item_tokens: Decides[int] = 32
     """A longer line of a history is cut here. Answers are never cut."""
     max_train_samples: Decides[int | None] = None
@@ -41,11 +49,16 @@ class PromptsConfig:
     def __post_init__(self) -> None:
         if not self.base.strip():
             raise ValueError("prompts.base must name a model folder, a .gguf file, smollm2 or scratch")
-        _at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items")
+        _at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items", "vote_items")
         _at_least("prompts", self, 1, "max_item_tokens", "num_workers")
         _at_least("prompts", self, 0, "num_neighbours")
         _at_least("prompts", self, 300, "scratch_vocab")
         _at_least("prompts", self, 1, "max_train_samples")
+
+    @property
+    def kindred_items(self) -> int:
+        """Items shown of each kindred user, or of all of them by votes."""
+        return self.vote_items if self.kindred == "votes" else self.neighbour_items
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,16 +26,16 @@ from training.base_files import BaseModel, find_base
 from training.base_model import check_weights, load_tokenizer
 from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble, least_tokens
-from training.prompts.kindred import PromptSource, no_neighbours, read_neighbours
-from training.prompts.pieces import Ints, Pieces, build_pieces, clean_title, make_frame
+from training.prompts.kindred import PromptSource
+from training.prompts.maker import make_maker
+from training.prompts.pieces import Ints, Pieces, clean_title, make_frame
 from training.scratch import train_tokenizer
 
 log = logging.getLogger(__name__)
 
 BATCH = 1024  # samples that are assembled at once
-ANSWER_PERCENTILE = 99
 LEAST_FITTING = 0.95  # refuse a budget that leaves out more train samples than that
-CROWDED = 0.5  # below this share of prompts with a kindred user, the log warns
+CROWDED = 0.5  # refuse a budget that shuts kindred users out of a larger share of prompts
 SCHEMA = pa.schema(
     [
         ("sample", pa.int64()),
@@ -43,6 +43,8 @@ SCHEMA = pa.schema(
         ("prompt_length", pa.int32()),
         ("own_shown", pa.int32()),
         ("neighbours_shown", pa.int32()),
+        ("neighbours_wanted", pa.int32()),
+        ("target_shown", pa.bool_()),
     ]
 )
 
@@ -61,23 +63,17 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     base = find_base(config.base, trust_remote_code=config.trust_remote_code, allow_pickle=config.allow_pickle)
     pair = load_pair(run_dir)
     tokenizer = get_tokenizer(base, pair, scratch_vocab=config.scratch_vocab)
-    pieces = build_pieces(
-        tokenizer,
-        titles=pair.items.titles,
-        domains=pair.items.domain.tolist(),
-        domain_names=pair.domain_names,
-        max_item_tokens=config.max_item_tokens,
-    )
-    answers = pieces.lengths[pieces.answer :]
-    reserve = int(np.ceil(np.percentile(answers, ANSWER_PERCENTILE)))
+    maker = make_maker(tokenizer, pair, config)
+    pieces = maker.pieces
     folder = run_dir / "prompts"
     with atomic_folder(folder / "tokenizer") as partial:
         tokenizer.save_pretrained(partial)
     train = load_samples(run_dir, "train")
     written = {}
     for split in SPLITS:
-        rows, source = _source(split, config, run_dir=run_dir, seed=seed, train=train, pad=pair.items.pad)
-        budget = Budget(config.max_tokens, answer_reserve=reserve, fit_answer=split == "train")
+        samples = train if split == "train" else load_samples(run_dir, split)
+        rows, budget = _drawn_rows(split, samples, config, seed=seed), maker.budget(split)
+        source = maker.source_of_split(split, samples, train=train, run_dir=run_dir)
         if split == "train":
             rows = _with_room(rows, train, pieces, budget)
         with TemporaryDirectory(dir=folder, prefix=f".{split}-", suffix=PARTIAL) as cache:
@@ -86,7 +82,7 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
             with atomic_folder(folder / split) as partial:
                 dataset.select_columns(["sample", "input_ids", "prompt_length"]).save_to_disk(partial, num_shards=1)
             written[split] = _describe(dataset, split)
-            _warn_if_crowded(written[split], config, split)
+            _refuse_if_crowded(written[split], config, split)
             tracker.text(f"tokenize/{split}", f"```\n{tokenizer.decode(dataset[0]['input_ids'])}\n```")
     write_json(
         folder / "meta.json",
@@ -95,8 +91,8 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
             "template": "chat" if tokenizer.chat_template else "alpaca",
             "vocab_size": len(tokenizer),
             "max_tokens": config.max_tokens,
-            "answer_tokens": reserve,
-            "longest_answer": int(answers.max()),
+            "answer_tokens": maker.answer_reserve,
+            "longest_answer": int(pieces.lengths[pieces.answer :].max()),
             "splits": written,
         },
     )
@@ -114,30 +110,12 @@ def get_tokenizer(base: BaseModel, pair: Pair, *, scratch_vocab: int) -> PreTrai
     return train_tokenizer(titles, vocab_size=scratch_vocab, frame=frame)
 
 
-def _source(
-    split: Split, config: PromptsConfig, *, run_dir: Path, seed: int, train: Samples, pad: int
-) -> tuple[Ints, PromptSource]:
-    """The rows of a split that get a prompt, and what these could show."""
-    samples = train if split == "train" else load_samples(run_dir, split)
+def _drawn_rows(split: Split, samples: Samples, config: PromptsConfig, *, seed: int) -> Ints:
+    """The rows of a split that get a prompt."""
     rows = draw_rows(len(samples), config.max_train_samples if split == "train" else None, seed=seed)
     if len(rows) < len(samples):
         log.info("training on %d of %d samples (prompts.max_train_samples)", len(rows), len(samples))
-    neighbours = (
-        read_neighbours(run_dir, split, samples=samples, train=train)
-        if config.num_neighbours
-        else no_neighbours(len(samples))
-    )
-    source = PromptSource(
-        samples=samples,
-        train=train,
-        neighbours=neighbours,
-        pad=pad,
-        num_neighbours=config.num_neighbours,
-        max_history=config.max_history,
-        neighbour_items=config.neighbour_items,
-        with_target=split != "test",
-    )
-    return rows, source
+    return rows
 
 
 def _with_room(rows: Ints, train: Samples, pieces: Pieces, budget: Budget) -> Ints:
@@ -187,6 +165,8 @@ def _assemble_batch(batch: dict[str, list[int]], *, source: PromptSource, pieces
             prompts.prompt_length.astype(np.int32),
             prompts.own_shown.astype(np.int32),
             prompts.neighbours_shown.astype(np.int32),
+            prompts.neighbours_wanted.astype(np.int32),
+            prompts.target_shown,
         ],
         schema=SCHEMA,
     )
@@ -195,7 +175,7 @@ def _assemble_batch(batch: dict[str, list[int]], *, source: PromptSource, pieces
 def _describe(dataset: Any, split: str) -> dict[str, float]:  # Any: datasets is untyped
     table = dataset.with_format("arrow")[:]
     lengths = np.asarray(pc.list_value_length(table["input_ids"]), dtype=np.int64)
-    shown = np.asarray(table["neighbours_shown"])
+    shown, wanted = (np.asarray(table[name]) for name in ("neighbours_shown", "neighbours_wanted"))
     facts = {
         "samples": len(lengths),
         "tokens": int(lengths.sum()),
@@ -204,22 +184,26 @@ def _describe(dataset: Any, split: str) -> dict[str, float]:  # Any: datasets is
         "mean_own_items": round(float(np.asarray(table["own_shown"]).mean()), 2),
         "mean_neighbours": round(float(shown.mean()), 2),
         "share_with_neighbours": round(float((shown > 0).mean()), 4),
+        "share_with_target": round(float(np.asarray(table["target_shown"]).mean()), 4),
+        "share_crowded_out": round(float(((shown == 0) & (wanted > 0)).mean()), 4),
     }
     log.info(
-        "%s: %d prompts, %.0f tokens on average (at most %d), %.1f own items and %.1f kindred users shown",
+        "%s: %d prompts, %.0f tokens on average (at most %d), %.1f own items and %.1f kindred users shown, the target "
+        "in %.1f %%",
         split, facts["samples"], facts["mean_tokens"], facts["max_tokens"], facts["mean_own_items"],
-        facts["mean_neighbours"],
+        facts["mean_neighbours"], 100 * facts["share_with_target"],
     )  # fmt: skip
     return facts
 
 
-def _warn_if_crowded(facts: dict[str, float], config: PromptsConfig, split: str) -> None:
-    if config.num_neighbours and facts["share_with_neighbours"] < CROWDED:
-        log.warning(
-            "%s: only %.0f %% of the prompts have room for a kindred user; raise prompts.max_tokens (%d) or lower "
-            "prompts.max_history (%d) or prompts.max_item_tokens (%d)",
-            split, 100 * facts["share_with_neighbours"], config.max_tokens, config.max_history, config.max_item_tokens,
-        )  # fmt: skip
+def _refuse_if_crowded(facts: dict[str, float], config: PromptsConfig, split: str) -> None:
+    """InputError where most of the prompts that could tell of a kindred user have no room for it."""
+    if facts["share_crowded_out"] > CROWDED:
+        raise InputError(
+            f"{split}: {100 * facts['share_crowded_out']:.0f} % of the prompts have no room for a kindred user; raise "
+            f"prompts.max_tokens ({config.max_tokens}), lower prompts.max_history ({config.max_history}) or "
+            f"prompts.max_item_tokens ({config.max_item_tokens}), or set prompts.num_neighbours=0"
+        )
 
 
 if __name__ == "__main__":

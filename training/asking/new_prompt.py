@@ -10,8 +10,8 @@ from launch.artifacts import read_json
 from pairs.tables import Pair, Samples
 from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble
-from training.prompts.kindred import NeighbourRows, PromptSource
-from training.prompts.pieces import build_pieces
+from training.prompts.kindred import NeighbourRows
+from training.prompts.maker import make_maker
 
 
 def write_prompt(
@@ -26,25 +26,11 @@ def write_prompt(
 ) -> tuple[list[int], int]:
     """The prompt's tokens for one sample, and how many of the neighbours (train samples, nearest first) stand in it."""
     assert len(sample) == 1, len(sample)
-    pieces = build_pieces(
-        tokenizer,
-        titles=pair.items.titles,
-        domains=pair.items.domain.tolist(),
-        domain_names=pair.domain_names,
-        max_item_tokens=config.max_item_tokens,
-    )
+    maker = make_maker(tokenizer, pair, config)
     rows = train.row_of(np.array(neighbour_samples, dtype=np.int64)) if neighbour_samples else np.zeros(0, np.int64)
-    source = PromptSource(
-        samples=sample,
-        train=train,
-        neighbours=NeighbourRows(rows=rows, offsets=np.array([0, len(rows)])),
-        pad=pair.items.pad,
-        num_neighbours=config.num_neighbours,
-        max_history=config.max_history,
-        neighbour_items=config.neighbour_items,
-        with_target=False,
-    )
+    near = NeighbourRows(rows=rows, offsets=np.array([0, len(rows)]))
+    source = maker.source(sample, train=train, neighbours=near, with_target=False)
     reserve = read_json(run_dir / "prompts" / "meta.json")["answer_tokens"]
     budget = Budget(config.max_tokens, answer_reserve=reserve, fit_answer=False)
-    prompt = assemble(pieces, source.wanted(np.zeros(1, dtype=np.int64)), budget)
+    prompt = assemble(maker.pieces, source.wanted(np.zeros(1, dtype=np.int64)), budget)
     return prompt.tokens.tolist(), int(prompt.neighbours_shown[0])

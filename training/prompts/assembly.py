@@ -1,7 +1,8 @@
 """Cut prompts to their token budget and join their pieces, for a batch of samples at once.
 
-Lines compete for the budget in one order: own most recent items first, then the nearest kindred user's most recent
-items, then the next user's. The first line that does not fit ends the choice. The answer is never cut, and
+Lines compete for the budget in one order: own most recent items first, then what kindred users bought, group by group:
+the nearest user's most recent items, then the next user's; or the items with the most votes, then those with fewer.
+The first line that does not fit ends the choice. The answer is never cut, and
 `answer_reserve` tokens are always set aside for it, so that training prompts look like those at generation.
 An answer longer than the reserve takes room from its own prompt in training, where `max_tokens` bounds the memory;
 elsewhere it stands beyond `max_tokens`, so that a prompt never depends on its answer.
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from launch.errors import InputError
 from pairs.ragged import offsets_of, segments
-from training.prompts.pieces import NEIGHBOUR, OPENING, OWN, REQUEST, Ints, Pieces, Tokens
+from training.prompts.pieces import OPENING, OWN, REQUEST, Ints, Pieces, Tokens
 
 Mask = npt.NDArray[np.bool_]
 NO_PIECE = -1
@@ -27,8 +28,11 @@ class Wanted:
     sample: Ints  # [B]
     domain: Ints  # [B], the asked domain
     own: Ints  # [B, H], left-padded, oldest first
-    neighbours: Ints  # [B, K, M], nearest user first; each left-padded, oldest first
+    neighbours: Ints  # [B, K, M], the first group first; each left-padded, the item that comes first at its end
+    headers: Ints  # [B, K], the piece that stands above each group
+    buyers: Ints  # [B, K, M], which kindred users bought the item: bit k for the k-th nearest
     target: Ints | None  # [B]; None: no answer is written
+    watched: Ints  # [B], the target, of which is told whether kindred users show it; it changes no prompt
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Prompts:
     prompt_length: Ints  # [B], tokens before the answer
     own_shown: Ints  # [B], own items shown
     neighbours_shown: Ints  # [B], kindred users of whom at least one item is shown
+    neighbours_wanted: Ints  # [B], of whom one would be, were there room
+    target_shown: Mask  # [B], whether the target is among what is shown of them
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,9 @@ def assemble(pieces: Pieces, wanted: Wanted, budget: Budget) -> Prompts:
         offsets=offsets_of(total),
         prompt_length=total - answers,
         own_shown=keep_own.sum(axis=1),
-        neighbours_shown=keep_neighbours.any(axis=2).sum(axis=1),
+        neighbours_shown=_users_among(np.where(keep_neighbours, wanted.buyers, 0)),
+        neighbours_wanted=_users_among(wanted.buyers),
+        target_shown=(keep_neighbours & (wanted.neighbours == wanted.watched[:, None, None])).any(axis=(1, 2)),
     )
 
 
@@ -83,8 +91,8 @@ def choose_lines(pieces: Pieces, wanted: Wanted, budget: Budget) -> tuple[Mask, 
     B, K, M = wanted.neighbours.shape
     own_cost = _line_costs(pieces, wanted.own)[:, ::-1]  # the most recent item first
     their_cost = _line_costs(pieces, wanted.neighbours)[:, :, ::-1].copy()
-    if M:  # a user's header is paid for with the first line below it
-        their_cost[:, :, 0] += np.where(their_cost[:, :, 0] > 0, pieces.lengths[NEIGHBOUR], 0)
+    if M:  # a group's header is paid for with the first line below it
+        their_cost[:, :, 0] += np.where(their_cost[:, :, 0] > 0, pieces.lengths[wanted.headers], 0)
     cost = np.concatenate([own_cost, their_cost.reshape(B, K * M)], axis=1)
     keep = (cost > 0) & (np.cumsum(cost, axis=1) <= room[:, None])
     H = own_cost.shape[1]
@@ -122,7 +130,7 @@ def _line_costs(pieces: Pieces, items: Ints) -> Ints:
 def _segments(pieces: Pieces, wanted: Wanted, keep_own: Mask, keep_neighbours: Mask) -> Ints:
     """The piece ids [B, S] of every prompt in the order of reading, `NO_PIECE` where nothing stands."""
     B, K, M = wanted.neighbours.shape
-    headers = np.where(keep_neighbours.any(axis=2), NEIGHBOUR, NO_PIECE)
+    headers = np.where(keep_neighbours.any(axis=2), wanted.headers, NO_PIECE)
     their_lines = np.where(keep_neighbours, pieces.line + wanted.neighbours, NO_PIECE)
     blocks = np.concatenate([headers[:, :, None], their_lines], axis=2).reshape(B, K * (M + 1))
     columns = [
@@ -135,6 +143,11 @@ def _segments(pieces: Pieces, wanted: Wanted, keep_own: Mask, keep_neighbours: M
     if wanted.target is not None:
         columns.append((pieces.answer + wanted.target)[:, None])
     return np.concatenate(columns, axis=1)
+
+
+def _users_among(buyers: Ints) -> Ints:
+    """How many users [B] have a bit in [B, K, M]."""
+    return np.asarray(np.bitwise_count(np.bitwise_or.reduce(buyers, axis=(1, 2))), dtype=np.int64)
 
 
 def _join(pieces: Pieces, ids: Ints) -> Tokens:

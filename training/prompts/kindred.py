@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 
 from launch.errors import InputError
 from pairs.tables import Samples, Split
+from training.config import KindredForm
 from training.prompts.assembly import Wanted
+from training.prompts.groups import NOBODY, Groups, Votes, count_votes, histories_of, votes_of
 from training.prompts.pieces import Ints
-
-NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -38,35 +38,51 @@ class PromptSource:
     samples: Samples
     train: Samples
     neighbours: NeighbourRows
-    pad: int
-    """The item id that stands for none."""
+    item_domain: Ints  # [I]
     num_neighbours: int
     max_history: int
-    neighbour_items: int
+    form: KindredForm
+    kindred_items: int
+    """Items shown of each kindred user, or of all of them by votes."""
     with_target: bool
     """Whether prompts of this split end with their answer."""
+
+    @property
+    def pad(self) -> int:
+        """The item id that stands for none."""
+        return len(self.item_domain)
 
     def wanted(self, rows: Ints) -> Wanted:
         """What the prompts of `rows` could show."""
         samples = self.samples.take(rows)
-        kindred = distinct_users(
-            self.neighbours.matrix(rows), users=self.train.user, own=samples.user, limit=self.num_neighbours
-        )
+        groups = self._groups(samples, self._kindred(samples, rows))
         return Wanted(
             sample=samples.sample,
             domain=samples.domain,
             own=samples.recent(self.max_history, self.pad),
-            neighbours=self._histories(kindred),
+            neighbours=groups.items,
+            headers=groups.headers,
+            buyers=groups.buyers,
             target=samples.target if self.with_target else None,
+            watched=samples.target,
         )
 
-    def _histories(self, kindred: Ints) -> Ints:
-        """The most recent items [B, K, M] of train rows [B, K]."""
-        flat = kindred.ravel()
-        items = np.full((len(flat), self.neighbour_items), self.pad, dtype=np.int64)
-        present = flat != NOBODY
-        items[present] = self.train.take(flat[present]).recent(self.neighbour_items, self.pad)
-        return items.reshape(*kindred.shape, self.neighbour_items)
+    def votes(self, rows: Ints) -> Votes:
+        """What the kindred users of `rows` bought of the asked domain, whether a prompt shows it or not."""
+        samples = self.samples.take(rows)
+        return count_votes(self.train, self._kindred(samples, rows), asked=samples, item_domain=self.item_domain)
+
+    def _kindred(self, samples: Samples, rows: Ints) -> Ints:
+        """[B, num_neighbours] rows of train."""
+        near = self.neighbours.matrix(rows)
+        return distinct_users(near, users=self.train.user, own=samples.user, limit=self.num_neighbours)
+
+    def _groups(self, samples: Samples, kindred_BK: Ints) -> Groups:
+        if self.form == "histories":
+            return histories_of(self.train, kindred_BK, most=self.kindred_items, pad=self.pad)
+        return votes_of(
+            self.train, kindred_BK, most=self.kindred_items, asked=samples, item_domain=self.item_domain, pad=self.pad
+        )
 
 
 def distinct_users(rows: Ints, *, users: Ints, own: Ints, limit: int) -> Ints:

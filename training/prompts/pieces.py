@@ -2,7 +2,7 @@
 
 A prompt is *defined* as the concatenation of these pieces' tokens, at training and at generation alike:
 
-    opening, {neighbour header, lines of that user} per kindred user, own header, own lines, request [, answer]
+    opening, {header, lines} per kindred user or number of votes, own header, own lines, request [, answer]
 
 Chat models get their chat template around it, others the Alpaca form.
 """
@@ -23,8 +23,10 @@ Tokens = npt.NDArray[np.int32]
 
 MESSAGE_MARK = "\x00message\x00"
 # The fixed pieces come first in `Pieces`; the lines and the answers of all items follow.
-OPENING, NEIGHBOUR, OWN, REQUEST, NUM_FIXED = 0, 2, 3, 4, 6
-"""Piece ids; `OPENING + domain` and `REQUEST + domain` depend on the asked domain."""
+MOST_VOTES = 10
+"""Votes that have a header of their own; the last is for this many or more."""
+OPENING, NEIGHBOUR, OWN, REQUEST, VOTES, NUM_FIXED = 0, 2, 3, 4, 6, 6 + MOST_VOTES
+"""Piece ids; `OPENING + domain` and `REQUEST + domain` depend on the asked domain, `VOTES + n - 1` on the votes n."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Frame:
     own: str
     request: tuple[str, str]
     """What ends it: the answer follows."""
+    votes: tuple[str, ...]
+    """What stands above the items that 1, 2, ... kindred users bought."""
 
     @property
     def texts(self) -> list[str]:
         """In the order of the piece ids."""
-        return [*self.opening, self.neighbour, self.own, *self.request]
+        return [*self.opening, self.neighbour, self.own, *self.request, *self.votes]
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,14 @@ def clean_title(title: str) -> str:
     return " ".join(title.split()) or "(untitled)"
 
 
-def make_frame(tokenizer: PreTrainedTokenizerBase | None, domain_names: Sequence[str]) -> Frame:
+def make_frame(
+    tokenizer: PreTrainedTokenizerBase | None, domain_names: Sequence[str], *, system: str | None = None
+) -> Frame:
     """The fixed texts, in the chat template of `tokenizer` where it has one; None: the plain Alpaca form."""
     names = [display_name(name) for name in domain_names]
     asks = [f"Recommend a new {name} item to the user. Answer with its title." for name in names]
     if tokenizer is not None and tokenizer.chat_template:
-        before, after = _around_message(tokenizer)
+        before, after = _around_message(tokenizer, system)
         openings = [f"{before}{ask}\n" for ask in asks]
         requests = [f"Recommend a new {name} item.{after}" for name in names]
     else:
@@ -94,7 +100,14 @@ def make_frame(tokenizer: PreTrainedTokenizerBase | None, domain_names: Sequence
         neighbour="There is another similar user who bought:\n",
         own="The user bought:\n",
         request=(requests[0], requests[1]),
+        votes=tuple(f"{_users(votes)} bought:\n" for votes in range(1, MOST_VOTES + 1)),
     )
+
+
+def _users(votes: int) -> str:
+    if votes == 1:
+        return "One similar user"
+    return f"{votes}{' or more' if votes == MOST_VOTES else ''} similar users"
 
 
 def display_name(domain: str) -> str:
@@ -129,9 +142,10 @@ def build_pieces(
     domains: Sequence[int],
     domain_names: Sequence[str],
     max_item_tokens: int,
+    system: str | None = None,
 ) -> Pieces:
     """Tokenise everything that prompts are made of, once; lines are cut to `max_item_tokens`, answers are not."""
-    frame = make_frame(tokenizer, domain_names)
+    frame = make_frame(tokenizer, domain_names, system=system)
     fixed = [list(ids) for ids in tokenizer(frame.texts, add_special_tokens=False)["input_ids"]]
     lines = tokenize_texts(tokenizer, line_texts(titles, domains, domain_names))
     end_of_line = tokenize_texts(tokenizer, ["a\n"])[0][-1:]
@@ -148,11 +162,11 @@ def _cut(ids: list[int], limit: int, end_of_line: list[int]) -> list[int]:
     return kept if limit == 1 else [*kept[:-1], *end_of_line]
 
 
-def _around_message(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+def _around_message(tokenizer: PreTrainedTokenizerBase, system: str | None) -> tuple[str, str]:
     """What the chat template writes before and after a user's message, up to where the answer begins."""
     where = tokenizer.name_or_path
     try:
-        text = bounded_text(lambda: _render(tokenizer), seconds=TEMPLATE_SECONDS)
+        text = bounded_text(lambda: _render(tokenizer, system), seconds=TEMPLATE_SECONDS)
     except Unbounded as error:
         raise InputError(f"{where}: its chat template {error}; mend it or take it out") from error
     except ValueError as error:
@@ -163,9 +177,23 @@ def _around_message(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
     return before, after
 
 
-def _render(tokenizer: PreTrainedTokenizerBase) -> str:
+def _render(tokenizer: PreTrainedTokenizerBase, system: str | None) -> str:
+    """Without a system message the shorter of two texts counts: templates may put in one of their own unless one is
+    given, and others refuse any."""
+    plain = {"role": "user", "content": MESSAGE_MARK}
+    if system is not None:
+        return _apply(tokenizer, [{"role": "system", "content": system}, plain])
+    text = _apply(tokenizer, [plain])
+    try:
+        silenced = _apply(tokenizer, [{"role": "system", "content": ""}, plain])
+    except Exception:  # templates raise errors of their own
+        return text
+    return min(text, silenced, key=len) if MESSAGE_MARK in silenced else text
+
+
+def _apply(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str:
     text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": MESSAGE_MARK}],
+        messages,
         add_generation_prompt=True,
         tokenize=False,
         enable_thinking=False,  # templates without this variable ignore it

@@ -11,8 +11,18 @@ from pairs.tables import load_pair
 from tests.tiny_prompts import NAMES, write_tokenized_run
 from training.base_model import load_tokenizer_folder
 from training.prompts.assembly import Budget, Prompts, Wanted, assemble
-from training.prompts.kindred import NOBODY, distinct_users
-from training.prompts.pieces import Ints, Pieces, answer_tokens, build_pieces, clean_title, line_texts, make_frame
+from training.prompts.groups import NOBODY
+from training.prompts.kindred import distinct_users
+from training.prompts.pieces import (
+    NEIGHBOUR,
+    Ints,
+    Pieces,
+    answer_tokens,
+    build_pieces,
+    clean_title,
+    line_texts,
+    make_frame,
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +53,17 @@ def wanted(pieces: Pieces, *, own: list[int], neighbours: list[list[int]], targe
     none = pieces.num_items
     width = max((len(items) for items in neighbours), default=0)
     padded = [[none] * (width - len(items)) + items for items in neighbours]
+    shown = np.array([padded], dtype=np.int64).reshape(1, len(neighbours), width)
+    bits = np.int64(1) << np.arange(len(neighbours), dtype=np.int64)
     return Wanted(
         sample=ids(7),
         domain=ids(1),
         own=np.array([own], dtype=np.int64),
-        neighbours=np.array([padded], dtype=np.int64).reshape(1, len(neighbours), width),
+        neighbours=shown,
+        headers=np.full((1, len(neighbours)), NEIGHBOUR),
+        buyers=np.where(shown == none, 0, bits[None, :, None]),
         target=None if target is None else ids(target),
+        watched=ids(-1),
     )
 
 
@@ -179,3 +194,18 @@ def test_a_chat_template_frames_the_message(tokenizer: PreTrainedTokenizerBase) 
     assert frame.opening[0].startswith("<user>Recommend a new Art item")
     assert frame.request[1] == "Recommend a new Office item.</user><assistant>"
     assert make_frame(tokenizer, NAMES).request[1].endswith("### Response:\n")
+    assert (
+        make_frame(chat, NAMES, system="Be brief.").opening[0].startswith("<system>Be brief.</system><user>Recommend")
+    )
+
+
+def test_a_templates_own_system_message_is_left_out(tokenizer: PreTrainedTokenizerBase) -> None:
+    chat = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|end|>", pad_token="<|pad|>")
+    own = "{% if messages[0].role != 'system' %}<system>You are a helpful thing of many words.{% endif %}"
+    chat.chat_template = own + "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    assert make_frame(chat, NAMES).opening[0].startswith("<system><user>Recommend a new Art item")
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    chat.chat_template = refusing + "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    assert make_frame(chat, NAMES).opening[0].startswith("<user>Recommend a new Art item")
+    with pytest.raises(InputError, match=r"its chat template fails \(.*no system role"):
+        make_frame(chat, NAMES, system="Be brief.")

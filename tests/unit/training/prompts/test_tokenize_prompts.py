@@ -16,6 +16,7 @@ from launch.tracking import Tracker
 from pairs.tables import load_pair, load_samples
 from tests.tiny_prompts import CONFIG, WORDS, write_tiny_run, write_tokenized_run
 from training.base_model import load_tokenizer_folder
+from training.config import KindredForm
 from training.prompts.pieces import answer_tokens
 from training.scratch import train_tokenizer
 from training.tokenize_prompts import tokenize_prompts
@@ -94,6 +95,31 @@ def test_samples_whose_answer_cannot_fit_are_left_out_and_counted(
     assert f"{counts.min()} of {len(train)} train samples left out" in caplog.text
     with pytest.raises(InputError, match=r"only \d+ % of the train samples have room .* \d+ would do for 99 %"):
         tokenize_prompts(replace(CONFIG, max_tokens=60), run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
+
+
+def test_a_budget_without_room_for_kindred_users_is_refused(tmp_path: Path) -> None:
+    write_tiny_run(tmp_path)
+    tight = replace(CONFIG, max_tokens=100)
+    with pytest.raises(
+        InputError, match=r"train: \d+ % of the prompts have no room .* raise prompts.max_tokens \(100\)"
+    ):
+        tokenize_prompts(tight, run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
+    tokenize_prompts(replace(tight, num_neighbours=0), run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
+    facts = read_json(tmp_path / "prompts" / "meta.json")["splits"]["train"]
+    assert (facts["share_with_neighbours"], facts["share_crowded_out"], facts["share_with_target"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("form", ["votes", "histories"])
+def test_the_share_of_prompts_that_show_the_target(tmp_path: Path, form: KindredForm) -> None:
+    config = replace(CONFIG, kindred=form, max_tokens=400, num_neighbours=4)
+    write_tokenized_run(tmp_path, config)
+    items, folder = load_pair(tmp_path).items, tmp_path / "prompts"
+    words = load_tokenizer_folder(folder / "tokenizer")
+    samples, prompts = load_samples(tmp_path, "test"), datasets.load_from_disk(str(folder / "test"))
+    above_own = [str(words.decode(tokens)).split("The user bought:")[0] for tokens in prompts["input_ids"]]
+    shown = [items.titles[target] in text for target, text in zip(samples.target.tolist(), above_own, strict=True)]
+    assert 0 < np.mean(shown) < 1, "some targets should be shown, not all"
+    assert read_json(folder / "meta.json")["splits"]["test"]["share_with_target"] == round(np.mean(shown), 4)
 
 
 def test_the_scratch_tokenizer_is_deterministic() -> None:
