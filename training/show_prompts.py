@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import datasets
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
@@ -58,7 +59,9 @@ def show_prompts(run_dir: Path, *, split: Split, n: int, sample_ids: list[int]) 
     unknown = sorted(set(sample_ids) - set(samples.sample.tolist()))
     if unknown:
         raise InputError(f"--sample {unknown[0]}: no such sample in pair/{split}.parquet")
-    rows = samples.row_of(np.array(sample_ids)) if sample_ids else draw_rows(len(samples), n, seed=recipe.seed)
+    written = np.asarray(datasets.load_from_disk(str(run_dir / "prompts" / split)).data["sample"], dtype=np.int64)
+    drawn = written[draw_rows(len(written), n, seed=recipe.seed)]
+    rows = samples.row_of(np.array(sample_ids) if sample_ids else drawn)
     maker = make_maker(tokenizer, pair, config)
     wanted = maker.source_of_split(split, samples, train=train, run_dir=run_dir).wanted(rows)
     prompts = assemble(maker.pieces, wanted, maker.budget(split))
