@@ -64,7 +64,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",
-        ("prepare", "retrieve"), ("prompts/**/*",), checks=("training.checks:check_base",),
+        ("prepare", "pretrain", "retrieve"), ("prompts/**/*",), checks=("training.checks:check_base",),
         plan="training.plan.others:plan_tokenize", version=2,
     ),
     Stage(

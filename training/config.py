@@ -5,6 +5,7 @@ from typing import Literal
 
 from launch.options.fields import Decides, Means
 
+Task = Literal["write", "rank", "both"]
 KindredForm = Literal["votes", "histories"]
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
@@ -39,6 +40,11 @@ class PromptsConfig:
     """Most recent own items shown."""
     neighbour_items: Decides[int] = 5
     """Most recent items shown of each kindred user by his history."""
+    graph_candidates: Decides[int] = 40
+    """Items that the language model may rank (`llm.task`): so many of the graph's evidence, which for a train sample
+    forgets its user."""
+    vote_candidates: Decides[int] = 20
+    """And so many of the items with the most votes of kindred users."""
     max_item_tokens: Decides[int] = 32
     """A longer line of a history is cut here. Answers are never cut."""
     max_train_samples: Decides[int | None] = None
@@ -51,7 +57,7 @@ class PromptsConfig:
             raise ValueError("prompts.base must name a model folder, a .gguf file, smollm2 or scratch")
         _at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items", "vote_items")
         _at_least("prompts", self, 1, "max_item_tokens", "num_workers")
-        _at_least("prompts", self, 0, "num_neighbours")
+        _at_least("prompts", self, 0, "num_neighbours", "graph_candidates", "vote_candidates")
         _at_least("prompts", self, 300, "scratch_vocab")
         _at_least("prompts", self, 1, "max_train_samples")
 
@@ -118,6 +124,11 @@ class LlmConfig:
     precision: Decides[PrecisionChoice] = "bf16"
     """Arithmetic of the model; optimizer state is fp32 either way. auto: bf16 where the device computes it natively,
     else fp32; llm/engine.json says which."""
+    task: Decides[Task] = "write"
+    """What is taught. write: the target's title; rank: to put the target first among candidates, all of which one
+    forward pass reads; both."""
+    negatives: Decides[int] = 15
+    """Candidates that stand beside the target in a list to learn from, drawn by the seed."""
     learn: Decides[Literal["answer", "prompt"]] = "answer"
     """Tokens that are learnt: the answer's alone, or the whole prompt's (URLLM; and a `scratch` model, which has read
     nothing before, learns from each history line as from an answer). Validation measures the answers either way."""
@@ -170,7 +181,7 @@ class LlmConfig:
         for name in ("min_lr_ratio", "warmup_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"llm.{name} must be in [0, 1], got {getattr(self, name)}")
-        _at_least("llm", self, 1, "max_steps", "global_batch", "per_device_batch", "eval_samples")
+        _at_least("llm", self, 1, "negatives", "max_steps", "global_batch", "per_device_batch", "eval_samples")
         _at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every")
         if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
             raise ValueError(f"llm.checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
@@ -178,7 +189,11 @@ class LlmConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """Stage `generate`: answers by beam search, all beams kept, and the catalogue items that they stand for."""
+    """Stage `generate`: lists by a ranking of candidates, or by beam search and the catalogue items that its texts
+    stand for."""
+
+    by: Decides[Literal["auto", "rank", "write"]] = "auto"
+    """How the model answers; auto: it ranks where `llm.task` taught it to, else it writes."""
 
     mode: Decides[Literal["constrained", "free"]] = "constrained"
     """`constrained`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""

@@ -22,13 +22,16 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.draws import draw_rows
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
+from retrieval.posterior.expected import Expectations, has_expectations
 from training.base_files import BaseModel, find_base
 from training.base_model import check_weights, load_tokenizer
 from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble, least_tokens
 from training.prompts.kindred import PromptSource
-from training.prompts.maker import make_maker
+from training.prompts.maker import PromptMaker, make_maker
 from training.prompts.pieces import Ints, Pieces, clean_title, make_frame
+from training.ranking.candidates import holds_target, join_candidates
+from training.ranking.titles import titles_of, write_titles
 from training.scratch import train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -41,12 +44,16 @@ SCHEMA = pa.schema(
         ("sample", pa.int64()),
         ("input_ids", pa.list_(pa.int32())),
         ("prompt_length", pa.int32()),
+        ("candidates", pa.list_(pa.int32())),
         ("own_shown", pa.int32()),
         ("neighbours_shown", pa.int32()),
         ("neighbours_wanted", pa.int32()),
         ("target_shown", pa.bool_()),
+        ("target_ranked", pa.bool_()),
     ]
 )
+READ = ["sample", "input_ids", "prompt_length", "candidates"]
+"""The columns that later stages read; the others are counted and left out."""
 
 
 @entry_point
@@ -68,6 +75,7 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     folder = run_dir / "prompts"
     with atomic_folder(folder / "tokenizer") as partial:
         tokenizer.save_pretrained(partial)
+    write_titles(run_dir, titles_of(pieces))
     train = load_samples(run_dir, "train")
     written = {}
     for split in SPLITS:
@@ -77,10 +85,12 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
         if split == "train":
             rows = _with_room(rows, train, pieces, budget)
         with TemporaryDirectory(dir=folder, prefix=f".{split}-", suffix=PARTIAL) as cache:
-            assembled = functools.partial(_assemble_batch, source=source, pieces=pieces, budget=budget)
+            assembled = functools.partial(
+                _assemble_batch, source=source, maker=maker, budget=budget, split=split, run_dir=run_dir
+            )
             dataset = _make_dataset(rows, assembled, workers=config.num_workers, name=split, cache=Path(cache))
             with atomic_folder(folder / split) as partial:
-                dataset.select_columns(["sample", "input_ids", "prompt_length"]).save_to_disk(partial, num_shards=1)
+                dataset.select_columns(READ).save_to_disk(partial, num_shards=1)
             written[split] = _describe(dataset, split)
             _refuse_if_crowded(written[split], config, split)
             tracker.text(f"tokenize/{split}", f"```\n{tokenizer.decode(dataset[0]['input_ids'])}\n```")
@@ -156,20 +166,40 @@ def _make_dataset(
     )
 
 
-def _assemble_batch(batch: dict[str, list[int]], *, source: PromptSource, pieces: Pieces, budget: Budget) -> pa.Table:
-    prompts = assemble(pieces, source.wanted(np.asarray(batch["row"], dtype=np.int64)), budget)
+def _assemble_batch(
+    batch: dict[str, list[int]],
+    *,
+    source: PromptSource,
+    maker: PromptMaker,
+    budget: Budget,
+    split: Split,
+    run_dir: Path,
+) -> pa.Table:
+    rows = np.asarray(batch["row"], dtype=np.int64)
+    prompts = assemble(maker.pieces, source.wanted(rows), budget)
+    expected = _expectations(run_dir).rows(split, source.samples, rows) if has_expectations(run_dir) else None
+    candidates = join_candidates(
+        expected, source.votes(rows), most_expected=maker.config.graph_candidates,
+        most_votes=maker.config.vote_candidates, count=len(rows),
+    )  # fmt: skip
     return pa.table(
         [
             prompts.sample,
             pa.ListArray.from_arrays(prompts.offsets.astype(np.int32), prompts.tokens),
             prompts.prompt_length.astype(np.int32),
+            pa.ListArray.from_arrays(candidates.offsets.astype(np.int32), candidates.items.astype(np.int32)),
             prompts.own_shown.astype(np.int32),
             prompts.neighbours_shown.astype(np.int32),
             prompts.neighbours_wanted.astype(np.int32),
             prompts.target_shown,
+            holds_target(candidates, source.samples.target[rows]),
         ],
         schema=SCHEMA,
     )
+
+
+_expectations = functools.lru_cache(maxsize=1)(Expectations)
+"""A process that assembles prompts opens the lists once."""
 
 
 def _describe(dataset: Any, split: str) -> dict[str, float]:  # Any: datasets is untyped
@@ -185,13 +215,16 @@ def _describe(dataset: Any, split: str) -> dict[str, float]:  # Any: datasets is
         "mean_neighbours": round(float(shown.mean()), 2),
         "share_with_neighbours": round(float((shown > 0).mean()), 4),
         "share_with_target": round(float(np.asarray(table["target_shown"]).mean()), 4),
+        "mean_candidates": round(float(np.asarray(pc.list_value_length(table["candidates"])).mean()), 2),
+        "share_with_target_among_candidates": round(float(np.asarray(table["target_ranked"]).mean()), 4),
         "share_crowded_out": round(float(((shown == 0) & (wanted > 0)).mean()), 4),
     }
     log.info(
         "%s: %d prompts, %.0f tokens on average (at most %d), %.1f own items and %.1f kindred users shown, the target "
-        "in %.1f %%",
+        "in %.1f %% and among the candidates in %.1f %%",
         split, facts["samples"], facts["mean_tokens"], facts["max_tokens"], facts["mean_own_items"],
         facts["mean_neighbours"], 100 * facts["share_with_target"],
+        100 * facts["share_with_target_among_candidates"],
     )  # fmt: skip
     return facts
 

@@ -1,0 +1,61 @@
+"""What the language model says of candidates, and what it is taught.
+
+    score(c) = logit(yes) - logit(no) at the end token of c's title, behind the prompt
+    loss     = -log softmax of the list's scores, at the target     (ListNet's top one: Cao et al., ICML 2007)
+
+The two logits are those of ordinary tokens, so that a tuned model stays a plain causal language model.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import PreTrainedTokenizerBase
+
+from training.ranking.packing import PackedLists
+
+
+@dataclass(frozen=True)
+class VerdictTokens:
+    """The tokens whose logits decide."""
+
+    yes: int
+    no: int
+
+
+def verdict_tokens(tokenizer: PreTrainedTokenizerBase) -> VerdictTokens:
+    """The last tokens of " yes" and " no"; the pad and the end token where these are the same."""
+    yes, no = (tokenizer(text, add_special_tokens=False)["input_ids"][-1] for text in (" yes", " no"))
+    if yes != no:
+        return VerdictTokens(yes, no)
+    assert isinstance(tokenizer.pad_token_id, int)
+    assert isinstance(tokenizer.eos_token_id, int)
+    return VerdictTokens(tokenizer.pad_token_id, tokenizer.eos_token_id)
+
+
+def candidate_scores(
+    model: Any,  # Any: a transformers model, bare or under DeepSpeed
+    lists: PackedLists,
+    verdict: VerdictTokens,
+    *,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """[B, C] in fp32, -inf where there is no candidate. `dtype`: the model's."""
+    kept, at = torch.unique(lists.last, return_inverse=True)  # the vocabulary's logits of these columns alone
+    logits_BKV = model(
+        input_ids=lists.input_ids,
+        position_ids=lists.position_ids,
+        attention_mask=lists.attention_mask(dtype),
+        logits_to_keep=kept,
+        use_cache=False,
+    ).logits
+    said_BK: torch.Tensor = logits_BKV[..., verdict.yes].float() - logits_BKV[..., verdict.no].float()
+    return said_BK.gather(1, at.reshape(lists.last.shape)).masked_fill(~lists.present, -torch.inf)
+
+
+def listwise_loss(scores_BC: torch.Tensor, present_BC: torch.Tensor) -> torch.Tensor:
+    """The sum (not the mean) of -log p(target) over lists whose target comes first; an empty list adds 0."""
+    least = torch.finfo(scores_BC.dtype).min
+    losses_B = -F.log_softmax(scores_BC.masked_fill(~present_BC, least), dim=1)[:, 0]
+    return torch.where(present_BC[:, 0], losses_B, 0.0).sum()

@@ -1,0 +1,49 @@
+"""Every item's title as the model reads and writes it, in prompts/titles/: tokenised once, then mapped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from launch.artifacts import atomic_folder
+from launch.errors import InputError
+from pairs.tables import Ints
+from training.prompts.pieces import Pieces, Tokens
+
+
+@dataclass(frozen=True)
+class Titles:
+    """Tokens of all titles, each with the end token."""
+
+    tokens: Tokens  # [sum of lengths]
+    offsets: Ints  # [I + 1]
+
+    @property
+    def lengths(self) -> Ints:
+        """[I]"""
+        return np.diff(self.offsets)
+
+
+def titles_of(pieces: Pieces) -> Titles:
+    """The answers among a prompt's pieces."""
+    offsets = pieces.offsets[pieces.answer :]
+    return Titles(pieces.tokens[offsets[0] :], offsets - offsets[0])
+
+
+def write_titles(run_dir: Path, titles: Titles) -> None:
+    """Write prompts/titles/."""
+    with atomic_folder(_folder(run_dir)) as partial:
+        np.save(partial / "tokens.npy", titles.tokens)
+        np.save(partial / "offsets.npy", titles.offsets)
+
+
+def read_titles(run_dir: Path) -> Titles:
+    """prompts/titles/, memory-mapped."""
+    folder = _folder(run_dir)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run `kinrec tokenize` first")
+    return Titles(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("tokens", "offsets")))
+
+
+def _folder(run_dir: Path) -> Path:
+    return run_dir / "prompts" / "titles"
