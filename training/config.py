@@ -7,6 +7,7 @@ from launch.options.fields import Decides, Means
 
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
+AttentionChoice = Literal["auto", "eager", "sdpa", "flash"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,11 @@ class LlmConfig:
     """Samples a rank runs forward and backward at once; the rest is accumulated."""
     gradient_checkpointing: Means[bool] = False
     """Recompute activations in the backward pass: less memory, a third more time."""
+    attention: Means[AttentionChoice] = "auto"
+    """How attention is computed; all give the same up to rounding. auto: `flash` on GPUs where the package flash_attn
+    is installed, elsewhere `sdpa` on GPUs and `eager` on CPUs, where it is the faster one in training."""
+    compile: Means[bool] = False
+    """Compile every decoder layer at the start (a minute, once): faster steps, the same up to rounding."""
     eval_every: Decides[int] = 100
     """Steps between measurements of the validation loss; it is measured at the end as well."""
     eval_samples: Decides[int | None] = 256

@@ -24,6 +24,7 @@ from training.scratch import build_model
 from training.tuning.batches import learn_whole_prompts, read_prompts
 from training.tuning.engine import build_accelerator, count_parameters, whole_size, wrap
 from training.tuning.fit import fit
+from training.tuning.layers import set_attention
 from training.tuning.tuned_weights import add_adapters, publish
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     hidden_size = hidden_size_of(base) if model is None else int(model.config.hidden_size)
     accelerator = build_accelerator(config, world, hidden_size=hidden_size)
     model = load_model(base, dtype=DTYPES[config.precision], world=world) if model is None else model
+    set_attention(model, config.attention, world.device)
     tuning = wrap(accelerator, ready_to_train(model, config, seed=seed), config)
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks

@@ -21,7 +21,6 @@ from training.config import LlmConfig
 from training.prompts.pieces import Ints
 from training.tuning.batches import Plan, PromptData, collate, shares
 from training.tuning.engine import Tuning, accumulation_steps
-from training.tuning.losses import learnt_loss
 from training.tuning.resume import LossSums, load_position, save_position
 from training.tuning.tuned_weights import save_weights
 
@@ -136,7 +135,7 @@ class FineTune:
             beat()
             batch = collate(self.train, share, pad=self.pad).to(self.world.device)
             with self.accelerator.accumulate(model):
-                summed = learnt_loss(model, batch)
+                summed = self.tuning.loss(batch)
                 self.accelerator.backward(summed * scale)
             self.meter.loss += summed.detach()
         self.meter.learnt_tokens += learnt_tokens
@@ -209,7 +208,7 @@ def validation_loss(
         beat()
         if world.any(is_asked()):
             return None
-        summed += learnt_loss(tuning.model, collate(valid, share, pad=pad).to(world.device)).double()
+        summed += tuning.loss(collate(valid, share, pad=pad).to(world.device)).double()
     return float(world.sum(summed)) / int(valid.learnt_lengths[rows].sum())
 
 
