@@ -119,6 +119,9 @@ class LlmConfig:
     """AdamW's weight decay, on matrices only."""
     clip_norm: Decides[float] = 1.0
     """Gradients are clipped to this norm."""
+    skip_spikes: Decides[float | None] = None
+    """Leave the weights as they are in a step whose loss is over this many times that of the steps before (their
+    running mean); null: never."""
     epochs: Decides[float] = 3.0
     """Passes over the training prompts; a fraction is allowed."""
     max_steps: Decides[int | None] = None
@@ -158,6 +161,8 @@ class LlmConfig:
             raise ValueError(f"llm.epochs must be positive, got {self.epochs}")
         if self.clip_norm <= 0:
             raise ValueError(f"llm.clip_norm must be positive, got {self.clip_norm}")
+        if self.skip_spikes is not None and self.skip_spikes <= 1:
+            raise ValueError(f"llm.skip_spikes must be above 1, got {self.skip_spikes}")
         if self.weight_decay < 0:
             raise ValueError(f"llm.weight_decay must not be negative, got {self.weight_decay}")
         for name in ("min_lr_ratio", "warmup_ratio"):

@@ -4,7 +4,6 @@ On CUDA the ranks talk over NCCL, elsewhere over gloo; ZeRO partitions either wa
 """
 
 import logging
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,9 @@ from training.config import LlmConfig
 from training.tuning.batches import PaddedPrompts
 from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 from training.tuning.head import fuse_head
-from training.tuning.layers import compile_layers, gather_whole_layers
+from training.tuning.layers import compile_layers, gather_whole_layers, whole_shape, whole_size
 from training.tuning.losses import learnt_loss
+from training.tuning.meter import Arithmetic, count_arithmetic, measure_peak
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,16 @@ class Tuning:
     def loss(self, batch: PaddedPrompts) -> torch.Tensor:
         """The summed loss of a batch's learnt tokens: a scalar in fp32."""
         return learnt_loss(self.model, batch, fused=self.fused)
+
+    @property
+    def gradient_norm(self) -> float:
+        """Of the last step, over all ranks, before it was clipped."""
+        return float(self.model.get_global_grad_norm() or 0.0)
+
+    def arithmetic(self, world: World) -> Arithmetic:
+        """What a step costs, and what this rank could do: a matrix product is timed."""
+        dtype = next(self.model.parameters()).dtype
+        return count_arithmetic(self.model.module, peak=measure_peak(world.device, dtype))
 
 
 def build_accelerator(config: LlmConfig, world: World, *, hidden_size: int) -> Accelerator:
@@ -160,8 +170,8 @@ def wrap(accelerator: Accelerator, model: nn.Module, config: LlmConfig) -> Tunin
     if config.compile:
         gather_whole_layers(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trained if len(_whole_shape(parameter)) > 1]
-    vectors = [parameter for parameter in trained if len(_whole_shape(parameter)) <= 1]
+    matrices = [parameter for parameter in trained if len(whole_shape(parameter)) > 1]
+    vectors = [parameter for parameter in trained if len(whole_shape(parameter)) <= 1]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
@@ -182,15 +192,6 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
         for parameter in model.parameters()
     )
     return whole, held
-
-
-def whole_size(parameter: nn.Parameter) -> int:
-    """Numbers in a parameter, partitioned or not."""
-    return math.prod(_whole_shape(parameter))
-
-
-def _whole_shape(parameter: nn.Parameter) -> tuple[int, ...]:
-    return tuple(getattr(parameter, "ds_shape", parameter.shape))  # ds_shape: ZeRO-3 has partitioned it
 
 
 def _filled(node: dict[str, Any], values: dict[str, Any], path: Path, prefix: str = "") -> dict[str, Any]:

@@ -13,11 +13,11 @@ from types import MethodType
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 
 from training.tuning.batches import IGNORED
+from training.tuning.layers import head_of, plain_model
 
 CHUNK_NUMBERS = 1 << 23
 """Scores that are held at once: 32 MiB in fp32."""
@@ -28,10 +28,10 @@ PLAIN_HEADS = {"llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "sm
 def fuse_head(model: nn.Module) -> bool:
     """Teach `model`, in place, to take `learnt_labels` and to answer with the loss; False where its scores are not
     simply its head's (then nothing is changed)."""
-    plain = model.get_base_model() if isinstance(model, PeftModel) else model
-    if not isinstance(plain, PreTrainedModel) or plain.config.model_type not in PLAIN_HEADS:
+    plain = plain_model(model)
+    if plain is None or plain.config.model_type not in PLAIN_HEADS:
         return False
-    head = plain.get_output_embeddings()
+    head = head_of(plain)
     if type(head) is not nn.Linear or head.bias is not None:  # an adapter on the head is another class
         return False
     head.forward = MethodType(_score, head)
@@ -108,5 +108,6 @@ def _forward(
     A = learnt_labels.shape[1]
     before_BAH = hidden_BTH[:, -A - 1 : -1] if hidden_BTH.shape[1] > A else hidden_BTH[:, -A:]
     learnt_BA = learnt_labels != IGNORED
-    head = model.get_output_embeddings()
-    return head(before_BAH[learnt_BA], learnt_labels[learnt_BA])  # type: ignore[misc]  # fuse_head has seen it
+    head = head_of(model)
+    assert head is not None, "fuse_head has seen it"
+    return head(before_BAH[learnt_BA], learnt_labels[learnt_BA])

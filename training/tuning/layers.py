@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import math
 from typing import Any
 
 import deepspeed
@@ -51,11 +52,32 @@ def set_attention(model: PreTrainedModel, choice: AttentionChoice, device: torch
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:
     """The layers of a decoder, in order; none where it does not hold them in one list."""
-    plain = model.get_base_model() if isinstance(model, PeftModel) else model
-    if not isinstance(plain, PreTrainedModel):
-        return []
-    layers = getattr(plain.base_model, "layers", None)
+    plain = plain_model(model)
+    layers = None if plain is None else getattr(plain.base_model, "layers", None)
     return list(layers) if isinstance(layers, nn.ModuleList) else []
+
+
+def plain_model(model: nn.Module) -> PreTrainedModel | None:
+    """The transformers model that adapters are put on, or that `model` is itself."""
+    plain = model.get_base_model() if isinstance(model, PeftModel) else model
+    return plain if isinstance(plain, PreTrainedModel) else None
+
+
+def head_of(model: nn.Module) -> nn.Linear | None:
+    """What gives the words' scores, where that is a linear layer."""
+    plain = plain_model(model)
+    head = None if plain is None else plain.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers'
+    return head if isinstance(head, nn.Linear) else None
+
+
+def whole_shape(parameter: nn.Parameter) -> tuple[int, ...]:
+    """The shape of a parameter, partitioned or not."""
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))  # ds_shape: ZeRO-3 has partitioned it
+
+
+def whole_size(parameter: nn.Parameter) -> int:
+    """Numbers in a parameter, partitioned or not."""
+    return math.prod(whole_shape(parameter))
 
 
 def gather_whole_layers(model: nn.Module) -> None:
