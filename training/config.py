@@ -9,6 +9,7 @@ Task = Literal["write", "rank", "both"]
 KindredForm = Literal["votes", "histories"]
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
+AttentionChoice = Literal["auto", "eager", "sdpa", "flash"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,9 @@ class LlmConfig:
     """AdamW's weight decay, on matrices only."""
     clip_norm: Decides[float] = 1.0
     """Gradients are clipped to this norm."""
+    skip_spikes: Decides[float | None] = None
+    """Leave the weights as they are in a step whose loss is over this many times that of the steps before (their
+    running mean); null: never."""
     epochs: Decides[float] = 3.0
     """Passes over the training prompts; a fraction is allowed."""
     max_steps: Decides[int | None] = None
@@ -152,6 +156,11 @@ class LlmConfig:
     """Samples a rank runs forward and backward at once; the rest is accumulated."""
     gradient_checkpointing: Means[bool] = False
     """Recompute activations in the backward pass: less memory, a third more time."""
+    attention: Means[AttentionChoice] = "auto"
+    """How attention is computed; all give the same up to rounding. auto: `flash` on GPUs where the package flash_attn
+    is installed, elsewhere `sdpa` on GPUs and `eager` on CPUs, where it is the faster one in training."""
+    compile: Means[bool] = False
+    """Compile every decoder layer at the start (a minute, once): faster steps, the same up to rounding."""
     eval_every: Decides[int] = 100
     """Steps between measurements of the validation loss; it is measured at the end as well."""
     eval_samples: Decides[int | None] = 256
@@ -176,6 +185,8 @@ class LlmConfig:
             raise ValueError(f"llm.epochs must be positive, got {self.epochs}")
         if self.clip_norm <= 0:
             raise ValueError(f"llm.clip_norm must be positive, got {self.clip_norm}")
+        if self.skip_spikes is not None and self.skip_spikes <= 1:
+            raise ValueError(f"llm.skip_spikes must be above 1, got {self.skip_spikes}")
         if self.weight_decay < 0:
             raise ValueError(f"llm.weight_decay must not be negative, got {self.weight_decay}")
         for name in ("min_lr_ratio", "warmup_ratio"):

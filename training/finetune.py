@@ -22,8 +22,10 @@ from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
 from training.scratch import build_model
 from training.tuning.batches import learn_whole_prompts, read_prompts
-from training.tuning.engine import build_accelerator, count_parameters, whole_size, wrap
+from training.tuning.engine import build_accelerator, count_parameters, wrap
 from training.tuning.fit import fit
+from training.tuning.guards import check_counts
+from training.tuning.layers import set_attention, whole_size
 from training.tuning.tuned_weights import add_adapters, publish
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     config = replace(config, precision=choose_precision(config, folder, world))
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer", base=base)
     train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
+    check_counts(samples=len(train), ranks=world.size, global_batch=config.global_batch)
     if config.learn == "prompt":
         train = learn_whole_prompts(train)
     # Small ones are whole on every rank at first; a model folder is partitioned while it is read.
@@ -56,6 +59,7 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     hidden_size = hidden_size_of(base) if model is None else int(model.config.hidden_size)
     accelerator = build_accelerator(config, world, hidden_size=hidden_size)
     model = load_model(base, dtype=DTYPES[config.precision], world=world) if model is None else model
+    set_attention(model, config.attention, world.device)
     tuning = wrap(accelerator, ready_to_train(model, config, seed=seed), config)
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks

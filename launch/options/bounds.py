@@ -75,6 +75,7 @@ MOST = {
     "llm.negatives": 10_000,
     "llm.epochs": 10_000,
     "llm.lr": 100,
+    "llm.skip_spikes": 10**6,
     "llm.max_steps": BILLION,
     "llm.global_batch": 10**6,
     "llm.per_device_batch": 10**6,

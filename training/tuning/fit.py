@@ -2,18 +2,15 @@
 
 import logging
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
 from launch.distributed import World
 from launch.errors import InputError
 from launch.steps import Reached, Rhythm, Wishes, learn
-from launch.stopping import is_asked
 from launch.tracking import Tracker
 from launch.watch.beats import beat
 from pairs.draws import draw_rows
@@ -21,21 +18,13 @@ from training.config import LlmConfig
 from training.prompts.pieces import Ints
 from training.tuning.batches import Plan, PromptData, collate, shares
 from training.tuning.engine import Tuning, accumulation_steps
-from training.tuning.losses import learnt_loss
+from training.tuning.guards import SpikeGuard, check_finite_step
+from training.tuning.meter import Arithmetic, Meter
 from training.tuning.resume import LossSums, load_position, save_position
 from training.tuning.tuned_weights import save_weights
+from training.tuning.validation import validation_loss
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Meter:
-    """Sums since the last line of the log, on this rank."""
-
-    loss: torch.Tensor
-    learnt_tokens: int = 0
-    tokens: int = 0
-    started: float = 0.0
 
 
 def fit(
@@ -72,7 +61,9 @@ def fit(
         folder=folder,
         world=world,
         tracker=tracker,
+        arithmetic=tuning.arithmetic(world),
         meter=_fresh_meter(world, sums),
+        spikes=SpikeGuard(config.skip_spikes, sums.usual, sums.usual_steps, sums.skipped),
     )
     log.info(
         "%d steps of %d samples (%.2f epochs), %d x %d a rank",
@@ -85,6 +76,8 @@ def fit(
         save_every=config.checkpoint_every,
         save_minutes=config.checkpoint_minutes,
     )
+    if reached.step == 0:
+        fine_tune.judge(0)  # what the steps start from; no weights are kept for it
     reached = learn(fine_tune, rhythm, reached, label="finetune", world=world, tracker=tracker)
     if config.keep == "last":
         fine_tune.write_weights()
@@ -109,7 +102,9 @@ class FineTune:
     folder: Path
     world: World
     tracker: Tracker
+    arithmetic: Arithmetic
     meter: Meter
+    spikes: SpikeGuard
 
     @property
     def kept(self) -> Path:
@@ -122,30 +117,52 @@ class FineTune:
         return Wishes(stop=stop > 0, save=save > 0)
 
     def step(self, step: int) -> None:
-        """One optimizer step: forward and backward over this rank's shares."""
+        """One optimizer step: forward and backward over this rank's shares. InputError where it made no numbers."""
+        self.meter.begin()
         rows, model = self.plan.rows(step), self.tuning.model
-        lr = learning_rate(step, self.total, self.config)
-        for group in self.tuning.optimizer.param_groups:
-            group["lr"] = lr
+        self._set_rate(learning_rate(step, self.total, self.config))
         learnt_tokens = int(self.train.learnt_lengths[rows].sum())
         # DeepSpeed averages over ranks and micro-steps; the loss is a mean over the learnt tokens of the whole step.
         scale = self.world.size * self.micro_steps / learnt_tokens
         model.train()
-        per_device_batch = self.config.per_device_batch
-        for share in shares(rows, micro_steps=self.micro_steps, per_device_batch=per_device_batch, world=self.world):
+        loss = torch.zeros_like(self.meter.loss)
+        width = self.config.per_device_batch
+        for place, share in enumerate(
+            shares(rows, micro_steps=self.micro_steps, per_device_batch=width, world=self.world)
+        ):
             beat()
-            batch = collate(self.train, share, pad=self.pad).to(self.world.device)
+            with self.meter.waiting():
+                batch = collate(self.train, share, pad=self.pad).to(self.world.device)
             with self.accelerator.accumulate(model):
-                summed = learnt_loss(model, batch)
+                summed = self.tuning.loss(batch)
+                loss += summed.detach()
+                if place == self.micro_steps - 1:  # the weights change in the backward pass that follows
+                    self._step_over_spike(loss, learnt_tokens, step=step)
                 self.accelerator.backward(summed * scale)
-            self.meter.loss += summed.detach()
-        self.meter.learnt_tokens += learnt_tokens
-        self.meter.tokens += int(self.train.lengths[rows].sum())
+        check_finite_step(self.tuning.gradient_norm, step=step + 1)
+        self.meter.loss += loss
+        self.meter.end(self.train, rows, self.arithmetic)
+
+    def _set_rate(self, lr: float) -> None:
+        for group in self.tuning.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _step_over_spike(self, loss: torch.Tensor, learnt_tokens: int, *, step: int) -> None:
+        """Leave the weights as they are in this step if its loss is a spike; its clipped gradient still enters the
+        moments. Nothing is asked of the other ranks unless the recipe asks for it."""
+        if self.config.skip_spikes is None:
+            return
+        mean, usual = float(self.world.sum(loss)) / learnt_tokens, self.spikes.usual
+        if self.spikes.is_spike(mean):
+            self._set_rate(0.0)
+            self.meter.skipped += 1
+            if self.world.is_main:
+                log.warning("step %d: its loss is %.4f, the usual %.4f: the weights stay", step + 1, mean, usual)
 
     def log(self, done: int) -> None:
         """The mean loss since the last time, the rate of the last step."""
         lr = learning_rate(done - 1, self.total, self.config)
-        _log_training(self.meter, self.tuning, self.tracker, self.world, step=done, lr=lr)
+        _log_training(self.meter, self.arithmetic, self.tuning, self.tracker, self.world, step=done, lr=lr)
         self.meter = _fresh_meter(self.world)
 
     def judge(self, done: int) -> float | None:
@@ -164,7 +181,13 @@ class FineTune:
 
     def save(self, reached: Reached) -> None:
         """Write a checkpoint."""
-        sums = LossSums(float(self.world.sum(self.meter.loss)), self.meter.learnt_tokens)
+        sums = LossSums(
+            loss=float(self.world.sum(self.meter.loss)),
+            learnt_tokens=self.meter.learnt_tokens,
+            usual=self.spikes.usual,
+            usual_steps=self.spikes.steps,
+            skipped=self.spikes.skipped,
+        )
         save_position(self.accelerator, self.folder, reached, self.world, sums=sums)
 
     def settle(self) -> None:
@@ -191,49 +214,24 @@ def learning_rate(step: int, total: int, config: LlmConfig) -> float:
     return config.lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progressed)))
 
 
-@torch.no_grad()
-def validation_loss(
-    tuning: Tuning, valid: PromptData, rows: Ints, config: LlmConfig, *, pad: int, world: World
-) -> float | None:
-    """Mean loss of an answer's token over `rows`, each counted once whatever the number of ranks.
-
-    None, on all ranks, if one of them was told to stop meanwhile.
-    """
-    tuning.model.eval()
-    ordered = rows[np.argsort(-valid.lengths[rows], kind="stable")]
-    width = config.per_device_batch * world.size
-    summed = torch.zeros((), dtype=torch.float64, device=world.device)
-    for share in shares(
-        ordered, micro_steps=-(-len(rows) // width), per_device_batch=config.per_device_batch, world=world
-    ):
-        beat()
-        if world.any(is_asked()):
-            return None
-        summed += learnt_loss(tuning.model, collate(valid, share, pad=pad).to(world.device)).double()
-    return float(world.sum(summed)) / int(valid.learnt_lengths[rows].sum())
-
-
-def _log_training(meter: Meter, tuning: Tuning, tracker: Tracker, world: World, *, step: int, lr: float) -> None:
+def _log_training(
+    meter: Meter, arithmetic: Arithmetic, tuning: Tuning, tracker: Tracker, world: World, *, step: int, lr: float
+) -> None:
     loss = float(world.sum(meter.loss)) / meter.learnt_tokens
     if not math.isfinite(loss):
         raise InputError(f"the training loss is {loss} at step {step}; lower llm.lr or raise llm.warmup_ratio")
-    rate = meter.tokens / (time.monotonic() - meter.started)
-    norm = float(tuning.model.get_global_grad_norm() or 0.0)
-    tracker.log(
-        {
-            "finetune/loss": loss,
-            "finetune/lr": lr,
-            "finetune/grad_norm": norm,
-            "finetune/tokens_per_second": rate,
-            "finetune/world_size": world.size,
-        },
-        step=step,
-    )
-    log.info("step %d: loss %.4f, gradient norm %.3g, %.0f tokens/s", step, loss, norm, rate)
+    rates = meter.rates(arithmetic, world)
+    norm = tuning.gradient_norm
+    tracker.log({"loss": loss, "lr": lr, "grad_norm": norm, "world_size": world.size, **rates}, step=step)
+    log.info(
+        "step %d: loss %.4f, gradient norm %.3g, %.0f tokens/s (%.0f learnt), %.1f %% of the peak, %.1f GiB",
+        step, loss, norm, rates["tokens_per_second"], rates["learnt_tokens_per_second"], 100 * rates["mfu"],
+        rates["memory_gib"],
+    )  # fmt: skip
 
 
 def _fresh_meter(world: World, sums: LossSums | None = None) -> Meter:
     """A meter that has run from `sums`, of which rank 0 has all that is summed over ranks, or from nothing."""
     sums = sums or LossSums()
     loss = torch.tensor(sums.loss if world.is_main else 0.0, dtype=torch.float64, device=world.device)
-    return Meter(loss=loss, learnt_tokens=sums.learnt_tokens, started=time.monotonic())
+    return Meter(loss=loss, learnt_tokens=sums.learnt_tokens)

@@ -8,12 +8,25 @@ import torch.nn.functional as F
 from training.tuning.batches import IGNORED, PaddedPrompts
 
 
-def learnt_loss(model: Any, batch: PaddedPrompts) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed
+def learnt_loss(
+    model: Any, batch: PaddedPrompts, *, fused: bool = False
+) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed
     """The sum (not the mean) of -log p(token) over the learnt tokens: a scalar in fp32.
 
     Sums can be added over micro-steps and ranks and divided by the number of tokens once. What is learnt ends in the
     last column, so the vocabulary's logits are computed for the last A + 1 positions only.
+
+    Args:
+        fused: the model was given to `fuse_head`, which is as good and holds no table of logits.
     """
+    if fused:
+        loss: torch.Tensor = model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            learnt_labels=batch.labels,
+        )
+        return loss
     A = batch.labels.shape[1]
     output = model(
         input_ids=batch.input_ids,

@@ -36,10 +36,13 @@ KEEP = 2
 
 @dataclass(frozen=True)
 class LossSums:
-    """What the steps since the last line of the log came to, over all ranks."""
+    """What the steps since the last line of the log came to, over all ranks, and what of them is told from a spike."""
 
     loss: float = 0.0
     learnt_tokens: int = 0
+    usual: float = 0.0
+    usual_steps: int = 0
+    skipped: int = 0
 
 
 def save_position(

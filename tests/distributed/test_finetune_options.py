@@ -1,0 +1,70 @@
+"""How layers, loss and optimizer are computed says nothing of what is learnt: real fits on two ranks, side by side."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from launch.artifacts import sha256_file
+from launch.distributed import World
+from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, run_until_killed
+from tests.ranks import run_ranks
+from training.tuning import engine as engine_module
+
+pytestmark = pytest.mark.slow
+OPTIONS = {
+    "eager": replace(TINY, attention="eager"),
+    "sdpa": replace(TINY, attention="sdpa"),
+    "compiled": replace(TINY, compile=True),
+    "checkpointed": replace(TINY, compile=True, gradient_checkpointing=True),
+}
+
+
+def plain_adam(*args: object, **settings: object) -> torch.optim.AdamW:
+    """AdamW as torch makes it unless it is told otherwise."""
+    settings.pop("fused")
+    return torch.optim.AdamW(*args, **settings)  # type: ignore[arg-type]  # passed on as they come
+
+
+def every_option(world: World, folder: Path) -> dict[str, dict[str, list[float]]]:
+    fits = {name: run_finetune(world, folder / name, config) for name, config in OPTIONS.items()}
+    run_until_killed(world, folder / "compiled_killed", OPTIONS["compiled"], step=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "fuse_head", lambda model: False)
+        fits["all logits"] = run_finetune(world, folder / "all_logits", TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_module, "make_adam", plain_adam)
+        fits["plain adam"] = run_finetune(world, folder / "plain_adam", TINY)
+    return fits
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("runs")
+    prepare_run(made / "eager")
+    for name in [*OPTIONS, "compiled_killed", "all_logits", "plain_adam"]:
+        if name != "eager":
+            shutil.copytree(made / "eager", made / name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def fits(folder: Path) -> dict[str, dict[str, list[float]]]:
+    by_name: dict[str, dict[str, list[float]]] = run_ranks(every_option, 2, folder)[0]
+    return by_name
+
+
+@pytest.mark.parametrize("name", ["sdpa", "compiled", "checkpointed", "all logits", "plain adam"])
+def test_losses_do_not_depend_on_how_they_are_computed(fits: dict[str, dict[str, list[float]]], name: str) -> None:
+    for tag in ("finetune/loss", "finetune/valid_loss", "finetune/grad_norm"):
+        assert fits[name][tag] == pytest.approx(fits["eager"][tag], rel=2e-4)
+    assert len(fits[name]["finetune/loss"]) == 6
+
+
+def test_a_compiled_run_that_resumes_equals_one_without_a_stop(folder: Path, fits: dict[str, object]) -> None:
+    assert not (folder / "compiled_killed" / "llm" / "model").exists()
+    run_ranks(run_finetune, 2, folder / "compiled_killed", OPTIONS["compiled"])
+    killed, whole = (folder / run / "llm" / "model" / "model.safetensors" for run in ("compiled_killed", "compiled"))
+    assert sha256_file(killed) == sha256_file(whole)

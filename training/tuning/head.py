@@ -1,0 +1,113 @@
+"""The loss at the head of the model without the table of its scores: what is learnt, a few tokens at a time.
+
+    L = sum_n (log sum_v exp(h_n . w_v) - h_n . w_{y_n})      dL/dh_n = sum_v (p_nv - [v = y_n]) w_v
+
+The usual form holds scores, their logarithms of softmax and their gradient of all N tokens over all V words, 12 N V
+bytes. Here both gradients are made in the forward pass, chunk by chunk, so that 12 CHUNK_NUMBERS bytes are held
+whatever N is; only learnt tokens are scored, and none of padding.
+
+Letters: B prompts, T tokens, A learnt positions, N learnt tokens of all prompts, H width, V words.
+"""
+
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from training.tuning.batches import IGNORED
+from training.tuning.layers import head_of, plain_model
+
+CHUNK_NUMBERS = 1 << 23
+"""Scores that are held at once: 32 MiB in fp32."""
+PLAIN_HEADS = {"llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "smollm3", "phi3", "olmo2", "starcoder2"}
+"""Models whose scores are those of the head as they are; others scale, cap or bend them first."""
+
+
+def fuse_head(model: nn.Module) -> bool:
+    """Teach `model`, in place, to take `learnt_labels` and to answer with the loss; False where its scores are not
+    simply its head's (then nothing is changed)."""
+    plain = plain_model(model)
+    if plain is None or plain.config.model_type not in PLAIN_HEADS:
+        return False
+    head = head_of(plain)
+    if type(head) is not nn.Linear or head.bias is not None:  # an adapter on the head is another class
+        return False
+    head.forward = MethodType(_score, head)
+    plain.forward = MethodType(_forward, plain)
+    return True
+
+
+def summed_loss(hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """The sum of -log p(label) over N tokens, a scalar in fp32, with gradients to both tensors."""
+    loss: torch.Tensor = _LinearLoss.apply(hidden_NH, weight_VH, labels_N)  # type: ignore[no-untyped-call]  # torch's
+    return loss
+
+
+class _LinearLoss(torch.autograd.Function):
+    """Both gradients made in the forward pass; the backward pass scales them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torch.Tensor
+    ) -> torch.Tensor:  # Any: autograd's context
+        to_hidden, to_weight, _ = ctx.needs_input_grad
+        rows = max(1, CHUNK_NUMBERS // weight_VH.shape[0])
+        loss = hidden_NH.new_zeros((), dtype=torch.float32)
+        of_hidden = torch.zeros_like(hidden_NH) if to_hidden else None
+        of_weight: torch.Tensor | None = None
+        for start in range(0, len(labels_N), rows):
+            hidden, labels = hidden_NH[start : start + rows], labels_N[start : start + rows, None]
+            scores = (hidden @ weight_VH.T).float()
+            norms = scores.logsumexp(dim=1, keepdim=True)
+            loss += (norms - scores.gather(1, labels)).sum()
+            if of_hidden is None and not to_weight:
+                continue
+            slope = scores.sub_(norms).exp_()
+            slope.scatter_add_(1, labels, torch.full_like(norms, -1))
+            slope = slope.to(hidden.dtype)
+            if of_hidden is not None:
+                torch.mm(slope, weight_VH, out=of_hidden[start : start + rows])
+            if to_weight:
+                part = slope.T @ hidden
+                if of_weight is None:  # several parts are summed in fp32
+                    of_weight = part if rows >= len(labels_N) else part.float()
+                else:
+                    of_weight += part
+        if to_weight and of_weight is None:
+            of_weight = torch.zeros_like(weight_VH)
+        ctx.save_for_backward(of_hidden, of_weight)
+        ctx.dtype = weight_VH.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, slope: torch.Tensor) -> Any:  # Any: autograd's context, a gradient or None for each input
+        of_hidden, of_weight = ctx.saved_tensors
+        return (
+            None if of_hidden is None else (of_hidden * slope).to(of_hidden.dtype),
+            None if of_weight is None else (of_weight * slope).to(ctx.dtype),
+            None,
+        )
+
+
+def _score(head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+    """What a head answers: scores, or with labels the loss. Called as a module, so that ZeRO-3 gathers its weight."""
+    if labels is None:
+        return nn.functional.linear(hidden, head.weight)
+    return summed_loss(hidden, head.weight, labels)
+
+
+def _forward(
+    model: PreTrainedModel, *args: Any, learnt_labels: torch.Tensor | None = None, **inputs: Any
+) -> Any:  # Any: what transformers takes and gives
+    """The model's own forward pass; with `learnt_labels` [B, A], those of the last A tokens, the summed loss."""
+    if learnt_labels is None:
+        return type(model).forward(model, *args, **inputs)
+    hidden_BTH = model.base_model(*args, use_cache=False, **inputs).last_hidden_state
+    A = learnt_labels.shape[1]
+    before_BAH = hidden_BTH[:, -A - 1 : -1] if hidden_BTH.shape[1] > A else hidden_BTH[:, -A:]
+    learnt_BA = learnt_labels != IGNORED
+    head = head_of(model)
+    assert head is not None, "fuse_head has seen it"
+    return head(before_BAH[learnt_BA], learnt_labels[learnt_BA])

@@ -1,0 +1,103 @@
+"""How the decoder's layers are computed: which attention, compiled or not. The mathematics stays what it is."""
+
+import importlib.util
+import logging
+import math
+from typing import Any
+
+import deepspeed
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import PreTrainedModel
+
+from launch.errors import InputError, first_line
+from training.config import AttentionChoice
+
+log = logging.getLogger(__name__)
+NAMES = {"eager": "eager", "sdpa": "sdpa", "flash": "flash_attention_2"}
+"""What transformers calls them."""
+SHAPES = 64
+"""Times that a layer may be compiled anew for another kind of batch before it runs as it is."""
+
+
+def choose_attention(choice: AttentionChoice, device: torch.device) -> AttentionChoice:
+    """`choice`; auto: the fastest in training on `device`. InputError for flash where it cannot run.
+
+    On CPUs that is `eager`: the backward pass of torch's fused attention is slow there.
+    """
+    can_flash = device.type == "cuda" and importlib.util.find_spec("flash_attn") is not None
+    if choice == "auto":
+        return "flash" if can_flash else "sdpa" if device.type == "cuda" else "eager"
+    if choice == "flash" and not can_flash:
+        raise InputError(
+            "llm.attention=flash needs a GPU and the package flash_attn: install it there, or set llm.attention=auto"
+        )
+    return choice
+
+
+def set_attention(model: PreTrainedModel, choice: AttentionChoice, device: torch.device) -> AttentionChoice:
+    """Make `model` compute attention as `choice` says; returns what that is. InputError where the model has none
+    such; `auto` leaves it then as it is."""
+    chosen = choose_attention(choice, device)
+    try:
+        model.set_attn_implementation(NAMES[chosen])
+    except (ValueError, ImportError) as error:
+        if choice != "auto":
+            raise InputError(f"llm.attention={choice}: {first_line(error)}; set llm.attention=auto") from error
+        log.warning("attention %s is not to be had (%s): the model's own is used", chosen, first_line(error))
+        return "auto"
+    return chosen
+
+
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    """The layers of a decoder, in order; none where it does not hold them in one list."""
+    plain = plain_model(model)
+    layers = None if plain is None else getattr(plain.base_model, "layers", None)
+    return list(layers) if isinstance(layers, nn.ModuleList) else []
+
+
+def plain_model(model: nn.Module) -> PreTrainedModel | None:
+    """The transformers model that adapters are put on, or that `model` is itself."""
+    plain = model.get_base_model() if isinstance(model, PeftModel) else model
+    return plain if isinstance(plain, PreTrainedModel) else None
+
+
+def head_of(model: nn.Module) -> nn.Linear | None:
+    """What gives the words' scores, where that is a linear layer."""
+    plain = plain_model(model)
+    head = None if plain is None else plain.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers'
+    return head if isinstance(head, nn.Linear) else None
+
+
+def whole_shape(parameter: nn.Parameter) -> tuple[int, ...]:
+    """The shape of a parameter, partitioned or not."""
+    return tuple(getattr(parameter, "ds_shape", parameter.shape))  # ds_shape: ZeRO-3 has partitioned it
+
+
+def whole_size(parameter: nn.Parameter) -> int:
+    """Numbers in a parameter, partitioned or not."""
+    return math.prod(whole_shape(parameter))
+
+
+def gather_whole_layers(model: nn.Module) -> None:
+    """Let ZeRO-3 gather a layer in one piece, before it and not inside. Call before DeepSpeed gets the model.
+
+    Its hooks on what is inside of a layer would break a compiled one into as many pieces.
+    """
+    kinds = {type(layer) for layer in decoder_layers(model)}
+    if kinds:
+        deepspeed.utils.set_z3_leaf_modules(model, list(kinds))
+
+
+def compile_layers(model: nn.Module) -> int:
+    """Compile every layer's forward pass, for batches of any shape; returns how many. Call after DeepSpeed got the
+    model, so that its hooks stay outside."""
+    layers: list[Any] = list(decoder_layers(model))  # Any: a module's method is replaced
+    if not layers:
+        log.warning("llm.compile: this model does not hold its layers in one list; nothing is compiled")
+        return 0
+    torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
+    for layer in layers:
+        layer.forward = torch.compile(layer.forward, dynamic=True)
+    return len(layers)
