@@ -182,7 +182,7 @@ def loss_of_all_logits(model: Any, batch: PaddedPrompts) -> torch.Tensor:  # Any
 
 def launch_ranks(settings: Settings, run_dir: Path) -> dict[str, float]:
     """`measure_on_ranks` under accelerate launch."""
-    launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
     file = DS_CONFIGS / "accelerate_cpu.yaml"
     options = [f"--{key}={value}" for key, value in vars(settings).items()]
     subprocess.run(

@@ -17,6 +17,7 @@ from launch.artifacts import write_text
 from launch.cluster.allocation import refuse_lone_tasks
 from launch.config import default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError, one_line
+from launch.processes.garbage import search_as_usual
 from launch.processes.lock import hold_lock
 from launch.processes.orphans import COMMAND, die_with_parent
 from launch.processes.signals import note_stop
@@ -132,6 +133,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(main)
     def wrapped(argv: list[str] | None = None) -> None:
+        search_as_usual()
         configure_logging()
         if "TORCHELASTIC_RUN_ID" in os.environ and COMMAND not in os.environ:  # a launcher that a user started
             die_with_parent()

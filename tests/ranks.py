@@ -4,6 +4,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any
 
 import torch
@@ -12,14 +13,18 @@ import torch.multiprocessing as mp
 from launch.distributed import init_world
 
 PATIENCE_SECONDS = 400
+HEAVY = ["graph.pretrain", "retrieval.neighbours", "training.finetune", "training.generate"]
+"""What ranks import, for seconds each: imported once, by a process whose forks they are."""
 
 
 def run_ranks(function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
     """`function(world, *args)` on `size` ranks; top-level and picklable. Returns the results in rank order."""
-    context = mp.get_context("spawn")
+    context = rank_context()
     results = context.Queue()
-    port = _free_port()
-    ranks = [context.Process(target=_rank, args=(results, function, rank, size, port, args)) for rank in range(size)]
+    ranks = [
+        context.Process(target=_rank, args=(results, function, environment, args))
+        for environment in _environments(size)
+    ]
     for process in ranks:
         process.start()
     try:
@@ -37,10 +42,25 @@ def run_ranks(function: Callable[..., Any], size: int, *args: Any) -> list[Any]:
                 process.kill()
 
 
-def _rank(results: Any, function: Callable[..., Any], rank: int, size: int, port: int, args: tuple[Any, ...]) -> None:
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
+def rank_context() -> SpawnContext | ForkServerContext:
+    """Ranks are forks; where there is CUDA, which no fork can use, processes that import all by themselves."""
+    if torch.cuda.is_available():
+        return mp.get_context("spawn")
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(HEAVY)
+    return context
+
+
+def _environments(size: int) -> list[dict[str, str]]:
+    """Of each rank: ours, and not that of the process whose fork it is; and what a launcher says."""
+    meet = {**os.environ, "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    return [{**meet, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
+
+
+def _rank(results: Any, function: Callable[..., Any], environment: dict[str, str], args: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    rank = int(environment["RANK"])
     torch.set_num_threads(1)
     try:
         with init_world(timeout_minutes=3) as world:

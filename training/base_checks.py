@@ -1,13 +1,16 @@
 """Whether a base model is what its files say: all weights there, with values, in a model that writes text."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from launch.distributed import World
 from launch.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SHOWN = 3
 LoadingInfo = dict[str, Any]  # Any: sets of names and of names with shapes, as transformers hands them back
@@ -44,7 +47,7 @@ def _is_finite(parameter: nn.Parameter) -> bool:
     return bool(torch.isfinite(held.detach()).all())
 
 
-def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, where: str) -> None:
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: "PreTrainedModel", *, where: str) -> None:
     """InputError where the tokenizer has tokens that the model has no embedding for."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)

@@ -6,18 +6,11 @@ A base is a folder with safetensors, a GGUF file, `smollm2` (a GGUF file inside 
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GgufConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from launch.distributed import World
@@ -28,6 +21,9 @@ from training.base_files import BaseModel
 from training.config import Precision
 from training.own_code import check_code
 from training.precision import DTYPES
+
+if TYPE_CHECKING:  # who needs but a tokenizer does not wait for all that models import
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +66,7 @@ def hidden_size_of(base: BaseModel) -> int:
         raise InputError(f"{base.files}: not the configuration of a language model ({first_line(error)})") from error
 
 
-def load_model(base: BaseModel, *, dtype: torch.dtype, world: World | None = None) -> PreTrainedModel:
+def load_model(base: BaseModel, *, dtype: torch.dtype, world: World | None = None) -> "PreTrainedModel":
     """The weights of a base on disk, on the CPU (or partitioned at once where ZeRO-3's loading is active).
 
     With `world`, call on all ranks: they refuse together what one of them finds in its part.
@@ -100,7 +96,7 @@ def check_weights(base: BaseModel, tokenizer: PreTrainedTokenizerBase) -> None:
     check_vocabulary(tokenizer, model, where=where)
 
 
-def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | None = None) -> PreTrainedModel:
+def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | None = None) -> "PreTrainedModel":
     """The model that `finetune` wrote (llm/model), in eval mode on the CPU. It runs code of `base` only, if allowed."""
     check_model_folder(folder, where=str(folder))
     model = load_model(BaseModel("folder", folder, _may_run_code(folder, base)), dtype=DTYPES[precision])
@@ -108,8 +104,10 @@ def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | No
     return model
 
 
-def _from_files(base: BaseModel, **how: Any) -> tuple[PreTrainedModel, LoadingInfo]:  # Any: transformers' options
+def _from_files(base: BaseModel, **how: Any) -> "tuple[PreTrainedModel, LoadingInfo]":  # Any: transformers' options
     """A model and what transformers says of its weights."""
+    from transformers import PreTrainedModel
+
     folder, options = _where(base)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     try:

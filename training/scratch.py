@@ -1,12 +1,16 @@
 """The `scratch` base: a byte-level BPE tokenizer trained on the titles and a small Llama, both deterministic."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from training.config import ScratchConfig
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
 
 END = "<|end|>"
 PAD = "<|pad|>"
@@ -37,8 +41,10 @@ def train_tokenizer(titles: Sequence[str], *, vocab_size: int, frame: Iterable[s
 
 def build_model(
     config: ScratchConfig, *, vocab_size: int, eos: int, pad: int, max_tokens: int, seed: int, dtype: torch.dtype
-) -> LlamaForCausalLM:
+) -> "LlamaForCausalLM":
     """A small Llama with random weights: the same on every rank for the same seed."""
+    from transformers import LlamaConfig, LlamaForCausalLM  # here: who trains a tokenizer does not wait for it
+
     inner = config.intermediate_size or -(-config.hidden_size * 8 // 3 // 64) * 64
     llama = LlamaConfig(
         vocab_size=-(-vocab_size // 64) * 64,

@@ -11,6 +11,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from launch.processes.garbage import search_rarely
 from launch.processes.lock import LOCK, share_lock
 from launch.processes.orphans import COMMAND, PARENT, die_with, own_identity, parse_identity
 from launch.processes.signals import heed, ignore_stops
@@ -22,6 +23,7 @@ def main() -> None:
     module, *arguments = sys.argv[1:]
     tie(module)
     attend(module)
+    search_rarely()
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

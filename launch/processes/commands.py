@@ -73,8 +73,8 @@ def stage_command(
     file = accelerate_file(launch, gpus=given.gpus, several=place is not None)
     meet = [] if place is None else _accelerate_words(place, launch)
     count = given.processes * (1 if place is None else place.nodes)
-    words = ["launch", "--config_file", str(file), *meet, "--num_processes", str(count), *ranks]
-    return begin("accelerate.commands.accelerate_cli", words)
+    words = ["--config_file", str(file), *meet, "--num_processes", str(count), *ranks]
+    return begin("accelerate.commands.launch", words)  # `accelerate launch`, without what other commands import
 
 
 def _torchrun_words(place: Place, launch: LaunchConfig) -> list[str]:

@@ -23,7 +23,7 @@ STOPPED = "KINREC_STOPPED"
 STOPPED_STATUS = 75  # sysexits.h, EX_TEMPFAIL: try again
 STOP_MARK = "kinrec: stopped"
 STOPS = (signal.SIGUSR1, signal.SIGTERM)
-LAUNCHERS = ("torch.distributed.run", "accelerate.commands.accelerate_cli")
+LAUNCHERS = ("torch.distributed.run", "accelerate.commands.launch")
 LAUNCHER_HANDLES = "PET_SIGNALS_TO_HANDLE"
 """Read by torchrun, and by accelerate, which is one; its own handler of TERM kills ranks after 30 s."""
 

@@ -6,7 +6,7 @@ from launch.watch import watchdog
 from launch.watch.task import handed_task
 from launch.watch.warden import start_warden
 
-LAUNCHERS = {"torch.distributed.run", "accelerate.commands.accelerate_cli"}
+LAUNCHERS = {"torch.distributed.run", "accelerate.commands.launch"}
 
 
 def attend(module: str) -> None:

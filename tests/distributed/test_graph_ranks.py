@@ -1,6 +1,5 @@
 """One rank equals two: loss, gradients, metrics, vectors; a kill in the middle changes no file."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -24,7 +23,7 @@ from launch.distributed import World
 from launch.tracking import Tracker
 from pairs.tables import joined
 from tests.graph_runs import ALONE, ATTENTION, tiny, write_run
-from tests.ranks import run_ranks
+from tests.ranks import rank_context, run_ranks
 
 CONFIGS = {
     "best": tiny("best"),
@@ -134,7 +133,7 @@ def test_a_killed_start_ends_in_the_same_files(tmp_path: Path, preset: PresetNam
     for name in ("whole", "killed"):
         write_run(tmp_path / name)
     train(ALONE, tmp_path / "whole", config)
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(ALONE, tmp_path / "killed", config))
+    process = rank_context().Process(target=train, args=(ALONE, tmp_path / "killed", config))
     process.start()
     checkpoints = tmp_path / "killed" / "graph" / "checkpoints"
     deadline = time.monotonic() + 120

@@ -1,6 +1,5 @@
 """Neighbours do not depend on the number of ranks, nor on a kill in the middle."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -20,7 +19,7 @@ from retrieval.fixed_point import Floats, to_grid, to_unit_length
 from retrieval.index import ExactIndex, Ints
 from retrieval.neighbours import retrieve
 from retrieval.sharded import ShardedIndex
-from tests.ranks import run_ranks
+from tests.ranks import rank_context, run_ranks
 from tests.retrieval_runs import write_expected, write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
@@ -81,7 +80,7 @@ def test_a_killed_stage_started_again_writes_the_same_bytes(tmp_path: Path) -> N
     write_expected(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     retrieve_alone(tmp_path / "whole")
-    process = multiprocessing.get_context("spawn").Process(target=retrieve_alone, args=(tmp_path / "killed",))
+    process = rank_context().Process(target=retrieve_alone, args=(tmp_path / "killed",))
     process.start()
     parts = tmp_path / "killed" / "neighbours" / "parts" / "train"
     deadline = time.monotonic() + 60

@@ -1,7 +1,6 @@
 """kill -9 in mid-training: the next start takes back the steps that it does again, in both places."""
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -18,6 +17,7 @@ from launch.tracking import Tracker
 from tests.distributed.curves import Curves, board_of, lines_of
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune
 from tests.graph_runs import ALONE, tiny, write_run
+from tests.ranks import rank_context
 
 STEPS = 24
 FINETUNE = replace(TINY, max_steps=STEPS, eval_every=3, checkpoint_every=5, epochs=10)
@@ -39,7 +39,7 @@ def train_language_model(run_dir: Path) -> None:
 
 def kill_in_mid_training(train: Callable[[Path], None], run_dir: Path, stage: str, *, after: int) -> int:
     """SIGKILL a start once it has told of a step beyond `after`; the last step that it told of."""
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(run_dir,))
+    process = rank_context().Process(target=train, args=(run_dir,))
     process.start()
     deadline = time.monotonic() + 120
     while (told := last_step(run_dir, stage)) <= after:
@@ -72,7 +72,7 @@ def test_steps_increase_after_kill9(tmp_path: Path, stage: str) -> None:
     for run_dir, kills in ((whole, ()), (killed, (12,))):
         for after in kills:
             kill_in_mid_training(train, run_dir, stage, after=after)
-        process = multiprocessing.get_context("spawn").Process(target=train, args=(run_dir,))
+        process = rank_context().Process(target=train, args=(run_dir,))
         process.start()
         process.join()
         assert process.exitcode == 0

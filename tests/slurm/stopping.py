@@ -88,8 +88,16 @@ class StageJob:
 
     def wait_for_restart(self) -> None:
         """Wait until SLURM has started the job again after the stage was stopped."""
+        self.wait_for_requeue()
+        self.wait_for_start()
+
+    def wait_for_requeue(self) -> None:
+        """Wait until SLURM has queued the job again after the stage was stopped."""
         self.restarts += 1
         self.wait_for(lambda: int(self.slurm.job(self.job)["Restarts"]) >= self.restarts, f"restart {self.restarts}")
+
+    def wait_for_start(self) -> None:
+        """Wait until the stage has begun once more than it was stopped."""
         self.wait_for(lambda: self.events.count("start") > self.restarts, f"start {self.restarts + 1}")
 
     def end(self) -> dict[str, str]:

@@ -27,14 +27,16 @@ def test_usr1_and_term_save_requeue_bit_equal(
 def test_time_limit_requeue_bit_equal(
     slurm: Cluster, unstopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("--llm.checkpoint_every=1", "--slurm.time=00:20:00")
-    job = start_stage_job(slurm, unstopped, tmp_path / "run", "finetune", *words, patch=monkeypatch, slow=f"{STEP}=14")
+    # Limits count in minutes, and SLURM looks every 30 s: with 90 s the signal comes as soon as it has looked.
+    words = ("--llm.checkpoint_every=1", "--slurm.time=00:20:00", "--slurm.signal_seconds=90")
+    job = start_stage_job(slurm, unstopped, tmp_path / "run", "finetune", *words, patch=monkeypatch, slow=f"{STEP}=6")
     for _ in range(2):
         before = job.wait_for_work()
         job.limit_to_minutes_from_now(1)  # only now: how long imports take is the machine's affair
-        job.wait_for_restart()
+        job.wait_for_requeue()
+        job.limit_to_minutes_from_now(20)  # before it starts: what is left of the short one would stop it once more
+        job.wait_for_start()
         assert job.kept() != before
-        job.limit_to_minutes_from_now(20)
     check_whole(job, unstopped)
     assert job.events == ["start", "stopped", "start", "stopped", "start", "finished"]
 

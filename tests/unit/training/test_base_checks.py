@@ -197,7 +197,10 @@ TEMPLATES = {
 
 
 @pytest.mark.parametrize("name", list(TEMPLATES))
-def test_a_bad_chat_template_is_refused_in_bounded_time(base: Path, run_dir: Path, name: str) -> None:
+def test_a_bad_chat_template_is_refused_in_bounded_time(
+    base: Path, run_dir: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.prompts.pieces.TEMPLATE_SECONDS", 2.0)
     template, line = TEMPLATES[name]
     (base / "chat_template.jinja").write_text(template)
     begin = time.monotonic()

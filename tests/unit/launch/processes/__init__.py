@@ -1,0 +1,1 @@
+"""Processes of a run before their work begins."""
