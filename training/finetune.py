@@ -16,19 +16,22 @@ from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
+from pairs.tables import Split
 from training.base_files import BaseModel, base_of_run
 from training.base_model import hidden_size_of, load_model, load_tokenizer_folder
 from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
 from training.scratch import build_model
-from training.tuning.batches import learn_whole_prompts, read_prompts
+from training.tuning.batches import Data, learn_whole_prompts, read_prompts
 from training.tuning.engine import build_accelerator, count_parameters, wrap
 from training.tuning.fit import fit
 from training.tuning.guards import check_counts
-from training.tuning.layers import set_attention, whole_size
+from training.tuning.layers import attention_for, set_attention, whole_size
+from training.tuning.list_data import read_lists_to_learn
 from training.tuning.tuned_weights import add_adapters, publish
 
 log = logging.getLogger(__name__)
+LEARNT: tuple[Split, Split] = ("train", "valid")
 
 
 @entry_point
@@ -50,16 +53,14 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
         return
     config = replace(config, precision=choose_precision(config, folder, world))
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer", base=base)
-    train, valid = read_prompts(run_dir, "train"), read_prompts(run_dir, "valid")
+    train, valid = (read_lessons(run_dir, split, config, tokenizer, seed=seed) for split in LEARNT)
     check_counts(samples=len(train), ranks=world.size, global_batch=config.global_batch)
-    if config.learn == "prompt":
-        train = learn_whole_prompts(train)
     # Small ones are whole on every rank at first; a model folder is partitioned while it is read.
     model = None if base.kind == "folder" else make_small_model(base, config, tokenizer, meta["max_tokens"], seed=seed)
     hidden_size = hidden_size_of(base) if model is None else int(model.config.hidden_size)
     accelerator = build_accelerator(config, world, hidden_size=hidden_size)
     model = load_model(base, dtype=DTYPES[config.precision], world=world) if model is None else model
-    set_attention(model, config.attention, world.device)
+    set_attention(model, attention_for(config, world.device), world.device)
     tuning = wrap(accelerator, ready_to_train(model, config, seed=seed), config)
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks
@@ -70,6 +71,14 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     publish(folder / "model", weights=weights, tokenizer=tokenizer, world=world)
     if world.is_main:
         shutil.rmtree(folder / "checkpoints")  # many times the size of the model, and of no further use
+
+
+def read_lessons(run_dir: Path, split: Split, config: LlmConfig, words: PreTrainedTokenizerBase, *, seed: int) -> Data:
+    """What is learnt of a split, or measured: answers, or lists of candidates."""
+    if config.task != "write":
+        return read_lists_to_learn(run_dir, split, config, tokenizer=words, seed=seed)
+    prompts = read_prompts(run_dir, split)
+    return learn_whole_prompts(prompts) if config.learn == "prompt" and split == "train" else prompts
 
 
 def choose_precision(config: LlmConfig, folder: Path, world: World) -> Precision:
@@ -123,6 +132,7 @@ def _report_shares(model: nn.Module, config: LlmConfig, run_dir: Path, world: Wo
         write_json(
             run_dir / "llm" / "engine.json",
             {
+                "task": config.task,
                 "deepspeed": config.deepspeed,
                 "precision": config.precision,
                 "world_size": world.size,

@@ -44,13 +44,7 @@ def generate(
         for split, facts in described.items():
             log.info("%s: %.1f %% of the texts are out of domain", split, 100 * facts["out_of_domain"])
             tracker.log({f"generate/{split}_{name}": value for name, value in facts.items()}, step=0)
-        settings = {
-            "mode": config.mode,
-            "num_beams": config.num_beams,
-            "length_penalty": config.resolved_length_penalty,
-            "max_new_tokens": answerer.max_new_tokens,
-        }
-        write_json(run_dir / "generated" / "generation.json", {**settings, "splits": described})
+        write_json(run_dir / "generated" / "generation.json", {**answerer.settings, "splits": described})
     world.barrier()
 
 

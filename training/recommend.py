@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.list_ranker.bank import fit_bank
+from evaluation.ranked_lists import RankedLists
 from evaluation.systems.mixture import Mixture
 from graph.ranking.infer import TrainedGraph
 from launch.artifacts import read_json
@@ -23,12 +24,13 @@ from launch.terminal import shown
 from pairs.tables import Ints, Pair, Samples, load_others, load_pair, load_samples, one_sample, with_others
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
-from retrieval.posterior.expected import SYSTEM
+from retrieval.posterior.expected import SYSTEM, expect, has_expectations
 from training.answers.answerer import load_answerer
 from training.asking.asking import Matched, find_domain, match_history
 from training.asking.final_ranking import Final, load_final, load_known, rank_finally
 from training.asking.new_prompt import write_prompt
 from training.base_files import BaseModel
+from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
 
 SHOWN_TEXTS = 3
@@ -111,7 +113,9 @@ def recommend(
     graph = TrainedGraph.open(run_dir, world)
     prompts: PromptsConfig = recipe.sections["prompts"]
     depth = recipe.sections["graph"].list_depth
-    near = _near(run_dir, sample, graph, k=max(1, prompts.num_neighbours), depth=depth, world=world)
+    lookup = KindredLookup(run_dir, device=world.device)
+    expected = _expected(run_dir, sample, graph, depth=depth)
+    near = _near(lookup, sample, graph, expected, k=max(1, prompts.num_neighbours))
     answerer = load_answerer(
         recipe.sections["generation"],
         base=BaseModel("folder", run_dir / "llm" / "model", trust_remote_code=trust_remote_code),
@@ -120,16 +124,17 @@ def recommend(
         grounder=grounder,
         device=world.device,
     )
-    prompt, num_shown = write_prompt(
+    question, num_shown = write_prompt(
         sample,
         [user.sample for user in near[: prompts.num_neighbours]],
         run_dir=run_dir,
         pair=pair,
         train=train,
-        tokenizer=answerer.tokenizer,
+        tokenizer=load_tokenizer_folder(run_dir / "prompts" / "tokenizer"),
         config=prompts,
+        expected=None if expected is None else expect(expected, sample),
     )
-    answers = answerer.answer(sample.sample, [prompt], sample.domain)
+    answers = answerer.answer(question)
 
     chosen = read_json(run_dir / "report" / "metrics.json")["chosen"]
     mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
@@ -162,14 +167,18 @@ def recommend(
     )
 
 
+def _expected(run_dir: Path, sample: Samples, graph: TrainedGraph, *, depth: int) -> RankedLists | None:
+    """What the evidence expects of a question, where the run has evidence."""
+    return graph.rank(sample, systems=[SYSTEM], depth=depth)[SYSTEM] if has_expectations(run_dir) else None
+
+
 def _near(
-    run_dir: Path, sample: Samples, graph: TrainedGraph, *, k: int, depth: int, world: World
+    lookup: KindredLookup, sample: Samples, graph: TrainedGraph, expected: RankedLists | None, *, k: int
 ) -> list[KindredUser]:
     """The kindred users of a question, found as the run found those of its samples."""
-    lookup = KindredLookup(run_dir, device=world.device)
     history, domain = sample.history.tolist(), int(sample.domain[0])
-    expected = graph.rank(sample, systems=[SYSTEM], depth=depth)[SYSTEM] if lookup.needs_expected else None
     vector = graph.ask(history, domain, depth=1).vector if lookup.needs_model_vector else None
+    expected = expected if lookup.needs_expected else None
     return lookup.nearest(history, domain=domain, model_vector=vector, expected=expected, k=k)
 
 

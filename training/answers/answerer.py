@@ -4,23 +4,30 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.tables import Ints, Pair
 from retrieval.grounding import TitleGrounder
 from training.answers.answer_lists import Answers, ExactTitles, rank_answers
 from training.answers.beam_search import Beams, search_beams
 from training.answers.choices import Choices, FreeText, TitlesOnly
+from training.answers.list_answerer import ListAnswerer
+from training.answers.questions import Answering, Questions
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder, load_tuned_model
 from training.config import GenerationConfig
 from training.precision import resolve_precision
 from training.prompts.pieces import answer_tokens
+from training.ranking.candidates import CandidateLists
+from training.ranking.scores import verdict_tokens
+from training.ranking.titles import read_titles
 
 log = logging.getLogger(__name__)
 TITLE_PERCENTILE = 0.99
@@ -41,8 +48,24 @@ class Answerer:
     max_new_tokens: int
     config: GenerationConfig
 
-    def answer(self, sample: Ints, prompts: Sequence[Sequence[int]], domain: Ints) -> Answers:
-        """All beams for a batch of prompts that ask for items of `domain` [B], grounded and ranked."""
+    @property
+    def settings(self) -> dict[str, object]:
+        """See `Answering`."""
+        return {
+            "by": "write",
+            "mode": self.config.mode,
+            "num_beams": self.config.num_beams,
+            "length_penalty": self.config.resolved_length_penalty,
+            "max_new_tokens": self.max_new_tokens,
+        }
+
+    def tokens(self, prompt_lengths: Ints, candidates: CandidateLists) -> Ints:
+        """See `Answering`: the prompts' alone."""
+        return prompt_lengths
+
+    def answer(self, asked: Questions) -> Answers:
+        """See `Answering`: all beams of a batch of prompts, grounded and ranked."""
+        sample, prompts, domain = asked.sample, asked.prompts, asked.domain
         pad_token = self.tokenizer.pad_token_id
         assert isinstance(pad_token, int)
         self._check_room(max(len(prompt) for prompt in prompts))
@@ -92,14 +115,20 @@ def load_answerer(
     pair: Pair,
     grounder: TitleGrounder,
     device: torch.device,
-) -> Answerer:
-    """The run's tuned model on `device`, ready to answer; of `base`'s code it runs what `base` allows."""
+) -> Answering:
+    """The run's tuned model on `device`, ready to rank or to write; of `base`'s code it runs what `base` allows."""
     folder = run_dir / "llm" / "model"
     if not folder.is_dir():
         raise InputError(f"{folder}: no tuned model; run `kinrec finetune` first")
     tokenizer = load_tokenizer_folder(folder, base=base)
     precision = resolve_precision(config.precision, device)
     model = load_tuned_model(folder, precision=precision, base=base).to(device)  # type: ignore[arg-type]  # its stub wants a module
+    pad = tokenizer.pad_token_id
+    assert isinstance(pad, int)
+    if answers_by(config, run_dir) == "rank":
+        log.info("answers: ranked candidates, %s", precision)
+        titles, names = read_titles(run_dir), pair.items.titles
+        return ListAnswerer(model, titles, names, verdict_tokens(tokenizer), pad, device, config)
     answers = answer_tokens(tokenizer, pair.items.titles)
     limit = config.max_new_tokens or longest_answer(answers, margin=config.token_margin)
     trie = None
@@ -119,6 +148,15 @@ def load_answerer(
         max_new_tokens=limit,
         config=config,
     )
+
+
+def answers_by(config: GenerationConfig, run_dir: Path) -> Literal["rank", "write"]:
+    """How the run's model is to answer: as it was asked, or by what it was taught."""
+    if config.by != "auto":
+        return config.by
+    said = run_dir / "llm" / "engine.json"
+    task = read_json(said).get("task") if said.is_file() else None
+    return "rank" if task in {"rank", "both"} else "write"
 
 
 def longest_answer(answers: Sequence[Sequence[int]], *, margin: int) -> int:

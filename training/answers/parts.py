@@ -32,11 +32,13 @@ from pairs.ragged import places_of, rows_of
 from pairs.row_parts import finished_parts, missing_rows, part_path
 from pairs.tables import Ints, Split, load_samples
 from training.answers.answer_lists import Answers
-from training.answers.answerer import Answerer
+from training.answers.questions import Answering, Questions
+from training.ranking.candidates import CandidateLists, read_candidates
 
 log = logging.getLogger(__name__)
 GENERATED: tuple[Split, ...] = ("valid", "test")
 STOP = "kinrec: stop"
+ROWS_AT_ONCE = 8192
 PAPER_TOP = 5
 """URLLM refines by the first m = 5 texts (docs/method.md#answers)."""
 
@@ -50,6 +52,14 @@ class PromptTable:
     sample: Ints  # [N]
     domain: Ints  # [N]
     lengths: Ints  # [N], tokens
+
+    def questions(self, rows: Ints) -> Questions:
+        """Some of them as they are asked."""
+        return Questions(self.sample[rows], self.prompts(rows), self.domain[rows], self.candidates(rows))
+
+    def candidates(self, rows: Ints) -> CandidateLists:
+        """The items that may be ranked for some of them."""
+        return read_candidates(self.dataset, self.place[rows])
 
     def prompts(self, rows: Ints) -> list[list[int]]:
         """The token ids of some prompts."""
@@ -87,7 +97,7 @@ def plan_batches(lengths: Ints, places: range, *, batch_tokens: int) -> list[ran
     return batches
 
 
-def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, split: Split, world: World) -> None:
+def generate_split(answerer: Answering, prompts: PromptTable, *, run_dir: Path, split: Split, world: World) -> None:
     """Write lists/llm_SPLIT.parquet, unless an interrupted start has: every rank its parts, rank 0 the table."""
     table = run_dir / "lists" / f"llm_{split}.parquet"
     if world.ask_main(table.is_file):
@@ -107,17 +117,18 @@ def generate_split(answerer: Answerer, prompts: PromptTable, *, run_dir: Path, s
 
 
 def write_parts(
-    answerer: Answerer, prompts: PromptTable, *, done: Sequence[range], folder: Path, label: str, world: World
+    answerer: Answering, prompts: PromptTable, *, done: Sequence[range], folder: Path, label: str, world: World
 ) -> bool:
     """Write this rank's share of the parts that are not `done`; whether it left some because a rank is to stop.
 
     A part is a range of places in the order of falling length: a batch that does not fit in memory fails at once.
     """
     config = answerer.config
-    order = np.lexsort((prompts.sample, -prompts.lengths))
+    lengths = _tokens(answerer, prompts)
+    order = np.lexsort((prompts.sample, -lengths))
     parts = []
     for gap in missing_rows(len(order), done):
-        batches = plan_batches(prompts.lengths[order], gap, batch_tokens=config.batch_tokens)
+        batches = plan_batches(lengths[order], gap, batch_tokens=config.batch_tokens)
         parts += [batches[start : start + config.part_batches] for start in range(0, len(batches), config.part_batches)]
     todo = [(part, batch) for part in parts[world.rank :: world.size] for batch in part]
     started, written = time.monotonic(), 0
@@ -140,9 +151,19 @@ def write_parts(
     return False
 
 
-def answer_rows(answerer: Answerer, prompts: PromptTable, rows: Ints) -> Answers:
+def answer_rows(answerer: Answering, prompts: PromptTable, rows: Ints) -> Answers:
     """The answers to some of the prompts."""
-    return answerer.answer(prompts.sample[rows], prompts.prompts(rows), prompts.domain[rows])
+    return answerer.answer(prompts.questions(rows))
+
+
+def _tokens(answerer: Answering, prompts: PromptTable) -> Ints:
+    """[N] tokens that are read at once of each prompt."""
+    parts = [
+        answerer.tokens(prompts.lengths[rows], prompts.candidates(rows))
+        for start in range(0, len(prompts.sample), ROWS_AT_ONCE)
+        for rows in [np.arange(start, min(start + ROWS_AT_ONCE, len(prompts.sample)))]
+    ]
+    return np.concatenate(parts)
 
 
 def write_part(path: Path, answered: Sequence[Answers]) -> None:

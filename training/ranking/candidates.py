@@ -6,9 +6,12 @@ users who are kindred to it by the same: nothing has seen the purchase that is t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from evaluation.ranked_lists import NO_ITEM
 from pairs.ragged import offsets_of, places_of, rows_of
@@ -81,8 +84,16 @@ def lists_to_learn(
 
 def holds_target(candidates: CandidateLists, target: Ints) -> npt.NDArray[np.bool_]:
     """[B] whether the target is among the candidates."""
-    found = candidates.items == target[candidates.rows]
-    return np.asarray(np.bincount(candidates.rows[found], minlength=len(target)) > 0)
+    is_target = candidates.items == target[candidates.rows]
+    return np.asarray(np.bincount(candidates.rows[is_target], minlength=len(target)) > 0)
+
+
+def read_candidates(dataset: Any, places: Ints) -> CandidateLists:  # Any: datasets is untyped
+    """The candidates of some prompts."""
+    table = dataset.with_format("arrow")[places.tolist()]
+    lists = pa.concat_arrays(table["candidates"].chunks) if len(places) else pa.array([], pa.list_(pa.int32()))
+    lengths = np.asarray(pc.list_value_length(lists), dtype=np.int64)
+    return CandidateLists(np.asarray(lists.flatten(), dtype=np.int64), offsets_of(lengths))
 
 
 def _mixed(first: Ints, second: Ints, seed: int) -> npt.NDArray[np.uint64]:

@@ -38,20 +38,25 @@ def candidate_scores(
     model: Any,  # Any: a transformers model, bare or under DeepSpeed
     lists: PackedLists,
     verdict: VerdictTokens,
-    *,
-    dtype: torch.dtype,
 ) -> torch.Tensor:
-    """[B, C] in fp32, -inf where there is no candidate. `dtype`: the model's."""
-    kept, at = torch.unique(lists.last, return_inverse=True)  # the vocabulary's logits of these columns alone
+    """[B, C] in fp32, -inf where there is no candidate."""
+    kept = torch.unique(lists.last)  # the vocabulary's logits of these columns alone
     logits_BKV = model(
         input_ids=lists.input_ids,
         position_ids=lists.position_ids,
-        attention_mask=lists.attention_mask(dtype),
+        attention_mask=lists.attention_mask(next(model.parameters()).dtype),
         logits_to_keep=kept,
         use_cache=False,
     ).logits
-    said_BK: torch.Tensor = logits_BKV[..., verdict.yes].float() - logits_BKV[..., verdict.no].float()
-    return said_BK.gather(1, at.reshape(lists.last.shape)).masked_fill(~lists.present, -torch.inf)
+    return verdict_of(logits_BKV, kept, lists, verdict)
+
+
+def verdict_of(
+    logits_BKV: torch.Tensor, kept: torch.Tensor, lists: PackedLists, verdict: VerdictTokens
+) -> torch.Tensor:
+    """[B, C] scores out of the logits of the columns `kept` [K], which rise and hold all that titles end in."""
+    said_BK = logits_BKV[..., verdict.yes].float() - logits_BKV[..., verdict.no].float()
+    return said_BK.gather(1, torch.searchsorted(kept, lists.last)).masked_fill(~lists.present, -torch.inf)
 
 
 def listwise_loss(scores_BC: torch.Tensor, present_BC: torch.Tensor) -> torch.Tensor:

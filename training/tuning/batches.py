@@ -7,7 +7,7 @@ them out. Batches are left-padded, so that what is learnt of each ends in the la
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import datasets
 import numpy as np
@@ -33,6 +33,10 @@ class PromptData:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def batch(self, share: Ints, *, step_rows: Ints, pad: int) -> "PaddedPrompts":
+        """The prompts of `share`; those of the whole step change nothing."""
+        return collate(self, share, pad=pad)
+
 
 @dataclass(frozen=True)
 class PaddedPrompts:
@@ -53,12 +57,45 @@ class PaddedPrompts:
         )
 
 
-def read_prompts(run_dir: Path, split: str) -> PromptData:
-    """prompts/SPLIT, memory-mapped."""
+class Data(Protocol):
+    """What a fine-tune learns from: N samples, and how a batch of them is made."""
+
+    @property
+    def lengths(self) -> Ints:
+        """[N] tokens that are read."""
+        ...
+
+    @property
+    def learnt_lengths(self) -> Ints:
+        """[N] what the loss is a mean over: tokens, or lists."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, share: Ints, *, step_rows: Ints, pad: int) -> "LearntBatch":
+        """The samples `share` of the rows `step_rows` of a whole step; no rows give a batch whose loss is zero."""
+        ...
+
+
+class LearntBatch(Protocol):
+    """Tensors of some samples."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on `device`."""
+        ...
+
+
+def open_prompts(run_dir: Path, split: str) -> Any:  # Any: datasets is untyped
+    """The dataset prompts/SPLIT, memory-mapped."""
     path = run_dir / "prompts" / split
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; run `kinrec tokenize` first")
-    dataset = datasets.load_from_disk(str(path))
+    return datasets.load_from_disk(str(path))
+
+
+def read_prompts(run_dir: Path, split: str) -> PromptData:
+    """The prompts of a split and their answers."""
+    dataset = open_prompts(run_dir, split)
     table = dataset.data
     lengths = np.asarray(pc.list_value_length(table["input_ids"]), dtype=np.int64)
     return PromptData(dataset, lengths, lengths - np.asarray(table["prompt_length"], dtype=np.int64))

@@ -23,10 +23,11 @@ from transformers.utils.logging import disable_progress_bar
 from launch.distributed import World, backend_of, join_alone
 from launch.errors import InputError, first_line
 from training.config import LlmConfig
-from training.tuning.batches import PaddedPrompts
+from training.tuning.batches import LearntBatch, PaddedPrompts
 from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 from training.tuning.head import fuse_head
 from training.tuning.layers import compile_layers, gather_whole_layers, whole_shape, whole_size
+from training.tuning.list_data import ListBatch, list_loss
 from training.tuning.losses import learnt_loss
 from training.tuning.meter import Arithmetic, count_arithmetic, measure_peak
 
@@ -48,8 +49,11 @@ class Tuning:
     fused: bool = False
     """Whether the model answers with its loss: see training.tuning.head."""
 
-    def loss(self, batch: PaddedPrompts) -> torch.Tensor:
-        """The summed loss of a batch's learnt tokens: a scalar in fp32."""
+    def loss(self, batch: LearntBatch) -> torch.Tensor:
+        """The summed loss of a batch's learnt tokens or lists: a scalar in fp32."""
+        if isinstance(batch, ListBatch):
+            return list_loss(self.model, batch)
+        assert isinstance(batch, PaddedPrompts)
         return learnt_loss(self.model, batch, fused=self.fused)
 
     @property

@@ -16,7 +16,7 @@ from launch.watch.beats import beat
 from pairs.draws import draw_rows
 from training.config import LlmConfig
 from training.prompts.pieces import Ints
-from training.tuning.batches import Plan, PromptData, collate, shares
+from training.tuning.batches import Data, Plan, shares
 from training.tuning.engine import Tuning, accumulation_steps
 from training.tuning.guards import SpikeGuard, check_finite_step
 from training.tuning.meter import Arithmetic, Meter
@@ -32,8 +32,8 @@ def fit(
     config: LlmConfig,
     *,
     accelerator: Accelerator,
-    train: PromptData,
-    valid: PromptData,
+    train: Data,
+    valid: Data,
     pad: int,
     folder: Path,
     seed: int,
@@ -92,8 +92,8 @@ class FineTune:
     tuning: Tuning
     config: LlmConfig
     accelerator: Accelerator
-    train: PromptData
-    valid: PromptData
+    train: Data
+    valid: Data
     eval_rows: Ints
     plan: Plan
     total: int
@@ -132,7 +132,7 @@ class FineTune:
         ):
             beat()
             with self.meter.waiting():
-                batch = collate(self.train, share, pad=self.pad).to(self.world.device)
+                batch = self.train.batch(share, step_rows=rows, pad=self.pad).to(self.world.device)
             with self.accelerator.accumulate(model):
                 summed = self.tuning.loss(batch)
                 loss += summed.detach()

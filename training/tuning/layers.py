@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from launch.errors import InputError, first_line
-from training.config import AttentionChoice
+from training.config import AttentionChoice, LlmConfig
 
 log = logging.getLogger(__name__)
 NAMES = {"eager": "eager", "sdpa": "sdpa", "flash": "flash_attention_2"}
@@ -34,6 +34,20 @@ def choose_attention(choice: AttentionChoice, device: torch.device) -> Attention
             "llm.attention=flash needs a GPU and the package flash_attn: install it there, or set llm.attention=auto"
         )
     return choice
+
+
+def attention_for(config: LlmConfig, device: torch.device) -> AttentionChoice:
+    """What the recipe asks for. Lists of candidates have a mask of their own, which flash attention cannot take.
+
+    InputError where the recipe wants both.
+    """
+    if config.task == "write":
+        return config.attention
+    if config.attention == "flash":
+        raise InputError(
+            f"llm.attention=flash cannot read the lists of candidates of llm.task={config.task}; set llm.attention=auto"
+        )
+    return "sdpa" if config.attention == "auto" and device.type == "cuda" else config.attention
 
 
 def set_attention(model: PreTrainedModel, choice: AttentionChoice, device: torch.device) -> AttentionChoice:

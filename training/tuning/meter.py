@@ -18,7 +18,7 @@ from torch import nn
 
 from launch.distributed import World
 from training.prompts.pieces import Ints
-from training.tuning.batches import PromptData
+from training.tuning.batches import Data
 from training.tuning.layers import decoder_layers, head_of, whole_size
 
 GIB = 2**30
@@ -39,7 +39,7 @@ class Arithmetic:
     peak: float
     """FLOP a second of one rank."""
 
-    def of(self, data: PromptData, rows: Ints) -> float:
+    def of(self, data: Data, rows: Ints) -> float:
         """FLOP of the prompts `rows`, forward and backward."""
         lengths = data.lengths[rows].astype(float)
         learnt = float(data.learnt_lengths[rows].sum())
@@ -78,7 +78,7 @@ class Meter:
         """A step begins."""
         self._began = time.monotonic()
 
-    def end(self, data: PromptData, rows: Ints, arithmetic: Arithmetic) -> None:
+    def end(self, data: Data, rows: Ints, arithmetic: Arithmetic) -> None:
         """It has ended; `rows` are those of all ranks."""
         self.seconds += time.monotonic() - self._began
         self.learnt_tokens += int(data.learnt_lengths[rows].sum())

@@ -8,13 +8,13 @@ from launch.stopping import is_asked
 from launch.watch.beats import beat
 from training.config import LlmConfig
 from training.prompts.pieces import Ints
-from training.tuning.batches import PromptData, collate, shares
+from training.tuning.batches import Data, shares
 from training.tuning.engine import Tuning
 
 
 @torch.no_grad()
 def validation_loss(
-    tuning: Tuning, valid: PromptData, rows: Ints, config: LlmConfig, *, pad: int, world: World
+    tuning: Tuning, valid: Data, rows: Ints, config: LlmConfig, *, pad: int, world: World
 ) -> float | None:
     """Mean loss of an answer's token over `rows`, each counted once whatever the number of ranks.
 
@@ -30,5 +30,5 @@ def validation_loss(
         beat()
         if world.any(is_asked()):
             return None
-        summed += tuning.loss(collate(valid, share, pad=pad).to(world.device)).double()
+        summed += tuning.loss(valid.batch(share, step_rows=rows, pad=pad).to(world.device)).double()
     return float(world.sum(summed)) / int(valid.learnt_lengths[rows].sum())

@@ -98,11 +98,11 @@ def test_the_prompt_of_a_known_history_is_the_one_that_tokenize_wrote(tmp_path: 
         place = int(test.row_of(np.array([sample]))[0])
         asked = one_sample(test.history_of(place).tolist(), domain=int(test.domain[place]))
         rows = neighbours.matrix(np.array([place]))[0]
-        prompt, num_shown = write_prompt(
+        question, num_shown = write_prompt(
             asked, train.sample[rows].tolist(), run_dir=tmp_path, pair=pair, train=train, tokenizer=tokenizer,
             config=config,
         )  # fmt: skip
-        assert [prompt] == written.prompts(np.array([row]))
+        assert [list(prompt) for prompt in question.prompts] == written.prompts(np.array([row]))
         assert num_shown <= config.num_neighbours
 
 
