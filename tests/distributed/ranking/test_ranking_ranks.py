@@ -1,0 +1,70 @@
+"""Learning to rank, and ranking: one rank and two give the same; who resumes ends where nobody stopped."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from launch.artifacts import read_json, sha256_file
+from launch.distributed import World
+from pairs.row_parts import finished_parts
+from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, run_until_killed
+from tests.distributed.test_generate_ranks import FILES, generate_on
+from tests.ranks import run_ranks
+from tests.tiny_generation import CONSTRAINED, generate_alone, parts_alone, write_answerable_run
+from training.config import LlmConfig, Task
+
+pytestmark = pytest.mark.slow
+BY_RANK = replace(CONSTRAINED, by="rank")
+
+
+def learning(task: Task) -> LlmConfig:
+    return replace(TINY, task=task, negatives=4, learn="prompt")
+
+
+@pytest.mark.parametrize("task", ["rank", "both"])
+def test_one_rank_and_two_learn_the_same(tmp_path: Path, task: Task) -> None:
+    prepare_run(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    one, two = (
+        run_ranks(run_finetune, ranks, tmp_path / name, learning(task))[0] for ranks, name in ((1, "one"), (2, "two"))
+    )
+    assert len(one["finetune/loss"]) == 6
+    assert two["finetune/loss"] == pytest.approx(one["finetune/loss"], rel=1e-4)
+    assert two["finetune/valid_loss"] == pytest.approx(one["finetune/valid_loss"], rel=1e-4)
+    assert one["finetune/loss"][-1] != one["finetune/loss"][0]
+    assert read_json(tmp_path / "two/llm/engine.json")["task"] == task
+
+
+def test_a_killed_start_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    prepare_run(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    run_ranks(run_finetune, 2, tmp_path / "whole", learning("both"))
+    run_ranks(run_until_killed_at_five, 2, tmp_path / "killed")
+    run_ranks(run_finetune, 2, tmp_path / "killed", learning("both"))
+    killed, whole = (tmp_path / run / "llm/model/model.safetensors" for run in ("killed", "whole"))
+    assert sha256_file(killed) == sha256_file(whole)
+
+
+def run_until_killed_at_five(world: World, run_dir: Path) -> None:
+    run_until_killed(world, run_dir, learning("both"), step=5)
+
+
+def test_two_ranks_rank_as_one_and_a_killed_one_goes_on(tmp_path: Path) -> None:
+    write_answerable_run(tmp_path / "one")
+    for name in ("two", "killed"):
+        shutil.copytree(tmp_path / "one", tmp_path / name)
+    generate_alone(BY_RANK, tmp_path / "one")
+    run_ranks(generate_on, 2, tmp_path / "two", BY_RANK)
+    for part in parts_alone(BY_RANK, tmp_path / "killed", "valid")[::2]:
+        part.unlink()
+    assert finished_parts(tmp_path / "killed/generated/parts/valid"), "some parts are left"
+    generate_alone(BY_RANK, tmp_path / "killed")
+    for name in FILES:
+        assert sha256_file(tmp_path / "two" / name) == sha256_file(tmp_path / "one" / name)
+        assert sha256_file(tmp_path / "killed" / name) == sha256_file(tmp_path / "one" / name)
+    table = pq.read_table(tmp_path / "one" / FILES[1])
+    assert all(all(flags) for flags in table["in_domain"].to_pylist())
+    assert read_json(tmp_path / "one/generated/generation.json")["by"] == "rank"

@@ -1,0 +1,1 @@
+"""Lists of candidates: which, packed how, scored how."""
