@@ -4,7 +4,7 @@ VENV   := .venv
 STAMP  := $(VENV)/.installed
 EXTRAS ?= cpu,test
 PYTEST := $(VENV)/bin/python -m pytest
-PARTS  := test-ranks test-limits test-processes test-whole test-slurm test-unit lint
+PARTS  := test-limits test-processes test-whole test-slurm test-unit test-ranks lint
 LIMITS := tests/slurm/test_preemption.py tests/slurm/test_signal_moments.py
 APART  := tests/distributed tests/end_to_end tests/slurm
 
