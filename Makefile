@@ -4,7 +4,7 @@ VENV   := .venv
 STAMP  := $(VENV)/.installed
 EXTRAS ?= cpu,test
 PYTEST := $(VENV)/bin/python -m pytest
-PARTS  := test-ranks test-limits test-processes test-whole test-slurm test-unit lint
+PARTS  := test-limits test-processes test-whole test-slurm test-unit test-ranks lint
 LIMITS := tests/slurm/test_preemption.py tests/slurm/test_signal_moments.py
 APART  := tests/distributed tests/end_to_end tests/slurm
 
@@ -14,7 +14,8 @@ demo: $(STAMP)
 	$(VENV)/bin/kinrec demo
 
 test: $(STAMP)  # three parts at a time, the longest first: they wait, for processes and for SLURM; six at a time are no faster
-	@$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target $(PARTS)
+	@shared=$$(mktemp -d) && trap 'rm -rf "$$shared"' EXIT && KINREC_TESTS_SHARED="$$shared" \
+	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target $(PARTS)
 
 test-ranks: ; $(PYTEST) tests/distributed
 test-limits: ; $(PYTEST) $(LIMITS)

@@ -1,4 +1,4 @@
-"""What the ranks of the fine-tune's tests run: top-level functions, for spawned ranks and for `accelerate launch`.
+"""What ranks of the fine-tune's tests run: top-level functions, for `run_ranks` and for `accelerate launch`.
 
 accelerate launch --config_file ds_configs/accelerate_cpu.yaml -m tests.distributed.finetune_ranks RUN_DIR
 """

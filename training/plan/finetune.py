@@ -65,6 +65,7 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
         checkpointing=llm.gradient_checkpointing,
         trained=trained_parameters(shape, llm.lora),
         on_gpu=setting.machine.on_gpus,
+        eager=llm.attention == "eager" or (llm.attention == "auto" and not setting.machine.on_gpus),
     )
 
 

@@ -9,7 +9,8 @@ trained):
     gradients     4 T / N, summed in fp32
     gathered      s min(P, live): whole layers while they are at work (ZeRO-3)
     activations   what the backward pass needs of each layer, or with checkpointing of one and each one's input
-    logits        12 a learnt token and word: the logits, their logarithms of softmax, their gradient
+    logits        of a chunk of learnt tokens, 8 + s a token and word; the table's gradient, which is made with them
+                  (training.tuning.head); 12 of all where the model is none whose loss is made so
     step          the optimizer's own copies: gradients made flat, two temporaries of AdamW
 
 The first four stay. On top lie gathered weights, activations and logits in a backward pass, the step's copies after it:
@@ -21,8 +22,11 @@ from typing import Any
 
 from launch.plan.estimates import MIB, Need
 from training.plan.shapes import Shape
+from training.tuning.plain_heads import CHUNK_NUMBERS
 
 LOGIT_BYTES = 12
+CHUNK_BYTES = 8
+"""Scores and exponentials of a chunk in fp32; in bf16 there are the scores and their gradient in bf16 as well."""
 STEP_BYTES = 12
 CPU_OVERHEAD = 60 * MIB
 """What DeepSpeed's start takes of a rank's memory on CPUs, whatever the model."""
@@ -45,6 +49,8 @@ class Load:
     trained: int
     """Parameters that learn."""
     on_gpu: bool
+    eager: bool = False
+    """Whether attention holds the probabilities of all pairs of tokens."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +121,15 @@ def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple
 
 
 def activation_bytes(shape: Shape, load: Load) -> float:
-    """What the layers keep for the backward pass, with flash attention: nothing of length x length but the mask."""
+    """What the layers keep for the backward pass; of length x length only the mask, unless attention is eager."""
     tokens = load.rows * load.tokens
     of_layer = tokens * token_bytes(shape, load.number) + load.rows * load.tokens**2 * load.number
+    if load.eager:
+        # Softmax keeps its result in fp32, the product with the values keeps it in its own number; the keys and values
+        # of a group of heads are repeated for each of them.
+        probabilities = 4 if load.number == 4 else 4 + load.number
+        repeated = 2 * load.number * (shape.heads - shape.kv_heads) * shape.head_dim
+        of_layer += load.rows * load.tokens**2 * shape.heads * probabilities + tokens * repeated
     if not load.checkpointing:
         return shape.layers * of_layer
     return shape.layers * tokens * shape.hidden * load.number + of_layer
@@ -137,8 +149,16 @@ def token_bytes(shape: Shape, number: int) -> float:
 
 
 def logit_bytes(shape: Shape, load: Load) -> float:
-    """Of the learnt tokens' scores over the vocabulary."""
-    return LOGIT_BYTES * load.rows * (load.learnt + 1) * shape.vocabulary
+    """Of the learnt tokens' scores over the vocabulary, and of what is made of them at once."""
+    learnt = load.rows * load.learnt
+    if not shape.plain_head:
+        return LOGIT_BYTES * (learnt + load.rows) * shape.vocabulary
+    chunk = min(learnt, max(1, CHUNK_NUMBERS // shape.vocabulary))
+    scores = chunk * shape.vocabulary * (CHUNK_BYTES + (load.number if load.number < 4 else 0))
+    if load.trained < shape.parameters:  # adapters: the table learns nothing
+        return scores
+    summed = 4 if learnt > chunk else load.number
+    return scores + shape.table * (load.number + summed)
 
 
 def _elsewhere(section: object) -> bool:

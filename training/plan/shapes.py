@@ -7,6 +7,7 @@ from typing import Any
 from launch.artifacts import read_json
 from launch.errors import InputError
 from training.config import PromptsConfig, ScratchConfig
+from training.tuning.plain_heads import PLAIN_HEADS
 
 NAMES = {
     "hidden": ("hidden_size", "n_embd", "d_model"),
@@ -38,6 +39,8 @@ class Shape:
     experts: int = 1
     """Copies of the feed-forward layers; a token meets some of them, all are held."""
     met: int = 1
+    plain_head: bool = True
+    """Whether the loss is made at the head, in chunks."""
 
     @property
     def attention(self) -> int:
@@ -116,7 +119,7 @@ def of_config(config: dict[str, Any], *, where: str) -> Shape:  # Any: plain JSO
             raise InputError(f"{where}: config.json does not say {names[0]}; the plan needs it")
         sizes[size] = given
     experts = next((told[name] for name in EXPERTS if told.get(name)), 1)
-    heads = sizes["heads"]
+    heads, kind = sizes["heads"], str(told.get("model_type", config.get("model_type")))
     return Shape(
         hidden=sizes["hidden"],
         layers=sizes["layers"],
@@ -126,9 +129,10 @@ def of_config(config: dict[str, Any], *, where: str) -> Shape:  # Any: plain JSO
         inner=told.get("moe_intermediate_size") or sizes["inner"] if experts > 1 else sizes["inner"],
         vocabulary=sizes["vocabulary"],
         tied=bool(told.get("tie_word_embeddings", config.get("tie_word_embeddings", True))),
-        gated=str(told.get("model_type", config.get("model_type"))) not in UNGATED,
+        gated=kind not in UNGATED,
         experts=experts,
         met=(told.get("num_experts_per_tok") or 1) if experts > 1 else 1,
+        plain_head=kind in PLAIN_HEADS,
     )
 
 
@@ -157,6 +161,7 @@ def of_gguf(path: Path) -> Shape:
             inner=field("feed_forward_length"),
             vocabulary=len(reader.fields["tokenizer.ggml.tokens"].data),
             tied=all(tensor.name != "output.weight" for tensor in reader.tensors),
+            plain_head=kind in PLAIN_HEADS,
         )
     except (OSError, ValueError, KeyError, AssertionError, IndexError) as error:
         raise InputError(f"{path}: its head does not say the sizes of a language model ({error})") from error

@@ -23,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 from launch.distributed import World, backend_of, join_alone
 from launch.errors import InputError, first_line
 from training.config import LlmConfig
+from training.tuning.allocator import hand_back_blocks
 from training.tuning.batches import LearntBatch, PaddedPrompts
 from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 from training.tuning.head import fuse_head
@@ -74,6 +75,7 @@ def build_accelerator(config: LlmConfig, world: World, *, hidden_size: int) -> A
         # An empty list of ops that could be compiled: DeepSpeed's own all-reduce for CPUs takes two minutes of g++
         # on a new machine and gloo serves as well.
         vars(deepspeed.ops).setdefault("__compatible_ops__", {})
+        hand_back_blocks()
     for name in LAUNCHER_SETTINGS:
         os.environ.pop(name, None)
     if world.size == 1:

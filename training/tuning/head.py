@@ -18,11 +18,7 @@ from transformers import PreTrainedModel
 
 from training.tuning.batches import IGNORED
 from training.tuning.layers import head_of, plain_model
-
-CHUNK_NUMBERS = 1 << 23
-"""Scores that are held at once: 32 MiB in fp32."""
-PLAIN_HEADS = {"llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "smollm3", "phi3", "olmo2", "starcoder2"}
-"""Models whose scores are those of the head as they are; others scale, cap or bend them first."""
+from training.tuning.plain_heads import CHUNK_NUMBERS, PLAIN_HEADS
 
 
 def fuse_head(model: nn.Module) -> bool:
@@ -83,10 +79,10 @@ class _LinearLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: torch.Tensor) -> Any:  # Any: autograd's context, a gradient or None for each input
-        of_hidden, of_weight = ctx.saved_tensors
+        of_hidden, of_weight = ctx.saved_tensors  # ours alone and used once, so they are scaled in place
         return (
-            None if of_hidden is None else (of_hidden * slope).to(of_hidden.dtype),
-            None if of_weight is None else (of_weight * slope).to(ctx.dtype),
+            None if of_hidden is None else of_hidden.mul_(slope),
+            None if of_weight is None else of_weight.mul_(slope).to(ctx.dtype),
             None,
         )
 

@@ -33,6 +33,8 @@ MEANS = {
     "prompts.num_workers": "2",
     "llm.per_device_batch": "3",
     "llm.gradient_checkpointing": "true",
+    "llm.attention": "sdpa",
+    "llm.compile": "true",
     "llm.checkpoint_every": "5",
     "llm.checkpoint_minutes": "null",
     "llm.log_every": "3",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,13 @@ def test_activations_of_a_token_by_hand() -> None:
     assert token_bytes(shape, 4) == 4 * (10 * 256 + 4 * 704)  # seen saved for the backward pass of one such layer
     assert token_bytes(shape, 2) == 24 * 256 + 8 * 704
     load = Load(rows=8, tokens=768, learnt=16, number=4, checkpointing=False, trained=1, on_gpu=False)
-    assert logit_bytes(shape, load) == 12 * 8 * 17 * 2048
+    # 128 learnt tokens fit into one chunk: scores and exponentials. Only adapters learn here (trained=1).
+    assert logit_bytes(shape, load) == 8 * 8 * 16 * 2048
+    whole = replace(load, trained=shape.parameters, learnt=767, number=2)
+    assert (
+        logit_bytes(shape, whole) == 10 * 4096 * 2048 + 6 * 2048 * 256
+    )  # a chunk of 2**23 scores; bf16 and fp32 table
+    assert logit_bytes(replace(shape, plain_head=False), load) == 12 * 8 * 17 * 2048
 
 
 def test_7b_on_64_gpus_fits_with_less_traffic_than_its_recipe(tmp_path: Path) -> None:
