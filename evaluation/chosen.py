@@ -13,6 +13,7 @@ from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
+from evaluation.list_ranker.llm_share import LlmShare, choose_llm_share
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Weights
 from evaluation.systems.mixture import Mixture, choose_mixture
@@ -97,6 +98,8 @@ class Chosen:
     """Fitted on train; None where the simple fusion is final."""
     later: ListRanker | None
     """Fitted on valid, too, for what comes after it in time."""
+    llm_share: LlmShare | None
+    """None where the run has no lists of a language model, or the simple fusion is final."""
 
     def bank_of(self, protocol: Timeline) -> Bank:
         """What test is ranked with under a protocol."""
@@ -149,10 +152,14 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
             seed=seed,
         )
         ranker = choose_final(deciding, ranker, mixture, given, config)
+    with clock.part("llm_share"):
+        ranker, llm_share = choose_llm_share(deciding, ranker, mixture, given, config, seed=seed)
+        if llm_share is not None:
+            log.info("the language model's weight in the final list: %g", llm_share.weight)
     with clock.part("refit"):
         later = ranker
         if ranker is not None and timeline.chronological and TREES in ranker.weights:
             later = refit_list_ranker(
                 ranker, inputs.judged["valid"], valid.lists, filter_history=config.filter_history, seed=seed
             )
-    return Chosen(inputs, baselines, mixture, choices, bank, ranker, later)
+    return Chosen(inputs, baselines, mixture, choices, bank, ranker, later, llm_share)

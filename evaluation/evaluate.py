@@ -16,6 +16,7 @@ from evaluation.chosen import Clock, Inputs, choose
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, read_timeline
+from evaluation.list_ranker.llm_share import gain_on
 from evaluation.list_ranker.store import remove_trees, save_trees
 from evaluation.protocols import protocol_tables
 from evaluation.ranked_lists import write_lists
@@ -71,6 +72,13 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
                 final=final and final.asking(banks[split], sources[split].lists),
             )
             judged[split] = Judgement(samples, sources[split], verdict)
+    with clock.part("llm_share"):
+        final, test = rankers["test"], sources["test"]
+        llm_adds = chosen.llm_share and chosen.llm_share.to_json()
+        if chosen.llm_share is not None and chosen.llm_share.weight and final is not None:
+            asked = final.asking(banks["test"], test.lists)
+            gain = gain_on(inputs.judged["test"], asked, chosen.mixture, test.fused, config, seed=seed)
+            llm_adds = chosen.llm_share.to_json(gain)
     with clock.part("intervals"):
         best = best_baseline(judged["valid"], timeline.selected_on(inputs.judged["valid"]), config)
         splits = {
@@ -85,6 +93,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         "pair": pair.name,
         "domains": list(pair.domain_names),
         "settings": dataclasses.asdict(config),
+        "llm_adds": llm_adds,
         "splits": splits,
         "protocols": protocols,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},

@@ -13,9 +13,25 @@ COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr")
 def render_summary(run_dir: Path) -> str:
     """The table of every split and where the report is."""
     metrics = read_json(run_dir / "report" / "metrics.json")
-    tables = [table(metrics, split) for split in metrics["splits"]]
+    tables = [*llm_adds(metrics), *(table(metrics, split) for split in metrics["splits"])]
     places = [f"report: {run_dir / 'report' / name}" for name in ("report.md", "report.html")]
     return shown_lines("\n\n".join(["", *tables, "\n".join(places)]) + "\n")
+
+
+def llm_adds(metrics: dict[str, Any]) -> list[str]:  # Any: plain JSON values
+    """What the language model adds to the final list, in a line; nothing where there was none to ask."""
+    share = metrics.get("llm_adds")
+    if not share:
+        return []
+    split = "test" if "test" in share else "valid"
+    gains = []
+    for name, gain in share[split].items():
+        low, high = gain["ci95"]
+        gains.append(f"{name} {gain['difference']:+.4f} [{low:+.4f}, {high:+.4f}]")
+    told = f"{', '.join(gains)} on {split}, paired by user"
+    if share["weight"]:
+        return [f"The language model has weight {share['weight']:g} in the final list: {told}."]
+    return [f"The language model adds nothing here: its weight is 0 (at {share['best_tried']:g}: {told})."]
 
 
 def table(metrics: dict[str, Any], split: str) -> str:

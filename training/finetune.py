@@ -21,6 +21,7 @@ from training.base_files import BaseModel, base_of_run
 from training.base_model import hidden_size_of, load_model, load_tokenizer_folder
 from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
+from training.saved.tuned_weights import add_adapters, publish
 from training.scratch import build_model
 from training.tuning.batches import Data, learn_whole_prompts, read_prompts
 from training.tuning.engine import build_accelerator, count_parameters, wrap
@@ -28,7 +29,6 @@ from training.tuning.fit import fit
 from training.tuning.guards import check_counts
 from training.tuning.layers import attention_for, set_attention, whole_size
 from training.tuning.list_data import read_lists_to_learn
-from training.tuning.tuned_weights import add_adapters, publish
 
 log = logging.getLogger(__name__)
 LEARNT: tuple[Split, Split] = ("train", "valid")

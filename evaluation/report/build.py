@@ -8,6 +8,7 @@ from typing import Any
 
 from evaluation.report.data_section import data_parts
 from evaluation.report.report_parts import Code, Figure, Folded, Heading, Paragraph, Part, Row, Table, nested, text
+from launch.summary import llm_adds
 
 Json = Mapping[str, Any]  # Any: plain JSON values
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr@20", "mrr")
@@ -22,7 +23,8 @@ PLOTTED = "histograms"
 
 def build_report(metrics: Json, card: Json, figures: Sequence[Figure]) -> list[Part]:
     """The whole report but for its timing; `figures` are the plots of the data."""
-    parts: list[Part] = [Heading(1, f"{metrics['pair']}: report"), _introduction(metrics)]
+    parts: list[Part] = [Heading(1, f"{metrics['pair']}: report"), *map(text, llm_adds(dict(metrics)))]
+    parts.append(_introduction(metrics))
     for split, judged in metrics["splits"].items():
         parts += [Heading(2, split), *_split_parts(split, judged, metrics["settings"])]
     if metrics.get("protocols"):

@@ -58,7 +58,7 @@ def warnings_of(world: World, run_dir: Path) -> list[str]:
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    log = logging.getLogger("training.tuning.resume")
+    log = logging.getLogger("training.saved.resume")
     log.addHandler(handler)
     run_finetune(world, run_dir)
     log.removeHandler(handler)

@@ -18,7 +18,7 @@ from launch.seals import list_files, seal_files
 from launch.state_key import STATE_FOLDER, state_key
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, run_until_killed
 from tests.ranks import run_ranks
-from training.tuning.resume import SEAL, list_positions
+from training.saved.resume import SEAL, list_positions
 
 pytestmark = pytest.mark.slow
 CONFIG = replace(TINY, eval_every=6)
@@ -127,7 +127,7 @@ def finish(world: World, run_dir: Path) -> list[str]:
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    log = logging.getLogger("training.tuning.resume")
+    log = logging.getLogger("training.saved.resume")
     log.addHandler(handler)
     run_finetune(world, run_dir, CONFIG)
     log.removeHandler(handler)

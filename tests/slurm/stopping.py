@@ -21,8 +21,8 @@ SLOW_PARTS = ROOT / "tests" / "slow_parts"
 TIMEOUT_SECONDS = 400.0
 LOADING = "training.base_files:base_of_run"
 VALIDATION = "training.tuning.fit:validation_loss"
-SAVE = "training.tuning.resume:save_position"
-EXPORT = "training.tuning.tuned_weights:publish"
+SAVE = "training.saved.resume:save_position"
+EXPORT = "training.saved.tuned_weights:publish"
 STEP = "training.tuning.fit:FineTune.step"
 # stage -> what is there when its work is under way
 MOMENTS = {

@@ -16,12 +16,12 @@ from launch.watch.beats import beat
 from pairs.draws import draw_rows
 from training.config import LlmConfig
 from training.prompts.pieces import Ints
+from training.saved.resume import LossSums, load_position, save_position
+from training.saved.tuned_weights import save_weights
 from training.tuning.batches import Data, Plan, shares
 from training.tuning.engine import Tuning, accumulation_steps
 from training.tuning.guards import SpikeGuard, check_finite_step
 from training.tuning.meter import Arithmetic, Meter
-from training.tuning.resume import LossSums, load_position, save_position
-from training.tuning.tuned_weights import save_weights
 from training.tuning.validation import validation_loss
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from launch.errors import InputError
 from launch.seals import list_files, seal_files
 from launch.state_key import state_key
 from tests.ranks import run_ranks
-from training.tuning.resume import SEAL, newest_whole
+from training.saved.resume import SEAL, newest_whole
 
 STEPS = (4, 6)
 CASES = ("stale", "other", "none_on_the_first")

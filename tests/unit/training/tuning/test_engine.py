@@ -12,11 +12,11 @@ import yaml
 from launch.distributed import World
 from launch.errors import InputError
 from training.config import LlmConfig, LoraConfig, PromptsConfig, ScratchConfig
+from training.saved.tuned_weights import add_adapters, merge_adapters
 from training.scratch import build_model
 from training.tuning.deepspeed_file import DS_CONFIGS
 from training.tuning.engine import accumulation_steps, deepspeed_settings
 from training.tuning.fit import count_steps, learning_rate
-from training.tuning.tuned_weights import add_adapters, merge_adapters
 
 CONFIG = LlmConfig(lr=1.0, warmup_ratio=0.1, min_lr_ratio=0.2, global_batch=32, per_device_batch=4)
 

@@ -23,8 +23,8 @@ from launch.errors import InputError
 from launch.seals import Foreign, digest_files, first_difference, list_files, make_seal, read_seal
 from launch.state_key import STATE_FOLDER, state_key
 from launch.steps import Reached
-from training.tuning.tuned_weights import why_damaged
-from training.tuning.universal import UNIVERSAL, convert, load_universal, seed_noise, why_not_elastic
+from training.saved.tuned_weights import why_damaged
+from training.saved.universal import UNIVERSAL, convert, load_universal, seed_noise, why_not_elastic
 
 log = logging.getLogger(__name__)
 NAME = re.compile(r"step-(\d+)")

@@ -1,0 +1,144 @@
+"""What the language model adds to the final list: a weight for its lists, or none.
+
+Weights are tried on valid by two halves of its users: each half is judged with the weight that is best on the other.
+The language model has a share in the final list only where the gain by user, all users together, has an interval above
+zero; its weight is then the best on all of valid. On test the list with it and the list without it are compared.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.config import EvaluationConfig
+from evaluation.list_ranker.final import ListRanker
+from evaluation.metrics.intervals import Difference, paired_difference
+from evaluation.metrics.metrics import METRICS, metric_values, one_metric
+from evaluation.metrics.ranks import Ranks, batches, target_ranks
+from evaluation.ranked_lists import RankedLists
+from evaluation.systems.judging import all_scores
+from evaluation.systems.mixture import Mixture, make_ingredients
+from pairs.tables import Samples
+
+LLM = "llm/row_max"
+WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Beside trees and graph, whose lists run from 0 to 1 as well."""
+SHOWN = ("hr@10", "mrr")
+Json = dict[str, Any]  # Any: plain JSON values
+
+
+@dataclass(frozen=True)
+class LlmShare:
+    """What was tried on valid and what came of it."""
+
+    weight: float
+    """In the final list; 0: the language model has no part in it."""
+    best: float
+    """The best of the weights that were tried."""
+    gain: dict[str, Difference]
+    """Of the final list with the language model over the one without, by metric, on valid."""
+
+    def to_json(self, test: Mapping[str, Difference] | None = None) -> Json:
+        """For metrics.json; `test`: the same of the chosen weight on test."""
+        splits = {"valid": self.gain, **({} if test is None else {"test": test})}
+        values = {
+            split: {name: {"difference": _short(one.mean), "ci95": [_short(one.low), _short(one.high)]}
+                    for name, one in gain.items()}
+            for split, gain in splits.items()
+        }  # fmt: skip
+        return {"weight": self.weight, "best_tried": self.best, **values}
+
+
+def choose_llm_share(
+    valid: Samples,
+    ranker: ListRanker | None,
+    mixture: Mixture,
+    lists: Mapping[str, RankedLists],
+    config: EvaluationConfig,
+    *,
+    seed: int,
+) -> tuple[ListRanker | None, LlmShare | None]:
+    """The final list with the language model's share, and how it was chosen; None where there is nothing to choose."""
+    if ranker is None or LLM.partition("/")[0] not in lists:
+        return ranker, None
+    tried = [ranker, *(with_llm(ranker, weight) for weight in WEIGHTS)]
+    ranks = ranks_of(tried, valid, mixture, lists, config)
+    gains_KN = np.stack([one_metric(ranks_N, config.selection_metric) for ranks_N in ranks])
+    crossed_N = _cross_chosen(gains_KN, valid, seed)
+    columns = np.arange(len(valid))
+    with_N = np.stack(ranks)[crossed_N, columns]
+    gain = _differences(with_N, ranks[0], valid, config, seed)
+    best = 1 + int(np.argmax(gains_KN[1:].mean(axis=1)))
+    is_worth_it = gain[config.selection_metric].low > 0
+    share = LlmShare(WEIGHTS[best - 1] if is_worth_it else 0.0, WEIGHTS[best - 1], {name: gain[name] for name in SHOWN})
+    return (tried[best] if is_worth_it else ranker), share
+
+
+def gain_on(
+    samples: Samples,
+    ranker: ListRanker,
+    mixture: Mixture,
+    lists: Mapping[str, RankedLists],
+    config: EvaluationConfig,
+    *,
+    seed: int,
+) -> dict[str, Difference]:
+    """The final list over itself without the language model, by metric, paired by user."""
+    kept = {name: weight for name, weight in ranker.weights.items() if name != LLM}
+    without = dataclasses.replace(ranker, weights=kept)
+    ranks_with, ranks_without = ranks_of([ranker, without], samples, mixture, lists, config)
+    gain = _differences(ranks_with, ranks_without, samples, config, seed)
+    return {name: gain[name] for name in SHOWN}
+
+
+def with_llm(ranker: ListRanker, weight: float) -> ListRanker:
+    """The same with the language model's lists beside its own."""
+    return dataclasses.replace(ranker, weights={**ranker.weights, LLM: weight})
+
+
+def ranks_of(
+    rankers: list[ListRanker],
+    samples: Samples,
+    mixture: Mixture,
+    lists: Mapping[str, RankedLists],
+    config: EvaluationConfig,
+) -> list[Ranks]:
+    """[N] target ranks by each of several rankers that differ in their weights alone."""
+    first = rankers[0]
+    filtering, items = config.filter_history, first.bank.items
+    ingredients = make_ingredients(first.bank.scorers, lists, samples, items, filter_history=filtering)
+    ranks = [np.empty(len(samples)) for _ in rankers]
+    for batch in batches(samples, items):
+        raw = first.bank.scores(batch)
+        scores, scaled = all_scores(ingredients, batch, raw, mixture)
+        said_BC = first.say(batch, raw, filter_history=filtering)
+        for ranker, ranks_N in zip(rankers, ranks, strict=True):
+            ranks_N[batch.rows] = target_ranks(ranker.mix(said_BC, scores["fusion"], scaled), batch)
+    return ranks
+
+
+def _cross_chosen(gains_KN: NDArray[np.float64], valid: Samples, seed: int) -> NDArray[np.int64]:
+    """[N] for each sample the weight, from 1, that is best on the half of the users it does not belong to."""
+    users, of_user_N = np.unique(valid.user, return_inverse=True)
+    half_N = (np.random.default_rng(seed).permutation(len(users)) % 2)[of_user_N]
+    chosen_N = np.ones(len(valid), dtype=np.int64)
+    for half in (0, 1):
+        if (half_N != half).any():
+            chosen_N[half_N == half] = 1 + int(np.argmax(gains_KN[1:, half_N != half].mean(axis=1)))
+    return chosen_N
+
+
+def _differences(
+    first: Ranks, second: Ranks, samples: Samples, config: EvaluationConfig, seed: int
+) -> dict[str, Difference]:
+    differences = paired_difference(
+        metric_values(first), metric_values(second), samples.user, resamples=config.bootstrap_resamples, seed=seed
+    )
+    return dict(zip(METRICS, differences, strict=True))
+
+
+def _short(value: float) -> float:
+    return round(float(value), 6)
