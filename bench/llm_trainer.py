@@ -54,13 +54,16 @@ class Comparison:
     precision: Literal["bf16", "fp32"]
     learn: Literal["answer", "prompt"]
     compile: bool
+    hidden: int = 256
+    layers: int = 4
+    """Of a `scratch` model."""
 
     @property
     def llm(self) -> LlmConfig:
         """Our side's section of a recipe."""
         return LlmConfig(
             precision=self.precision, global_batch=self.batch, per_device_batch=self.batch, learn=self.learn,
-            compile=self.compile, scratch=ScratchConfig(hidden_size=256, num_layers=4, num_heads=4),
+            compile=self.compile, scratch=ScratchConfig(hidden_size=self.hidden, num_layers=self.layers, num_heads=4),
         )  # fmt: skip
 
 
@@ -74,6 +77,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--learn", choices=["answer", "prompt"], default="answer")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)  # one side, in a process of its own
     parser.add_argument("--run-dir", type=Path, help=argparse.SUPPRESS)
@@ -92,11 +97,17 @@ def main() -> None:
 
 
 def compare(comparison: Comparison, run_dir: Path) -> dict[str, float]:
-    """Ratios (ours over theirs, memory and time so that they are read off) and what they are made of."""
+    """Times as fast, in seconds and CPU seconds; the largest difference of a sample's loss, a mean over its learnt
+    tokens; our peak of memory over theirs; and what these are made of."""
     prepare(PairConfig(source="synthetic"), run_dir=run_dir)
     write_random_neighbours(run_dir)
     prompts = PromptsConfig(base=comparison.base, scratch_vocab=2048, max_tokens=comparison.tokens, num_neighbours=2)
     tokenize_prompts(prompts, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
+    return compare_on(comparison, run_dir)
+
+
+def compare_on(comparison: Comparison, run_dir: Path) -> dict[str, float]:
+    """`compare` on the prompts that a run folder holds."""
     sides = {side: launch_side(comparison, side, run_dir) for side in SIDES}
     ours, theirs = sides["ours"], sides["theirs"]
     samples = comparison.steps * comparison.batch
@@ -141,7 +152,7 @@ def measure_side(comparison: Comparison, side: str, run_dir: Path) -> None:
 
 
 def fresh_model(comparison: Comparison, run_dir: Path) -> Any:  # Any: a transformers model
-    """What both start from."""
+    """What both start from, each in its process."""
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     return make_small_model(find_base(comparison.base), comparison.llm, tokenizer, comparison.tokens, seed=1)
 
@@ -203,15 +214,14 @@ class _InOrder(Trainer):  # type: ignore[misc]  # transformers leaves it untyped
     """Samples as they come: they are shuffled already, and both sides take the same first step."""
 
     def _get_train_sampler(self, *_: Any) -> Any:  # Any: torch's sampler of a data set
-        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # a list
+        return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
 class _Watch(TrainerCallback):
     """Losses after the first step; the time from then on."""
 
     def __init__(self, samples: list[dict[str, list[int]]]) -> None:
-        self.samples = samples
-        self.losses: list[float] = []
+        self.samples, self.losses = samples, list[float]()
         self.seconds = self.cpu_seconds = 0.0
         self._began = (0.0, 0.0)
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -95,11 +95,8 @@ TRIALS = {
     "logits": Trial(hidden=128, layers=2, vocabulary=32768, tokens=256, rows=8, whole_prompts=True),
 }
 """By what fills the memory: states of a large model, activations of long prompts, logits of a large vocabulary."""
-SMOLLM2 = {"hidden": 576, "layers": 30, "vocabulary": 49152, "tokens": 160, "rows": 8, "ranks": 2}
-REAL = {
-    "smollm2": Trial(**SMOLLM2, base="smollm2"),
-    "smollm2_prompt": Trial(**SMOLLM2, base="smollm2", whole_prompts=True),
-}
+ANSWERS = Trial(hidden=576, layers=30, vocabulary=49152, tokens=160, rows=8, ranks=2, base="smollm2")
+REAL = {"smollm2": ANSWERS, "smollm2_prompt": replace(ANSWERS, whole_prompts=True)}
 """Answers alone, and whole prompts, at the default batch of a rank."""
 
 
