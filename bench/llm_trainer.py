@@ -40,7 +40,7 @@ from training.tuning.engine import ADAM_BETAS, build_accelerator, deepspeed_sett
 from training.tuning.layers import set_attention
 
 SIDES = ("ours", "theirs")
-Measured = dict[str, Any]  # Any: plain JSON values: seconds, cpu_seconds, peak_mib, losses
+Measured = dict[str, Any]  # Any: seconds, cpu_seconds, peak_mib, losses
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def compare_on(comparison: Comparison, run_dir: Path) -> dict[str, float]:
 def launch_side(comparison: Comparison, side: str, run_dir: Path) -> Measured:
     """One side in a fresh process, so that each has its own peak of memory."""
     words = [f"--{name}={value}" for name, value in vars(comparison).items() if name != "compile"]
-    words += ["--compile"] if comparison.compile else []
+    words += ["--compile"] * comparison.compile
     done = subprocess.run(
         [sys.executable, "-m", "bench.llm_trainer", *words, "--side", side, "--run-dir", str(run_dir)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONWARNINGS": "ignore"},
@@ -152,7 +152,7 @@ def measure_side(comparison: Comparison, side: str, run_dir: Path) -> None:
 
 
 def fresh_model(comparison: Comparison, run_dir: Path) -> Any:  # Any: a transformers model
-    """What both start from, each in its process."""
+    """What both start from."""
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     return make_small_model(find_base(comparison.base), comparison.llm, tokenizer, comparison.tokens, seed=1)
 
@@ -175,7 +175,7 @@ def run_ours(comparison: Comparison, data: PromptData, rows: Ints, run_dir: Path
     tuning.model.eval()
     with torch.no_grad():
         losses = [float(tuning.loss(collate(data, rows[place : place + 1], pad=0))) for place in range(batch)]
-    losses = [loss / int(data.learnt_lengths[row]) for loss, row in zip(losses, rows, strict=False)]
+    losses = [loss / int(data.learnt_lengths[row]) for loss, row in zip(losses, rows[:batch], strict=True)]
     rest = rows[batch:]
     ordered = rest[np.argsort(-data.lengths[rest], kind="stable")]
     if comparison.compile:
@@ -210,10 +210,11 @@ def run_theirs(comparison: Comparison, data: PromptData, rows: Ints, run_dir: Pa
     return {"seconds": watch.seconds, "cpu_seconds": watch.cpu_seconds, "losses": watch.losses}
 
 
-class _InOrder(Trainer):  # type: ignore[misc]  # transformers leaves it untyped
+class _InOrder(Trainer):
     """Samples as they come: they are shuffled already, and both sides take the same first step."""
 
-    def _get_train_sampler(self, *_: Any) -> Any:  # Any: torch's sampler of a data set
+    def _get_train_sampler(self, *_: Any) -> Any:  # Any: torch's
+        assert isinstance(self.train_dataset, list)
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
@@ -226,7 +227,6 @@ class _Watch(TrainerCallback):
         self._began = (0.0, 0.0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # Any: transformers' own
-        """After each step."""
         if state.global_step == 1:
             model = parts["model"]
             model.eval()
