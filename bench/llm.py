@@ -1,4 +1,4 @@
-"""The LLM stages: prompts against a plain tokeniser loop, ZeRO on ranks against a plain training loop.
+"""The LLM stages: prompts against a plain tokeniser loop, ZeRO on ranks against a plain loop and transformers.Trainer.
 
     python -m bench.llm [--ranks 2] [--steps 4] [--hidden 256 --layers 4] [--base smollm2] [--json]
 
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.llm_prompts import measure_prompts, write_random_neighbours
+from bench.llm_trainer import Comparison, compare_on
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from pairs.config import PairConfig
@@ -29,8 +30,10 @@ from training.base_files import find_base
 from training.base_model import load_tokenizer_folder
 from training.config import LlmConfig, PromptsConfig, ScratchConfig
 from training.finetune import make_small_model
+from training.precision import resolve_precision
 from training.tuning.batches import PaddedPrompts, Plan, PromptData, collate, read_prompts, shares
 from training.tuning.engine import accumulation_steps, build_accelerator, wrap
+from training.tuning.layers import set_attention
 from training.tuning.losses import learnt_loss
 
 DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
@@ -50,6 +53,14 @@ class Settings:
     @property
     def prompts(self) -> PromptsConfig:
         return PromptsConfig(base=self.base, scratch_vocab=2048, max_tokens=256, num_neighbours=2, kindred="histories")
+
+    @property
+    def comparison(self) -> Comparison:
+        """With transformers.Trainer, in the precision that this machine computes natively."""
+        return Comparison(
+            base=self.base, batch=self.batch // self.ranks, steps=self.steps, tokens=256, compile=False, learn="answer",
+            precision=resolve_precision("auto", torch.device("cpu")), hidden=self.hidden, layers=self.layers,
+        )  # fmt: skip
 
     def llm(self, **changes: Any) -> LlmConfig:  # Any: fields of the config
         sizes = ScratchConfig(hidden_size=self.hidden, num_layers=self.layers, num_heads=4)
@@ -76,11 +87,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         results = measure(settings, Path(folder))
+        beside_trainer = compare_on(settings.comparison, Path(folder))
     print(f"{'measured':<44} {'per second':>12} {'against':>12} {'times':>7}")
     for name, row in results.items():
         print(f"{name:<44} {row['rate']:>12,.0f} {row['against']:>12,.0f} {row['rate'] / row['against']:>7.2f}")
+    for name, value in beside_trainer.items():
+        print(f"{name:<44} {value:>12.5g}")
     if as_json:
-        print(json.dumps(results))
+        print(json.dumps({**results, **beside_trainer}))
 
 
 def measure(settings: Settings, run_dir: Path) -> dict[str, dict[str, float]]:
@@ -137,6 +151,7 @@ def measure_on_ranks(settings: Settings, run_dir: Path) -> None:
                 config = settings.llm(precision=precision, deepspeed=name)
                 model = fresh_model(settings, run_dir, config)
                 accelerator = build_accelerator(config, world, hidden_size=int(model.config.hidden_size))
+                set_attention(model, config.attention, world.device)
                 tuning = wrap(accelerator, model, config)
                 micro_steps = accumulation_steps(config, world.size)
 
@@ -147,7 +162,7 @@ def measure_on_ranks(settings: Settings, run_dir: Path) -> None:
                         rows, micro_steps=micro_steps, per_device_batch=settings.batch // settings.ranks, world=world
                     ):
                         with accelerator.accumulate(tuning.model):
-                            accelerator.backward(learnt_loss(tuning.model, collate(data, share, pad=0)) / len(rows))
+                            accelerator.backward(tuning.loss(collate(data, share, pad=0)) / len(rows))
 
                 rates[f"{name} {precision}"] = rate_of(step, data, settings)
         if world.is_main:

@@ -40,7 +40,7 @@ from training.tuning.engine import ADAM_BETAS, build_accelerator, deepspeed_sett
 from training.tuning.layers import set_attention
 
 SIDES = ("ours", "theirs")
-Measured = dict[str, Any]  # Any: plain JSON values: seconds, cpu_seconds, peak_mib, losses
+Measured = dict[str, Any]  # Any: seconds, cpu_seconds, peak_mib, losses
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,16 @@ class Comparison:
     precision: Literal["bf16", "fp32"]
     learn: Literal["answer", "prompt"]
     compile: bool
+    hidden: int = 256
+    layers: int = 4
+    """Of a `scratch` model."""
 
     @property
     def llm(self) -> LlmConfig:
         """Our side's section of a recipe."""
         return LlmConfig(
             precision=self.precision, global_batch=self.batch, per_device_batch=self.batch, learn=self.learn,
-            compile=self.compile, scratch=ScratchConfig(hidden_size=256, num_layers=4, num_heads=4),
+            compile=self.compile, scratch=ScratchConfig(hidden_size=self.hidden, num_layers=self.layers, num_heads=4),
         )  # fmt: skip
 
 
@@ -74,6 +77,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--learn", choices=["answer", "prompt"], default="answer")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)  # one side, in a process of its own
     parser.add_argument("--run-dir", type=Path, help=argparse.SUPPRESS)
@@ -92,11 +97,17 @@ def main() -> None:
 
 
 def compare(comparison: Comparison, run_dir: Path) -> dict[str, float]:
-    """Ratios (ours over theirs, memory and time so that they are read off) and what they are made of."""
+    """Times as fast, in seconds and CPU seconds; the largest difference of a sample's loss, a mean over its learnt
+    tokens; our peak of memory over theirs; and what these are made of."""
     prepare(PairConfig(source="synthetic"), run_dir=run_dir)
     write_random_neighbours(run_dir)
     prompts = PromptsConfig(base=comparison.base, scratch_vocab=2048, max_tokens=comparison.tokens, num_neighbours=2)
     tokenize_prompts(prompts, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
+    return compare_on(comparison, run_dir)
+
+
+def compare_on(comparison: Comparison, run_dir: Path) -> dict[str, float]:
+    """`compare` on the prompts that a run folder holds."""
     sides = {side: launch_side(comparison, side, run_dir) for side in SIDES}
     ours, theirs = sides["ours"], sides["theirs"]
     samples = comparison.steps * comparison.batch
@@ -116,7 +127,7 @@ def compare(comparison: Comparison, run_dir: Path) -> dict[str, float]:
 def launch_side(comparison: Comparison, side: str, run_dir: Path) -> Measured:
     """One side in a fresh process, so that each has its own peak of memory."""
     words = [f"--{name}={value}" for name, value in vars(comparison).items() if name != "compile"]
-    words += ["--compile"] if comparison.compile else []
+    words += ["--compile"] * comparison.compile
     done = subprocess.run(
         [sys.executable, "-m", "bench.llm_trainer", *words, "--side", side, "--run-dir", str(run_dir)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONWARNINGS": "ignore"},
@@ -164,7 +175,7 @@ def run_ours(comparison: Comparison, data: PromptData, rows: Ints, run_dir: Path
     tuning.model.eval()
     with torch.no_grad():
         losses = [float(tuning.loss(collate(data, rows[place : place + 1], pad=0))) for place in range(batch)]
-    losses = [loss / int(data.learnt_lengths[row]) for loss, row in zip(losses, rows, strict=False)]
+    losses = [loss / int(data.learnt_lengths[row]) for loss, row in zip(losses, rows[:batch], strict=True)]
     rest = rows[batch:]
     ordered = rest[np.argsort(-data.lengths[rest], kind="stable")]
     if comparison.compile:
@@ -199,24 +210,23 @@ def run_theirs(comparison: Comparison, data: PromptData, rows: Ints, run_dir: Pa
     return {"seconds": watch.seconds, "cpu_seconds": watch.cpu_seconds, "losses": watch.losses}
 
 
-class _InOrder(Trainer):  # type: ignore[misc]  # transformers leaves it untyped
+class _InOrder(Trainer):
     """Samples as they come: they are shuffled already, and both sides take the same first step."""
 
-    def _get_train_sampler(self, *_: Any) -> Any:  # Any: torch's sampler of a data set
-        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]  # a list
+    def _get_train_sampler(self, *_: Any) -> Any:  # Any: torch's
+        assert isinstance(self.train_dataset, list)
+        return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
 class _Watch(TrainerCallback):
     """Losses after the first step; the time from then on."""
 
     def __init__(self, samples: list[dict[str, list[int]]]) -> None:
-        self.samples = samples
-        self.losses: list[float] = []
+        self.samples, self.losses = samples, list[float]()
         self.seconds = self.cpu_seconds = 0.0
         self._began = (0.0, 0.0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # Any: transformers' own
-        """After each step."""
         if state.global_step == 1:
             model = parts["model"]
             model.eval()

