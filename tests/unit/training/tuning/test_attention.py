@@ -11,9 +11,9 @@ from transformers import LlamaForCausalLM
 
 from launch.errors import InputError
 from training.config import AttentionChoice, LoraConfig, ScratchConfig
+from training.saved.tuned_weights import add_adapters
 from training.scratch import build_model
 from training.tuning.layers import choose_attention, compile_layers, decoder_layers, set_attention
-from training.tuning.tuned_weights import add_adapters
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
