@@ -56,10 +56,11 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
     told = _meta(setting.run_dir)
     tokens = min(prompts.max_tokens, told["splits"]["train"]["max_tokens"]) if told else prompts.max_tokens
     answer = told["longest_answer"] if told else min(ANSWER_TOKENS, tokens)
+    listed = list_tokens(llm, setting)
     of_rank = -(-llm.global_batch // setting.machine.ranks)
     return Load(
         rows=min(llm.per_device_batch, of_rank),
-        tokens=tokens,
+        tokens=tokens + listed,
         learnt=tokens - 1 if llm.learn == "prompt" else answer,
         number=number_bytes(llm, on_gpus=setting.machine.on_gpus),
         checkpointing=llm.gradient_checkpointing,
@@ -67,6 +68,14 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
         on_gpu=setting.machine.on_gpus,
         eager=llm.attention == "eager" or (llm.attention == "auto" and not setting.machine.on_gpus),
     )
+
+
+def list_tokens(llm: LlmConfig, setting: Setting) -> int:
+    """Of the candidates behind a prompt; none where the model learns to write alone."""
+    if llm.task == "write":
+        return 0
+    told = _meta(setting.run_dir)
+    return llm.negatives * (told["answer_tokens"] if told else ANSWER_TOKENS)
 
 
 def number_bytes(llm: LlmConfig, *, on_gpus: bool) -> int:
@@ -118,6 +127,7 @@ def _seconds(shape: Shape, load: Load, llm: LlmConfig, setting: Setting) -> tupl
     if prompts.max_train_samples is not None:
         samples = min(samples, prompts.max_train_samples)
     mean = told["splits"]["train"]["mean_tokens"] if told else prompts.max_tokens
+    mean += list_tokens(llm, setting)
     read = samples * llm.epochs
     if llm.max_steps is not None:
         read = min(read, llm.max_steps * llm.global_batch)
