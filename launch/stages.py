@@ -72,7 +72,7 @@ STAGES: tuple[Stage, ...] = (
         ("tokenize",), ("llm/**/*",), ("llm/checkpoints",),
         checks=("training.checks:check_base", "training.checks:check_engine"),
         examines=("training.checks:examine_base",), compiles="training.checks:compiled_ops",
-        plan="training.plan.finetune:plan_finetune",
+        plan="training.plan.finetune:plan_finetune", version=2,
     ),
     Stage(
         "generate", "training.generate", "generation", "training.config:GenerationConfig", "torchrun",
@@ -82,7 +82,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
         ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
-        optional=("retrieve", "generate"), version=4,
+        optional=("retrieve", "generate"), version=5,
     ),
 )  # fmt: skip
 
