@@ -70,6 +70,7 @@ def measure(
     titles = Titles(
         random.integers(2, VOCABULARY, size=items * title_tokens).astype(np.int32),
         np.arange(items + 1, dtype=np.int64) * title_tokens,
+        empty=(np.array([2], dtype=np.int32), np.array([3], dtype=np.int32)),
     )
     prompts = random.integers(2, VOCABULARY, size=(lists, prompt_tokens))
     asked = CandidateLists(np.arange(items), np.arange(lists + 1) * candidates)

@@ -204,8 +204,11 @@ class GenerationConfig:
     stand for."""
 
     by: Decides[Literal["auto", "rank", "write"]] = "auto"
-    """How the model answers; auto: it ranks where `llm.task` taught it to, else it writes."""
-
+    """How the model answers; auto: it ranks where `llm.task` taught it to, else it writes. A model that was taught to
+    write ranks by how likely it would write each candidate."""
+    prior_weight: Decides[float | None] = None
+    """How much of log p(title | no history) is taken off log p(title | prompt) in such a ranking. null: 0 for a model
+    from `scratch`, whose prior is this pair's popularity; 1 for others, whose prior is that of all they have read."""
     mode: Decides[Literal["constrained", "free"]] = "constrained"
     """`constrained`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""
     num_beams: Decides[int] = 5
@@ -231,7 +234,7 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         _at_least("generation", self, 1, "num_beams", "max_new_tokens", "list_depth", "batch_tokens", "part_batches")
         _at_least("generation", self, 1, "max_samples")
-        _at_least("generation", self, 0, "token_margin", "length_penalty")
+        _at_least("generation", self, 0, "token_margin", "length_penalty", "prior_weight")
 
     @property
     def resolved_length_penalty(self) -> float:

@@ -89,6 +89,7 @@ MOST = {
     "llm.scratch.num_heads": 1024,
     "llm.scratch.intermediate_size": 262_144,
     "llm.lora.rank": 16_384,
+    "generation.prior_weight": 100,
     "generation.num_beams": 500,
     "generation.max_new_tokens": 10_000,
     "generation.token_margin": 10_000,

@@ -22,10 +22,11 @@ from training.answers.questions import Answering, Questions
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder, load_tuned_model
-from training.config import GenerationConfig
+from training.config import GenerationConfig, Task
 from training.precision import resolve_precision
 from training.prompts.pieces import answer_tokens
 from training.ranking.candidates import CandidateLists
+from training.ranking.likelihood import Priors
 from training.ranking.scores import verdict_tokens
 from training.ranking.titles import read_titles
 
@@ -127,8 +128,19 @@ def load_answerer(
     assert isinstance(pad, int)
     if answers_by(config, run_dir) == "rank":
         log.info("answers: ranked candidates, %s", precision)
-        titles, names = read_titles(run_dir), pair.items.titles
-        return ListAnswerer(model, titles, names, verdict_tokens(tokenizer), pad, device, config)
+        titles, taught = read_titles(run_dir), taught_task(run_dir)
+        weight = prior_weight(config, run_dir)
+        return ListAnswerer(
+            model=model,
+            titles=titles,
+            names=pair.items.titles,
+            verdict=verdict_tokens(tokenizer) if taught == "rank" else None,
+            priors=Priors(model, titles, pad=pad, device=device) if weight else None,
+            prior_weight=weight,
+            pad=pad,
+            device=device,
+            config=config,
+        )
     answers = answer_tokens(tokenizer, pair.items.titles)
     limit = config.max_new_tokens or longest_answer(answers, margin=config.token_margin)
     trie = None
@@ -154,9 +166,21 @@ def answers_by(config: GenerationConfig, run_dir: Path) -> Literal["rank", "writ
     """How the run's model is to answer: as it was asked, or by what it was taught."""
     if config.by != "auto":
         return config.by
+    return "write" if taught_task(run_dir) == "write" else "rank"
+
+
+def taught_task(run_dir: Path) -> Task:
+    """What the run's model was taught."""
     said = run_dir / "llm" / "engine.json"
-    task = read_json(said).get("task") if said.is_file() else None
-    return "rank" if task in {"rank", "both"} else "write"
+    task: Task = read_json(said).get("task", "write") if said.is_file() else "write"
+    return task
+
+
+def prior_weight(config: GenerationConfig, run_dir: Path) -> float:
+    """The weight of a title's likelihood without any history; by what the base has read before where it is null."""
+    if config.prior_weight is not None:
+        return config.prior_weight
+    return 0.0 if read_json(run_dir / "prompts" / "meta.json")["base"] == "scratch" else 1.0
 
 
 def longest_answer(answers: Sequence[Sequence[int]], *, margin: int) -> int:

@@ -14,6 +14,7 @@ from training.answers.questions import Questions
 from training.config import GenerationConfig
 from training.prompts.pieces import clean_title
 from training.ranking.candidates import CandidateLists
+from training.ranking.likelihood import Priors, title_likelihoods
 from training.ranking.packing import pack, packed_lengths
 from training.ranking.scores import VerdictTokens, candidate_scores
 from training.ranking.titles import Titles
@@ -27,7 +28,10 @@ class ListAnswerer:
     titles: Titles
     names: list[str]
     """Every item's title as the catalogue has it."""
-    verdict: VerdictTokens
+    verdict: VerdictTokens | None
+    """None: by how likely each title is."""
+    priors: Priors | None
+    prior_weight: float
     pad: int
     device: torch.device
     config: GenerationConfig
@@ -35,7 +39,8 @@ class ListAnswerer:
     @property
     def settings(self) -> dict[str, object]:
         """See `Answering`."""
-        return {"by": "rank"}
+        score = {"score": "verdict"} if self.verdict else {"score": "likelihood", "prior_weight": self.prior_weight}
+        return {"by": "rank", **score}
 
     def tokens(self, prompt_lengths: Ints, candidates: CandidateLists) -> Ints:
         """See `Answering`."""
@@ -63,7 +68,14 @@ class ListAnswerer:
     def scores(self, asked: Questions) -> Floats:
         """[B, C] of every candidate, -inf after a list's end."""
         lists = pack(asked.prompts, asked.candidates, self.titles, pad=self.pad).to(self.device)
-        return candidate_scores(self.model, lists, self.verdict).cpu().numpy()
+        if self.verdict is not None:
+            return candidate_scores(self.model, lists, self.verdict).cpu().numpy()
+        scores_BC: Floats = title_likelihoods(self.model, lists).cpu().numpy()
+        if self.priors is not None:
+            candidates = asked.candidates
+            prior = self.priors.of(candidates.items, asked.domain[candidates.rows])
+            scores_BC[np.isfinite(scores_BC)] -= np.float32(self.prior_weight) * prior
+        return scores_BC
 
     def _filled(self, sample: Ints, items_BD: Ints, scores_BD: Floats) -> RankedLists:
         """As wide as every list of the run, whatever the batch."""

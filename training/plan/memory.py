@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from launch.plan.estimates import MIB, Need
+from training.plain_heads import CHUNK_NUMBERS
 from training.plan.shapes import Shape
-from training.tuning.plain_heads import CHUNK_NUMBERS
 
 LOGIT_BYTES = 12
 CHUNK_BYTES = 8

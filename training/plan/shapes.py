@@ -7,7 +7,7 @@ from typing import Any
 from launch.artifacts import read_json
 from launch.errors import InputError
 from training.config import PromptsConfig, ScratchConfig
-from training.tuning.plain_heads import PLAIN_HEADS
+from training.plain_heads import PLAIN_HEADS
 
 NAMES = {
     "hidden": ("hidden_size", "n_embd", "d_model"),

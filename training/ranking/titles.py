@@ -8,7 +8,7 @@ import numpy as np
 from launch.artifacts import atomic_folder
 from launch.errors import InputError
 from pairs.tables import Ints
-from training.prompts.pieces import Pieces, Tokens
+from training.prompts.pieces import OPENING, OWN, REQUEST, Pieces, Tokens
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Titles:
 
     tokens: Tokens  # [sum of lengths]
     offsets: Ints  # [I + 1]
+    empty: tuple[Tokens, Tokens]
+    """A prompt without any history, for each asked domain."""
 
     @property
     def lengths(self) -> Ints:
@@ -27,7 +29,8 @@ class Titles:
 def titles_of(pieces: Pieces) -> Titles:
     """The answers among a prompt's pieces."""
     offsets = pieces.offsets[pieces.answer :]
-    return Titles(pieces.tokens[offsets[0] :], offsets - offsets[0])
+    empty = [np.concatenate([pieces.piece(part) for part in (OPENING + d, OWN, REQUEST + d)]) for d in (0, 1)]
+    return Titles(pieces.tokens[offsets[0] :], offsets - offsets[0], (empty[0], empty[1]))
 
 
 def write_titles(run_dir: Path, titles: Titles) -> None:
@@ -35,6 +38,8 @@ def write_titles(run_dir: Path, titles: Titles) -> None:
     with atomic_folder(_folder(run_dir)) as partial:
         np.save(partial / "tokens.npy", titles.tokens)
         np.save(partial / "offsets.npy", titles.offsets)
+        for domain, prompt in enumerate(titles.empty):
+            np.save(partial / f"empty_{domain}.npy", prompt)
 
 
 def read_titles(run_dir: Path) -> Titles:
@@ -42,7 +47,9 @@ def read_titles(run_dir: Path) -> Titles:
     folder = _folder(run_dir)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run `kinrec tokenize` first")
-    return Titles(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("tokens", "offsets")))
+    names = ("tokens", "offsets", "empty_0", "empty_1")
+    tokens, offsets, *empty = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in names)
+    return Titles(tokens, offsets, (empty[0], empty[1]))
 
 
 def _folder(run_dir: Path) -> Path:

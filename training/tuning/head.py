@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from training.plain_heads import CHUNK_NUMBERS, PLAIN_HEADS
 from training.tuning.batches import IGNORED
 from training.tuning.layers import head_of, plain_model
-from training.tuning.plain_heads import CHUNK_NUMBERS, PLAIN_HEADS
 
 
 def fuse_head(model: nn.Module) -> bool:

@@ -9,6 +9,7 @@ from transformers import LlamaForCausalLM
 from pairs.tables import Ints
 from training.config import ScratchConfig
 from training.ranking.candidates import CandidateLists
+from training.ranking.likelihood import Priors, title_likelihoods
 from training.ranking.packing import pack, packed_lengths
 from training.ranking.scores import VerdictTokens, candidate_scores, listwise_loss
 from training.ranking.titles import Titles
@@ -20,7 +21,10 @@ VOCAB, PAD, END = 50, 0, 1
 VERDICT = VerdictTokens(yes=7, no=9)
 RNG = np.random.default_rng(4)
 LENGTHS = RNG.integers(1, 6, size=12)
-TITLES = Titles(RNG.integers(2, VOCAB, size=LENGTHS.sum()).astype(np.int32), np.concatenate([[0], LENGTHS.cumsum()]))
+EMPTY = (np.array([4, 5], dtype=np.int32), np.array([6], dtype=np.int32))
+TITLES = Titles(
+    RNG.integers(2, VOCAB, size=LENGTHS.sum()).astype(np.int32), np.concatenate([[0], LENGTHS.cumsum()]), EMPTY
+)
 TITLES.tokens[TITLES.offsets[1:] - 1] = END
 PROMPTS = [RNG.integers(2, VOCAB, size=length).tolist() for length in (9, 4, 14)]
 LISTS = CandidateLists(np.array([0, 3, 5, 7, 11, 2, 4, 6]), np.array([0, 5, 5, 8]))
@@ -107,6 +111,37 @@ def test_ranking_and_writing_in_one_pass_are_the_sum_of_both(model: LlamaForCaus
         start = 1 if whole else len(prompt)
         slow -= 0.25 * sum(float(said[at - 1, sequence[0, at]]) for at in range(start, sequence.shape[1]))
     assert both == pytest.approx(slow, rel=1e-4)
+
+
+def slow_likelihood(model: LlamaForCausalLM, prompt: list[int], item: int) -> float:
+    sequence = torch.tensor([prompt + title(item)])
+    said = F.log_softmax(model(input_ids=sequence).logits[0], dim=1)
+    return float(sum(said[at - 1, sequence[0, at]] for at in range(len(prompt), sequence.shape[1])))
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@torch.no_grad()
+def test_likelihoods_are_those_of_single_passes(
+    model: LlamaForCausalLM, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.ranking.likelihood.CHUNK_NUMBERS", 3 * VOCAB)
+    if not plain:
+        monkeypatch.setattr("training.ranking.likelihood.PLAIN_HEADS", set())
+    likely = title_likelihoods(model, pack(PROMPTS, LISTS, TITLES, pad=PAD))
+    for row, prompt in enumerate(PROMPTS):
+        slow = [slow_likelihood(model, prompt, item) for item in items_of(row).tolist()]
+        np.testing.assert_allclose(likely[row, : len(slow)].numpy(), slow, rtol=1e-4)
+        assert torch.isneginf(likely[row, len(slow) :]).all()
+
+
+@torch.no_grad()
+def test_priors_are_likelihoods_without_a_history(model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.ranking.likelihood.AT_ONCE", 2)
+    priors = Priors(model, TITLES, pad=PAD, device=torch.device("cpu"))
+    items, domain = np.array([3, 0, 3, 7, 11, 3]), np.array([0, 0, 0, 0, 0, 1])
+    slow = [slow_likelihood(model, EMPTY[at].tolist(), item) for item, at in zip(items.tolist(), domain, strict=True)]
+    for _ in range(2):  # made, then kept
+        np.testing.assert_allclose(priors.of(items, domain), slow, rtol=1e-4)
 
 
 def test_padding_makes_no_nan(model: LlamaForCausalLM) -> None:
