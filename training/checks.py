@@ -5,6 +5,7 @@ from launch.processes.commands import accelerate_file, count_gpus
 from training.base_files import find_base
 from training.config import LlmConfig, PromptsConfig
 from training.tuning.deepspeed_file import read_deepspeed_file
+from training.tuning.guards import check_global_batch
 
 
 def check_base(recipe: Recipe) -> None:
@@ -14,9 +15,11 @@ def check_base(recipe: Recipe) -> None:
 
 
 def check_engine(recipe: Recipe) -> None:
-    """The DeepSpeed and Accelerate files are there and can be used."""
+    """The DeepSpeed and Accelerate files are there and can be used; every rank has work, where their number is told."""
     llm: LlmConfig = recipe.sections["llm"]
     read_deepspeed_file(llm)
+    if recipe.launch.processes is not None:
+        check_global_batch(llm.global_batch, ranks=(recipe.launch.nodes or 1) * recipe.launch.processes)
     accelerate_file(recipe.launch, gpus=count_gpus())
 
 

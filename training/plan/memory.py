@@ -11,7 +11,7 @@ trained):
     activations   what the backward pass needs of each layer, or with checkpointing of one and each one's input
     logits        of a chunk of learnt tokens, 8 + s a token and word; the table's gradient, which is made with them
                   (training.tuning.head); 12 of all where the model is none whose loss is made so
-    step          the optimizer's own copies: gradients made flat, two temporaries of AdamW
+    step          the optimizer's own copies: gradients made flat; fused AdamW has no temporaries
 
 The first four stay. On top lie gathered weights, activations and logits in a backward pass, the step's copies after it:
 the larger of the two makes the peak.
@@ -27,7 +27,7 @@ from training.plan.shapes import Shape
 LOGIT_BYTES = 12
 CHUNK_BYTES = 8
 """Scores and exponentials of a chunk in fp32; in bf16 there are the scores and their gradient in bf16 as well."""
-STEP_BYTES = 12
+STEP_BYTES = 4
 CPU_OVERHEAD = 60 * MIB
 """What DeepSpeed's start takes of a rank's memory on CPUs, whatever the model."""
 SUB_GROUP = 10**9
@@ -157,7 +157,7 @@ def logit_bytes(shape: Shape, load: Load) -> float:
     scores = chunk * shape.vocabulary * (CHUNK_BYTES + (load.number if load.number < 4 else 0))
     if load.trained < shape.parameters:  # adapters: the table learns nothing
         return scores
-    summed = 4 if learnt > chunk else load.number
+    summed = 4 if learnt > chunk else 0  # of several chunks
     return scores + shape.table * (load.number + summed)
 
 

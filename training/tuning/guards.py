@@ -14,12 +14,17 @@ MOST_SKIPPED = 10
 
 
 def check_counts(*, samples: int, ranks: int, global_batch: int) -> None:
-    """InputError where ranks would never have work."""
+    """InputError where some of the ranks would never have work."""
     if samples < ranks:
         raise InputError(
             f"prompts/train holds {samples} sample(s) for {ranks} ranks; start at most {max(samples, 1)} "
             "(launch.processes) or train on more (prompts.max_train_samples)"
         )
+    check_global_batch(global_batch, ranks=ranks)
+
+
+def check_global_batch(global_batch: int, *, ranks: int) -> None:
+    """InputError where a step has fewer samples than there are ranks."""
     if global_batch < ranks:
         raise InputError(
             f"llm.global_batch is {global_batch}, fewer than the {ranks} ranks that share it: some would never work; "

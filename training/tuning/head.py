@@ -55,6 +55,7 @@ class _LinearLoss(torch.autograd.Function):
         of_weight: torch.Tensor | None = None
         for start in range(0, len(labels_N), rows):
             hidden, labels = hidden_NH[start : start + rows], labels_N[start : start + rows, None]
+            scores = slope = None  # those of the chunk before go before these come
             scores = (hidden @ weight_VH.T).float()
             norms = scores.logsumexp(dim=1, keepdim=True)
             loss += (norms - scores.gather(1, labels)).sum()

@@ -24,7 +24,7 @@ SHAPES = 64
 def choose_attention(choice: AttentionChoice, device: torch.device) -> AttentionChoice:
     """`choice`; auto: the fastest in training on `device`. InputError for flash where it cannot run.
 
-    On CPUs that is `eager`: the backward pass of torch's fused attention is slow there.
+    On CPUs that is `eager`: in bf16 the backward pass of torch's fused attention is slow there.
     """
     can_flash = device.type == "cuda" and importlib.util.find_spec("flash_attn") is not None
     if choice == "auto":

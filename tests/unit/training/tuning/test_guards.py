@@ -4,7 +4,9 @@ import math
 
 import pytest
 
+from launch.config import find_recipe, load_recipe
 from launch.errors import InputError
+from training.checks import check_engine
 from training.tuning.guards import MOST_SKIPPED, SETTLED, SpikeGuard, check_counts, check_finite_step
 
 
@@ -60,3 +62,9 @@ def test_a_loss_that_stays_high_is_no_spike() -> None:
 def test_what_it_has_seen_goes_on() -> None:
     first = settled(1.5)
     assert SpikeGuard(1.5, first.usual, first.steps, first.skipped).is_spike(3.1)
+
+
+def test_idle_ranks_are_refused_before_any_stage_where_their_number_is_told() -> None:
+    recipe = load_recipe(find_recipe("demo"), ["--launch.processes=3", "--llm.global_batch=2"])
+    with pytest.raises(InputError, match=r"llm\.global_batch is 2, fewer than the 3 ranks"):
+        check_engine(recipe)
