@@ -67,7 +67,7 @@ class Recommendation:
     history: list[Matched]
     kindred: list[Kindred]
     written: list[str]
-    """What the language model wrote, best first."""
+    """Titles that the language model wrote or ranked first, best first."""
     items: list[Recommended]
 
 
@@ -191,7 +191,7 @@ def render(recommendation: Recommendation) -> str:
     for user in recommendation.kindred:
         lines += ["", f"kindred user {user.user}, similarity {user.similarity:.3f}, bought:"]
         lines += [f"  {'=' if title in user.shared else ' '} {shown(title)}" for title in user.bought]
-    lines += ["", "the language model wrote:", *(f"  {shown(text)}" for text in recommendation.written[:SHOWN_TEXTS])]
+    lines += ["", "the language model says:", *(f"  {shown(text)}" for text in recommendation.written[:SHOWN_TEXTS])]
     lines += ["", f"recommended, {shown(recommendation.domain)}:"]
     for item in recommendation.items:
         sources = ", ".join(f"{name} {rank}" for name, rank in item.ranks.items())
