@@ -42,14 +42,15 @@ def test_a_bad_recipe_is_status_2() -> None:
 def test_what_a_stage_reads_and_has_not_fails_in_brief(tmp_path: Path) -> None:
     words = (str(TINY), f"--run_dir={tmp_path}", "--stage=tokenize", "--brief", f"--prompts.base={tmp_path / 'none'}")
     done = kinrec(*words)
-    base, prepare, retrieve, last = done.stdout.splitlines()
+    base, prepare, pretrain, retrieve, last = done.stdout.splitlines()
     assert done.returncode == 1
     assert base.startswith("fail  base ")
     assert base.endswith("no such file or folder; give a local one, smollm2 or scratch")
     assert prepare.startswith("fail  data ")
     assert prepare.endswith("prepare, which tokenize reads, is absent; run `kinrec prepare` first")
+    assert pretrain.endswith("pretrain, which tokenize reads, is absent; run `kinrec pretrain` first")
     assert retrieve.endswith("retrieve, which tokenize reads, is absent; run `kinrec retrieve` first")
-    assert ", 0 warn, 3 fail; " in last
+    assert ", 0 warn, 4 fail; " in last
 
 
 @pytest.mark.parametrize(
