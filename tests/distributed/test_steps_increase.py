@@ -21,7 +21,7 @@ from tests.ranks import rank_context
 
 STEPS = 24
 FINETUNE = replace(TINY, max_steps=STEPS, eval_every=3, checkpoint_every=5, epochs=10)
-TIMES = ("per_second", "_seconds", "save_share", "peak_memory_gib")
+TIMES = ("per_second", "_seconds", "save_share", "memory_gib", "mfu")
 
 
 def train_graph(run_dir: Path) -> None:

@@ -14,11 +14,11 @@ from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_st
 from safetensors.torch import load_file
 
 from launch.distributed import World
+from pairs.tables import Ints
 from tests.distributed.curves import Curves, lines_of
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune
 from tests.ranks import run_ranks
 from training.config import LoraConfig
-from training.tuning import fit as fit_module
 from training.tuning.batches import PaddedPrompts, PromptData
 from training.tuning.fit import FineTune
 
@@ -89,7 +89,7 @@ def flat_state(zero: Any, world: World) -> State:
 def watched(stop: int | None) -> Iterator[Seen]:
     """See what a fine-tune does; where `stop` is given, stop dead before that step."""
     seen = Seen()
-    step_of, collate = FineTune.step, fit_module.__dict__["collate"]
+    step_of, batch_of = FineTune.step, PromptData.batch
 
     def step(tuner: FineTune, at: int) -> None:
         if at > 0 and not seen.samples:
@@ -100,15 +100,14 @@ def watched(stop: int | None) -> Iterator[Seen]:
         seen.samples[at] = []
         step_of(tuner, at)
 
-    def noted(data: PromptData, rows: Any, *, pad: int) -> PaddedPrompts:
+    def noted(data: PromptData, share: Ints, *, step_rows: Ints, pad: int) -> PaddedPrompts:
         if torch.is_grad_enabled():  # a training step, not a validation
-            seen.samples[max(seen.samples)] += [int(data.dataset[int(row)]["sample"]) for row in rows]
-        padded: PaddedPrompts = collate(data, rows, pad=pad)
-        return padded
+            seen.samples[max(seen.samples)] += [int(data.dataset[int(row)]["sample"]) for row in share]
+        return batch_of(data, share, step_rows=step_rows, pad=pad)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FineTune, "step", step)
-        patch.setattr(fit_module, "collate", noted)
+        patch.setattr(PromptData, "batch", noted)
         yield seen
 
 
