@@ -6,6 +6,7 @@ from typing import Literal
 from launch.options.fields import Decides, Means
 
 Task = Literal["write", "rank", "both"]
+Learn = Literal["answer", "items", "prompt"]
 KindredForm = Literal["votes", "histories"]
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
@@ -130,9 +131,10 @@ class LlmConfig:
     forward pass reads; both."""
     negatives: Decides[int] = 15
     """Candidates that stand beside the target in a list to learn from, drawn by the seed."""
-    learn: Decides[Literal["answer", "prompt"]] = "answer"
-    """Tokens that are learnt: the answer's alone, or the whole prompt's (URLLM; and a `scratch` model, which has read
-    nothing before, learns from each history line as from an answer). Validation measures the answers either way."""
+    learn: Decides[Learn] = "answer"
+    """Tokens that are learnt to be written: the answer's alone; those of items, own and kindred users', as well, but
+    for the first line, before which nothing is known; or the whole prompt's (URLLM; and a `scratch` model, which has
+    read nothing before, learns from each line as from an answer). Validation measures the answers either way."""
     lr: Decides[float] = 2e-5
     """Peak learning rate after warm-up."""
     min_lr_ratio: Decides[float] = 0.1

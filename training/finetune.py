@@ -23,7 +23,7 @@ from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
 from training.saved.tuned_weights import add_adapters, publish
 from training.scratch import build_model
-from training.tuning.batches import Data, learn_whole_prompts, read_prompts
+from training.tuning.batches import Data, learn_items, learn_whole_prompts, read_prompts
 from training.tuning.engine import build_accelerator, count_parameters, wrap
 from training.tuning.fit import fit
 from training.tuning.guards import check_counts
@@ -78,7 +78,8 @@ def read_lessons(run_dir: Path, split: Split, config: LlmConfig, words: PreTrain
     if config.task != "write":
         return read_lists_to_learn(run_dir, split, config, tokenizer=words, seed=seed)
     prompts = read_prompts(run_dir, split)
-    return learn_whole_prompts(prompts) if config.learn == "prompt" and split == "train" else prompts
+    wider = {"prompt": learn_whole_prompts, "items": learn_items}.get(config.learn)
+    return wider(prompts) if wider is not None and split == "train" else prompts
 
 
 def choose_precision(config: LlmConfig, folder: Path, world: World) -> Precision:

@@ -44,6 +44,7 @@ SCHEMA = pa.schema(
         ("sample", pa.int64()),
         ("input_ids", pa.list_(pa.int32())),
         ("prompt_length", pa.int32()),
+        ("of_items", pa.list_(pa.bool_())),
         ("candidates", pa.list_(pa.int32())),
         ("own_shown", pa.int32()),
         ("neighbours_shown", pa.int32()),
@@ -52,7 +53,7 @@ SCHEMA = pa.schema(
         ("target_ranked", pa.bool_()),
     ]
 )
-READ = ["sample", "input_ids", "prompt_length", "candidates"]
+READ = ["sample", "input_ids", "prompt_length", "of_items", "candidates"]
 """The columns that later stages read; the others are counted and left out."""
 
 
@@ -187,6 +188,7 @@ def _assemble_batch(
             prompts.sample,
             pa.ListArray.from_arrays(prompts.offsets.astype(np.int32), prompts.tokens),
             prompts.prompt_length.astype(np.int32),
+            pa.ListArray.from_arrays(prompts.offsets.astype(np.int32), prompts.of_items),
             pa.ListArray.from_arrays(candidates.offsets.astype(np.int32), candidates.items.astype(np.int32)),
             prompts.own_shown.astype(np.int32),
             prompts.neighbours_shown.astype(np.int32),

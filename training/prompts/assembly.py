@@ -43,6 +43,7 @@ class Prompts:
     tokens: Tokens  # [sum of lengths]
     offsets: Ints  # [B + 1]
     prompt_length: Ints  # [B], tokens before the answer
+    of_items: Mask  # [sum of lengths], tokens of items' lines but for a prompt's first line, and of answers
     own_shown: Ints  # [B], own items shown
     neighbours_shown: Ints  # [B], kindred users of whom at least one item is shown
     neighbours_wanted: Ints  # [B], of whom one would be, were there room
@@ -73,6 +74,7 @@ def assemble(pieces: Pieces, wanted: Wanted, budget: Budget) -> Prompts:
         tokens=_join(pieces, segments_BS[segments_BS != NO_PIECE]),
         offsets=offsets_of(total),
         prompt_length=total - answers,
+        of_items=_of_items(pieces, segments_BS),
         own_shown=keep_own.sum(axis=1),
         neighbours_shown=_users_among(np.where(keep_neighbours, wanted.buyers, 0)),
         neighbours_wanted=_users_among(wanted.buyers),
@@ -143,6 +145,14 @@ def _segments(pieces: Pieces, wanted: Wanted, keep_own: Mask, keep_neighbours: M
     if wanted.target is not None:
         columns.append((pieces.answer + wanted.target)[:, None])
     return np.concatenate(columns, axis=1)
+
+
+def _of_items(pieces: Pieces, segments_BS: Ints) -> Mask:
+    """Of every token in the order of reading, whether it belongs to an item before which another line stands."""
+    is_item_BS = segments_BS >= pieces.line
+    is_first_BS = is_item_BS & (np.cumsum(is_item_BS, axis=1) == 1) & (segments_BS < pieces.answer)
+    there_BS = segments_BS != NO_PIECE
+    return np.repeat((is_item_BS & ~is_first_BS)[there_BS], pieces.lengths[segments_BS[there_BS]])
 
 
 def _users_among(buyers: Ints) -> Ints:

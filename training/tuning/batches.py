@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
@@ -28,7 +29,9 @@ class PromptData:
 
     dataset: Any  # Any: datasets is untyped
     lengths: Ints  # [N], tokens with the answer
-    learnt_lengths: Ints  # [N], tokens at the end that are learnt: the answer, or all but the first
+    learnt_lengths: Ints  # [N], tokens that are learnt: the answer, all but the first, or those of items
+    items_alone: bool = False
+    """Whether tokens are learnt of items alone, wherever they stand; otherwise the last of each prompt."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -106,6 +109,19 @@ def learn_whole_prompts(data: PromptData) -> PromptData:
     return replace(data, learnt_lengths=data.lengths - 1)
 
 
+def learn_items(data: PromptData) -> PromptData:
+    """The same prompts with the tokens of items learnt, but for those of a prompt's first line."""
+    chunks = data.dataset.data["of_items"].chunks
+    return replace(data, learnt_lengths=np.concatenate([_true_values(chunk) for chunk in chunks]), items_alone=True)
+
+
+def _true_values(lists: pa.ListArray) -> Ints:
+    """[N] how many of each list are true."""
+    offsets = np.asarray(lists.offsets, dtype=np.int64)
+    sums = np.concatenate([[0], np.cumsum(np.asarray(lists.values.to_numpy(zero_copy_only=False), dtype=np.int64))])
+    return np.asarray(sums[offsets[1:]] - sums[offsets[:-1]], dtype=np.int64)
+
+
 class Plan:
     """The samples of every step."""
 
@@ -152,8 +168,9 @@ def collate(data: PromptData, rows: Ints, *, pad: int) -> PaddedPrompts:
     if len(rows) == 0:
         one = torch.ones((1, 1), dtype=torch.int64)
         return PaddedPrompts(one * pad, one, one * 0, torch.full((1, 1), IGNORED))
-    tokens = data.dataset[rows.tolist()]["input_ids"]
-    longest, longest_learnt = int(data.lengths[rows].max()), int(data.learnt_lengths[rows].max())
+    table = data.dataset[rows.tolist()]
+    tokens, longest = table["input_ids"], int(data.lengths[rows].max())
+    longest_learnt = longest - 1 if data.items_alone else int(data.learnt_lengths[rows].max())
     input_ids = torch.full((len(rows), longest), pad)
     attention_mask = torch.zeros((len(rows), longest), dtype=torch.int64)
     labels = torch.full((len(rows), longest_learnt), IGNORED)
@@ -161,7 +178,12 @@ def collate(data: PromptData, rows: Ints, *, pad: int) -> PaddedPrompts:
         sequence = torch.tensor(ids)
         input_ids[place, longest - len(ids) :] = sequence
         attention_mask[place, longest - len(ids) :] = 1
-        labels[place, longest_learnt - learnt :] = sequence[len(ids) - learnt :]
+        if data.items_alone:
+            labels[place, longest - len(ids) :] = sequence[1:].where(
+                torch.tensor(table["of_items"][place])[1:], IGNORED
+            )
+        else:
+            labels[place, longest_learnt - learnt :] = sequence[len(ids) - learnt :]
     return PaddedPrompts(input_ids, attention_mask, positions(attention_mask), labels)
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
 from pairs.tables import Ints, Split, load_samples
-from training.config import LlmConfig
+from training.config import Learn, LlmConfig
 from training.ranking.candidates import CandidateLists, holds_target, lists_to_learn, read_candidates
 from training.ranking.packing import PackedLists, pack
 from training.ranking.scores import VerdictTokens, listwise_loss, verdict_of, verdict_tokens
@@ -57,8 +57,8 @@ class ListData:
     negatives: int
     seed: int
     write: bool
-    whole: bool
-    """Whether all of the prompt is learnt to be written as well."""
+    learn: Learn
+    """What of the prompt is learnt to be written as well."""
 
     def __len__(self) -> int:
         return len(self.place)
@@ -72,20 +72,32 @@ class ListData:
 
     def batch(self, share: Ints, *, step_rows: Ints, pad: int) -> ListBatch:
         """The lists of `share`, out of the rows `step_rows` of a whole step."""
-        ids = self.dataset[self.place[share].tolist()]["input_ids"] if len(share) else []
-        prompts = [tokens[:length] for tokens, length in zip(ids, self.prompt_lengths[share].tolist(), strict=True)]
+        prompts = self._prompts(share, "input_ids")
         lists = pack(prompts, self.candidates(share), self.titles, pad=pad)
         if not self.write:
             return ListBatch(lists, torch.full_like(lists.input_ids, IGNORED), 0.0, self.verdict)
         learnt = lists.part == 1
-        if self.whole:
+        if self.learn == "prompt":
             learnt |= (lists.part == 0) & (lists.position_ids > 0)
+        elif self.learn == "items" and len(share):
+            learnt[lists.part == 0] = torch.tensor(
+                [flag for flags in self._prompts(share, "of_items") for flag in flags]
+            )
         labels = lists.input_ids.masked_fill(~learnt, IGNORED)
         return ListBatch(lists, labels, len(step_rows) / self._written_tokens(step_rows), self.verdict)
 
+    def _prompts(self, rows: Ints, column: str) -> list[list[int]]:
+        """What a column says of every token of some prompts."""
+        cells = self.dataset[self.place[rows].tolist()][column] if len(rows) else []
+        return [cell[:length] for cell, length in zip(cells, self.prompt_lengths[rows].tolist(), strict=True)]
+
     def _written_tokens(self, rows: Ints) -> int:
         answers = int(self.titles.lengths[self.target[rows]].sum())
-        return answers + (int((self.prompt_lengths[rows] - 1).sum()) if self.whole else 0)
+        if self.learn == "answer":
+            return answers
+        if self.learn == "prompt":
+            return answers + int((self.prompt_lengths[rows] - 1).sum())
+        return answers + sum(map(sum, self._prompts(rows, "of_items")))
 
 
 def read_lists_to_learn(
@@ -118,7 +130,7 @@ def read_lists_to_learn(
         negatives=config.negatives,
         seed=seed,
         write=config.task == "both",
-        whole=config.task == "both" and config.learn == "prompt" and split == "train",
+        learn=config.learn if split == "train" else "answer",
     )
 
 
