@@ -77,7 +77,7 @@ def read_lessons(run_dir: Path, split: Split, config: LlmConfig, words: PreTrain
     """What is learnt of a split, or measured: answers, or lists of candidates."""
     if config.task != "write":
         return read_lists_to_learn(run_dir, split, config, tokenizer=words, seed=seed)
-    prompts = read_prompts(run_dir, split)
+    prompts = read_prompts(run_dir, split, items=config.learn == "items")
     wider = {"prompt": learn_whole_prompts, "items": learn_items}.get(config.learn)
     return wider(prompts) if wider is not None and split == "train" else prompts
 

@@ -96,9 +96,10 @@ def open_prompts(run_dir: Path, split: str) -> Any:  # Any: datasets is untyped
     return datasets.load_from_disk(str(path))
 
 
-def read_prompts(run_dir: Path, split: str) -> PromptData:
-    """The prompts of a split and their answers."""
-    dataset = open_prompts(run_dir, split)
+def read_prompts(run_dir: Path, split: str, *, items: bool = False) -> PromptData:
+    """The prompts of a split and their answers; `items`: with what `learn_items` asks for."""
+    columns = ["sample", "input_ids", "prompt_length", *(["of_items"] if items else [])]
+    dataset = open_prompts(run_dir, split).select_columns(columns)  # a batch is made of all that is there
     table = dataset.data
     lengths = np.asarray(pc.list_value_length(table["input_ids"]), dtype=np.int64)
     return PromptData(dataset, lengths, lengths - np.asarray(table["prompt_length"], dtype=np.int64))

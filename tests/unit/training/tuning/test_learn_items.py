@@ -31,7 +31,7 @@ def tokenizer(run_dir: Path) -> PreTrainedTokenizerBase:
 
 @pytest.fixture(scope="module")
 def data(run_dir: Path) -> PromptData:
-    return learn_items(read_prompts(run_dir, "train"))
+    return learn_items(read_prompts(run_dir, "train", items=True))
 
 
 def item_text(prompt: str, answer: str) -> str:
