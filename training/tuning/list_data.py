@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
+from launch.errors import InputError
 from pairs.tables import Ints, Split, load_samples
 from training.config import Learn, LlmConfig
 from training.ranking.candidates import CandidateLists, holds_target, lists_to_learn, read_candidates
@@ -103,7 +104,10 @@ class ListData:
 def read_lists_to_learn(
     run_dir: Path, split: Split, config: LlmConfig, *, tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> ListData:
-    """The lists of prompts/SPLIT; of another split than train only those whose target is among the candidates."""
+    """The lists of prompts/SPLIT; of another split than train only those whose target is among the candidates.
+
+    InputError where there is none.
+    """
     dataset, titles = open_prompts(run_dir, split), read_titles(run_dir)
     samples = load_samples(run_dir, split)
     sample = np.asarray(dataset.data["sample"], dtype=np.int64)
@@ -113,8 +117,14 @@ def read_lists_to_learn(
         chunks = np.split(place, range(ROWS_AT_ONCE, len(place), ROWS_AT_ONCE))
         is_ranked = [holds_target(read_candidates(dataset, chunk), target[chunk]) for chunk in chunks]
         place = place[np.concatenate(is_ranked)]
-    prompt_lengths = np.asarray(dataset.data["prompt_length"], dtype=np.int64)[place]
     listed = np.asarray(pc.list_value_length(dataset.data["candidates"]), dtype=np.int64)[place]
+    if not listed.any():
+        missing = "any" if split == "train" else "its target"
+        raise InputError(
+            f"{run_dir / 'prompts' / split}: no list of candidates holds {missing}; "
+            "raise prompts.graph_candidates or prompts.vote_candidates, or set llm.task=write"
+        )
+    prompt_lengths = np.asarray(dataset.data["prompt_length"], dtype=np.int64)[place]
     usual = float(titles.lengths.mean())  # by which samples are sorted: their lists are not drawn yet
     others = np.rint(usual * np.minimum(listed, config.negatives)).astype(np.int64)
     return ListData(

@@ -1,5 +1,6 @@
 """`llm.learn: items`: lines of items but for a prompt's first, and the answer; nothing of what every prompt repeats."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
+from launch.errors import InputError
+from pairs.tables import Split
 from tests.tiny_prompts import CONFIG, write_tokenized_run
 from training.base_model import load_tokenizer_folder
 from training.config import Learn, LlmConfig, ScratchConfig
@@ -65,6 +68,15 @@ def test_the_loss_is_the_sum_over_these_tokens(data: PromptData, tokenizer: PreT
         at = [place for place, learnt in enumerate(table["of_items"]) if learnt]
         slow += float(sum(F.cross_entropy(logits[place - 1], ids[place]) for place in at))
     assert float(learnt_loss(model, collate(data, np.arange(3), pad=0))) == pytest.approx(slow, rel=1e-5)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_without_candidates_there_is_nothing_to_rank(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, split: Split
+) -> None:
+    write_tokenized_run(tmp_path, replace(CONFIG, vote_candidates=0))
+    with pytest.raises(InputError, match=rf"prompts/{split}: no list of candidates holds .* or set llm.task=write"):
+        read_lists_to_learn(tmp_path, split, LlmConfig(task="rank"), tokenizer=tokenizer, seed=1)
 
 
 @pytest.mark.parametrize("learn", ["answer", "items", "prompt"])
