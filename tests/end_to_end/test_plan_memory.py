@@ -14,4 +14,6 @@ CAN_MEASURE = Path("/proc/self/clear_refs").exists()
 @pytest.mark.parametrize("shape", TRIALS)
 def test_planned_memory_is_within_15_percent_of_the_measured_peak(shape: str) -> None:
     expected = planned(TRIALS[shape])
-    assert max(measure(shape)) / expected == pytest.approx(1, abs=0.15)  # rank 0's, which saves the weights
+    peaks = measure(shape)
+    assert max(peaks) / expected == pytest.approx(1, abs=0.15)  # rank 0's, which saves the weights
+    assert all(peak / expected > 0.8 for peak in peaks)

@@ -66,12 +66,7 @@ def _log_probabilities(
     model: PreTrainedModel, lists: PackedLists, row: torch.Tensor, before: torch.Tensor, token: torch.Tensor
 ) -> torch.Tensor:
     """[N] log p of tokens after the columns `before` of their rows; the vocabulary's logits of a few at a time."""
-    inputs = {
-        "input_ids": lists.input_ids,
-        "position_ids": lists.position_ids,
-        "attention_mask": lists.attention_mask(next(model.parameters()).dtype),
-        "use_cache": False,
-    }
+    inputs = lists.inputs(model)
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     if model.config.model_type not in PLAIN_HEADS or head is None:  # logits are more than the head's product
         said = model(**inputs).logits[row, before].float()

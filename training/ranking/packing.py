@@ -8,6 +8,7 @@ scores do not depend on the order of the candidates, nor on which others there a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,15 @@ class PackedLists:
     def to(self, device: torch.device) -> "PackedLists":
         """The same on `device`."""
         return PackedLists(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def inputs(self, model: Any) -> dict[str, Any]:  # Any: a transformers model, bare or under DeepSpeed; its arguments
+        """What `model` is called with."""
+        return {
+            "input_ids": self.input_ids,
+            "position_ids": self.position_ids,
+            "attention_mask": self.attention_mask(next(model.parameters()).dtype),
+            "use_cache": False,
+        }
 
     def attention_mask(self, dtype: torch.dtype) -> torch.Tensor:
         """[B, 1, T, T], to be added: 0 where a token (row) sees another (column), else the least number of `dtype`."""

@@ -41,13 +41,7 @@ def candidate_scores(
 ) -> torch.Tensor:
     """[B, C] in fp32, -inf where there is no candidate."""
     kept = torch.unique(lists.last)  # the vocabulary's logits of these columns alone
-    logits_BKV = model(
-        input_ids=lists.input_ids,
-        position_ids=lists.position_ids,
-        attention_mask=lists.attention_mask(next(model.parameters()).dtype),
-        logits_to_keep=kept,
-        use_cache=False,
-    ).logits
+    logits_BKV = model(**lists.inputs(model), logits_to_keep=kept).logits
     return verdict_of(logits_BKV, kept, lists, verdict)
 
 

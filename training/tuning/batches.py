@@ -112,8 +112,12 @@ def learn_whole_prompts(data: PromptData) -> PromptData:
 
 def learn_items(data: PromptData) -> PromptData:
     """The same prompts with the tokens of items learnt, but for those of a prompt's first line."""
-    chunks = data.dataset.data["of_items"].chunks
-    return replace(data, learnt_lengths=np.concatenate([_true_values(chunk) for chunk in chunks]), items_alone=True)
+    return replace(data, learnt_lengths=count_item_tokens(data.dataset), items_alone=True)
+
+
+def count_item_tokens(dataset: Any) -> Ints:  # Any: datasets is untyped
+    """[N] tokens of items in each row of a dataset of prompts, the answer's with them."""
+    return np.concatenate([_true_values(chunk) for chunk in dataset.data["of_items"].chunks])
 
 
 def _true_values(lists: pa.ListArray) -> Ints:

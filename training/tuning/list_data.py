@@ -22,7 +22,7 @@ from training.ranking.candidates import CandidateLists, holds_target, lists_to_l
 from training.ranking.packing import PackedLists, pack
 from training.ranking.scores import VerdictTokens, listwise_loss, verdict_of, verdict_tokens
 from training.ranking.titles import Titles, read_titles
-from training.tuning.batches import IGNORED, open_prompts
+from training.tuning.batches import IGNORED, count_item_tokens, open_prompts
 
 ROWS_AT_ONCE = 8192
 
@@ -57,9 +57,9 @@ class ListData:
     verdict: VerdictTokens
     negatives: int
     seed: int
-    write: bool
-    learn: Learn
-    """What of the prompt is learnt to be written as well."""
+    learn: Learn | None
+    """What is learnt to be written as well; None: nothing."""
+    written_lengths: Ints  # [N], tokens of it
 
     def __len__(self) -> int:
         return len(self.place)
@@ -75,30 +75,21 @@ class ListData:
         """The lists of `share`, out of the rows `step_rows` of a whole step."""
         prompts = self._prompts(share, "input_ids")
         lists = pack(prompts, self.candidates(share), self.titles, pad=pad)
-        if not self.write:
+        if self.learn is None:
             return ListBatch(lists, torch.full_like(lists.input_ids, IGNORED), 0.0, self.verdict)
         learnt = lists.part == 1
         if self.learn == "prompt":
             learnt |= (lists.part == 0) & (lists.position_ids > 0)
         elif self.learn == "items" and len(share):
-            learnt[lists.part == 0] = torch.tensor(
-                [flag for flags in self._prompts(share, "of_items") for flag in flags]
-            )
+            flags = [np.asarray(of_items) for of_items in self._prompts(share, "of_items")]
+            learnt[lists.part == 0] = torch.from_numpy(np.concatenate(flags))
         labels = lists.input_ids.masked_fill(~learnt, IGNORED)
-        return ListBatch(lists, labels, len(step_rows) / self._written_tokens(step_rows), self.verdict)
+        return ListBatch(lists, labels, len(step_rows) / int(self.written_lengths[step_rows].sum()), self.verdict)
 
     def _prompts(self, rows: Ints, column: str) -> list[list[int]]:
         """What a column says of every token of some prompts."""
         cells = self.dataset[self.place[rows].tolist()][column] if len(rows) else []
         return [cell[:length] for cell, length in zip(cells, self.prompt_lengths[rows].tolist(), strict=True)]
-
-    def _written_tokens(self, rows: Ints) -> int:
-        answers = int(self.titles.lengths[self.target[rows]].sum())
-        if self.learn == "answer":
-            return answers
-        if self.learn == "prompt":
-            return answers + int((self.prompt_lengths[rows] - 1).sum())
-        return answers + sum(map(sum, self._prompts(rows, "of_items")))
 
 
 def read_lists_to_learn(
@@ -127,20 +118,27 @@ def read_lists_to_learn(
     prompt_lengths = np.asarray(dataset.data["prompt_length"], dtype=np.int64)[place]
     usual = float(titles.lengths.mean())  # by which samples are sorted: their lists are not drawn yet
     others = np.rint(usual * np.minimum(listed, config.negatives)).astype(np.int64)
+    answers = titles.lengths[target[place]]
+    learn: Learn = config.learn if split == "train" else "answer"
+    written = answers
+    if learn == "prompt":
+        written = answers + prompt_lengths - 1
+    elif learn == "items":
+        written = count_item_tokens(dataset)[place]
     return ListData(
         dataset=dataset,
         place=place,
         sample=sample[place],
         target=target[place],
         prompt_lengths=prompt_lengths,
-        lengths=prompt_lengths + titles.lengths[target[place]] + others,
+        lengths=prompt_lengths + answers + others,
         learnt_lengths=np.ones(len(place), dtype=np.int64),
         titles=titles,
         verdict=verdict_tokens(tokenizer),
         negatives=config.negatives,
         seed=seed,
-        write=config.task == "both",
-        learn=config.learn if split == "train" else "answer",
+        learn=learn if config.task == "both" else None,
+        written_lengths=written,
     )
 
 
@@ -149,13 +147,7 @@ def list_loss(model: Any, batch: ListBatch) -> torch.Tensor:  # Any: a transform
     lists = batch.lists
     labelled = torch.nonzero((batch.labels != IGNORED).any(dim=0))[:, 0]
     kept = torch.unique(torch.cat([lists.last.flatten(), labelled - 1]))
-    logits_BKV = model(
-        input_ids=lists.input_ids,
-        position_ids=lists.position_ids,
-        attention_mask=lists.attention_mask(next(model.parameters()).dtype),
-        logits_to_keep=kept,
-        use_cache=False,
-    ).logits
+    logits_BKV = model(**lists.inputs(model), logits_to_keep=kept).logits
     loss = listwise_loss(verdict_of(logits_BKV, kept, lists, batch.verdict), lists.present)
     if len(labelled):
         before = torch.searchsorted(kept, labelled - 1)

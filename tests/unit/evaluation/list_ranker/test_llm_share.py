@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import TREES, ListRanker
-from evaluation.list_ranker.llm_share import LLM, WEIGHTS, LlmShare, choose_llm_share, gain_on, ranks_of
+from evaluation.list_ranker.llm_share import LLM, WEIGHTS, LlmShare, _cross_chosen, choose_llm_share, gain_on, ranks_of
 from evaluation.metrics.metrics import one_metric
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.mixture import Mixture
@@ -70,8 +70,19 @@ def test_the_gain_is_that_of_two_final_lists(ranker: ListRanker) -> None:
     assert gain["mrr"].mean == pytest.approx((one_metric(first, "mrr") - one_metric(second, "mrr")).mean())
 
 
-def test_half_of_the_users_never_choose_for_themselves(ranker: ListRanker) -> None:
-    """A weight that is best on all of valid may lose where the other half chose."""
+def test_a_half_is_judged_with_the_weight_of_the_other() -> None:
+    users = np.repeat(np.arange(40), 2)
+    valid = dataclasses.replace(VALID.take(np.arange(80)), user=users)
+    everywhere = _cross_chosen(np.stack([np.zeros(80), np.ones(80), np.zeros(80)]), valid, seed=1)
+    assert (everywhere == 1).all()
+    own = 1 + (np.random.default_rng(1).permutation(40) % 2)[users]  # each half has a best weight of its own
+    gains = np.stack([np.zeros(80), own == 1, own == 2]).astype(float)
+    crossed = _cross_chosen(gains, valid, seed=1)
+    assert (crossed == 3 - own).all()
+    assert gains[crossed, np.arange(80)].sum() == 0, "every user gets the weight that is bad for her"
+
+
+def test_what_is_crossed_is_never_above_what_is_best_on_all(ranker: ListRanker) -> None:
     lists = llm_lists(VALID, knows=0.02, seed=4)
     _, share = choose_llm_share(VALID, ranker, MIXTURE, lists, CONFIG, seed=1)
     assert share is not None
