@@ -7,9 +7,11 @@ from launch.options.fields import Decides, Means
 
 Task = Literal["write", "rank", "both"]
 Learn = Literal["answer", "items", "prompt"]
+ListScoreName = Literal["title", "verdict"]
 KindredForm = Literal["votes", "histories"]
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
+TITLE_TEMPERATURE = 16.0
 AttentionChoice = Literal["auto", "eager", "sdpa", "flash"]
 
 
@@ -47,6 +49,8 @@ class PromptsConfig:
     forgets its user."""
     vote_candidates: Decides[int] = 20
     """And so many of the items with the most votes of kindred users."""
+    max_candidate_tokens: Decides[int | None] = None
+    """A candidate's title is cut here for the language model to rank it; null: never."""
     max_item_tokens: Decides[int] = 32
     """A longer line of a history is cut here. Answers are never cut."""
     max_train_samples: Decides[int | None] = None
@@ -61,7 +65,7 @@ class PromptsConfig:
         _at_least("prompts", self, 1, "max_item_tokens", "num_workers")
         _at_least("prompts", self, 0, "num_neighbours", "graph_candidates", "vote_candidates")
         _at_least("prompts", self, 300, "scratch_vocab")
-        _at_least("prompts", self, 1, "max_train_samples")
+        _at_least("prompts", self, 1, "max_train_samples", "max_candidate_tokens")
 
     @property
     def kindred_items(self) -> int:
@@ -124,11 +128,20 @@ class LlmConfig:
     """Name of a file in ds_configs/ (zero3, zero3_multinode, zero3_offload, zero2) or a path to a DeepSpeed JSON
     file."""
     precision: Decides[PrecisionChoice] = "bf16"
-    """Arithmetic of the model; optimizer state is fp32 either way. auto: bf16 where the device computes it natively,
-    else fp32; llm/engine.json says which."""
+    """Arithmetic of the model; optimizer state is fp32 either way. auto: bf16 where the device multiplies such
+    matrices natively (on CPUs: AMX), else fp32; llm/engine.json says which."""
     task: Decides[Task] = "write"
     """What is taught. write: the target's title; rank: to put the target first among candidates, all of which one
     forward pass reads; both."""
+    score: Decides[ListScoreName] = "title"
+    """What ranks a candidate. title: log p(its title | prompt), less `prior_weight` times that without any history;
+    verdict: whether the model says yes behind it, which small models do not learn."""
+    prior_weight: Decides[float | None] = None
+    """Only read where `score` is title. null: 0 for a model from `scratch`, 1 for others; see
+    `generation.prior_weight`."""
+    temperature: Decides[float | None] = None
+    """Scores are divided by it before the softmax over a list. null: 16 for titles, whose likelihoods differ by dozens,
+    1 for verdicts."""
     negatives: Decides[int] = 15
     """Candidates that stand beside the target in a list to learn from, drawn by the seed."""
     learn: Decides[Learn] = "answer"
@@ -167,6 +180,8 @@ class LlmConfig:
     """Steps between measurements of the validation loss; it is measured at the end as well."""
     eval_samples: Decides[int | None] = 256
     """Validation samples of a measurement, drawn by the seed; null: all."""
+    patience: Decides[int | None] = None
+    """Validations without a lower loss (of lists: a better ranking) after which training ends; null: it goes on."""
     keep: Decides[Literal["best", "last"]] = "best"
     """Final weights: those of the lowest validation loss, or of the last step."""
     checkpoint_every: Means[int] = 100
@@ -191,13 +206,23 @@ class LlmConfig:
             raise ValueError(f"llm.skip_spikes must be above 1, got {self.skip_spikes}")
         if self.weight_decay < 0:
             raise ValueError(f"llm.weight_decay must not be negative, got {self.weight_decay}")
+        if self.temperature is not None and self.temperature <= 0:
+            raise ValueError(f"llm.temperature must be positive, got {self.temperature}")
+        _at_least("llm", self, 0, "prior_weight")
         for name in ("min_lr_ratio", "warmup_ratio"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"llm.{name} must be in [0, 1], got {getattr(self, name)}")
         _at_least("llm", self, 1, "negatives", "max_steps", "global_batch", "per_device_batch", "eval_samples")
-        _at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every")
+        _at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every", "patience")
         if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
             raise ValueError(f"llm.checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
+
+    @property
+    def resolved_temperature(self) -> float:
+        """`temperature`, or what null means for this score."""
+        if self.temperature is not None:
+            return self.temperature
+        return TITLE_TEMPERATURE if self.score == "title" else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,8 +234,9 @@ class GenerationConfig:
     """How the model answers; auto: it ranks where `llm.task` taught it to, else it writes. A model that was taught to
     write ranks by how likely it would write each candidate."""
     prior_weight: Decides[float | None] = None
-    """How much of log p(title | no history) is taken off log p(title | prompt) in such a ranking. null: 0 for a model
-    from `scratch`, whose prior is this pair's popularity; 1 for others, whose prior is that of all they have read."""
+    """How much of log p(title | no history) is taken off log p(title | prompt) in such a ranking. null: as the model
+    was taught (`llm.prior_weight`), else 0 for a model from `scratch`, whose prior is this pair's popularity, and 1
+    for others, whose prior is that of all they have read."""
     mode: Decides[Literal["constrained", "free"]] = "constrained"
     """`constrained`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""
     num_beams: Decides[int] = 5
@@ -231,7 +257,7 @@ class GenerationConfig:
     max_samples: Decides[int | None] = None
     """Generate for this many samples of a split, drawn by the seed; null: all."""
     precision: Decides[PrecisionChoice] = "auto"
-    """Arithmetic of the model; auto: bf16 where the device computes it natively, else fp32."""
+    """Arithmetic of the model; auto: as in `llm.precision`."""
 
     def __post_init__(self) -> None:
         _at_least("generation", self, 1, "num_beams", "max_new_tokens", "list_depth", "batch_tokens", "part_batches")

@@ -21,6 +21,7 @@ from training.base_files import BaseModel, base_of_run
 from training.base_model import hidden_size_of, load_model, load_tokenizer_folder
 from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
+from training.ranking.taught import taught_prior_weight
 from training.saved.tuned_weights import add_adapters, publish
 from training.scratch import build_model
 from training.tuning.batches import Data, learn_items, learn_whole_prompts, read_prompts
@@ -128,12 +129,15 @@ def _report_shares(model: nn.Module, config: LlmConfig, run_dir: Path, world: Wo
             "%s: rank %d/%d holds %.1f %% of %s parameters",
             config.deepspeed, rank, world.size, 100 * count / whole, f"{whole:,}",
         )  # fmt: skip
+    ranks_titles = config.task != "write" and config.score == "title"
     if world.is_main:
         trained = sum(whole_size(parameter) for parameter in model.parameters() if parameter.requires_grad)
         write_json(
             run_dir / "llm" / "engine.json",
             {
                 "task": config.task,
+                "score": config.score,
+                "prior_weight": taught_prior_weight(config, run_dir) if ranks_titles else None,
                 "deepspeed": config.deepspeed,
                 "precision": config.precision,
                 "world_size": world.size,

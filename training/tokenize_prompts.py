@@ -76,7 +76,7 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     folder = run_dir / "prompts"
     with atomic_folder(folder / "tokenizer") as partial:
         tokenizer.save_pretrained(partial)
-    write_titles(run_dir, titles_of(pieces))
+    write_titles(run_dir, titles_of(pieces, most_tokens=config.max_candidate_tokens))
     train = load_samples(run_dir, "train")
     written = {}
     for split in SPLITS:

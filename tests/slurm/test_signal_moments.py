@@ -19,11 +19,11 @@ def test_signal_during_import_validation_save_export(
     job.signal("USR1")
     job.wait_for_restart()
     assert not list(job.run_dir.glob("llm/checkpoints/step-*"))
-    job.wait_for_mark("validation_loss")  # of step 0: what the steps start from
+    job.wait_for_mark("validate")  # of step 0: what the steps start from
     job.wait_for_mark("save_position")  # of step 4: it is brought to its end, and training stops after it
     job.signal("USR1")
     job.wait_for_restart()
-    job.wait_for_mark("validation_loss")  # of step 8: broken off, and made whole by the next start
+    job.wait_for_mark("validate")  # of step 8: broken off, and made whole by the next start
     job.signal("TERM")
     job.wait_for_restart()
     job.wait_for_mark("publish")  # too late to stop: the stage is finished first

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.tables import Ints, Pair
 from retrieval.grounding import TitleGrounder
@@ -22,12 +21,13 @@ from training.answers.questions import Answering, Questions
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder, load_tuned_model
-from training.config import GenerationConfig, Task
+from training.config import GenerationConfig
 from training.precision import resolve_precision
 from training.prompts.pieces import answer_tokens
 from training.ranking.candidates import CandidateLists
 from training.ranking.likelihood import Priors
 from training.ranking.scores import verdict_tokens
+from training.ranking.taught import read_taught, usual_prior_weight
 from training.ranking.titles import read_titles
 
 log = logging.getLogger(__name__)
@@ -128,13 +128,12 @@ def load_answerer(
     assert isinstance(pad, int)
     if answers_by(config, run_dir) == "rank":
         log.info("answers: ranked candidates, %s", precision)
-        titles, taught = read_titles(run_dir), taught_task(run_dir)
-        weight = prior_weight(config, run_dir)
+        titles, taught, weight = read_titles(run_dir), read_taught(run_dir), prior_weight(config, run_dir)
         return ListAnswerer(
             model=model,
             titles=titles,
             names=pair.items.titles,
-            verdict=verdict_tokens(tokenizer) if taught == "rank" else None,
+            verdict=verdict_tokens(tokenizer) if (taught.task, taught.score) == ("rank", "verdict") else None,
             priors=Priors(model, titles, pad=pad, device=device) if weight else None,
             prior_weight=weight,
             pad=pad,
@@ -166,21 +165,15 @@ def answers_by(config: GenerationConfig, run_dir: Path) -> Literal["rank", "writ
     """How the run's model is to answer: as it was asked, or by what it was taught."""
     if config.by != "auto":
         return config.by
-    return "write" if taught_task(run_dir) == "write" else "rank"
-
-
-def taught_task(run_dir: Path) -> Task:
-    """What the run's model was taught."""
-    said = run_dir / "llm" / "engine.json"
-    task: Task = read_json(said).get("task", "write") if said.is_file() else "write"
-    return task
+    return "write" if read_taught(run_dir).task == "write" else "rank"
 
 
 def prior_weight(config: GenerationConfig, run_dir: Path) -> float:
-    """The weight of a title's likelihood without any history; by what the base has read before where it is null."""
+    """The weight of a title's likelihood without any history: the recipe's, the one that was taught, or the usual."""
     if config.prior_weight is not None:
         return config.prior_weight
-    return 0.0 if read_json(run_dir / "prompts" / "meta.json")["base"] == "scratch" else 1.0
+    taught = read_taught(run_dir).prior_weight
+    return usual_prior_weight(run_dir) if taught is None else taught
 
 
 def longest_answer(answers: Sequence[Sequence[int]], *, margin: int) -> int:

@@ -7,6 +7,8 @@ text, which says nothing of who wants it; a model from scratch has read nothing 
 is how often a title is bought.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from transformers import PreTrainedModel
@@ -22,15 +24,40 @@ AT_ONCE = 64
 """Titles behind one prompt without history."""
 
 
+@dataclass(frozen=True)
+class TitleTokens:
+    """The N tokens of all titles of packed lists, each with the place where it is foretold."""
+
+    stream: torch.Tensor  # [N]
+    row: torch.Tensor  # [N]
+    candidate: torch.Tensor  # [N]
+    before: torch.Tensor  # [N], the column before it in its sequence: the prompt's last for the first of a title
+    token: torch.Tensor  # [N]
+
+
+def tokens_of_titles(lists: PackedLists) -> TitleTokens:
+    """Row by row, from left to right."""
+    stride = lists.stride
+    row, column = torch.nonzero(lists.part.remainder(stride) * (lists.part >= 0), as_tuple=True)
+    part = lists.part[row, column]
+    stream = part // stride
+    starts = part != lists.part[row, column - 1]
+    before = torch.where(starts, _prompt_ends(lists)[stream, row], column - 1)
+    return TitleTokens(stream, row, part.remainder(stride) - 1, before, lists.input_ids[row, column])
+
+
+def sum_titles(said_N: torch.Tensor, tokens: TitleTokens, lists: PackedLists) -> torch.Tensor:
+    """[S, B, C] the sum of log p over a title's tokens, its end token with them; 0 where there is no candidate."""
+    sums_SBC = said_N.new_zeros((lists.streams, *lists.last.shape))
+    return sums_SBC.index_put((tokens.stream, tokens.row, tokens.candidate), said_N, accumulate=True)
+
+
 @torch.no_grad()
 def title_likelihoods(model: PreTrainedModel, lists: PackedLists) -> torch.Tensor:
-    """[B, C] the sum of log p over a title's tokens, its end token with them; -inf where there is no candidate."""
-    row, column = torch.nonzero(lists.part > 0, as_tuple=True)
-    before = _token_before(lists)[row, column]
-    said_N = _log_probabilities(model, lists, row, before, lists.input_ids[row, column])
-    sums_BC = torch.zeros(lists.last.shape, device=said_N.device)
-    sums_BC.index_put_((row, lists.part[row, column] - 1), said_N, accumulate=True)
-    return sums_BC.masked_fill(~lists.present, -torch.inf)
+    """[B, C] log p(title | prompt); -inf where there is no candidate."""
+    tokens = tokens_of_titles(lists)
+    said_N = _log_probabilities(model, lists, tokens.row, tokens.before, tokens.token)
+    return sum_titles(said_N, tokens, lists)[0].masked_fill(~lists.present, -torch.inf)
 
 
 class Priors:
@@ -53,13 +80,11 @@ class Priors:
         return np.asarray(self._known[domain, items])
 
 
-def _token_before(lists: PackedLists) -> torch.Tensor:
-    """[B, T] the column before each token in its sequence: the prompt's last for the first of every title."""
-    T = lists.part.shape[1]
-    columns = torch.arange(T, device=lists.part.device).expand_as(lists.part)
-    prompt_end_B = torch.where(lists.part == 0, columns, -1).max(dim=1).values
-    starts = lists.part != torch.roll(lists.part, 1, dims=1)
-    return torch.where(starts, prompt_end_B[:, None], columns - 1).clamp(min=0)
+def _prompt_ends(lists: PackedLists) -> torch.Tensor:
+    """[S, B] the last column of each stream's prompt."""
+    columns = torch.arange(lists.part.shape[1], device=lists.part.device).expand_as(lists.part)
+    ends = [torch.where(lists.part == stream * lists.stride, columns, 0) for stream in range(lists.streams)]
+    return torch.stack(ends).max(dim=2).values
 
 
 def _log_probabilities(

@@ -3,11 +3,12 @@
     [padding] prompt, title of candidate 1, title of candidate 2, ...
 
 A title sees the prompt and itself, and its positions go on from the prompt's end: as if it alone stood there. So
-scores do not depend on the order of the candidates, nor on which others there are.
+scores do not depend on the order of the candidates, nor on which others there are. Behind all that the same titles may
+stand once more, after a prompt without any history: the second stream of a row, of which the first sees nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from training.ranking.candidates import CandidateLists
 from training.ranking.titles import Titles
 
 NOTHING = -1
-"""The part of a packed row that is padding; 0 is the prompt, c + 1 the title of candidate c."""
+"""The part of a packed row that is padding. In a row of at most C candidates 0 is the prompt and c + 1 the title of
+candidate c; those of a second stream are C + 1 more."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,20 @@ class PackedLists:
     input_ids: torch.Tensor  # [B, T]
     position_ids: torch.Tensor  # [B, T]
     part: torch.Tensor  # [B, T], NOTHING, 0 or 1 + the candidate's place
-    last: torch.Tensor  # [B, C], where each title ends; 0 where there is no candidate
+    last: torch.Tensor  # [B, C], where each title of the first stream ends; 0 where there is no candidate
     present: torch.Tensor  # [B, C]
+    streams: int = 1
+    """2 where every title stands behind a prompt without history as well."""
 
     def to(self, device: torch.device) -> "PackedLists":
         """The same on `device`."""
-        return PackedLists(*(getattr(self, field.name).to(device) for field in fields(self)))
+        tables = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: table.to(device) for name, table in tables.items() if name != "streams"})
+
+    @property
+    def stride(self) -> int:
+        """Parts of one stream."""
+        return self.last.shape[1] + 1
 
     def inputs(self, model: Any) -> dict[str, Any]:  # Any: a transformers model, bare or under DeepSpeed; its arguments
         """What `model` is called with."""
@@ -49,41 +59,71 @@ class PackedLists:
         """[B, 1, T, T], to be added: 0 where a token (row) sees another (column), else the least number of `dtype`."""
         T = self.part.shape[1]
         asking, asked = self.part[:, :, None], self.part[:, None, :]
+        prompt = asking.div(self.stride, rounding_mode="floor") * self.stride
         places = torch.arange(T, device=self.part.device)
-        seen = (places[:, None] >= places[None, :]) & ((asked == 0) | (asked == asking))  # padding sees padding: no NaN
+        # Padding sees padding, which makes no NaN.
+        seen = (places[:, None] >= places[None, :]) & ((asked == prompt) | (asked == asking))
         return torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
 
 
-def pack(prompts: Sequence[Sequence[int]], candidates: CandidateLists, titles: Titles, *, pad: int) -> PackedLists:
+def pack(
+    prompts: Sequence[Sequence[int]],
+    candidates: CandidateLists,
+    titles: Titles,
+    *,
+    pad: int,
+    empty: Sequence[Sequence[int]] | None = None,
+) -> PackedLists:
     """Prompts of B samples and their candidates. No prompt at all gives one token of padding: a rank without work must
-    still take part in the collectives of a forward pass."""
+    still take part in the collectives of a forward pass.
+
+    Args:
+        empty: for each sample the prompt without history that its titles shall stand behind as well.
+    """
     if not prompts:
         one = torch.zeros((1, 1), dtype=torch.int64)
         return PackedLists(one + pad, one, one + NOTHING, one, one > 0)
     assert len(prompts) == len(candidates)
     title_lengths = titles.lengths[candidates.items]
-    ends = offsets_of(title_lengths)
-    behind = ends[candidates.offsets[1:]] - ends[candidates.offsets[:-1]]
-    total = behind + np.array([len(prompt) for prompt in prompts])
-    B, T, C = len(prompts), int(total.max()), max(1, int(candidates.lengths.max()))
+    streams = [prompts] if empty is None else [prompts, empty]
+    total = sum(packed_lengths(_counts(stream), candidates, titles) for stream in streams)
+    B, T, C = len(prompts), int(np.max(total)), max(1, int(candidates.lengths.max()))
     ids, positions = np.full((B, T), pad, dtype=np.int64), np.zeros((B, T), dtype=np.int64)
     part, last = np.full((B, T), NOTHING, dtype=np.int64), np.zeros((B, C), dtype=np.int64)
-    for row, prompt in enumerate(prompts):
+    for row in range(B):
         of_row = slice(*candidates.offsets[row : row + 2])
         lengths = title_lengths[of_row]
-        start, middle = int(T - total[row]), int(T - behind[row])
-        ids[row, start:middle] = prompt
-        ids[row, middle:] = titles.tokens[segments(titles.offsets[candidates.items[of_row]], lengths)]
-        positions[row, start:middle] = np.arange(len(prompt))
-        positions[row, middle:] = len(prompt) + places_of(lengths)
-        part[row, start:middle] = 0
-        part[row, middle:] = np.repeat(np.arange(len(lengths)) + 1, lengths)
-        last[row, : len(lengths)] = middle + np.cumsum(lengths) - 1
+        tokens = titles.tokens[segments(titles.offsets[candidates.items[of_row]], lengths)]
+        title_parts = np.repeat(np.arange(len(lengths)) + 1, lengths)
+        end = T
+        for stream in reversed(range(len(streams))):
+            prompt = streams[stream][row]
+            middle = end - len(tokens)
+            start = middle - len(prompt)
+            ids[row, start:middle], ids[row, middle:end] = prompt, tokens
+            positions[row, start:middle] = np.arange(len(prompt))
+            positions[row, middle:end] = len(prompt) + places_of(lengths)
+            part[row, start:middle] = stream * (C + 1)
+            part[row, middle:end] = stream * (C + 1) + title_parts
+            end = start
+            if stream == 0:
+                last[row, : len(lengths)] = middle + np.cumsum(lengths) - 1
     present = np.arange(C)[None, :] < candidates.lengths[:, None]
-    return PackedLists(*(torch.from_numpy(table) for table in (ids, positions, part, last, present)))
+    return PackedLists(
+        input_ids=torch.from_numpy(ids),
+        position_ids=torch.from_numpy(positions),
+        part=torch.from_numpy(part),
+        last=torch.from_numpy(last),
+        present=torch.from_numpy(present),
+        streams=len(streams),
+    )
 
 
 def packed_lengths(prompt_lengths: Ints, candidates: CandidateLists, titles: Titles) -> Ints:
     """[B] tokens of each prompt with its candidates."""
     ends = offsets_of(titles.lengths[candidates.items])
     return np.asarray(prompt_lengths + ends[candidates.offsets[1:]] - ends[candidates.offsets[:-1]], dtype=np.int64)
+
+
+def _counts(prompts: Sequence[Sequence[int]]) -> Ints:
+    return np.array([len(prompt) for prompt in prompts], dtype=np.int64)

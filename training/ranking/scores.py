@@ -1,9 +1,11 @@
 """What the language model says of candidates, and what it is taught.
 
-    score(c) = logit(yes) - logit(no) at the end token of c's title, behind the prompt
-    loss     = -log softmax of the list's scores, at the target     (ListNet's top one: Cao et al., ICML 2007)
+    title:    score(c) = log p(title of c | prompt) - w log p(title of c | a prompt without any history)
+    verdict:  score(c) = logit(yes) - logit(no) at the end token of c's title, behind the prompt
+    loss      = -log softmax of the list's scores, at the target     (ListNet's top one: Cao et al., ICML 2007)
 
-The two logits are those of ordinary tokens, so that a tuned model stays a plain causal language model.
+A model that has read much knows of titles before it has seen a single list; a verdict it must learn from nothing. Both
+are made of ordinary tokens' logits, so that a tuned model stays a plain causal language model.
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,14 @@ import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
 from training.ranking.packing import PackedLists
+
+
+@dataclass(frozen=True)
+class TitleScore:
+    """A title's likelihood decides."""
+
+    prior_weight: float
+    """w: how much of its likelihood without any history is taken off."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,12 @@ def verdict_of(
     """[B, C] scores out of the logits of the columns `kept` [K], which rise and hold all that titles end in."""
     said_BK = logits_BKV[..., verdict.yes].float() - logits_BKV[..., verdict.no].float()
     return said_BK.gather(1, torch.searchsorted(kept, lists.last)).masked_fill(~lists.present, -torch.inf)
+
+
+def score_titles(likely_SBC: torch.Tensor, present_BC: torch.Tensor, score: TitleScore) -> torch.Tensor:
+    """[B, C] scores out of log p(title | prompt) and, where w is not 0, log p(title | no history)."""
+    scores_BC = likely_SBC[0] if len(likely_SBC) == 1 else likely_SBC[0] - score.prior_weight * likely_SBC[1]
+    return scores_BC.masked_fill(~present_BC, -torch.inf)
 
 
 def listwise_loss(scores_BC: torch.Tensor, present_BC: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 
 from launch.artifacts import atomic_folder
 from launch.errors import InputError
+from pairs.ragged import offsets_of, segments
 from pairs.tables import Ints
 from training.prompts.pieces import OPENING, OWN, REQUEST, Pieces, Tokens
 
@@ -26,11 +27,14 @@ class Titles:
         return np.diff(self.offsets)
 
 
-def titles_of(pieces: Pieces) -> Titles:
-    """The answers among a prompt's pieces."""
-    offsets = pieces.offsets[pieces.answer :]
+def titles_of(pieces: Pieces, *, most_tokens: int | None = None) -> Titles:
+    """The answers among a prompt's pieces, each cut to at most `most_tokens` before its end token."""
+    starts, lengths = pieces.offsets[pieces.answer : -1], pieces.lengths[pieces.answer :]
+    kept = lengths if most_tokens is None else np.minimum(lengths, most_tokens + 1)
+    tokens, offsets = pieces.tokens[segments(starts, kept)], offsets_of(kept)
+    tokens[offsets[1:] - 1] = pieces.tokens[starts + lengths - 1]
     empty = [np.concatenate([pieces.piece(part) for part in (OPENING + d, OWN, REQUEST + d)]) for d in (0, 1)]
-    return Titles(pieces.tokens[offsets[0] :], offsets - offsets[0], (empty[0], empty[1]))
+    return Titles(tokens, offsets, (empty[0], empty[1]))
 
 
 def write_titles(run_dir: Path, titles: Titles) -> None:

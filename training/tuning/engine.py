@@ -28,7 +28,8 @@ from training.tuning.batches import LearntBatch, PaddedPrompts
 from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 from training.tuning.head import fuse_head
 from training.tuning.layers import compile_layers, gather_whole_layers, whole_shape, whole_size
-from training.tuning.list_data import ListBatch, list_loss
+from training.tuning.list_data import ListBatch
+from training.tuning.list_loss import learn_lists
 from training.tuning.losses import learnt_loss
 from training.tuning.meter import Arithmetic, count_arithmetic, measure_peak
 
@@ -53,9 +54,16 @@ class Tuning:
     def loss(self, batch: LearntBatch) -> torch.Tensor:
         """The summed loss of a batch's learnt tokens or lists: a scalar in fp32."""
         if isinstance(batch, ListBatch):
-            return list_loss(self.model, batch)
+            return learn_lists(self.model, batch, fused=self.fused).loss
         assert isinstance(batch, PaddedPrompts)
         return learnt_loss(self.model, batch, fused=self.fused)
+
+    def measure(self, batch: LearntBatch) -> torch.Tensor:
+        """[3]: the summed loss and, of lists, what `ListOutcome.measured` says, of others zeros."""
+        if isinstance(batch, ListBatch):
+            return learn_lists(self.model, batch, fused=self.fused).measured()
+        loss = self.loss(batch)
+        return torch.stack([loss, torch.zeros_like(loss), torch.zeros_like(loss)])
 
     @property
     def gradient_norm(self) -> float:

@@ -22,7 +22,7 @@ from training.tuning.batches import Data, Plan, shares
 from training.tuning.engine import Tuning, accumulation_steps
 from training.tuning.guards import SpikeGuard, check_finite_step
 from training.tuning.meter import Arithmetic, Meter
-from training.tuning.validation import validation_loss
+from training.tuning.validation import validate
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ def fit(
         judge_every=config.eval_every,
         save_every=config.checkpoint_every,
         save_minutes=config.checkpoint_minutes,
+        patience=config.patience,
     )
     if reached.step == 0:
         fine_tune.judge(0)  # what the steps start from; no weights are kept for it
@@ -167,12 +168,13 @@ class FineTune:
 
     def judge(self, done: int) -> float | None:
         """The validation loss, the higher the better: negative."""
-        loss = validation_loss(self.tuning, self.valid, self.eval_rows, self.config, pad=self.pad, world=self.world)
-        if loss is None:
+        measured = validate(self.tuning, self.valid, self.eval_rows, self.config, pad=self.pad, world=self.world)
+        if measured is None:
             return None
-        self.tracker.log({"finetune/valid_loss": loss}, step=done)
-        log.info("step %d: validation loss %.4f", done, loss)
-        return -loss
+        self.tracker.log({f"finetune/{name}": value for name, value in measured.meters.items()}, step=done)
+        ranked = "" if measured.auc is None else f", AUC {measured.auc:.4f}, target first {measured.first:.4f}"
+        log.info("step %d: validation loss %.4f%s", done, measured.loss, ranked)
+        return -measured.loss
 
     def keep(self) -> None:
         """Write the best weights, if the best are asked for."""

@@ -9,6 +9,7 @@ whatever N is; only learnt tokens are scored, and none of padding.
 Letters: B prompts, T tokens, A learnt positions, N learnt tokens of all prompts, H width, V words.
 """
 
+from collections.abc import Iterator
 from types import MethodType
 from typing import Any
 
@@ -39,6 +40,14 @@ def summed_loss(hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torc
     """The sum of -log p(label) over N tokens, a scalar in fp32, with gradients to both tensors."""
     loss: torch.Tensor = _LinearLoss.apply(hidden_NH, weight_VH, labels_N)  # type: ignore[no-untyped-call]  # torch's
     return loss
+
+
+def log_probabilities(hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """log p(label) of N tokens [N] in fp32, with gradients to both tensors."""
+    said_N: torch.Tensor = _LogProbabilities.apply(  # type: ignore[no-untyped-call]  # torch's
+        hidden_NH, weight_VH, labels_N
+    )
+    return said_N
 
 
 class _LinearLoss(torch.autograd.Function):
@@ -88,23 +97,75 @@ class _LinearLoss(torch.autograd.Function):
         )
 
 
-def _score(head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-    """What a head answers: scores, or with labels the loss. Called as a module, so that ZeRO-3 gathers its weight."""
+class _LogProbabilities(torch.autograd.Function):
+    """Of every token its own, so that what is made of them may weigh them as it likes: scores are made twice."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torch.Tensor
+    ) -> torch.Tensor:  # Any: autograd's context
+        said_N, norms_N = (hidden_NH.new_empty(len(labels_N), dtype=torch.float32) for _ in range(2))
+        for rows in _chunks(len(labels_N), weight_VH.shape[0]):
+            scores = (hidden_NH[rows] @ weight_VH.T).float()
+            norms_N[rows] = scores.logsumexp(dim=1)
+            said_N[rows] = scores.gather(1, labels_N[rows, None])[:, 0] - norms_N[rows]
+        ctx.save_for_backward(hidden_NH, weight_VH, labels_N, norms_N)
+        return said_N
+
+    @staticmethod
+    def backward(ctx: Any, slope_N: torch.Tensor) -> Any:  # Any: autograd's context, a gradient or None for each input
+        hidden_NH, weight_VH, labels_N, norms_N = ctx.saved_tensors
+        to_hidden, to_weight, _ = ctx.needs_input_grad
+        of_hidden = torch.empty_like(hidden_NH) if to_hidden else None
+        of_weight = torch.zeros_like(weight_VH, dtype=torch.float32) if to_weight else None
+        for rows in _chunks(len(labels_N), weight_VH.shape[0]):
+            bent = (hidden_NH[rows] @ weight_VH.T).float().sub_(norms_N[rows, None]).exp_()
+            bent.mul_(-slope_N[rows, None])
+            bent.scatter_add_(1, labels_N[rows, None], slope_N[rows, None])
+            bent = bent.to(hidden_NH.dtype)
+            if of_hidden is not None:
+                torch.mm(bent, weight_VH, out=of_hidden[rows])
+            if of_weight is not None:
+                of_weight += bent.T @ hidden_NH[rows]
+        return of_hidden, None if of_weight is None else of_weight.to(weight_VH.dtype), None
+
+
+def _chunks(count: int, words: int) -> Iterator[slice]:
+    rows = max(1, CHUNK_NUMBERS // words)
+    return (slice(start, start + rows) for start in range(0, count, rows))
+
+
+def _score(
+    head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor | None = None, *, summed: bool = True
+) -> torch.Tensor:
+    """What a head answers: scores, or with labels the loss, or what each is likely. Called as a module, so that ZeRO-3
+    gathers its weight."""
     if labels is None:
         return nn.functional.linear(hidden, head.weight)
-    return summed_loss(hidden, head.weight, labels)
+    if summed:
+        return summed_loss(hidden, head.weight, labels)
+    return log_probabilities(hidden, head.weight, labels)
 
 
 def _forward(
-    model: PreTrainedModel, *args: Any, learnt_labels: torch.Tensor | None = None, **inputs: Any
+    model: PreTrainedModel,
+    *args: Any,
+    learnt_labels: torch.Tensor | None = None,
+    learnt_at: tuple[torch.Tensor, torch.Tensor] | None = None,
+    **inputs: Any,
 ) -> Any:  # Any: what transformers takes and gives
-    """The model's own forward pass; with `learnt_labels` [B, A], those of the last A tokens, the summed loss."""
+    """The model's own forward pass; with `learnt_labels` [B, A], those of the last A tokens, the summed loss.
+
+    With `learnt_labels` [N] and `learnt_at`, rows [N] and columns [N]: log p of each label after what stands there.
+    """
     if learnt_labels is None:
         return type(model).forward(model, *args, **inputs)
-    hidden_BTH = model.base_model(*args, use_cache=False, **inputs).last_hidden_state
+    head = head_of(model)
+    assert head is not None, "fuse_head has seen it"
+    hidden_BTH = model.base_model(*args, **{**inputs, "use_cache": False}).last_hidden_state
+    if learnt_at is not None:
+        return head(hidden_BTH[learnt_at], learnt_labels, summed=False)
     A = learnt_labels.shape[1]
     before_BAH = hidden_BTH[:, -A - 1 : -1] if hidden_BTH.shape[1] > A else hidden_BTH[:, -A:]
     learnt_BA = learnt_labels != IGNORED
-    head = head_of(model)
-    assert head is not None, "fuse_head has seen it"
     return head(before_BAH[learnt_BA], learnt_labels[learnt_BA])

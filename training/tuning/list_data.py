@@ -7,12 +7,11 @@ Under `llm.task: both` the same forward pass teaches to write: the target's titl
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow.compute as pc
 import torch
-import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
 from launch.errors import InputError
@@ -20,10 +19,12 @@ from pairs.tables import Ints, Split, load_samples
 from training.config import Learn, LlmConfig
 from training.ranking.candidates import CandidateLists, holds_target, lists_to_learn, read_candidates
 from training.ranking.packing import PackedLists, pack
-from training.ranking.scores import VerdictTokens, listwise_loss, verdict_of, verdict_tokens
+from training.ranking.scores import TitleScore, VerdictTokens, verdict_tokens
+from training.ranking.taught import taught_prior_weight
 from training.ranking.titles import Titles, read_titles
 from training.tuning.batches import IGNORED, count_item_tokens, open_prompts
 
+ListScore: TypeAlias = TitleScore | VerdictTokens
 ROWS_AT_ONCE = 8192
 
 
@@ -35,11 +36,13 @@ class ListBatch:
     labels: torch.Tensor  # [B, T], tokens that are learnt to be written, IGNORED elsewhere
     written: float
     """What a written token counts beside a list."""
-    verdict: VerdictTokens
+    score: ListScore
+    temperature: float = 1.0
+    """By which scores are divided before their softmax."""
 
     def to(self, device: torch.device) -> "ListBatch":
         """The same on `device`."""
-        return ListBatch(self.lists.to(device), self.labels.to(device), self.written, self.verdict)
+        return ListBatch(self.lists.to(device), self.labels.to(device), self.written, self.score, self.temperature)
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,10 @@ class ListData:
     prompt_lengths: Ints  # [N]
     lengths: Ints  # [N], tokens with the list
     learnt_lengths: Ints  # [N], lists that are learnt of each sample: 1
+    domain: Ints  # [N], that is asked for
     titles: Titles
-    verdict: VerdictTokens
+    score: ListScore
+    temperature: float
     negatives: int
     seed: int
     learn: Learn | None
@@ -74,9 +79,11 @@ class ListData:
     def batch(self, share: Ints, *, step_rows: Ints, pad: int) -> ListBatch:
         """The lists of `share`, out of the rows `step_rows` of a whole step."""
         prompts = self._prompts(share, "input_ids")
-        lists = pack(prompts, self.candidates(share), self.titles, pad=pad)
+        empty = [self.titles.empty[d].tolist() for d in self.domain[share]] if self.has_priors else None
+        lists = pack(prompts, self.candidates(share), self.titles, pad=pad, empty=empty)
         if self.learn is None:
-            return ListBatch(lists, torch.full_like(lists.input_ids, IGNORED), 0.0, self.verdict)
+            nothing = torch.full_like(lists.input_ids, IGNORED)
+            return ListBatch(lists, nothing, 0.0, self.score, self.temperature)
         learnt = lists.part == 1
         if self.learn == "prompt":
             learnt |= (lists.part == 0) & (lists.position_ids > 0)
@@ -84,7 +91,13 @@ class ListData:
             flags = [np.asarray(of_items) for of_items in self._prompts(share, "of_items")]
             learnt[lists.part == 0] = torch.from_numpy(np.concatenate(flags))
         labels = lists.input_ids.masked_fill(~learnt, IGNORED)
-        return ListBatch(lists, labels, len(step_rows) / int(self.written_lengths[step_rows].sum()), self.verdict)
+        written = len(step_rows) / int(self.written_lengths[step_rows].sum())
+        return ListBatch(lists, labels, written, self.score, self.temperature)
+
+    @property
+    def has_priors(self) -> bool:
+        """Whether titles are read without a history as well."""
+        return isinstance(self.score, TitleScore) and self.score.prior_weight != 0
 
     def _prompts(self, rows: Ints, column: str) -> list[list[int]]:
         """What a column says of every token of some prompts."""
@@ -116,6 +129,10 @@ def read_lists_to_learn(
             "raise prompts.graph_candidates or prompts.vote_candidates, or set llm.task=write"
         )
     prompt_lengths = np.asarray(dataset.data["prompt_length"], dtype=np.int64)[place]
+    score: ListScore = verdict_tokens(tokenizer)
+    if config.score == "title":
+        score = TitleScore(taught_prior_weight(config, run_dir))
+    twice = 1 if isinstance(score, VerdictTokens) or score.prior_weight == 0 else 2
     usual = float(titles.lengths.mean())  # by which samples are sorted: their lists are not drawn yet
     others = np.rint(usual * np.minimum(listed, config.negatives)).astype(np.int64)
     answers = titles.lengths[target[place]]
@@ -131,29 +148,14 @@ def read_lists_to_learn(
         sample=sample[place],
         target=target[place],
         prompt_lengths=prompt_lengths,
-        lengths=prompt_lengths + answers + others,
+        lengths=prompt_lengths + twice * (answers + others),
         learnt_lengths=np.ones(len(place), dtype=np.int64),
+        domain=samples.domain[samples.row_of(sample)][place],
         titles=titles,
-        verdict=verdict_tokens(tokenizer),
+        score=score,
+        temperature=config.resolved_temperature,
         negatives=config.negatives,
         seed=seed,
         learn=learn if config.task == "both" else None,
         written_lengths=written,
     )
-
-
-def list_loss(model: Any, batch: ListBatch) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed
-    """The sum over the lists of -log p(target), and of what is written by its weight: a scalar in fp32."""
-    lists = batch.lists
-    labelled = torch.nonzero((batch.labels != IGNORED).any(dim=0))[:, 0]
-    kept = torch.unique(torch.cat([lists.last.flatten(), labelled - 1]))
-    logits_BKV = model(**lists.inputs(model), logits_to_keep=kept).logits
-    loss = listwise_loss(verdict_of(logits_BKV, kept, lists, batch.verdict), lists.present)
-    if len(labelled):
-        before = torch.searchsorted(kept, labelled - 1)
-        written = F.cross_entropy(
-            logits_BKV[:, before].float().flatten(0, 1), batch.labels[:, labelled].flatten(),
-            ignore_index=IGNORED, reduction="sum",
-        )  # fmt: skip
-        loss = loss + batch.written * written
-    return loss

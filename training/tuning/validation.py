@@ -1,4 +1,6 @@
-"""The validation loss: of answers, each counted once whatever the number of ranks."""
+"""Validation: the loss and, of lists, how well they are ranked; a sample counts once whatever the number of ranks."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,23 +14,43 @@ from training.tuning.batches import Data, shares
 from training.tuning.engine import Tuning
 
 
-@torch.no_grad()
-def validation_loss(
-    tuning: Tuning, valid: Data, rows: Ints, config: LlmConfig, *, pad: int, world: World
-) -> float | None:
-    """Mean loss of an answer's token over `rows`, each counted once whatever the number of ranks.
+@dataclass(frozen=True)
+class Validation:
+    """What was measured over the validation samples."""
 
-    None, on all ranks, if one of them was told to stop meanwhile.
-    """
+    loss: float
+    """The mean of a learnt token or list."""
+    auc: float | None = None
+    """The share of the other candidates of its list that a target beats, ties half, the mean over lists; None: no lists
+    are learnt."""
+    first: float | None = None
+    """The share of lists whose target is first."""
+
+    @property
+    def meters(self) -> dict[str, float]:
+        """For TensorBoard, by name."""
+        named = {"valid_loss": self.loss, "valid_auc": self.auc, "valid_first": self.first}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@torch.no_grad()
+def validate(
+    tuning: Tuning, valid: Data, rows: Ints, config: LlmConfig, *, pad: int, world: World
+) -> Validation | None:
+    """Measure `rows` of `valid`. None, on all ranks, if one of them was told to stop meanwhile."""
     tuning.model.eval()
     ordered = rows[np.argsort(-valid.lengths[rows], kind="stable")]
     width = config.per_device_batch * world.size
-    summed = torch.zeros((), dtype=torch.float64, device=world.device)
+    summed = torch.zeros(3, dtype=torch.float64, device=world.device)
     for share in shares(
         ordered, micro_steps=-(-len(rows) // width), per_device_batch=config.per_device_batch, world=world
     ):
         beat()
         if world.any(is_asked()):
             return None
-        summed += tuning.loss(valid.batch(share, step_rows=rows, pad=pad).to(world.device)).double()
-    return float(world.sum(summed)) / int(valid.learnt_lengths[rows].sum())
+        summed += tuning.measure(valid.batch(share, step_rows=rows, pad=pad).to(world.device)).double()
+    loss, beaten, first = world.sum(summed).tolist()
+    learnt = int(valid.learnt_lengths[rows].sum())
+    if config.task == "write":
+        return Validation(loss / learnt)
+    return Validation(loss / learnt, auc=beaten / len(rows), first=first / len(rows))

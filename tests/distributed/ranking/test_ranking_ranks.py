@@ -14,42 +14,58 @@ from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, ru
 from tests.distributed.test_generate_ranks import FILES, generate_on
 from tests.ranks import run_ranks
 from tests.tiny_generation import CONSTRAINED, generate_alone, parts_alone, write_answerable_run
-from training.config import LlmConfig, Task
+from training.config import ListScoreName, LlmConfig, Task
+from training.ranking.taught import Taught, read_taught
 
 pytestmark = pytest.mark.slow
 BY_RANK = replace(CONSTRAINED, by="rank")
 
 
-def learning(task: Task) -> LlmConfig:
-    return replace(TINY, task=task, negatives=4, learn="prompt")
+def learning(task: Task, score: ListScoreName = "title", prior_weight: float | None = None) -> LlmConfig:
+    return replace(TINY, task=task, score=score, prior_weight=prior_weight, negatives=4, learn="prompt")
 
 
-@pytest.mark.parametrize("task", ["rank", "both"])
-def test_one_rank_and_two_learn_the_same(tmp_path: Path, task: Task) -> None:
+@pytest.mark.parametrize(
+    ("task", "score", "prior_weight"), [("rank", "verdict", None), ("rank", "title", None), ("both", "title", 0.5)]
+)
+def test_one_rank_and_two_learn_the_same(
+    tmp_path: Path, task: Task, score: ListScoreName, prior_weight: float | None
+) -> None:
     prepare_run(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    one, two = (
-        run_ranks(run_finetune, ranks, tmp_path / name, learning(task))[0] for ranks, name in ((1, "one"), (2, "two"))
-    )
+    config = learning(task, score, prior_weight)
+    one, two = (run_ranks(run_finetune, ranks, tmp_path / name, config)[0] for ranks, name in ((1, "one"), (2, "two")))
     assert len(one["finetune/loss"]) == 6
     assert two["finetune/loss"] == pytest.approx(one["finetune/loss"], rel=1e-4)
     assert two["finetune/valid_loss"] == pytest.approx(one["finetune/valid_loss"], rel=1e-4)
+    assert two["finetune/valid_auc"] == pytest.approx(one["finetune/valid_auc"], abs=1e-6)
+    assert all(0 <= share <= 1 for share in one["finetune/valid_auc"] + one["finetune/valid_first"])
     assert one["finetune/loss"][-1] != one["finetune/loss"][0]
-    assert read_json(tmp_path / "two/llm/engine.json")["task"] == task
+    weight = {"verdict": None, "title": prior_weight or 0.0}[score]
+    assert read_taught(tmp_path / "two") == Taught(task, score, weight)
+
+
+def test_patience_ends_the_fine_tune(tmp_path: Path) -> None:
+    prepare_run(tmp_path)
+    config = replace(learning("rank"), lr=1e-12, max_steps=40, eval_every=2, patience=3, keep="last")
+    told = run_ranks(run_finetune, 1, tmp_path, config)[0]
+    assert len(told["finetune/valid_loss"]) <= 12
+    assert len(told["finetune/loss"]) < 40
+    assert (tmp_path / "llm/model").is_dir()
 
 
 def test_a_killed_start_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     prepare_run(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    run_ranks(run_finetune, 2, tmp_path / "whole", learning("both"))
+    run_ranks(run_finetune, 2, tmp_path / "whole", learning("both", prior_weight=1.0))
     run_ranks(run_until_killed_at_five, 2, tmp_path / "killed")
-    run_ranks(run_finetune, 2, tmp_path / "killed", learning("both"))
+    run_ranks(run_finetune, 2, tmp_path / "killed", learning("both", prior_weight=1.0))
     killed, whole = (tmp_path / run / "llm/model/model.safetensors" for run in ("killed", "whole"))
     assert sha256_file(killed) == sha256_file(whole)
 
 
 def run_until_killed_at_five(world: World, run_dir: Path) -> None:
-    run_until_killed(world, run_dir, learning("both"), step=5)
+    run_until_killed(world, run_dir, learning("both", prior_weight=1.0), step=5)
 
 
 def test_two_ranks_rank_as_one_and_a_killed_one_goes_on(tmp_path: Path) -> None:

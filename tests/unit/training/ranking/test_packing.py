@@ -15,7 +15,8 @@ from training.ranking.scores import VerdictTokens, candidate_scores, listwise_lo
 from training.ranking.titles import Titles
 from training.scratch import build_model
 from training.tuning.batches import IGNORED
-from training.tuning.list_data import ListBatch, list_loss
+from training.tuning.list_data import ListBatch
+from training.tuning.list_loss import learn_lists
 
 VOCAB, PAD, END = 50, 0, 1
 VERDICT = VerdictTokens(yes=7, no=9)
@@ -30,7 +31,7 @@ PROMPTS = [RNG.integers(2, VOCAB, size=length).tolist() for length in (9, 4, 14)
 LISTS = CandidateLists(np.array([0, 3, 5, 7, 11, 2, 4, 6]), np.array([0, 5, 5, 8]))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model() -> LlamaForCausalLM:
     config = ScratchConfig(hidden_size=32, num_layers=2, num_heads=2)
     built = build_model(config, vocab_size=VOCAB, eos=END, pad=PAD, max_tokens=64, seed=3, dtype=torch.float32)
@@ -89,7 +90,7 @@ def test_the_listwise_loss_is_that_of_its_formula() -> None:
 def test_a_rank_without_work_has_a_loss_of_nothing_and_gradients(model: LlamaForCausalLM) -> None:
     none = CandidateLists(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
     lists = pack([], none, TITLES, pad=PAD)
-    loss = list_loss(model, ListBatch(lists, torch.full_like(lists.input_ids, IGNORED), 0.0, VERDICT))
+    loss = learn_lists(model, ListBatch(lists, torch.full_like(lists.input_ids, IGNORED), 0.0, VERDICT)).loss
     loss.backward()  # type: ignore[no-untyped-call]  # torch's
     assert loss.item() == 0
     model.zero_grad()
@@ -101,7 +102,7 @@ def test_ranking_and_writing_in_one_pass_are_the_sum_of_both(model: LlamaForCaus
     lists = pack([PROMPTS[0], PROMPTS[2]], CandidateLists(LISTS.items, np.array([0, 5, 8])), TITLES, pad=PAD)
     learnt = (lists.part == 1) | (whole & (lists.part == 0) & (lists.position_ids > 0))
     labels = lists.input_ids.masked_fill(~learnt, IGNORED)
-    both = float(list_loss(model, ListBatch(lists, labels, 0.25, VERDICT)))
+    both = float(learn_lists(model, ListBatch(lists, labels, 0.25, VERDICT)).loss)
     slow = 0.0
     for prompt, items in ((PROMPTS[0], items_of(0)), (PROMPTS[2], items_of(2))):
         scores = torch.tensor([slow_score(model, prompt, item) for item in items.tolist()])
