@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
 from evaluation.metrics.intervals import Difference, paired_difference
-from evaluation.metrics.metrics import METRICS, metric_values, one_metric
+from evaluation.metrics.metrics import METRICS, metric_values, one_metric, sample_slices
 from evaluation.metrics.ranks import Ranks, batches, target_ranks
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.judging import all_scores
 from evaluation.systems.mixture import Mixture, make_ingredients
-from pairs.tables import Samples
+from pairs.tables import Items, Samples
 
 LLM = "llm/row_max"
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -40,16 +40,15 @@ class LlmShare:
     """The best of the weights that were tried."""
     gain: dict[str, Difference]
     """Of the final list with the language model over the one without, by metric, on valid."""
+    slices: dict[str, dict[str, Difference]]
+    """The same on slices of valid."""
 
     def to_json(self, test: Mapping[str, Difference] | None = None) -> Json:
         """For metrics.json; `test`: the same of the chosen weight on test."""
         splits = {"valid": self.gain, **({} if test is None else {"test": test})}
-        values = {
-            split: {name: {"difference": _short(one.mean), "ci95": [_short(one.low), _short(one.high)]}
-                    for name, one in gain.items()}
-            for split, gain in splits.items()
-        }  # fmt: skip
-        return {"weight": self.weight, "best_tried": self.best, **values}
+        values = {split: _gain_json(gain) for split, gain in splits.items()}
+        slices = {label: _gain_json(gain) for label, gain in self.slices.items()}
+        return {"weight": self.weight, "best_tried": self.best, **values, "valid_slices": slices}
 
 
 def choose_llm_share(
@@ -73,7 +72,12 @@ def choose_llm_share(
     gain = _differences(with_N, ranks[0], valid, config, seed)
     best = 1 + int(np.argmax(gains_KN[1:].mean(axis=1)))
     is_worth_it = gain[config.selection_metric].low > 0
-    share = LlmShare(WEIGHTS[best - 1] if is_worth_it else 0.0, WEIGHTS[best - 1], {name: gain[name] for name in SHOWN})
+    share = LlmShare(
+        weight=WEIGHTS[best - 1] if is_worth_it else 0.0,
+        best=WEIGHTS[best - 1],
+        gain={name: gain[name] for name in SHOWN},
+        slices=_by_slice(with_N, ranks[0], valid, ranker.bank.items, config, seed),
+    )
     return (tried[best] if is_worth_it else ranker), share
 
 
@@ -138,6 +142,24 @@ def _differences(
         metric_values(first), metric_values(second), samples.user, resamples=config.bootstrap_resamples, seed=seed
     )
     return dict(zip(METRICS, differences, strict=True))
+
+
+def _by_slice(
+    first: Ranks, second: Ranks, samples: Samples, items: Items, config: EvaluationConfig, seed: int
+) -> dict[str, dict[str, Difference]]:
+    """The gain on each slice of the samples, by metric; which users were asked does not follow from the ranks."""
+    gains = {}
+    for label, mask_N in sample_slices(samples, items).items():
+        gain = _differences(first[mask_N], second[mask_N], samples.take(np.flatnonzero(mask_N)), config, seed)
+        gains[label] = {name: gain[name] for name in SHOWN}
+    return gains
+
+
+def _gain_json(gain: Mapping[str, Difference]) -> Json:
+    return {
+        name: {"difference": _short(one.mean), "ci95": [_short(one.low), _short(one.high)]}
+        for name, one in gain.items()
+    }
 
 
 def _short(value: float) -> float:

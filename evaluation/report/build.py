@@ -6,7 +6,8 @@ Made from `metrics.json` and the data card alone; but for the chapter on timing,
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.report.data_section import data_parts
+from evaluation.report.data.section import data_parts
+from evaluation.report.llm_gain import llm_gain_parts
 from evaluation.report.report_parts import Code, Figure, Folded, Heading, Paragraph, Part, Row, Table, nested, text
 from launch.summary import llm_adds
 
@@ -29,6 +30,8 @@ def build_report(metrics: Json, card: Json, figures: Sequence[Figure]) -> list[P
         parts += [Heading(2, split), *_split_parts(split, judged, metrics["settings"])]
     if metrics.get("protocols"):
         parts += [Heading(2, "Other knowledge"), *_protocols(metrics["protocols"])]
+    if metrics.get("llm_adds"):
+        parts += [Heading(2, "What the language model adds"), *llm_gain_parts(metrics["llm_adds"])]
     parts += [Heading(2, "Out of domain"), *_out_of_domain(metrics["out_of_domain"])]
     parts += [Heading(2, "Retrieval"), _retrieval(metrics["retrieval"])]
     parts += [Heading(2, "What was chosen on valid"), *_chosen(metrics["chosen"])]

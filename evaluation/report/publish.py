@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.report.build import build_report, timing_parts
-from evaluation.report.data_plots import draw_data_plots
+from evaluation.report.data.plots import draw_data_plots
 from evaluation.report.plot_style import Plot
 from evaluation.report.render_html import render_html
 from evaluation.report.render_markdown import PLOTS, render_markdown

@@ -45,6 +45,10 @@ def test_a_model_that_knows_targets_gets_a_weight_and_a_gain_on_test(ranker: Lis
     assert share.weight == share.best
     assert share.weight in WEIGHTS
     assert share.gain["mrr"].low > 0
+    assert share.slices["all"] == share.gain
+    in_x = float((VALID.domain == 0).mean())
+    parts = in_x * share.slices["X"]["mrr"].mean + (1 - in_x) * share.slices["Y"]["mrr"].mean
+    assert parts == pytest.approx(share.gain["mrr"].mean)
     gain = gain_on(TEST, chosen, MIXTURE, llm_lists(TEST, knows=0.5, seed=2), CONFIG, seed=1)
     assert gain["mrr"].low > 0
     (line,) = llm_adds({"llm_adds": share.to_json(gain)})
@@ -58,6 +62,7 @@ def test_a_model_that_knows_nothing_gets_none(ranker: ListRanker, seed: int) -> 
     assert chosen is ranker
     assert share is not None
     assert share.weight == 0
+    assert share.slices["all"]["hr@10"].low <= 0
     (line,) = llm_adds({"llm_adds": share.to_json()})
     assert line.startswith(f"The language model adds nothing here: its weight is 0 (at {share.best:g}: hr@10 ")
 

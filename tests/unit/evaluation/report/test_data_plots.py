@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from evaluation.report.data_plots import draw_data_plots
+from evaluation.report.data.plots import draw_data_plots
 from evaluation.report.publish import publish_plots
 from tests.report_cards import PLOTS, make_card, write_report
 

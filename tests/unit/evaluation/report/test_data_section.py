@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.report.data_section import data_parts
+from evaluation.report.data.section import data_parts
 from evaluation.report.render_markdown import escape, render_markdown
 from evaluation.report.report_parts import Code, text
 from tests.report_cards import make_card, write_report

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.report.card_values import look, share, small_share
-from evaluation.report.data_facts import data_facts
-from evaluation.report.data_reading import audit_findings, filter_table, reading_parts
-from evaluation.report.data_tables import class_table, domain_table, split_table
+from evaluation.report.data.facts import data_facts
+from evaluation.report.data.reading import audit_findings, filter_table, reading_parts
+from evaluation.report.data.section_tables import class_table, domain_table, split_table
 from evaluation.report.report_parts import (
     Bullets,
     Figure,
