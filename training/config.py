@@ -144,6 +144,9 @@ class LlmConfig:
     1 for verdicts."""
     negatives: Decides[int] = 15
     """Candidates that stand beside the target in a list to learn from, drawn by the seed."""
+    added_targets: Decides[float] = 0.0
+    """Share of the train samples whose target is not among their candidates that are learnt from all the same, with the
+    target put in. It is then the one that does not belong, which a model learns to see."""
     learn: Decides[Learn] = "answer"
     """Tokens that are learnt to be written: the answer's alone; those of items, own and kindred users', as well, but
     for the first line, before which nothing is known; or the whole prompt's (URLLM; and a `scratch` model, which has
@@ -209,7 +212,7 @@ class LlmConfig:
         if self.temperature is not None and self.temperature <= 0:
             raise ValueError(f"llm.temperature must be positive, got {self.temperature}")
         _at_least("llm", self, 0, "prior_weight")
-        for name in ("min_lr_ratio", "warmup_ratio"):
+        for name in ("min_lr_ratio", "warmup_ratio", "added_targets"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"llm.{name} must be in [0, 1], got {getattr(self, name)}")
         _at_least("llm", self, 1, "negatives", "max_steps", "global_batch", "per_device_batch", "eval_samples")

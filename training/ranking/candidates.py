@@ -62,9 +62,9 @@ def join_candidates(
 
 
 def lists_to_learn(
-    candidates: CandidateLists, *, sample: Ints, target: Ints, negatives: int, seed: int
+    candidates: CandidateLists, *, sample: Ints, target: Ints, negatives: int | Ints, seed: int
 ) -> CandidateLists:
-    """The target [B] first, whether it was a candidate or not, then at most `negatives` of the others.
+    """The target [B] first, whether it was a candidate or not, then at most `negatives` (of all, or [B]) of the others.
 
     The draw of a list follows from the seed and its sample's id, whatever the batch.
     """
@@ -73,12 +73,13 @@ def lists_to_learn(
     item = item[np.lexsort((_mixed(sample[row], item, seed), row))]
     counts = np.bincount(row, minlength=len(target))
     kept = np.minimum(counts, negatives)
+    most = np.repeat(kept, counts)
     offsets = offsets_of(kept + 1)
     items = np.empty(int(offsets[-1]), dtype=np.int64)
     is_target = np.zeros(len(items), dtype=bool)
     is_target[offsets[:-1]] = True
     items[is_target] = target
-    items[~is_target] = item[places_of(counts) < negatives]
+    items[~is_target] = item[places_of(counts) < most]
     return CandidateLists(items, offsets)
 
 

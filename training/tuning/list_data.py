@@ -1,7 +1,8 @@
 """Lists to learn from: which candidates stand beside a sample's target, and how a batch of them is learnt.
 
-A list has the target first, which the model cannot see, and `llm.negatives` others. A train sample whose target is not
-among its candidates learns too, with the target put in; one of validation only counts where the target is found.
+A list has the target first, which the model cannot see, and `llm.negatives` others. What is not among the candidates of
+its sample is not put in unless `llm.added_targets` says so: such a target is what nobody would expect of its user, and
+among lists of what everybody would expect a model learns soon to take the one that does not belong.
 Under `llm.task: both` the same forward pass teaches to write: the target's title stands right behind the prompt.
 """
 
@@ -12,9 +13,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow.compute as pc
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from launch.errors import InputError
+from pairs.draws import draw_rows
 from pairs.tables import Ints, Split, load_samples
 from training.config import Learn, LlmConfig
 from training.ranking.candidates import CandidateLists, holds_target, lists_to_learn, read_candidates
@@ -60,7 +63,7 @@ class ListData:
     titles: Titles
     score: ListScore
     temperature: float
-    negatives: int
+    negatives: Ints  # [N], that stand beside the target; 0: it is written alone
     seed: int
     learn: Learn | None
     """What is learnt to be written as well; None: nothing."""
@@ -73,7 +76,7 @@ class ListData:
         """The lists of some samples, each with its target first."""
         return lists_to_learn(
             read_candidates(self.dataset, self.place[rows]),
-            sample=self.sample[rows], target=self.target[rows], negatives=self.negatives, seed=self.seed,
+            sample=self.sample[rows], target=self.target[rows], negatives=self.negatives[rows], seed=self.seed,
         )  # fmt: skip
 
     def batch(self, share: Ints, *, step_rows: Ints, pad: int) -> ListBatch:
@@ -108,7 +111,8 @@ class ListData:
 def read_lists_to_learn(
     run_dir: Path, split: Split, config: LlmConfig, *, tokenizer: PreTrainedTokenizerBase, seed: int
 ) -> ListData:
-    """The lists of prompts/SPLIT; of another split than train only those whose target is among the candidates.
+    """The lists of prompts/SPLIT whose target is among the candidates, and those that `llm.added_targets` asks for.
+    Where writing is taught as well the other samples of train stay, as lists of their target alone, whose loss is 0.
 
     InputError where there is none.
     """
@@ -116,25 +120,26 @@ def read_lists_to_learn(
     samples = load_samples(run_dir, split)
     sample = np.asarray(dataset.data["sample"], dtype=np.int64)
     target = samples.target[samples.row_of(sample)]
-    place = np.arange(len(sample))
-    if split != "train":
-        chunks = np.split(place, range(ROWS_AT_ONCE, len(place), ROWS_AT_ONCE))
-        is_ranked = [holds_target(read_candidates(dataset, chunk), target[chunk]) for chunk in chunks]
-        place = place[np.concatenate(is_ranked)]
-    listed = np.asarray(pc.list_value_length(dataset.data["candidates"]), dtype=np.int64)[place]
-    if not listed.any():
-        missing = "any" if split == "train" else "its target"
+    is_held = _holds_target(dataset, target)
+    if not is_held.any():
         raise InputError(
-            f"{run_dir / 'prompts' / split}: no list of candidates holds {missing}; "
+            f"{run_dir / 'prompts' / split}: no list of candidates holds its target; "
             "raise prompts.graph_candidates or prompts.vote_candidates, or set llm.task=write"
         )
+    if split == "train":
+        missing = np.flatnonzero(~is_held)
+        is_held[missing[draw_rows(len(missing), round(config.added_targets * len(missing)), seed=seed)]] = True
+    writes = config.task == "both" and split == "train"
+    place = np.arange(len(sample)) if writes else np.flatnonzero(is_held)
+    listed = np.asarray(pc.list_value_length(dataset.data["candidates"]), dtype=np.int64)[place]
+    negatives = np.where(is_held[place], config.negatives, 0)
     prompt_lengths = np.asarray(dataset.data["prompt_length"], dtype=np.int64)[place]
     score: ListScore = verdict_tokens(tokenizer)
     if config.score == "title":
         score = TitleScore(taught_prior_weight(config, run_dir))
     twice = 1 if isinstance(score, VerdictTokens) or score.prior_weight == 0 else 2
     usual = float(titles.lengths.mean())  # by which samples are sorted: their lists are not drawn yet
-    others = np.rint(usual * np.minimum(listed, config.negatives)).astype(np.int64)
+    others = np.rint(usual * np.minimum(listed, negatives)).astype(np.int64)
     answers = titles.lengths[target[place]]
     learn: Learn = config.learn if split == "train" else "answer"
     written = answers
@@ -154,8 +159,14 @@ def read_lists_to_learn(
         titles=titles,
         score=score,
         temperature=config.resolved_temperature,
-        negatives=config.negatives,
+        negatives=negatives,
         seed=seed,
         learn=learn if config.task == "both" else None,
         written_lengths=written,
     )
+
+
+def _holds_target(dataset: Any, target: Ints) -> NDArray[np.bool_]:  # Any: datasets is untyped
+    """[N] whether each sample's target is among its candidates."""
+    places = np.split(np.arange(len(target)), range(ROWS_AT_ONCE, len(target), ROWS_AT_ONCE))
+    return np.concatenate([holds_target(read_candidates(dataset, chunk), target[chunk]) for chunk in places])

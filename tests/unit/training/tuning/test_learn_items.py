@@ -14,9 +14,10 @@ from pairs.tables import Split
 from tests.tiny_prompts import CONFIG, write_tokenized_run
 from training.base_model import load_tokenizer_folder
 from training.config import Learn, LlmConfig, ScratchConfig
+from training.ranking.candidates import holds_target, read_candidates
 from training.scratch import build_model
 from training.tuning.batches import IGNORED, PromptData, collate, learn_items, read_prompts
-from training.tuning.list_data import read_lists_to_learn
+from training.tuning.list_data import ListData, read_lists_to_learn
 from training.tuning.losses import learnt_loss
 
 
@@ -92,3 +93,24 @@ def test_beside_a_list_the_same_tokens_are_learnt(
     expected = {"answer": whole.learnt_lengths, "items": data.learnt_lengths, "prompt": whole.lengths - 1}[learn]
     assert num_learnt == expected[rows].tolist()
     assert batch.written == pytest.approx(len(rows) / sum(num_learnt))
+
+
+def test_targets_that_are_no_candidates_are_left_out_added_or_only_written(
+    run_dir: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    def read(config: LlmConfig) -> ListData:
+        return read_lists_to_learn(run_dir, "train", config, tokenizer=tokenizer, seed=1)
+
+    held = read(LlmConfig(task="rank", negatives=3))
+    everything = read(LlmConfig(task="rank", negatives=3, added_targets=1.0))
+    half = read(LlmConfig(task="rank", negatives=3, added_targets=0.5))
+    missing = len(everything) - len(held)
+    assert missing > 1, "the test needs targets that are no candidates"
+    assert len(half) == len(held) + round(0.5 * missing)
+    assert holds_target(read_candidates(held.dataset, held.place), held.target).all()
+    written = read(LlmConfig(task="both", negatives=3))
+    lengths = written.candidates(np.arange(len(written))).lengths
+    assert written.sample.tolist() == everything.sample.tolist()
+    alone = ~np.isin(written.sample, held.sample)
+    assert lengths[alone].tolist() == [1] * missing
+    assert (lengths[~alone] > 1).any()
