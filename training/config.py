@@ -251,6 +251,9 @@ class GenerationConfig:
     length_penalty: Decides[float | None] = None
     """Beams are ranked by log-probability / tokens ** length_penalty. null: 0 (the probability of the whole title)
     where only titles can be written; 1 in free text, where a half-trained model's likeliest text is an empty one."""
+    rescore: Decides[bool] = False
+    """Order the beams of a prompt by how much likelier their texts are for it than for a prompt without history
+    (`prior_weight`)."""
     list_depth: Decides[int] = 200
     """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
     batch_tokens: Means[int] = 8192

@@ -18,6 +18,7 @@ from training.answers.beam_search import Beams, search_beams
 from training.answers.choices import Choices, FreeText, TitlesOnly
 from training.answers.list_answerer import ListAnswerer
 from training.answers.questions import Answering, Questions
+from training.answers.rescoring import Rescoring
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder, load_tuned_model
@@ -47,6 +48,8 @@ class Answerer:
     grounder: TitleGrounder
     exact: ExactTitles
     max_new_tokens: int
+    rescoring: Rescoring | None
+    """None: beams stay in the order that they were found in."""
     config: GenerationConfig
 
     @property
@@ -54,6 +57,7 @@ class Answerer:
         """See `Answering`."""
         return {
             "by": "write",
+            "rescored_by": None if self.rescoring is None else self.rescoring.weight,
             "mode": self.config.mode,
             "num_beams": self.config.num_beams,
             "length_penalty": self.config.resolved_length_penalty,
@@ -81,6 +85,8 @@ class Answerer:
             pad_token=pad_token,
             length_penalty=self.config.resolved_length_penalty,
         )
+        if self.rescoring is not None:
+            beams = self.rescoring.order(beams, domain)
         return rank_answers(
             sample,
             domain=domain,
@@ -147,6 +153,16 @@ def load_answerer(
         trie = build_trie(answers, domain=pair.items.domain, popularity=pair.items.train_count, max_tokens=limit)
     end_token = tokenizer.eos_token_id
     assert isinstance(end_token, int)
+    rescoring = None
+    if config.rescore:
+        rescoring = Rescoring(
+            model=model,
+            empty=read_titles(run_dir).empty,
+            weight=prior_weight(config, run_dir),
+            length_penalty=config.resolved_length_penalty,
+            pad=pad,
+            device=device,
+        )
     log.info("answers: %s, %d beams, at most %d tokens, %s", config.mode, config.num_beams, limit, precision)
     return Answerer(
         model=model,
@@ -157,6 +173,7 @@ def load_answerer(
         grounder=grounder,
         exact=ExactTitles(pair.items),
         max_new_tokens=limit,
+        rescoring=rescoring,
         config=config,
     )
 

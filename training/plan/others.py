@@ -2,6 +2,7 @@
 
 from launch.plan.estimates import GIB, Estimate, Need, Setting
 from training.config import GenerationConfig, LlmConfig, PromptsConfig
+from training.plain_heads import CHUNK_NUMBERS
 from training.plan.finetune import ANSWER_TOKENS, number_bytes
 from training.plan.shapes import shape_of
 
@@ -34,19 +35,30 @@ def plan_generate(setting: Setting) -> Estimate:
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
     machine, shape = setting.machine, shape_of(prompts, llm.scratch, setting.run_dir)
     number = number_bytes(llm, on_gpus=machine.on_gpus)
-    answer = generation.max_new_tokens or ANSWER_TOKENS + generation.token_margin
-    rows = max(1, generation.batch_tokens // prompts.max_tokens)
-    cached = rows * (prompts.max_tokens + generation.num_beams * answer)
+    ranks = generation.by == "rank" or (generation.by == "auto" and llm.task != "write")
+    written = _candidate_tokens(prompts) if ranks else _beam_tokens(generation)
+    at_once = max(generation.batch_tokens, prompts.max_tokens + written) if ranks else generation.batch_tokens
     memory = [
         Need("parameters", number * shape.parameters),
-        Need("keys and values", 2 * number * shape.layers * shape.kv_heads * shape.head_dim * cached),
-        Need("reading a batch", generation.batch_tokens * number * (2 * shape.hidden + 3 * shape.met * shape.inner)),
-        Need("scores of beams", 12 * rows * generation.num_beams * shape.vocabulary),
+        Need("reading a batch", at_once * number * (2 * shape.hidden + 3 * shape.met * shape.inner)),
     ]
+    rows = max(1, generation.batch_tokens // (prompts.max_tokens + written * ranks))
+    if ranks:
+        longest = prompts.max_tokens + written
+        memory += [
+            Need("what sees what", 2 * number * shape.heads * rows * longest**2),
+            Need("likelihoods of titles", 3 * 4 * CHUNK_NUMBERS),
+        ]
+    else:
+        cached = rows * (prompts.max_tokens + written)
+        memory += [
+            Need("keys and values", 2 * number * shape.layers * shape.kv_heads * shape.head_dim * cached),
+            Need("scores of beams", 12 * rows * generation.num_beams * shape.vocabulary),
+        ]
     samples = setting.counts.held_out
     if generation.max_samples is not None:
         samples = min(samples, 2 * generation.max_samples)
-    tokens = samples * (prompts.max_tokens + generation.num_beams * answer)
+    tokens = samples * (prompts.max_tokens + written)
     rate = machine.ranks * machine.flops * machine.utilisation / (2 * shape.met_parameters)
     size = sum(part.size for part in memory)
     too_large = machine.gpu_memory is not None and size > machine.gpu_memory
@@ -55,7 +67,7 @@ def plan_generate(setting: Setting) -> Estimate:
         memory=memory,
         disk=[Need("answers and lists", samples * (generation.list_depth * LIST_BYTES + 100 * generation.num_beams))],
         seconds=tokens / rate,
-        how=f"rough: {tokens:.3g} tokens read and written, 2 FLOP a parameter",
+        how=f"rough: {tokens:.3g} tokens read{'' if ranks else ' and written'}, 2 FLOP a parameter",
         advice=[
             f"generate holds the whole model on every rank: {size / GIB:.0f} GiB of {machine.gpu_memory / GIB:.0f}; "
             "lower generation.batch_tokens, or take larger GPUs"
@@ -63,3 +75,14 @@ def plan_generate(setting: Setting) -> Estimate:
         if too_large and machine.gpu_memory is not None
         else [],
     )
+
+
+def _beam_tokens(generation: GenerationConfig) -> int:
+    """Written for a prompt."""
+    return generation.num_beams * (generation.max_new_tokens or ANSWER_TOKENS + generation.token_margin)
+
+
+def _candidate_tokens(prompts: PromptsConfig) -> int:
+    """Of the titles of a prompt's candidates, were no item of the graph among those by votes."""
+    title = ANSWER_TOKENS if prompts.max_candidate_tokens is None else min(ANSWER_TOKENS, prompts.max_candidate_tokens)
+    return (prompts.graph_candidates + prompts.vote_candidates) * title

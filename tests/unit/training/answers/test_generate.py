@@ -186,3 +186,14 @@ def test_a_run_without_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"llm/model: no tuned model; run `kinrec finetune` first"):
         generate_alone(FREE, tmp_path / "run")
     assert ALONE.is_main
+
+
+def test_rescored_beams_are_the_same_texts_in_another_order(
+    answerable: Path, constrained_run: Path, tmp_path: Path
+) -> None:
+    other = generated(answerable, tmp_path, replace(CONSTRAINED, rescore=True, prior_weight=1.0))
+    assert read_json(other / FILES[2])["rescored_by"] == 1.0
+    assert read_json(constrained_run / FILES[2])["rescored_by"] is None
+    texts, others = (pq.read_table(run / FILES[1])["texts"].to_pylist() for run in (constrained_run, other))
+    assert [sorted(found) for found in others] == [sorted(found) for found in texts]
+    assert others != texts

@@ -1,0 +1,71 @@
+"""Beams ordered anew: by how much likelier a text is for this user than for nobody in particular.
+
+    score(t) = (log p(t | prompt) - w log p(t | a prompt without any history)) / tokens ** length_penalty
+
+Beam search finds texts that are likely; of what it found, those that any prompt would have led to say nothing of the
+user. The weight is `generation.prior_weight`, as for ranked candidates.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from pairs.ragged import offsets_of
+from pairs.tables import Ints
+from training.answers.beam_search import Beams
+from training.prompts.pieces import Tokens
+from training.ranking.candidates import CandidateLists
+from training.ranking.likelihood import title_likelihoods
+from training.ranking.packing import pack
+from training.ranking.titles import Titles
+
+AT_ONCE = 64
+"""Texts behind one prompt without history."""
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """What beams are compared with."""
+
+    model: PreTrainedModel
+    empty: tuple[Tokens, Tokens]
+    """A prompt without any history, for each asked domain."""
+    weight: float
+    length_penalty: float
+    pad: int
+    device: torch.device
+
+    def order(self, beams: list[Beams], domain: Ints) -> list[Beams]:
+        """The beams of every prompt, which asks for `domain` [B], best first by the new scores."""
+        prior = self._priors(beams, domain)
+        return [self._ordered(found, prior, int(asked)) for found, asked in zip(beams, domain, strict=True)]
+
+    def _ordered(self, found: Beams, prior: dict[tuple[int, tuple[int, ...]], float], domain: int) -> Beams:
+        lengths = np.array([len(tokens) for tokens in found.tokens]) ** self.length_penalty
+        without = np.array([prior[domain, tuple(tokens)] for tokens in found.tokens])
+        scores = np.array(found.scores) - self.weight * without / lengths
+        order = np.argsort(-scores, kind="stable").tolist()
+        return replace(
+            found,
+            tokens=[found.tokens[place] for place in order],
+            scores=scores[order].tolist(),
+            leaves=[found.leaves[place] for place in order],
+        )
+
+    def _priors(self, beams: list[Beams], domain: Ints) -> dict[tuple[int, tuple[int, ...]], float]:
+        """log p(text | no history) by domain and text, each text read once."""
+        known: dict[tuple[int, tuple[int, ...]], float] = {}
+        for asked in np.unique(domain).tolist():
+            found = [one for one, of in zip(beams, domain, strict=True) if of == asked]
+            texts = sorted({tuple(tokens) for one in found for tokens in one.tokens})
+            for start in range(0, len(texts), AT_ONCE):
+                chunk = texts[start : start + AT_ONCE]
+                offsets = offsets_of(np.array([len(text) for text in chunk]))
+                titles = Titles(np.concatenate([np.array(text, dtype=np.int32) for text in chunk]), offsets, self.empty)
+                lists = CandidateLists(np.arange(len(chunk)), np.array([0, len(chunk)]))
+                packed = pack([self.empty[asked].tolist()], lists, titles, pad=self.pad).to(self.device)
+                likely = title_likelihoods(self.model, packed)[0].tolist()
+                known |= {(asked, text): value for text, value in zip(chunk, likely, strict=True)}
+        return known
