@@ -96,11 +96,37 @@ def check_weights(base: BaseModel, tokenizer: PreTrainedTokenizerBase) -> None:
     check_vocabulary(tokenizer, model, where=where)
 
 
-def load_tuned_model(folder: Path, *, precision: Precision, base: BaseModel | None = None) -> "PreTrainedModel":
-    """The model that `finetune` wrote (llm/model), in eval mode on the CPU. It runs code of `base` only, if allowed."""
+def load_tuned_model(
+    folder: Path, *, precision: Precision, base: BaseModel | None = None, ranks: int = 1
+) -> "PreTrainedModel":
+    """The model that `finetune` wrote (llm/model), in eval mode, on the CPU. It runs code of `base` only, if allowed.
+
+    Args:
+        ranks: over how many each layer is cut (on all of them, which call together); more than 1: on their devices.
+    """
     check_model_folder(folder, where=str(folder))
-    model = load_model(BaseModel("folder", folder, _may_run_code(folder, base)), dtype=DTYPES[precision])
+    tuned = BaseModel("folder", folder, _may_run_code(folder, base))
+    model = load_model(tuned, dtype=DTYPES[precision]) if ranks == 1 else _load_slices(tuned, precision, ranks)
     model.train(False)
+    return model
+
+
+def _load_slices(tuned: BaseModel, precision: Precision, ranks: int) -> "PreTrainedModel":
+    """This rank's slice of every layer, as transformers' plan of the architecture says. InputError without one, or
+    where the heads cannot be shared out."""
+    config = AutoConfig.from_pretrained(_where(tuned)[0], **_where(tuned)[1])
+    if not getattr(config, "base_model_tp_plan", None):
+        raise InputError(
+            f"{tuned.files}: transformers has no plan to cut a {config.model_type} model over ranks; "
+            "set generation.tensor_parallel=false"
+        )
+    heads = [config.num_attention_heads, getattr(config, "num_key_value_heads", None) or config.num_attention_heads]
+    if any(count % ranks for count in heads):
+        raise InputError(
+            f"{tuned.files}: {heads[0]} heads of attention and {heads[1]} of keys cannot be shared out to {ranks} "
+            "ranks; set generation.tensor_parallel=false or start as many ranks as divide both"
+        )
+    model, _ = _from_files(tuned, dtype=DTYPES[precision], use_safetensors=True, tp_plan="auto")
     return model
 
 

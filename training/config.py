@@ -258,6 +258,9 @@ class GenerationConfig:
     """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
     batch_tokens: Means[int] = 8192
     """Prompt tokens, padding included, that a rank reads at once; memory grows with it."""
+    tensor_parallel: Means[bool] = False
+    """Cut every layer over the ranks, for a model that is larger than one device: all ranks answer every batch together
+    and need fast links. Otherwise each holds the whole model and answers its share."""
     part_batches: Means[int] = 4
     """Batches between two part files; a killed run repeats at most this many a rank."""
     max_samples: Decides[int | None] = None

@@ -34,8 +34,9 @@ def generate(
     """Write lists/llm_valid and llm_test, and generated/generation.json."""
     pair = load_pair(run_dir)
     answerer = load_answerer(
-        config, base=base, run_dir=run_dir, pair=pair, grounder=TitleGrounder(pair.items), device=world.device
-    )
+        config, base=base, run_dir=run_dir, pair=pair, grounder=TitleGrounder(pair.items), device=world.device,
+        ranks=world.size,
+    )  # fmt: skip
     for split in GENERATED:
         prompts = read_prompts(run_dir, split, max_samples=config.max_samples, seed=seed)
         generate_split(answerer, prompts, run_dir=run_dir, split=split, world=world)

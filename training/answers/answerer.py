@@ -122,14 +122,22 @@ def load_answerer(
     pair: Pair,
     grounder: TitleGrounder,
     device: torch.device,
+    ranks: int = 1,
 ) -> Answering:
-    """The run's tuned model on `device`, ready to rank or to write; of `base`'s code it runs what `base` allows."""
+    """The run's tuned model on `device`, ready to rank or to write; of `base`'s code it runs what `base` allows.
+
+    Args:
+        ranks: over how many each layer is cut, where the recipe wants that; all of them call together.
+    """
     folder = run_dir / "llm" / "model"
     if not folder.is_dir():
         raise InputError(f"{folder}: no tuned model; run `kinrec finetune` first")
     tokenizer = load_tokenizer_folder(folder, base=base)
     precision = resolve_precision(config.precision, device)
-    model = load_tuned_model(folder, precision=precision, base=base).to(device)  # type: ignore[arg-type]  # its stub wants a module
+    ranks = ranks if config.tensor_parallel else 1
+    model = load_tuned_model(folder, precision=precision, base=base, ranks=ranks)
+    if ranks == 1:
+        model = model.to(device)  # type: ignore[arg-type]  # its stub wants a module
     pad = tokenizer.pad_token_id
     assert isinstance(pad, int)
     if answers_by(config, run_dir) == "rank":

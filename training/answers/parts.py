@@ -130,25 +130,35 @@ def write_parts(
     for gap in missing_rows(len(order), done):
         batches = plan_batches(lengths[order], gap, batch_tokens=config.batch_tokens)
         parts += [batches[start : start + config.part_batches] for start in range(0, len(batches), config.part_batches)]
-    todo = [(part, batch) for part in parts[world.rank :: world.size] for batch in part]
+    together = config.tensor_parallel and world.size > 1  # then all ranks answer every batch, and rank 0 writes
+    todo = [(part, batch) for part in (parts if together else parts[world.rank :: world.size]) for batch in part]
     started, written = time.monotonic(), 0
     answered: list[Answers] = []
     for part, batch in progress(todo, label=f"generate {label}", world=world, alone=True):
-        if is_asked():
-            world.tell(STOP)
-        if is_asked() or world.is_told(STOP):  # ranks have unlike many batches: they cannot agree at each
-            if answered:
+        if _is_to_stop(world, together=together):
+            if answered and (world.is_main or not together):
                 write_part(part_path(folder, range(part[0].start, batch.start)), answered)
             return True
         answered.append(answer_rows(answerer, prompts, order[batch.start : batch.stop]))
         written += len(batch)
         if len(answered) == len(part):
-            write_part(part_path(folder, range(part[0].start, part[-1].stop)), answered)
+            if world.is_main or not together:
+                write_part(part_path(folder, range(part[0].start, part[-1].stop)), answered)
             answered = []
     seconds = time.monotonic() - started
     if todo:
         log.info("%s: %d prompts in %.1f s, %.1f a second and rank", label, written, seconds, written / seconds)
     return False
+
+
+def _is_to_stop(world: World, *, together: bool) -> bool:
+    """Whether some rank was told to stop. Those that answer batches of their own cannot agree at each: they have unlike
+    many."""
+    if together:
+        return world.any(is_asked())
+    if is_asked():
+        world.tell(STOP)
+    return is_asked() or world.is_told(STOP)
 
 
 def answer_rows(answerer: Answering, prompts: PromptTable, rows: Ints) -> Answers:

@@ -29,7 +29,7 @@ def plan_tokenize(setting: Setting) -> Estimate:
 
 
 def plan_generate(setting: Setting) -> Estimate:
-    """The estimate of the stage `generate`: every rank holds the whole model."""
+    """The estimate of the stage `generate`: every rank holds the whole model, or a slice of every layer."""
     generation: GenerationConfig = setting.recipe.sections["generation"]
     llm: LlmConfig = setting.recipe.sections["llm"]
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
@@ -39,7 +39,7 @@ def plan_generate(setting: Setting) -> Estimate:
     written = _candidate_tokens(prompts) if ranks else _beam_tokens(generation)
     at_once = max(generation.batch_tokens, prompts.max_tokens + written) if ranks else generation.batch_tokens
     memory = [
-        Need("parameters", number * shape.parameters),
+        Need("parameters", number * shape.parameters / (machine.ranks if generation.tensor_parallel else 1)),
         Need("reading a batch", at_once * number * (2 * shape.hidden + 3 * shape.met * shape.inner)),
     ]
     rows = max(1, generation.batch_tokens // (prompts.max_tokens + written * ranks))
@@ -70,7 +70,7 @@ def plan_generate(setting: Setting) -> Estimate:
         how=f"rough: {tokens:.3g} tokens read{'' if ranks else ' and written'}, 2 FLOP a parameter",
         advice=[
             f"generate holds the whole model on every rank: {size / GIB:.0f} GiB of {machine.gpu_memory / GIB:.0f}; "
-            "lower generation.batch_tokens, or take larger GPUs"
+            "lower generation.batch_tokens, or set generation.tensor_parallel=true, or take larger GPUs"
         ]
         if too_large and machine.gpu_memory is not None
         else [],

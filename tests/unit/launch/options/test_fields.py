@@ -40,6 +40,7 @@ MEANS = {
     "llm.log_every": "3",
     "generation.batch_tokens": "512",
     "generation.part_batches": "2",
+    "generation.tensor_parallel": "true",
 }
 """Every field of a section that does not decide, and a value that is not its default."""
 LAUNCH = {"nodes", "processes", "threads", "accelerate", "master", "interface", "start_timeout", "step_timeout"}
