@@ -22,8 +22,10 @@ import torch
 from bench.graph_ranks import NUM_TRAIN, measure_ranks
 from bench.graph_reference import added_up, edge_ends, looped_companions, looped_successors, same_arrays
 from bench.graph_training import some_rows, train_plain, train_preset
+from graph.companions.count import CompanionRules
+from graph.companions.kept import own_companions
 from graph.config import GraphConfig, PresetName
-from graph.edges import companion_pairs, successor_edges
+from graph.edges import successor_edges
 from graph.item_graph import ItemGraph
 from graph.load import Prepared, load_blocks, make_ranker, prepare, with_left_out
 from graph.presets import PRESETS
@@ -97,24 +99,39 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure_edges(run_dir: Path, *, num_rows: int) -> list[Row]:
     """Item graphs out of train samples."""
-    train, domain = some_rows(load_samples(run_dir, "train"), num_rows), load_pair(run_dir).items.domain
-    window = PRESETS["best"].model.window
-    rows = []
-    for name, ours, loops in (
-        (
-            "successor edges, mixed and within a domain",
-            lambda: [successor_edges(train, domain, within_domain=within) for within in (False, True)],
-            lambda: [looped_successors(train, domain, within_domain=within) for within in (False, True)],
-        ),
-        (
-            "companion pairs",
-            lambda: [companion_pairs(train, window=window)],
-            lambda: [looped_companions(train, window=window)],
-        ),
-    ):
-        assert all(map(same_arrays, ours(), loops())), f"{name}: the loops find others"
-        rows.append(speed(name, "samples/s", len(train), *fastest(ours, loops, repeats=2), "dictionaries and loops"))
-    return rows
+    train, items = some_rows(load_samples(run_dir, "train"), num_rows), load_pair(run_dir).items
+    model = PRESETS["best"].model
+    rules = CompanionRules(items.num_items, items.num_x, window=model.window, max_companions=items.num_items)
+    text_IK = np.zeros((items.num_items, 8), dtype=np.float32)
+    ours, loops = (
+        [successors(train, items.domain, within_domain=within) for within in (False, True)]
+        for successors in (successor_edges, looped_successors)
+    )
+    assert all(map(same_arrays, ours, loops)), "successor edges: the loops find others"
+    looped = looped_companions(train, window=model.window)
+    tables = own_companions(train, text_IK, rules, memory_gib=1.0)
+    given = [graph.pairs_of(torch.arange(items.num_items), None) for graph in tables.of_domain]
+    kept = {
+        (int(item), int(candidate) + graph.ids.start): counts
+        for graph, pairs in zip(tables.of_domain, given, strict=True)
+        for item, candidate, counts in zip(pairs.entry, pairs.candidate, pairs.gap_counts.int().tolist(), strict=True)
+    }
+    assert kept == looped.counts, "companions: the loops find others"
+    seconds = fastest(
+        lambda: [successor_edges(train, items.domain, within_domain=within) for within in (False, True)],
+        lambda: [looped_successors(train, items.domain, within_domain=within) for within in (False, True)],
+        repeats=2,
+    )
+    of_companions = fastest(
+        lambda: own_companions(train, text_IK, rules, memory_gib=1.0),
+        lambda: looped_companions(train, window=model.window),
+        repeats=2,
+    )
+    beside = "dictionaries and loops"
+    return [
+        speed("successor edges, mixed and within a domain", "samples/s", len(train), *seconds, beside),
+        speed("companions, counted onto the disk", "samples/s", len(train), *of_companions, beside),
+    ]
 
 
 def measure_preset(run_dir: Path, preset: PresetName, options: argparse.Namespace) -> list[Row]:

@@ -4,6 +4,7 @@
 """
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from graph.batches import Batch, next_items
-from graph.edges import DISTANCES, NUM_GAPS, Companions, Edges
+from graph.companions.mapped import FoundPairs
+from graph.companions.pair_keys import DISTANCES, NUM_GAPS
+from graph.edges import Edges
 from graph.item_graph import ItemGraph
 from pairs.tables import Ints, Samples
+
+Pair = tuple[int, int]
 
 
 def looped_successors(train: Samples, item_domain: npt.NDArray[np.int8], *, within_domain: bool) -> Edges:
@@ -34,42 +39,83 @@ def looped_successors(train: Samples, item_domain: npt.NDArray[np.int8], *, with
     return Edges(rows[:, 0], rows[:, 1], rows[:, 2])
 
 
-def looped_companions(train: Samples, *, window: int) -> Companions:
-    """`graph.edges.companion_pairs` with dictionaries and loops."""
+@dataclass(frozen=True)
+class LoopedCompanions:
+    """Ordered pairs of items in one train history (targets included), and who has them."""
+
+    users: dict[Pair, dict[int, int]]
+    """(item, companion) -> user -> the nearest distance class, the companion after the item preferred."""
+
+    @property
+    def counts(self) -> dict[Pair, list[int]]:
+        """(item, companion) -> users by class."""
+        return {
+            pair: np.bincount(list(gap_of.values()), minlength=NUM_GAPS).tolist() for pair, gap_of in self.users.items()
+        }
+
+    def least(self, item: int, ids: range, max_companions: int) -> int:
+        """Users that a pair of an item needs, at least 1, so that no more than `max_companions` are left."""
+        shared = sorted((len(whose) for (one, other), whose in self.users.items() if one == item and other in ids))
+        return shared[-max_companions - 1] + 1 if len(shared) > max_companions else 1
+
+    def pairs_of(
+        self,
+        items: list[int],
+        users: list[int] | None,
+        *,
+        ids: range,
+        max_companions: int,
+        text_IK: "np.typing.NDArray[np.float32]",
+    ) -> FoundPairs:
+        """`CompanionGraph.pairs_of`."""
+        entry: list[int] = []
+        candidate: list[int] = []
+        counts: list[list[int]] = []
+        likeness: list[float] = []
+        for place, item in enumerate(items):
+            least = self.least(item, ids, max_companions)
+            for one, other in sorted(self.users):
+                if one != item or other not in ids:
+                    continue
+                whose = {user: gap for user, gap in self.users[one, other].items() if not users or user != users[place]}
+                if len(whose) >= least:
+                    entry.append(place)
+                    candidate.append(other - ids.start)
+                    counts.append(np.bincount(list(whose.values()), minlength=NUM_GAPS).tolist())
+                    likeness.append(float(text_IK[one] @ text_IK[other]))
+        return FoundPairs(
+            torch.tensor(entry, dtype=torch.int64),
+            torch.tensor(candidate, dtype=torch.int64),
+            torch.tensor(counts, dtype=torch.float32).view(-1, NUM_GAPS),
+            torch.tensor(likeness, dtype=torch.float32),
+        )
+
+
+def looped_companions(train: Samples, *, window: int) -> LoopedCompanions:
+    """With dictionaries and loops."""
     half = NUM_GAPS // 2
     class_of = [int(np.searchsorted(DISTANCES, distance)) for distance in range(window + 1)]
-    gaps_of_user: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+    users: dict[Pair, dict[int, int]] = defaultdict(dict)
     for row, user in enumerate(train.user.tolist()):
         items = [*train.history_of(row).tolist(), int(train.target[row])]
-        gap_of = gaps_of_user[user]
         for place, before in enumerate(items):
             for distance, after in enumerate(items[place + 1 : place + 1 + window], start=1):
                 if before == after:
                     continue
                 near = class_of[distance]
                 for pair, gap in (((before, after), near), ((after, before), near + half)):
-                    known = gap_of.get(pair)
+                    known = users[pair].get(user)
                     if known is None or (gap % half, gap) < (known % half, known):
-                        gap_of[pair] = gap
-    counts: dict[tuple[int, int], list[int]] = {}
-    for gap_of in gaps_of_user.values():
-        for pair, gap in gap_of.items():
-            counts.setdefault(pair, [0] * NUM_GAPS)[gap] += 1
-    pairs = sorted(counts)
-    number_of = {pair: number for number, pair in enumerate(pairs)}
-    users = sorted(gaps_of_user)
-    owned = [sorted((number_of[pair], gap) for pair, gap in gaps_of_user[user].items()) for user in users]
-    columns = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    flat = np.array([both for own in owned for both in own], dtype=np.int64).reshape(-1, 2)
-    return Companions(
-        source=columns[:, 0],
-        target=columns[:, 1],
-        gap_counts=np.array([counts[pair] for pair in pairs], dtype=np.float32).reshape(-1, NUM_GAPS),
-        users=np.array(users, dtype=np.int64),
-        user_offsets=np.cumsum([0, *map(len, owned)]).astype(np.int64),
-        user_pair=flat[:, 0],
-        user_gap=flat[:, 1],
-    )
+                        users[pair][user] = gap
+    return LoopedCompanions(dict(users))
+
+
+def same_pairs(mine: FoundPairs, other: FoundPairs) -> bool:
+    """Whether two answers are alike: places, candidates and counts exactly."""
+    exact: list[tuple[Tensor, Tensor]] = [
+        (getattr(mine, name), getattr(other, name)) for name in ("entry", "candidate", "gap_counts")
+    ]
+    return all(torch.equal(*both) for both in exact) and torch.allclose(mine.likeness, other.likeness, atol=1e-6)
 
 
 def edge_ends(graph: ItemGraph) -> tuple[Tensor, Tensor]:
@@ -128,7 +174,7 @@ class PlainSasrec(nn.Module):
         return columns_BL.gather(1, (place_L + padding_B[:, None]) % columns_BL.shape[1])
 
 
-def same_arrays(left: Edges | Companions, right: Edges | Companions) -> bool:
+def same_arrays(left: Edges, right: Edges) -> bool:
     """Whether two results agree in every column, kinds of numbers aside."""
     columns: list[tuple[Ints, Ints]] = [(vars(left)[name], vars(right)[name]) for name in vars(left)]
     return all(np.array_equal(mine, other) for mine, other in columns)

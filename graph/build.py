@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from graph.companions import build_companion_graph
+from graph.companions.count import CompanionRules
+from graph.companions.kept import CompanionTables, own_companions
 from graph.config import GraphConfig
-from graph.edges import Companions, Edges, companion_pairs, successor_edges
+from graph.edges import Edges, successor_edges
 from graph.evidence import EvidenceGraph, EvidenceTerms
 from graph.item_graph import ItemGraph, as_edge_index, build_item_graph
 from graph.late.interaction import VoteGraph
 from graph.late.left_out import LeftOut
 from graph.words import Floats, Matrix, WordTables
 from pairs.ragged import rows_of
-from pairs.tables import Ints, Items, Samples
+from pairs.tables import Items, Samples
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,21 @@ class Graphs:
         return self if device.type == "cpu" else _moved(self, device, {})
 
 
-def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphConfig) -> Graphs:
+def build_graphs(
+    train: Samples,
+    items: Items,
+    words: WordTables,
+    text_IK: Floats,
+    settings: GraphConfig,
+    *,
+    companions: CompanionTables | None = None,
+) -> Graphs:
     """The graphs, on the CPU; `text_IK` are the items' text vectors.
 
     Item and attribute graphs are what encoders of attention propagate over: without these they have no edges.
+
+    Args:
+        companions: those of `train`; without them this process counts its own.
     """
     model = settings.model
     propagates = model.encoder == "attention"
@@ -86,8 +98,14 @@ def build_graphs(train: Samples, items: Items, words: WordTables, text_IK: Float
         num_items=items.num_items,
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
-        evidence=_evidence_graphs(train, items, words, text_IK, settings) if model.evidence else None,
+        evidence=_evidence_graphs(train, items, words, text_IK, settings, companions) if model.evidence else None,
     )
+
+
+def companion_rules(items: Items, settings: GraphConfig) -> CompanionRules:
+    """What is counted of a catalogue under these settings."""
+    model = settings.model
+    return CompanionRules(items.num_items, items.num_x, window=model.window, max_companions=model.max_companions)
 
 
 def _no_edges() -> Edges:
@@ -110,43 +128,32 @@ def _attribute_graph(attributes: Matrix, *, has_edges: bool) -> AttributeGraph:
 
 
 def _evidence_graphs(
-    train: Samples, items: Items, words: WordTables, text_IK: Floats, settings: GraphConfig
+    train: Samples,
+    items: Items,
+    words: WordTables,
+    text_IK: Floats,
+    settings: GraphConfig,
+    companions: CompanionTables | None,
 ) -> tuple[EvidenceGraph, EvidenceGraph]:
-    pairs = companion_pairs(train, window=settings.model.window)
-    x_graph, y_graph = (
-        _evidence_graph(train, items, words, pairs, settings, domain=domain, text_IK=text_IK) for domain in (0, 1)
-    )
+    if companions is None:
+        rules = companion_rules(items, settings)
+        companions = own_companions(train, text_IK, rules, memory_gib=settings.memory_gib)
+    x_graph, y_graph = (_evidence_graph(items, words, companions, settings, domain=domain) for domain in (0, 1))
     return x_graph, y_graph
 
 
 def _evidence_graph(
-    train: Samples,
-    items: Items,
-    words: WordTables,
-    pairs: Companions,
-    settings: GraphConfig,
-    *,
-    domain: int,
-    text_IK: Floats,
+    items: Items, words: WordTables, companions: CompanionTables, settings: GraphConfig, *, domain: int
 ) -> EvidenceGraph:
     ids = items.ids(domain)
     tfidf = words.tfidf
-    user_C, item_C = _user_items(train)
     own = sp.csr_matrix(tfidf[ids.start : ids.stop])
     row = rows_of(np.diff(own.indptr))
     return EvidenceGraph(
         first=ids.start,
         size=len(ids),
-        companions=build_companion_graph(
-            pairs,
-            ids,
-            num_items=items.num_items,
-            likeness_of=text_IK,
-            max_companions=settings.model.max_companions,
-        ),
-        num_users=torch.from_numpy(np.bincount(item_C, minlength=items.num_items + 1).astype(np.float32)),
-        own_offsets=torch.from_numpy(np.searchsorted(user_C, np.append(pairs.users, np.iinfo(np.int64).max))),
-        own_item=torch.from_numpy(item_C),
+        companions=companions.of_domain[domain],
+        num_users=torch.from_numpy(companions.owners.num_users.astype(np.float32)),
         word_offsets=torch.from_numpy(np.append(tfidf.indptr, tfidf.indptr[-1]).astype(np.int64)),
         word=torch.from_numpy(tfidf.indices.astype(np.int64)),
         tfidf=torch.from_numpy(tfidf.data.astype(np.float32)),
@@ -159,17 +166,9 @@ def _evidence_graph(
     )
 
 
-def _user_items(train: Samples) -> tuple[Ints, Ints]:
-    """Each train user's items once, in order of user."""
-    users, row = np.unique(train.user, return_inverse=True)
-    rows = np.concatenate([np.repeat(row, train.lengths), row])
-    width = int(max(train.history.max(initial=0), train.target.max(initial=0))) + 1
-    cells = np.unique(rows * width + np.concatenate([train.history, train.target]))
-    return users[cells // width], cells % width
-
-
 def _moved(value: Any, device: torch.device, moved: dict[int, Any]) -> Any:  # Any: walks whatever a dataclass holds
-    """What two parts share, as both directions share the tables of late interaction, is moved once and stays shared."""
+    """What two parts share, as both directions share the tables of late interaction, is moved once and stays shared.
+    Companions stay where they are: in a file, on the host."""
     if id(value) in moved:
         return moved[id(value)]
     there = value

@@ -180,9 +180,13 @@ class GraphConfig:
     """Items in an exported list; the history's own are not removed."""
     encode_batch: Means[int] = 256
     """Samples encoded or ranked at a time outside training."""
+    memory_gib: Means[float] = 1.0
+    """Memory that the counting of companions keeps to, about; what does not fit waits on disk in the run's folder. A
+    few numbers for every item, user and sample come on top. The result does not depend on it."""
 
     def __post_init__(self) -> None:
         _at_least("graph", self, 1, "encode_batch")
+        _positive("graph", self, "memory_gib")
         _at_least("graph", self, 20, "list_depth")  # the metrics look that deep
         fused, evidence = self.loss.fused_weight, self.model.evidence
         if fused > 0 and not evidence:

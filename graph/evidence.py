@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
-from graph.companions import CompanionGraph, expand
-from graph.edges import NUM_GAPS
+from graph.companions.mapped import CompanionGraph, expand
+from graph.companions.pair_keys import NUM_GAPS
 from graph.histories import entries_of
 
 SMALL = 1e-6  # keeps the power of a zero likeness differentiable
@@ -42,8 +42,6 @@ class EvidenceGraph:
     size: int
     companions: CompanionGraph
     num_users: Tensor  # [I + 1], train users of each item
-    own_offsets: Tensor  # [U + 1], by companions.users
-    own_item: Tensor  # items of each train user
     word_offsets: Tensor  # [I + 2]
     word: Tensor  # [C]
     tfidf: Tensor  # [C]
@@ -54,14 +52,18 @@ class EvidenceGraph:
 
     def is_own(self, user_B: Tensor) -> Tensor:
         """[B, size] whether a train user has a candidate."""
-        users_U = self.companions.users
-        row_B = torch.searchsorted(users_U, user_B).clamp_max(len(users_U) - 1)
-        asker_C, place_C = expand(self.own_offsets, row_B)
-        column_C = self.own_item[place_C] - self.first
-        inside_C = (column_C >= 0) & (column_C < self.size) & (users_U[row_B] == user_B)[asker_C]
+        asker_C, column_C = self.own_columns(user_B)
         own_BD = torch.zeros(len(user_B), self.size, dtype=torch.bool, device=user_B.device)
-        own_BD[asker_C[inside_C], column_C[inside_C]] = True
+        own_BD[asker_C, column_C] = True
         return own_BD
+
+    def own_columns(self, user_B: Tensor) -> tuple[Tensor, Tensor]:
+        """(which user, which candidate) of all candidates that a train user has, ascending."""
+        asker_C, item_C = self.companions.owners.items_of(user_B.cpu().numpy())
+        inside_C = (item_C >= self.first) & (item_C < self.first + self.size)
+        columns = (asker_C[inside_C], item_C[inside_C] - self.first)
+        asker, column = (torch.from_numpy(column_C).to(user_B.device) for column_C in columns)
+        return asker, column
 
 
 class Evidence(nn.Module):

@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from evaluation.list_ranker.blocks import FitBlock, is_chronological, make_blocks
 from evaluation.matrices import user_item_matrix
-from graph.build import Graphs, build_graphs
+from graph.build import Graphs, build_graphs, companion_rules
 from graph.co_occurrence import co_occurrence_vectors
+from graph.companions.kept import CompanionPlace, CompanionTables, kept_companions
 from graph.config import GraphConfig, LossConfig, ModelConfig, ScheduleConfig
 from graph.kept_arrays import shared_array
 from graph.late.interaction import vote_graphs
@@ -47,21 +48,37 @@ class Source:
         """The items' text vectors [I, K]; zeros where no two share a word: who has an item is no likeness."""
         return self.start if self.words.tfidf.nnz else np.zeros_like(self.start)
 
-    def graphs_of(self, known: Samples, *, factors: Bytes | None = None, votes: bool = True) -> Graphs:
+    def graphs_of(
+        self,
+        known: Samples,
+        *,
+        factors: Bytes | None = None,
+        votes: bool = True,
+        place: CompanionPlace | None = None,
+    ) -> Graphs:
         """The graphs of some samples, on the CPU.
 
         Args:
             factors: what `factorise` makes of them, if it is known.
             votes: whether late interaction is going to be asked.
+            place: where their companions are kept for all ranks, who then all call this; without it each rank counts
+                its own.
         """
         with long("graphs"):
-            graphs = build_graphs(known, self.items, self.words, first_columns(self.text, TEXT_DIM), self.settings)
+            companions = self._kept_companions(known, place) if place and self.settings.model.evidence else None
+            text_IK = first_columns(self.text, TEXT_DIM)
+            graphs = build_graphs(known, self.items, self.words, text_IK, self.settings, companions=companions)
             if not votes or self.settings.model.encoder != "late":
                 return graphs
             factors = self.factorise(known) if factors is None else factors
             tables = item_tables(factors, self.table_words, known)
             depth = self.settings.model.nearest
             return dataclasses.replace(graphs, votes=vote_graphs(tables, self.items.num_x, depth=depth))
+
+    def _kept_companions(self, known: Samples, place: CompanionPlace) -> CompanionTables:
+        rules = companion_rules(self.items, self.settings)
+        text_IK = first_columns(self.text, TEXT_DIM)
+        return kept_companions(place, known, text_IK, rules, memory_gib=self.settings.memory_gib)
 
     @property
     def table_words(self) -> Floats:
@@ -99,7 +116,8 @@ def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
     known = load_graph_samples(run_dir)
     late = settings.model.encoder == "late"
     factors = shared_array(factors_path(run_dir), lambda: source.factorise(known), world) if late else None
-    return Prepared(pair, train, source.graphs_of(known, factors=factors).to(world.device), source)
+    place = CompanionPlace(run_dir / "graph" / "companions", world)
+    return Prepared(pair, train, source.graphs_of(known, factors=factors, place=place).to(world.device), source)
 
 
 def load_blocks(run_dir: Path, *, seed: int) -> list[FitBlock]:

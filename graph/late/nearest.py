@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from graph.companions import expand
+from graph.companions.mapped import expand
 from graph.config import TABLES
 from graph.late.item_tables import ItemTables
 

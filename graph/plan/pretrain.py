@@ -1,17 +1,17 @@
 """What pretraining needs: the encoders' share, companions of items, scores of a batch over all items.
 
-Sizes of companions were measured on synthetic pairs: 16 KB kept a train user with a history of 18, and three times that
-while they are counted.
+Companions lie in files that all ranks map. Their size was measured on synthetic pairs: 5.5 KB a train user with a
+history of 18, and 4 KB for the runs that are sorted while they are counted.
 """
 
 from graph.config import GraphConfig
 from graph.plan.encoders import encoder_needs
-from launch.plan.estimates import Estimate, Need, Setting
+from launch.plan.estimates import GIB, Estimate, Need, Setting
 
-COMPANION_BYTES = 16_000 / 18**2
-"""Kept a train user, for every pair of items of a history."""
-COUNTING = 3
-"""Times that, while they are counted."""
+COMPANION_BYTES, RUN_BYTES = 5_500 / 18**2, 4_000 / 18**2
+"""On disk, a train user, for every pair of items of a history; and while they are counted."""
+COUNTING_BYTES = 100
+"""A train user, beside `graph.memory_gib`, in the process that counts."""
 STEP_SAMPLES = 64
 """For which the seconds of a step were measured."""
 
@@ -23,14 +23,14 @@ def plan_pretrain(setting: Setting) -> Estimate:
     items, batch = counts.items, max(1, graph.schedule.global_batch // machine.ranks)
     encoders = encoder_needs(setting)
     length = min(counts.interactions / counts.users, model.window)
-    companions = COMPANION_BYTES * length**2 * counts.users if model.evidence else 0.0
+    pairs = length**2 * counts.users if model.evidence else 0.0
     positions = graph.loss.predicted_positions or (model.max_history if graph.loss.next_item_weight else 1)
     memory = [
         *encoders.memory,
         Need("scores of a batch over the items", 3 * 4 * batch * positions * items / 2),
-        Need("companions of items", companions),
     ]
-    host = [*encoders.host, Need("companions, while they are counted", COUNTING * companions * machine.processes)]
+    counting = min(graph.memory_gib * GIB, COMPANION_BYTES * 3 * pairs) + COUNTING_BYTES * counts.users
+    host = [*encoders.host, *([Need("counting companions, on the first rank", counting)] if model.evidence else [])]
     steps = graph.schedule.epochs * -(-counts.train // graph.schedule.global_batch)
     depth = graph.list_depth * 12
     idle = machine.ranks - graph.schedule.global_batch
@@ -43,6 +43,8 @@ def plan_pretrain(setting: Setting) -> Estimate:
             Need("user vectors", 4 * 2 * model.vector_width * (counts.train + counts.held_out)),
             Need("ranked lists", depth * counts.held_out),
             *([Need("lists of train", 8 * graph.list_depth * counts.train)] if model.evidence else []),
+            *([Need("companions, on a chronological pair twice", 2 * COMPANION_BYTES * pairs)] if pairs else []),
+            *([Need("companions, while they are counted", RUN_BYTES * pairs)] if pairs else []),
         ],
         seconds=None if machine.on_gpus else encoders.once + steps * encoders.step * max(1.0, batch / STEP_SAMPLES),
         how="rough: all of it grows with the items, on one core" if not machine.on_gpus else "",

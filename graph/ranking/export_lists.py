@@ -8,6 +8,7 @@ from pathlib import Path
 from evaluation.list_ranker.blocks import FitBlock, is_chronological
 from evaluation.list_ranker.knowledge import known_at_cut
 from evaluation.ranked_lists import RankedLists, concatenated_lists, write_lists
+from graph.companions.kept import CompanionPlace, drop_companions
 from graph.kept_arrays import shared_array
 from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
@@ -33,35 +34,43 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
     write_systems(judge, test, "test")
     if chronological:  # the graphs made for it are as large as train's, and gone when it is done
         known = with_others(known_at_cut(train, valid, test), load_others(run_dir))
-        write_systems(_at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS / "cut.npy"), test, "refit")
+        write_systems(_at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS), test, "refit")
     blocks = load_blocks(run_dir, seed=seed) if judge.graphs.evidence is not None else []
     if blocks:
-        write("evidence_train", left_out_lists(judge, prepared, blocks, depth=depth, chronological=chronological))
+        folder = run_dir / TABLES_OF_PARTS if chronological else None
+        write("evidence_train", left_out_lists(judge, prepared, blocks, depth=depth, folder=folder))
     if blocks and judge.graphs.left_out is not None:
         scores = left_out_scores(judge.ranker, judge.graphs)
         write("encoders_train", concatenated_lists([judge.lists(b.asked, depth, scores=scores) for b in blocks]))
 
 
 def left_out_lists(
-    judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, depth: int, chronological: bool
+    judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, depth: int, folder: Path | None
 ) -> RankedLists:
-    """The evidence's lists of the blocks' samples: from what their block knows or, where a block is a part of the
-    users, from train without the user who asks."""
+    """The evidence's lists of the blocks' samples: from what their block knows, whose companions are kept in `folder`
+    meanwhile; or, where a block is a part of the users and there is no folder, from train without the user who asks."""
 
-    def lists_of(block: FitBlock) -> RankedLists:
+    def lists_of(number: int, block: FitBlock) -> RankedLists:
         known = judge
-        if chronological:
-            graphs = prepared.source.graphs_of(with_others(block.known, block.others), votes=False)
+        if folder is not None:
+            place = CompanionPlace(folder / f"companions-block-{number}", judge.world)
+            samples = with_others(block.known, block.others)
+            graphs = prepared.source.graphs_of(samples, votes=False, place=place)
             known = dataclasses.replace(judge, graphs=graphs.to(judge.world.device))
-        scores = evidence_scores(judge.ranker.evidence, known.graphs, leave_own=not chronological)
-        return known.lists(block.asked, depth, scores=scores)
+        scores = evidence_scores(judge.ranker.evidence, known.graphs, leave_own=folder is None)
+        lists = known.lists(block.asked, depth, scores=scores)
+        if folder is not None:
+            drop_companions(place)
+        return lists
 
-    return concatenated_lists([lists_of(block) for block in blocks])
+    return concatenated_lists([lists_of(number, block) for number, block in enumerate(blocks)])
 
 
-def _at_cut(judge: Judge, prepared: Prepared, known: Samples, path: Path) -> Judge:
-    """The same ranker over the graphs of all that is known; the first rank leaves its tables at `path` meanwhile."""
+def _at_cut(judge: Judge, prepared: Prepared, known: Samples, folder: Path) -> Judge:
+    """The same ranker over the graphs of all that is known, whose tables are in `folder` meanwhile."""
     source = prepared.source
     late = source.settings.model.encoder == "late"
-    factors = shared_array(path, lambda: source.factorise(known), judge.world) if late else None
-    return dataclasses.replace(judge, graphs=source.graphs_of(known, factors=factors).to(judge.world.device))
+    factors = shared_array(folder / "cut.npy", lambda: source.factorise(known), judge.world) if late else None
+    place = CompanionPlace(folder / "companions-cut", judge.world)
+    graphs = source.graphs_of(known, factors=factors, place=place)
+    return dataclasses.replace(judge, graphs=graphs.to(judge.world.device))

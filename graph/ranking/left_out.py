@@ -19,7 +19,8 @@ import numpy as np
 
 from evaluation.list_ranker.blocks import as_of, is_chronological
 from evaluation.ranked_lists import NO_ITEM, RankedLists
-from graph.load import Prepared
+from graph.companions.kept import CompanionPlace, drop_companions
+from graph.load import TABLES_OF_PARTS, Prepared
 from graph.ranking.full_ranking import Judge
 from graph.ranking.parts import evidence_scores
 from launch.artifacts import atomic_folder
@@ -50,8 +51,9 @@ def export_left_out(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: i
         spans = time_spans(train, others)
     else:
         spans = [Span(np.arange(len(train)), None)]
+    tables = run_dir / TABLES_OF_PARTS
     if not judge.world.is_main:
-        for _ in _lists(judge, prepared, spans, depth=depth):
+        for _ in _lists(judge, prepared, spans, tables, depth=depth):
             pass
         return
     with atomic_folder(run_dir / "graph" / "left_out") as folder:
@@ -59,7 +61,7 @@ def export_left_out(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: i
         items_NK = _reserve(folder / "items.npy", (len(train), depth), np.int32)
         scores_NK = _reserve(folder / "scores.npy", (len(train), depth), np.float32)
         items_NK[:], scores_NK[:] = NO_ITEM, -np.inf
-        for rows, lists in _lists(judge, prepared, spans, depth=depth):
+        for rows, lists in _lists(judge, prepared, spans, tables, depth=depth):
             items_NK[rows], scores_NK[rows] = lists.items, lists.scores
         items_NK.flush()
         scores_NK.flush()
@@ -78,21 +80,27 @@ def time_spans(train: Samples, others: Samples | None) -> list[Span]:
     return spans
 
 
-def _lists(judge: Judge, prepared: Prepared, spans: list[Span], *, depth: int) -> Iterator[tuple[Ints, RankedLists]]:
-    """Rows of train and their lists, some at a time; nothing of a span that knows nothing."""
-    for span in spans:
+def _lists(
+    judge: Judge, prepared: Prepared, spans: list[Span], tables: Path, *, depth: int
+) -> Iterator[tuple[Ints, RankedLists]]:
+    """Rows of train and their lists, some at a time; nothing of a span that knows nothing. Companions of what a span
+    knows are in `tables` meanwhile."""
+    for number, span in enumerate(spans):
         if span.known is not None and len(span.known) == 0:
             continue
-        knowing = judge
+        knowing, place = judge, None
         if span.known is not None:
-            graphs = prepared.source.graphs_of(span.known).to(judge.world.device)
-            knowing = dataclasses.replace(judge, graphs=graphs)
+            place = CompanionPlace(tables / f"companions-span-{number}", judge.world)
+            graphs = prepared.source.graphs_of(span.known, votes=False, place=place)
+            knowing = dataclasses.replace(judge, graphs=graphs.to(judge.world.device))
         scores = evidence_scores(judge.ranker.evidence, knowing.graphs, leave_own=True)
         for start in range(0, len(span.rows), ROWS_AT_ONCE):
             beat(phase="lists of train")
             rows = span.rows[start : start + ROWS_AT_ONCE]
             asked = prepared.train.take(rows)
             yield rows, knowing.lists(asked, depth, scores=scores).of_samples(asked.sample)
+        if place is not None:
+            drop_companions(place)
 
 
 def _reserve(path: Path, shape: tuple[int, int], dtype: type[Number]) -> "np.memmap[tuple[int, int], np.dtype[Number]]":

@@ -54,6 +54,7 @@ MOST = {
     "graph.schedule.checkpoint_minutes": BILLION,
     "graph.list_depth": 100_000,
     "graph.encode_batch": 10**7,
+    "graph.memory_gib": 100_000,
     "retrieval.num_neighbours": 10_000,
     "retrieval.recent_items": 100_000,
     "retrieval.block": 10**7,

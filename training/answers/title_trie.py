@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from graph.companions import expand
+from graph.companions.mapped import expand
 
 Ints = NDArray[np.int64]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from bench.graph_reference import looped_companions
 from graph.build import build_graphs
 from graph.evidence import Evidence, EvidenceGraph
 from graph.words import read_words, text_vectors
 from pairs.tables import Samples, load_pair
 from tests.graph_runs import NUM_ITEMS, NUM_X, make_rows, make_samples, tiny, write_run
-from tests.unit.graph.test_edges import slow_pairs
 
 PAD = NUM_ITEMS
 
@@ -54,8 +54,7 @@ def slow_near(run_dir: Path, train: Samples, evidence: Evidence, history: list[i
         same = int((item >= NUM_X) == (candidate >= NUM_X))
         shared = sum(
             float(evidence.gap[gap].exp())
-            for (_, one, other), gap in slow_pairs(train, 4).items()
-            if (one, other) == (item, candidate)
+            for gap in looped_companions(train, window=4).users.get((item, candidate), {}).values()
         )
         if shared == 0:
             continue

@@ -58,6 +58,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "schedule.checkpoint_minutes": (30.0, 30.0, 30.0),
     "list_depth": (200, 200, 200),
     "encode_batch": (256, 256, 256),
+    "memory_gib": (1.0, 1.0, 1.0),
 }
 
 

@@ -28,6 +28,7 @@ MEANS = {
     "graph.schedule.checkpoint_minutes": "0.5",
     "graph.preset": "best",
     "graph.encode_batch": "9",
+    "graph.memory_gib": "1",
     "retrieval.index": "torch",
     "retrieval.block": "17",
     "prompts.num_workers": "2",

@@ -1,0 +1,1 @@
+"""What the graph stage keeps beside its model does not depend on the number of ranks."""

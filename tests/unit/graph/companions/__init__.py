@@ -1,0 +1,1 @@
+"""Companions are those of loops, however little memory they are counted in."""
