@@ -12,9 +12,10 @@ from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
-from retrieval.index import ExactIndex, TopKIndex
+from retrieval.indexes.exact import ExactIndex
+from retrieval.indexes.sharded import ALONE, ShardedIndex
 from retrieval.keys import unique_histories
-from retrieval.kindred import Asking, find_kindred
+from retrieval.kindred import Asking, alone, find_kindred
 from retrieval.posterior.expected import ExpectedItems, expect
 from retrieval.posterior.find import Holders, filled_up
 from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
@@ -45,7 +46,7 @@ class KindredLookup:
         self._vectors = open_vectors(run_dir, meta["part_weights"])
         self._source: Part = key_source(self._vectors, longest=meta["longest_key"])
         self._device = device or torch.device("cpu")
-        self._indexes: dict[int, TopKIndex[Floats]] = {}
+        self._indexes: dict[int, ShardedIndex[Floats]] = {}
         self._score: Score = meta["score"]
         self._coverage: bool = meta["coverage"]
         self._recent_items: int | None = meta["recent_items"]
@@ -80,23 +81,25 @@ class KindredLookup:
         if not history:
             raise InputError("kindred users need a history of at least one item")
         user = np.array([NEW_USER])
-        asking = Asking(self._query(history, model_vector), user, None)
-        scores, samples = find_kindred(self._index(domain), asking, k, keys=self._keys)
+        asking = alone(self._query(history, model_vector), user)
+        scores, positions = find_kindred(self._index(domain), asking, k, keys=self._keys)
         if self.needs_expected:
             assert expected is not None, "this run finds users by what is expected: pass the evidence's list"
             queries = expect(expected, one_sample(history))
-            scores, samples = self._by_expectation(Asking(queries, user, None), samples, k)
-        rows = self._keys.row[self._keys.position_of(samples[0][samples[0] >= 0])]
+            scores, positions = self._by_expectation(alone(queries, user), positions, k)
+        rows = self._keys.row[positions[0][positions[0] >= 0]]
         return [self._describe(int(row), float(score)) for row, score in zip(rows, scores[0], strict=False)]
 
     def _by_expectation(self, asking: Asking[ExpectedItems], nearest: Ints, k: int) -> tuple[Floats, Ints]:
         if self._holders is None:
             counted = latest_items(self._train, self._recent_items)
             histories = item_sets(counted, self._keys.row, num_items=self._items.num_items)
-            index = HoldersIndex(histories, self._keys.sample)
-            self._holders = Holders(index, counted, self._keys, np.diff(histories.indptr).astype(np.int64))
-        scores, samples = self._holders.find(asking, k, coverage=self._coverage)
-        return filled_up(scores, samples, nearest, asking, keys=self._keys)
+            index = HoldersIndex(histories, np.arange(len(self._keys)))
+            self._holders = Holders(
+                ShardedIndex(ALONE, index), counted, self._keys, np.diff(histories.indptr).astype(np.int64)
+            )
+        scores, positions = self._holders.find(asking, k, coverage=self._coverage)
+        return filled_up(scores, positions, nearest, asking, keys=self._keys)
 
     def _query(self, history: Sequence[int], model_vector: Floats | None) -> Floats:
         parts: dict[str, Floats] = {}
@@ -108,10 +111,11 @@ class KindredLookup:
                 parts[name] = np.asarray(model_vector, dtype=np.float32)[None, :]
         return combine(parts, self._vectors.weights)
 
-    def _index(self, domain: int) -> TopKIndex[Floats]:
+    def _index(self, domain: int) -> ShardedIndex[Floats]:
         if domain not in self._indexes:
             keys = self._source.rows("train", self._train, self._keys.row, domain)
-            self._indexes[domain] = ExactIndex(keys, self._keys.sample, device=self._device)
+            index = ExactIndex(keys, np.arange(len(self._keys)), device=self._device)
+            self._indexes[domain] = ShardedIndex(ALONE, index)
         return self._indexes[domain]
 
     def _describe(self, row: int, score: float) -> KindredUser:

@@ -2,9 +2,9 @@
 
     torchrun --nproc-per-node 8 -m retrieval.neighbours --config launch/recipes/demo.yaml
 
-Every rank holds its share of the train users; blocks of samples are asked of all shards at once and the answers
-merged exactly, so the tables are the same, byte for byte, for any number of ranks. Each finished block is a file that
-an interrupted start leaves to the next.
+Every rank holds its share of the train users; samples are asked of all shards at once, and each rank merges, exactly,
+the answers to its share of them. So the tables are the same, byte for byte, for any number of ranks, and nothing is
+gathered. What a rank has finished is a file that an interrupted start leaves to the next.
 """
 
 import logging
@@ -20,16 +20,18 @@ from launch.distributed import World, init_world
 from launch.errors import InputError
 from launch.progress import progress
 from launch.stage import entry_point, open_stage, parse_job
-from launch.stopping import raise_if_stopped, work_begins
+from launch.stopping import Stopped, raise_if_stopped, work_begins
 from launch.tracking import Tracker, open_tracker
 from launch.watch.beats import beat, long
 from pairs.draws import draw_rows
 from pairs.row_parts import finished_parts, missing_rows, part_path
-from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
-from retrieval.keys import unique_histories
+from retrieval.fixed_point import Floats
+from retrieval.keys import Keys, unique_histories
 from retrieval.neighbour_tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
 from retrieval.quality import HitCounter, random_kindred, rates
+from retrieval.turns import block_ranges, even_cuts, turns_of
 from retrieval.vectors import fit_tables, longest_key, open_vectors
 from retrieval.ways import ByExpectation, ByVectors, Rules, Score, Way, by_expectation, by_vectors
 
@@ -116,6 +118,30 @@ def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, orde
     return wanted
 
 
+class OpenPart:
+    """One rank's answers to contiguous rows, until they are a file."""
+
+    def __init__(self, folder: Path, samples: Samples, keys: Keys) -> None:
+        self._folder = folder
+        self._samples = samples
+        self._keys = keys
+        self._waiting: list[tuple[Ints, Floats, Ints]] = []
+
+    def add(self, rows: Ints, scores: Floats, neighbours: Ints) -> None:
+        """The answers to the next rows: scores and positions among the keys [len(rows), k]."""
+        self._waiting.append((rows, scores, neighbours))
+
+    def close(self) -> None:
+        """Write what was added."""
+        if not any(len(rows) for rows, _, _ in self._waiting):
+            return
+        rows, scores, neighbours = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
+        self._waiting.clear()
+        path = part_path(self._folder, range(int(rows[0]), int(rows[-1]) + 1))
+        neighbours = self._keys.samples_at(neighbours)
+        write_part(path, sample=self._samples.sample[rows], neighbours=neighbours, scores=scores)
+
+
 @dataclass(frozen=True)
 class NeighbourWriter:
     """What writing and judging the tables needs."""
@@ -134,17 +160,21 @@ class NeighbourWriter:
         if self.world.ask_main(path.is_file):
             return
         done = self.world.ask_main(lambda: finished_parts(folder))
-        todo = [block for gap in missing_rows(len(samples), done) for block in block_ranges(gap, self.config.block)]
-        started, asked = time.monotonic(), 0
-        for number, block in enumerate(progress(todo, label=f"neighbours of {split}", world=self.world)):
-            raise_if_stopped(self.world, f"{split} sample {block.start}")
-            rows = np.arange(block.start, block.stop)
-            scores, neighbours = self.way.answer(split, samples, rows)
-            asked += len(rows)
-            if number % self.world.size == self.world.rank:
-                part = part_path(folder, block)
-                write_part(part, sample=samples.sample[rows], neighbours=neighbours, scores=scores)
+        todo = turns_of(missing_rows(len(samples), done), block=self.config.block, size=self.world.size)
+        started = time.monotonic()
+        part = OpenPart(folder, samples, self.rules.keys)
+        try:
+            for turn in progress(todo, label=f"neighbours of {split}", world=self.world):
+                raise_if_stopped(self.world, f"{split} sample {turn.rows[0]}")
+                scores, neighbours = self.way.answer(split, samples, turn.rows, turn.cuts)
+                part.add(turn.of_rank(self.world.rank), scores, neighbours)
+                if turn.is_last:
+                    part.close()
+        except Stopped:
+            part.close()
+            raise
         self.world.barrier()
+        asked = sum(len(turn.rows) for turn in todo)
         speed = asked / max(1e-9, time.monotonic() - started)
         if self.world.is_main:
             parts = finished_parts(folder)
@@ -168,7 +198,7 @@ class NeighbourWriter:
             sample, neighbours = table.block(block, k)
             rows = np.arange(table.starts[block], table.starts[block + 1])
             assert np.array_equal(sample, samples.sample[rows])
-            asking = self.rules.asking(samples, rows, np.empty((len(rows), 0), np.float32))
+            asking = self.rules.asking(samples, rows, np.empty((len(rows), 0), np.float32), (0, len(rows)))
             drawn = random_kindred(self.rules.keys, asking, k, seed=(seed, SPLITS.index(split), block))
             nearest += counter.count(neighbours, samples.target[rows])
             random += counter.count(drawn, samples.target[rows])
@@ -192,26 +222,20 @@ class NeighbourWriter:
     ) -> dict[str, float]:
         """The quality of what the other way finds for some of the samples, drawn with the seed."""
         rows = draw_rows(len(samples), MOST_COMPARED, seed=seed)
-        neighbours = np.empty((len(rows), self.rules.k), dtype=np.int64)
+        counts = np.zeros(len(counter.names), dtype=np.int64)
         for block in block_ranges(range(len(rows)), self.config.block):
             raise_if_stopped(self.world, f"the quality of {split}")
-            neighbours[block.start : block.stop] = other.answer(split, samples, rows[block.start : block.stop])[1]
-        share = self.world.share(len(rows))
-        own = np.arange(share.start, share.stop)
-        counts = {f"{other.score}_": counter.count(neighbours[own], samples.target[rows[own]])}
-        quality = rates(counts, names=counter.names, num_samples=len(rows), k=self.rules.k, world=self.world)
+            asked = rows[block.start : block.stop]
+            cuts = even_cuts(len(asked), self.world.size)
+            neighbours = self.rules.keys.samples_at(other.answer(split, samples, asked, cuts)[1])
+            own = asked[cuts[self.world.rank] : cuts[self.world.rank + 1]]
+            counts += counter.count(neighbours, samples.target[own])
+        quality = rates(
+            {f"{other.score}_": counts}, names=counter.names, num_samples=len(rows), k=self.rules.k, world=self.world
+        )
         name = f"{other.score}_hit_rate"
         log.info(
             "%s by %s: hit rate %.4f at %d, %.4f at 1", split, other.score, quality[name], self.rules.k,
             quality.get(f"{name}@1", np.nan),
         )  # fmt: skip
         return {"num_compared": len(rows), **quality}
-
-
-def block_ranges(rows: range, block: int) -> list[range]:
-    """`rows` in blocks, whatever the number of ranks."""
-    return [rows[start : start + block] for start in range(0, len(rows), block)]
-
-
-if __name__ == "__main__":
-    main()

@@ -19,7 +19,8 @@ from launch.distributed import World
 from pairs.ragged import offsets_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
-from retrieval.index import pad_results
+from retrieval.indexes.sharded import ALONE, ShardedIndex
+from retrieval.indexes.topk import pad_results
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, find_kindred
 from retrieval.posterior.holders import latest_items
@@ -89,22 +90,23 @@ class RandomIndex:
     """A `TopKIndex` whose order is drawn anew for every query: the users that chance would find."""
 
     def __init__(self, keys: Keys, seed: Sequence[int]) -> None:
-        self._samples = keys.sample
+        self._num_keys = len(keys)
         self._random = np.random.default_rng(seed)
 
     def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
         """Keys at random; below a quarter of all keys a key may come twice, which the filter by user drops."""
-        shape = (len(queries), len(self._samples))
-        if 4 * k < len(self._samples):
-            rows = self._random.integers(0, len(self._samples), (len(queries), k))
+        shape = (len(queries), self._num_keys)
+        if 4 * k < self._num_keys:
+            rows = self._random.integers(0, self._num_keys, (len(queries), k))
         else:
             rows = np.argsort(self._random.random(shape), axis=1, kind="stable")[:, :k]
-        return pad_results(np.zeros(rows.shape, np.float32), self._samples[rows], k)
+        return pad_results(np.zeros(rows.shape, np.float32), rows, k)
 
 
 def random_kindred(keys: Keys, asking: Asking[Floats], k: int, *, seed: Sequence[int]) -> Ints:
     """k random other users' samples [B, k], under the same rules as the nearest."""
-    return find_kindred(RandomIndex(keys, seed), asking, k, keys=keys)[1]
+    index = ShardedIndex(ALONE, RandomIndex(keys, seed))
+    return keys.samples_at(find_kindred(index, asking, k, keys=keys)[1])
 
 
 def rates(

@@ -1,10 +1,12 @@
 """Two ways to find kindred users: by vectors of what was bought, or by what it is expected to lead to.
 
-Every rank holds its share of the train histories; all of them answer together and get the same.
+Every rank holds its share of the train histories; all of them answer together, each has the answers to its share
+of the questions.
 """
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,13 +18,12 @@ from launch.distributed import World
 from pairs.tables import Ints, Samples, Split
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats
-from retrieval.index import TopKIndex
+from retrieval.indexes.sharded import ShardedIndex, build_index
 from retrieval.keys import Keys
-from retrieval.kindred import Asking, Query, find_kindred
+from retrieval.kindred import Asking, Query, cuts_of, find_kindred
 from retrieval.posterior.expected import Expectations, has_expectations
 from retrieval.posterior.find import Holders, filled_up
 from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
-from retrieval.sharded import ShardedIndex, build_index
 from retrieval.vectors import UserVectors, key_source
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,11 @@ class Way(Protocol):
         """What it is called."""
         ...
 
-    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
-        """Scores and neighbours [len(rows), k] of some rows of a split, nearest first; a collective."""
+    def answer(self, split: Split, samples: Samples, rows: Ints, cuts: Sequence[int]) -> tuple[Floats, Ints]:
+        """Scores and keys' positions [b, k], nearest first, for `rows[cuts[rank] : cuts[rank + 1]]` of a split.
+
+        A collective: all ranks ask with the same rows, which increase.
+        """
         ...
 
 
@@ -50,10 +54,10 @@ class Rules:
     past_only: bool
     k: int
 
-    def asking(self, samples: Samples, rows: Ints, queries: Query) -> Asking[Query]:
-        """Who asks, for `rows` of `samples`."""
+    def asking(self, samples: Samples, rows: Ints, queries: Query, cuts: Sequence[int]) -> Asking[Query]:
+        """Who asks, for `rows` of `samples`, cut by whose the answers are."""
         before = samples.target_time[rows] if self.past_only and samples.target_time is not None else None
-        return Asking(queries, samples.user[rows], before)
+        return Asking(queries, samples.user[rows], before, tuple(cuts))
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,29 @@ class ByVectors:
 
     rules: Rules
     vectors: UserVectors
-    indexes: tuple[TopKIndex[Floats], TopKIndex[Floats]]
+    indexes: tuple[ShardedIndex[Floats], ShardedIndex[Floats]]
     """Towards X and towards Y."""
     score: Score = "vectors"
 
-    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
+    def answer(self, split: Split, samples: Samples, rows: Ints, cuts: Sequence[int]) -> tuple[Floats, Ints]:
         """See `Way`."""
-        scores = np.empty((len(rows), self.rules.k), dtype=np.float32)
-        neighbours = np.empty((len(rows), self.rules.k), dtype=np.int64)
+        own = range(cuts[self.world.rank], cuts[self.world.rank + 1])
+        scores = np.empty((len(own), self.rules.k), dtype=np.float32)
+        neighbours = np.empty((len(own), self.rules.k), dtype=np.int64)
         for domain in (0, 1):
             places = np.flatnonzero(samples.domain[rows] == domain)
             queries = self.vectors.rows(split, samples, rows[places], domain)
-            asking = self.rules.asking(samples, rows[places], queries)
-            scores[places], neighbours[places] = find_kindred(
+            asking = self.rules.asking(samples, rows[places], queries, cuts_of(places, cuts))
+            mine = places[asking.of_rank(self.world.rank)] - own.start
+            scores[mine], neighbours[mine] = find_kindred(
                 self.indexes[domain], asking, self.rules.k, keys=self.rules.keys
             )
         return scores, neighbours
+
+    @property
+    def world(self) -> World:
+        """The ranks that answer."""
+        return self.indexes[0].world
 
 
 @dataclass(frozen=True)
@@ -89,18 +100,19 @@ class ByExpectation:
     holders: Holders
     coverage: bool
     otherwise: ByVectors
-    world: World
     score: Score = "posterior"
 
-    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
+    def answer(self, split: Split, samples: Samples, rows: Ints, cuts: Sequence[int]) -> tuple[Floats, Ints]:
         """See `Way`."""
-        asking = self.rules.asking(samples, rows, self.expectations.rows(split, samples, rows))
-        scores, neighbours = self.holders.find(asking, self.rules.k, coverage=self.coverage, world=self.world)
-        short = np.flatnonzero((neighbours < 0).any(axis=1))
+        asking = self.rules.asking(samples, rows, self.expectations.rows(split, samples, rows), cuts)
+        scores, neighbours = self.holders.find(asking, self.rules.k, coverage=self.coverage)
+        own = asking.of_rank(self.otherwise.world.rank)
+        mine = np.flatnonzero((neighbours < 0).any(axis=1))
+        short = self.holders.index.agree(own[mine])
         if len(short):
-            _, nearest = self.otherwise.answer(split, samples, rows[short])
-            scores[short], neighbours[short] = filled_up(
-                scores[short], neighbours[short], nearest, asking.take(short), keys=self.rules.keys
+            _, nearest = self.otherwise.answer(split, samples, rows[short], cuts_of(short, cuts))
+            scores[mine], neighbours[mine] = filled_up(
+                scores[mine], neighbours[mine], nearest, asking.take(own[mine]), keys=self.rules.keys
             )
         return scores, neighbours
 
@@ -112,7 +124,7 @@ def by_vectors(
     started = time.monotonic()
     keys = rules.keys
     share = world.share(len(keys))
-    rows, ids = keys.row[share.start : share.stop], keys.sample[share.start : share.stop]
+    rows, ids = keys.row[share.start : share.stop], np.arange(share.start, share.stop)
     source = key_source(vectors, longest=longest)
     indexes = []
     for domain in (0, 1) if "model" in vectors.parts else (0,):
@@ -143,7 +155,7 @@ def by_expectation(
     share = world.share(len(keys))
     counted = latest_items(train, config.recent_items)
     histories = item_sets(counted, keys.row[share.start : share.stop], num_items=num_items)
-    index = ShardedIndex(world, HoldersIndex(histories, keys.sample[share.start : share.stop]))
+    index = ShardedIndex(world, HoldersIndex(histories, np.arange(share.start, share.stop)))
     own_held = torch.from_numpy(np.diff(histories.indptr).astype(np.int64))
     holders = Holders(index, counted, keys, torch.cat(world.gather(own_held)).cpu().numpy())
-    return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise, world)
+    return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise)

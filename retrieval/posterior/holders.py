@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from pairs.ragged import offsets_of, places_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
-from retrieval.index import pad_results
+from retrieval.indexes.topk import pad_results
 from retrieval.posterior.expected import ONE, ExpectedItems
 
 SCORES_AT_ONCE = 1 << 22

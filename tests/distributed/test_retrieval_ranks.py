@@ -14,11 +14,13 @@ from launch.artifacts import sha256_file
 from launch.distributed import World
 from launch.tracking import Tracker
 from retrieval.config import RetrievalConfig
-from retrieval.faiss_index import FaissIndex
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.index import ExactIndex, Ints
+from retrieval.indexes.exact import ExactIndex
+from retrieval.indexes.faiss_index import FaissIndex
+from retrieval.indexes.sharded import ShardedIndex
+from retrieval.indexes.topk import Ints
 from retrieval.neighbours import retrieve
-from retrieval.sharded import ShardedIndex
+from retrieval.turns import even_cuts
 from tests.ranks import rank_context, run_ranks
 from tests.retrieval_runs import write_expected, write_run
 
@@ -39,13 +41,21 @@ def keys_and_queries() -> tuple[Floats, Floats]:
     return to_grid(to_unit_length(keys.astype(np.float32))), to_grid(to_unit_length(queries.astype(np.float32)))
 
 
+def whole(world: World, own: tuple[Floats, Ints]) -> tuple[Floats, Ints]:
+    scores, ids = (torch.cat(world.gather(torch.from_numpy(part))).numpy() for part in own)
+    return scores, ids
+
+
 def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats, Ints]]:
     keys, queries = keys_and_queries()
     share = world.share(len(keys))
     results = []
     for kind in (ExactIndex, FaissIndex):
         shard = kind(keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device)
-        results += [ShardedIndex(world, shard).search(queries, k) for k in (1, 5, 30, 60)]
+        index = ShardedIndex(world, shard)
+        for k in (1, 5, 30, 60):
+            own = index.search(queries, k, cuts=even_cuts(len(queries), world.size))
+            results.append(whole(world, own))
     for run_dir in run_dirs:
         retrieve(CONFIG, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
     return results

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from retrieval.faiss_index import FaissIndex
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.index import ExactIndex
+from retrieval.indexes.exact import ExactIndex
+from retrieval.indexes.faiss_index import FaissIndex
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairs.tables import Ints
-from retrieval.faiss_index import FaissIndex
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.index import ExactIndex
-from retrieval.sharded import build_index, merge_shards
+from retrieval.indexes.exact import ExactIndex
+from retrieval.indexes.faiss_index import FaissIndex
+from retrieval.indexes.sharded import build_index, merge_shards
+from retrieval.indexes.topk import pack, unpack
 
 CPU = torch.device("cpu")
 
@@ -76,8 +77,8 @@ def test_an_empty_shard_answers_with_nothing(kind: type[ExactIndex]) -> None:
 def test_blocks_of_keys_and_queries_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     keys, queries, ids = unit_vectors(200, 8, 1)[:, :2], unit_vectors(30, 8, 2)[:, :2], np.arange(200)
     whole = ExactIndex(keys, ids, device=CPU).search(queries, 6)
-    monkeypatch.setattr("retrieval.index.SCORES_AT_ONCE", {"cpu": 100})
-    monkeypatch.setattr("retrieval.index.QUERIES_AT_ONCE", 7)
+    monkeypatch.setattr("retrieval.indexes.exact.SCORES_AT_ONCE", {"cpu": 100})
+    monkeypatch.setattr("retrieval.indexes.exact.QUERIES_AT_ONCE", 7)
     blocked = ExactIndex(keys, ids, device=CPU).search(queries, 6)
     assert np.array_equal(whole[0], blocked[0])
     assert np.array_equal(whole[1], blocked[1])
@@ -95,10 +96,19 @@ def test_merged_shards_equal_one_index_bit_for_bit(seed: int, num_shards: int, k
         ExactIndex(keys[low:high], ids[low:high], device=CPU).search(queries, k)
         for low, high in itertools.pairwise(cuts)
     ]
-    merged = merge_shards([scores for scores, _ in shards], [names for _, names in shards], k)
+    merged = merge_shards([pack(scores, names) for scores, names in shards], k)
     whole = FaissIndex(keys, ids, device=CPU).search(queries, k)
     assert np.array_equal(merged[0], whole[0])
     assert np.array_equal(merged[1], whole[1])
+
+
+def test_packed_results_rise_as_scores_fall_and_ids_rise() -> None:
+    scores = np.array([np.inf, 1.5, 1.5, 1e-30, 0.0, -0.0, -1e-30, -2.0, -np.inf, -np.inf], np.float32)
+    ids = np.array([4, 3, 2**32 - 2, 9, 1, 2, 0, 8, 7, -1])
+    packed = pack(scores, ids)
+    assert (np.diff(packed) > 0).all()
+    assert np.array_equal(unpack(packed)[0], scores)
+    assert np.array_equal(unpack(packed)[1], ids)
 
 
 def test_inner_products_on_the_grid_do_not_depend_on_the_order_of_addition() -> None:

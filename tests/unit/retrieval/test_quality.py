@@ -10,7 +10,7 @@ from launch.distributed import World
 from pairs.tables import load_samples
 from retrieval.fixed_point import Floats
 from retrieval.keys import unique_histories
-from retrieval.kindred import Asking
+from retrieval.kindred import alone
 from retrieval.quality import HitCounter, random_kindred, rates
 from tests.retrieval_runs import write_run
 
@@ -60,7 +60,7 @@ def test_random_users_are_others_once_each_and_repeatable(tmp_path: Path) -> Non
     write_run(tmp_path)
     train = load_samples(tmp_path, "train")
     keys = unique_histories(train)
-    asking = Asking(no_vectors(len(train)), train.user, None)
+    asking = alone(no_vectors(len(train)), train.user)
     drawn = random_kindred(keys, asking, 5, seed=(1, 2, 3))
     users = keys.user[keys.position_of(drawn)]
     assert (drawn >= 0).all()
@@ -73,5 +73,5 @@ def test_random_users_are_others_once_each_and_repeatable(tmp_path: Path) -> Non
 def test_random_users_reach_everyone_where_k_is_all(tmp_path: Path) -> None:
     write_run(tmp_path, num_train_users=12)
     keys = unique_histories(load_samples(tmp_path, "train"))
-    drawn = random_kindred(keys, Asking(no_vectors(2), np.array([0, 999]), None), 12, seed=(0,))
+    drawn = random_kindred(keys, alone(no_vectors(2), np.array([0, 999])), 12, seed=(0,))
     assert (np.sort(drawn >= 0, axis=1).sum(axis=1) == [11, 12]).all()

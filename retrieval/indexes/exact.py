@@ -1,29 +1,14 @@
-"""Exact top-k search by inner product: the interface, and a blocked matrix product in torch on any device."""
-
-from typing import Protocol, TypeVar
+"""Exact top-k search by inner product: a blocked matrix product in torch on any device."""
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from retrieval.fixed_point import Floats
+from retrieval.indexes.topk import Ints, pad_results
 
-Ints = npt.NDArray[np.int64]
 SCORES_AT_ONCE = {"cpu": 1 << 23, "cuda": 1 << 28}
 QUERIES_AT_ONCE = 1024
-Query = TypeVar("Query", contravariant=True)
-
-
-class TopKIndex(Protocol[Query]):
-    """Keys that can be searched, by vectors [B, d] or by what else has B rows."""
-
-    def search(self, queries: Query, k: int) -> tuple[Floats, Ints]:
-        """The k keys of largest inner product: scores [B, k] and ids [B, k], best first, ties by lower id.
-
-        Where there are fewer than k keys the rows end with score -inf, id -1.
-        """
-        ...
 
 
 class ExactIndex:
@@ -91,14 +76,3 @@ def _top_columns_with_ties(scores_BN: Tensor, k: int) -> Tensor:
     columns = torch.arange(scores_BN.shape[1], device=scores_BN.device)
     packed = (ordered.to(torch.int64) << 32) | (0xFFFFFFFF - columns)
     return 0xFFFFFFFF - (packed.topk(k, dim=1).values & 0xFFFFFFFF)
-
-
-def pad_results(scores: Floats, ids: Ints, k: int) -> tuple[Floats, Ints]:
-    """Results [B, depth] as [B, k]: shorter rows end with score -inf, id -1."""
-    missing = k - scores.shape[1]
-    if missing <= 0:
-        return scores[:, :k], ids[:, :k]
-    return (
-        np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf),
-        np.pad(ids, ((0, 0), (0, missing)), constant_values=-1),
-    )

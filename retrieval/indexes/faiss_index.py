@@ -5,7 +5,8 @@ import numpy as np
 import torch
 
 from retrieval.fixed_point import Floats
-from retrieval.index import ExactIndex, Ints, pad_results
+from retrieval.indexes.exact import ExactIndex
+from retrieval.indexes.topk import Ints, pad_results
 
 MAX_GPU_K = 2048  # FAISS's own limit for k on a GPU
 
