@@ -15,7 +15,7 @@ import torch
 
 from pairs.tables import Ints
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.indexes.sharded import build_index
+from retrieval.indexes.build import build_index
 
 Search = Callable[[Floats, int], tuple[Floats, Ints]]
 NUMPY_QUERIES_AT_ONCE = 512

@@ -1,7 +1,8 @@
 """Who may be a neighbour: other users, each once, and only the past where times are known.
 
-The filter runs on search results, so a row may be left with too few; it is then searched deeper until it has k, or
-until every key was seen. Keys are spoken of by their positions.
+An index searches the past alone where only that counts; users are told apart in its results, so a row may be left
+with too few. It is then searched deeper until it has k, or until every key was seen. Keys are spoken of by their
+positions.
 """
 
 from collections.abc import Sequence
@@ -80,7 +81,7 @@ def find_kindred(index: ShardedIndex[Query], asking: Asking[Query], k: int, *, k
         for start in range(0, len(short), at_once):
             rows = short[start : start + at_once]
             part = asking.take(rows)
-            near_scores, near = index.search(part.queries, depth, cuts=part.cuts)
+            near_scores, near = index.search(part.queries, depth, before=part.before, cuts=part.cuts)
             of_part = part.of_rank(index.world.rank)
             mine = rows[of_part] - asking.cuts[index.world.rank]
             more[mine] = near[:, -1] >= 0

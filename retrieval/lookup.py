@@ -12,7 +12,7 @@ from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
-from retrieval.indexes.exact import ExactIndex
+from retrieval.indexes.build import build_index
 from retrieval.indexes.sharded import ALONE, ShardedIndex
 from retrieval.keys import unique_histories
 from retrieval.kindred import Asking, alone, find_kindred
@@ -114,7 +114,7 @@ class KindredLookup:
     def _index(self, domain: int) -> ShardedIndex[Floats]:
         if domain not in self._indexes:
             keys = self._source.rows("train", self._train, self._keys.row, domain)
-            index = ExactIndex(keys, np.arange(len(self._keys)), device=self._device)
+            index = build_index("faiss", keys, np.arange(len(self._keys)), device=self._device)
             self._indexes[domain] = ShardedIndex(ALONE, index)
         return self._indexes[domain]
 

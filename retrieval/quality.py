@@ -20,7 +20,6 @@ from pairs.ragged import offsets_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
 from retrieval.indexes.sharded import ALONE, ShardedIndex
-from retrieval.indexes.topk import pad_results
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, find_kindred
 from retrieval.posterior.holders import latest_items
@@ -92,15 +91,26 @@ class RandomIndex:
     def __init__(self, keys: Keys, seed: Sequence[int]) -> None:
         self._num_keys = len(keys)
         self._random = np.random.default_rng(seed)
+        self._by_time = np.arange(len(keys)) if keys.last_time is None else np.argsort(keys.last_time, kind="stable")
+        self._times = None if keys.last_time is None else keys.last_time[self._by_time]
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, before: Ints | None = None) -> tuple[Floats, Ints]:
         """Keys at random; below a quarter of all keys a key may come twice, which the filter by user drops."""
-        shape = (len(queries), self._num_keys)
-        if 4 * k < self._num_keys:
-            rows = self._random.integers(0, self._num_keys, (len(queries), k))
-        else:
-            rows = np.argsort(self._random.random(shape), axis=1, kind="stable")[:, :k]
-        return pad_results(np.zeros(rows.shape, np.float32), rows, k)
+        num_allowed = np.full(len(queries), self._num_keys)
+        order = np.arange(self._num_keys)
+        if before is not None and self._times is not None:
+            num_allowed, order = np.searchsorted(self._times, before), self._by_time
+        drawn = np.full((len(queries), k), -1, dtype=np.int64)
+        many = np.flatnonzero(4 * k < num_allowed)
+        drawn[many] = order[self._random.integers(0, num_allowed[many, None], (len(many), k))]
+        few = np.flatnonzero(4 * k >= num_allowed)
+        width = int(num_allowed[few].max(initial=0))
+        shuffled = self._random.random((len(few), width))
+        shuffled[np.arange(width) >= num_allowed[few, None]] = np.inf
+        places = np.argsort(shuffled, axis=1, kind="stable")[:, :k]
+        there = np.arange(places.shape[1]) < num_allowed[few, None]
+        drawn[few, : places.shape[1]] = np.where(there, order[places], -1) if width else -1
+        return np.where(drawn < 0, -np.inf, 0).astype(np.float32), drawn
 
 
 def random_kindred(keys: Keys, asking: Asking[Floats], k: int, *, seed: Sequence[int]) -> Ints:

@@ -18,7 +18,8 @@ from launch.distributed import World
 from pairs.tables import Ints, Samples, Split
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats
-from retrieval.indexes.sharded import ShardedIndex, build_index
+from retrieval.indexes.build import build_index
+from retrieval.indexes.sharded import ShardedIndex
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, Query, cuts_of, find_kindred
 from retrieval.posterior.expected import Expectations, has_expectations
@@ -53,6 +54,11 @@ class Rules:
     keys: Keys
     past_only: bool
     k: int
+
+    def times_of(self, share: range) -> Ints | None:
+        """When the histories of some keys end, where that counts."""
+        times = self.keys.last_time
+        return times[share.start : share.stop] if self.past_only and times is not None else None
 
     def asking(self, samples: Samples, rows: Ints, queries: Query, cuts: Sequence[int]) -> Asking[Query]:
         """Who asks, for `rows` of `samples`, cut by whose the answers are."""
@@ -129,7 +135,11 @@ def by_vectors(
     indexes = []
     for domain in (0, 1) if "model" in vectors.parts else (0,):
         key_vectors = source.rows("train", train, rows, domain)
-        indexes.append(ShardedIndex(world, build_index(config.index, key_vectors, ids, device=world.device)))
+        indexes.append(
+            ShardedIndex(
+                world, build_index(config.index, key_vectors, ids, times=rules.times_of(share), device=world.device)
+            )
+        )
     log.info(
         "%s index of %d train histories, width %d, over %d rank(s) with %s; built in %.1f s",
         config.index, len(keys), key_vectors.shape[1], world.size, world.gather_objects(len(share)),
@@ -155,7 +165,7 @@ def by_expectation(
     share = world.share(len(keys))
     counted = latest_items(train, config.recent_items)
     histories = item_sets(counted, keys.row[share.start : share.stop], num_items=num_items)
-    index = ShardedIndex(world, HoldersIndex(histories, np.arange(share.start, share.stop)))
+    index = ShardedIndex(world, HoldersIndex(histories, np.arange(share.start, share.stop), rules.times_of(share)))
     own_held = torch.from_numpy(np.diff(histories.indptr).astype(np.int64))
     holders = Holders(index, counted, keys, torch.cat(world.gather(own_held)).cpu().numpy())
     return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise)

@@ -5,15 +5,13 @@ share that does not grow with the number of ranks, and no rank holds all answers
 """
 
 from collections.abc import Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
 from launch.distributed import World
 from retrieval.fixed_point import Floats
-from retrieval.indexes.exact import ExactIndex
-from retrieval.indexes.faiss_index import FaissIndex
 from retrieval.indexes.topk import Ints, TopKIndex, best_of, pack, unpack
 
 Query = TypeVar("Query")
@@ -28,12 +26,12 @@ class ShardedIndex(Generic[Query]):
         self.world = world
         self._shard = shard
 
-    def search(self, queries: Query, k: int, *, cuts: Sequence[int]) -> tuple[Floats, Ints]:
+    def search(self, queries: Query, k: int, *, before: Ints | None = None, cuts: Sequence[int]) -> tuple[Floats, Ints]:
         """The k best of all shards, as in `TopKIndex`, for this rank's queries: `cuts[rank]` to `cuts[rank + 1]`.
 
-        A collective: all ranks call it with the same queries, k and cuts.
+        A collective: all ranks call it with the same arguments.
         """
-        scores, ids = self._shard.search(queries, k)
+        scores, ids = self._shard.search(queries, k, before)
         if self.world.size == 1:
             return scores, ids
         parts = self.world.exchange(torch.from_numpy(pack(scores, ids)), cuts)
@@ -47,10 +45,3 @@ class ShardedIndex(Generic[Query]):
 def merge_shards(packed: Sequence[Ints], k: int) -> tuple[Floats, Ints]:
     """The best k of several packed results [B, k]; ties by lower id."""
     return unpack(best_of(np.concatenate(packed, axis=1), k))
-
-
-def build_index(kind: Literal["faiss", "torch"], keys: Floats, ids: Ints, *, device: torch.device) -> TopKIndex[Floats]:
-    """An index of the configured kind over keys [N, d] with increasing ids [N]."""
-    if kind == "faiss":
-        return FaissIndex(keys, ids, device=device)
-    return ExactIndex(keys, ids, device=device)

@@ -22,10 +22,13 @@ NOBODY = 0x7F800000FFFFFFFF
 class TopKIndex(Protocol[Query]):
     """Keys that can be searched, by vectors [B, d] or by what else has B rows."""
 
-    def search(self, queries: Query, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Query, k: int, before: Ints | None = None) -> tuple[Floats, Ints]:
         """The k keys of largest inner product: scores [B, k] and ids [B, k], best first, ties by lower id.
 
         Where there are fewer than k keys the rows end with score -inf, id -1.
+
+        Args:
+            before: times [B]; only keys whose own time is earlier count. An index of keys without times takes none.
         """
         ...
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from launch.distributed import World
 from launch.tracking import Tracker
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.indexes.exact import ExactIndex
-from retrieval.indexes.faiss_index import FaissIndex
+from retrieval.indexes.build import build_index
+from retrieval.indexes.engines import Backend
 from retrieval.indexes.sharded import ShardedIndex
 from retrieval.indexes.topk import Ints
 from retrieval.neighbours import retrieve
@@ -50,8 +51,10 @@ def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats
     keys, queries = keys_and_queries()
     share = world.share(len(keys))
     results = []
-    for kind in (ExactIndex, FaissIndex):
-        shard = kind(keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device)
+    for kind in get_args(Backend):
+        shard = build_index(
+            kind, keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device
+        )
         index = ShardedIndex(world, shard)
         for k in (1, 5, 30, 60):
             own = index.search(queries, k, cuts=even_cuts(len(queries), world.size))

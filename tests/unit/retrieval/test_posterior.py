@@ -96,6 +96,26 @@ def test_users_are_those_that_a_plain_loop_finds(tmp_path: Path, coverage: bool)
     assert len(as_pairs(samples[5], scores[5])) == 6
 
 
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_holders_of_the_past_are_those_that_a_filter_leaves(tmp_path: Path, k: int) -> None:
+    write_run(tmp_path, timed=True)
+    write_expected(tmp_path)
+    train, test = load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
+    keys = unique_histories(train)
+    assert keys.last_time is not None
+    assert test.target_time is not None
+    sets = item_sets(train, keys.row, num_items=NUM_ITEMS)
+    queries = Expectations(tmp_path).rows("test", test, np.arange(len(test)))
+    scores, names = HoldersIndex(sets, np.arange(len(keys)), keys.last_time).search(queries, k, test.target_time)
+    all_scores, all_names = HoldersIndex(sets, np.arange(len(keys))).search(queries, len(keys))
+    for row in range(len(test)):
+        past = (all_names[row] >= 0) & (keys.last_time[all_names[row]] < test.target_time[row])
+        expected = [*all_names[row][past].tolist(), *[-1] * k][:k]
+        assert names[row].tolist() == expected
+        assert scores[row].tolist() == [*all_scores[row][past].tolist(), *[-np.inf] * k][:k]
+    assert (names[:, 0] >= 0).any()
+
+
 def test_a_train_users_own_samples_are_never_found(tmp_path: Path) -> None:
     write_run(tmp_path)
     write_expected(tmp_path)

@@ -9,7 +9,7 @@ import torch
 from launch.distributed import World
 from pairs.tables import load_samples
 from retrieval.fixed_point import Floats
-from retrieval.keys import unique_histories
+from retrieval.keys import Keys, unique_histories
 from retrieval.kindred import alone
 from retrieval.quality import HitCounter, random_kindred, rates
 from tests.retrieval_runs import write_run
@@ -75,3 +75,17 @@ def test_random_users_reach_everyone_where_k_is_all(tmp_path: Path) -> None:
     keys = unique_histories(load_samples(tmp_path, "train"))
     drawn = random_kindred(keys, alone(no_vectors(2), np.array([0, 999])), 12, seed=(0,))
     assert (np.sort(drawn >= 0, axis=1).sum(axis=1) == [11, 12]).all()
+
+
+def test_random_users_of_the_past_are_drawn_alike_and_there_are_no_others() -> None:
+    keys = Keys(np.arange(400), np.arange(400), np.arange(400), last_time=np.random.default_rng(3).permutation(400))
+    assert keys.last_time is not None
+    before = np.repeat([0, 2, 9, 300], 2000)
+    drawn = random_kindred(keys, alone(no_vectors(8000), np.full(8000, 999), before), 4, seed=(1,))
+    times = np.where(drawn < 0, -1, keys.last_time[drawn])
+    assert ((drawn >= 0).sum(axis=1) == np.minimum(before, 4)).all()
+    assert (times < np.maximum(before, 0)[:, None]).all()
+    for limit in (9, 300):
+        counts = np.bincount(times[before == limit].ravel(), minlength=limit)
+        assert counts.min() > 0
+        assert counts.std() < 3 * np.sqrt(counts.mean())
