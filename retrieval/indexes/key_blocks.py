@@ -92,8 +92,8 @@ class OpenBlocks:
         if part.any():
             assert self._times is not None
             times, before_B = self._times[start:stop], torch.from_numpy(before[part]).to(self.device)
-            found = best_columns(queries_BD[self._rows(part)], keys, k, times_N=times, before_B=before_B)
-            packed[part] = np.where(found >= NOBODY & ~0xFFFFFFFF, NOBODY, self._with_ids(found, start))
+            best = best_columns(queries_BD[self._rows(part)], keys, k, times_N=times, before_B=before_B)
+            packed[part] = np.where(best >= NOBODY & ~0xFFFFFFFF, NOBODY, self._with_ids(best, start))
         return packed
 
     def _rows(self, chosen: npt.NDArray[np.bool_]) -> Tensor:
