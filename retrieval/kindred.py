@@ -88,6 +88,11 @@ def find_kindred(index: ShardedIndex[Query], asking: Asking[Query], k: int, *, k
             scores[mine], positions[mine] = keep_kindred(near_scores, near, part.take(of_part), k, keys=keys)
         short = index.agree(own[(positions < 0).any(axis=1) & more])
         depth = 0 if depth == len(keys) else min(depth * DEEPER, len(keys))
+    if index.exact is not None:
+        mine = np.flatnonzero((positions < 0).any(axis=1))
+        short = index.agree(own[mine])
+        if len(short):
+            scores[mine], positions[mine] = find_kindred(index.exact, asking.take(short), k, keys=keys)
     return scores, positions
 
 

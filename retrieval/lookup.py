@@ -12,14 +12,15 @@ from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
-from retrieval.indexes.build import build_index
+from retrieval.indexes.config import IndexConfig
 from retrieval.indexes.sharded import ALONE, ShardedIndex
 from retrieval.keys import unique_histories
 from retrieval.kindred import Asking, alone, find_kindred
 from retrieval.posterior.expected import ExpectedItems, expect
 from retrieval.posterior.find import Holders, filled_up
 from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
-from retrieval.vectors import BagPart, Part, combine, key_source, open_vectors
+from retrieval.vector_indexes import open_index, vector_keys
+from retrieval.vectors import BagPart, combine, open_vectors
 from retrieval.ways import Score
 
 
@@ -44,7 +45,9 @@ class KindredLookup:
         self._train = load_samples(run_dir, "train")
         self._keys = unique_histories(self._train)
         self._vectors = open_vectors(run_dir, meta["part_weights"])
-        self._source: Part = key_source(self._vectors, longest=meta["longest_key"])
+        self._index_config = IndexConfig(**meta["index"])
+        self._vector_keys = vector_keys(self._vectors, self._train, self._keys, longest=meta["longest_key"])
+        self._run_dir = run_dir
         self._device = device or torch.device("cpu")
         self._indexes: dict[int, ShardedIndex[Floats]] = {}
         self._score: Score = meta["score"]
@@ -112,10 +115,13 @@ class KindredLookup:
         return combine(parts, self._vectors.weights)
 
     def _index(self, domain: int) -> ShardedIndex[Floats]:
+        if not self._vector_keys.knows_domains:
+            domain = 0
         if domain not in self._indexes:
-            keys = self._source.rows("train", self._train, self._keys.row, domain)
-            index = build_index("faiss", keys, np.arange(len(self._keys)), device=self._device)
-            self._indexes[domain] = ShardedIndex(ALONE, index)
+            self._indexes[domain] = open_index(
+                self._run_dir, self._index_config, self._vector_keys, domain, times=None, world=ALONE,
+                device=self._device,
+            )  # fmt: skip
         return self._indexes[domain]
 
     def _describe(self, row: int, score: float) -> KindredUser:

@@ -18,6 +18,7 @@ import torch
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.errors import InputError
+from launch.options.fields import deciding
 from launch.progress import progress
 from launch.stage import entry_point, open_stage, parse_job
 from launch.stopping import Stopped, raise_if_stopped, work_begins
@@ -30,13 +31,15 @@ from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats
 from retrieval.keys import Keys, unique_histories
 from retrieval.neighbour_tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
-from retrieval.quality import HitCounter, random_kindred, rates
+from retrieval.quality import HitCounter, count_common, random_kindred, rates
 from retrieval.turns import block_ranges, even_cuts, turns_of
 from retrieval.vectors import fit_tables, longest_key, open_vectors
 from retrieval.ways import ByExpectation, ByVectors, Rules, Score, Way, by_expectation, by_vectors
 
 MOST_COMPARED = 4096
 """Samples of a split that the other way is asked for."""
+MOST_SEARCHED = 1000
+"""Samples of a split that an approximate index is compared with an exact one for."""
 log = logging.getLogger(__name__)
 
 
@@ -62,13 +65,16 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     longest = longest_key(vectors, train, keys, world=world) if config.similarity == "inner_product" else None
     rules = Rules(keys, past_only, config.num_neighbours)
     with long("building the index"):
-        near = by_vectors(config, rules, vectors=vectors, longest=longest, train=train, world=world)
+        index = config.index.resolved(len(keys))
+        near = by_vectors(
+            index, rules, run_dir=run_dir, vectors=vectors, longest=longest, train=train, seed=seed, world=world
+        )
         expecting = by_expectation(
             config, rules, run_dir=run_dir, train=train, num_items=pair.items.num_items, otherwise=near, world=world
         )
     way, other = choose_way(config.score, near, expecting)
     work_begins()
-    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, world=world)
+    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, near=near, world=world)
     for split in SPLITS:
         stage.write_split(split, samples[split], tracker=tracker)
     quality = {}
@@ -84,6 +90,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
                 "coverage": config.coverage,
                 "recent_items": config.recent_items,
                 "part_weights": config.part_weights(),
+                "index": deciding(index),
                 "longest_key": longest,
                 "num_neighbours": config.num_neighbours,
                 "past_only": past_only,
@@ -152,6 +159,8 @@ class NeighbourWriter:
     way: Way
     other: Way | None
     """Only judged beside `way`."""
+    near: ByVectors
+    """One of the two; what an approximate index of it misses is measured."""
     world: World
 
     def write_split(self, split: Split, samples: Samples, *, tracker: Tracker) -> None:
@@ -215,7 +224,27 @@ class NeighbourWriter:
             why = " with a history before the target" if self.rules.past_only else ""
             log.warning("%s: %d samples have fewer than %d neighbours: no more users%s", split, num_short, k, why)
         compared = {} if self.other is None else self.compare(self.other, split, samples, counter, seed=seed)
-        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality, **compared}
+        missed = self.measure_index(split, samples, seed=seed)
+        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality, **compared, **missed}
+
+    def measure_index(self, split: Split, samples: Samples, *, seed: int) -> dict[str, float]:
+        """The share of the nearest by vectors that an approximate index finds, for some of the samples."""
+        exact = self.near.exactly()
+        if exact is None:
+            return {}
+        rows = draw_rows(len(samples), MOST_SEARCHED, seed=seed)
+        counts = torch.zeros(2, dtype=torch.int64)
+        for block in block_ranges(range(len(rows)), self.config.block):
+            raise_if_stopped(self.world, f"the recall of {split}")
+            asked = rows[block.start : block.stop]
+            cuts = even_cuts(len(asked), self.world.size)
+            nearest = exact.answer(split, samples, asked, cuts)[1]
+            neighbours = self.near.answer(split, samples, asked, cuts)[1]
+            counts += torch.tensor([count_common(nearest, neighbours), int((nearest >= 0).sum())])
+        common, wanted = self.world.sum(counts).tolist()
+        recall = common / max(1, wanted)
+        log.info("%s: the index finds %.4f of what an exact search finds, of %d samples", split, recall, len(rows))
+        return {"num_searched": len(rows), "index_recall": recall}
 
     def compare(
         self, other: Way, split: Split, samples: Samples, counter: HitCounter, *, seed: int

@@ -4,6 +4,7 @@ For the k nearest of each sample: `hit_rate@k` is the share whose target is in o
 can show), `mean_length@k` the items that those histories hold, `uhr@k` the quotient; `item_hit_rate@k` counts all
 that the neighbours have in train, histories and targets; `recent_hit_rate@k`, where only the latest items of a user
 count, is the share whose target is among these. `random_...` are the same for users drawn at random;
+`index_recall` is the share of the nearest by vectors, of `num_searched` samples, that an approximate index finds.
 `vectors_...`, or `posterior_...`, for the way that was not chosen, asked for `num_compared` of the samples.
 Names without `@k` are for all neighbours in the table; `num_short` samples have fewer than k.
 """
@@ -117,6 +118,11 @@ def random_kindred(keys: Keys, asking: Asking[Floats], k: int, *, seed: Sequence
     """k random other users' samples [B, k], under the same rules as the nearest."""
     index = ShardedIndex(ALONE, RandomIndex(keys, seed))
     return keys.samples_at(find_kindred(index, asking, k, keys=keys)[1])
+
+
+def count_common(left: Ints, right: Ints) -> int:
+    """How many of the entries (-1: none) of each row of `left` [B, k] are in the same row of `right` [B, k], summed."""
+    return int(((left[:, :, None] == right[:, None, :]) & (left >= 0)[:, :, None]).sum())
 
 
 def rates(

@@ -18,14 +18,15 @@ from launch.distributed import World
 from pairs.tables import Ints, Samples, Split
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats
-from retrieval.indexes.build import build_index
+from retrieval.indexes.config import IndexConfig
 from retrieval.indexes.sharded import ShardedIndex
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, Query, cuts_of, find_kindred
 from retrieval.posterior.expected import Expectations, has_expectations
 from retrieval.posterior.find import Holders, filled_up
 from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
-from retrieval.vectors import UserVectors, key_source
+from retrieval.vector_indexes import open_index, train_indexes, vector_keys
+from retrieval.vectors import UserVectors
 
 log = logging.getLogger(__name__)
 Score = Literal["posterior", "vectors"]
@@ -91,6 +92,11 @@ class ByVectors:
             )
         return scores, neighbours
 
+    def exactly(self) -> "ByVectors | None":
+        """The same by exact search; None where this is exact."""
+        first, second = (index.exact for index in self.indexes)
+        return None if first is None or second is None else ByVectors(self.rules, self.vectors, (first, second))
+
     @property
     def world(self) -> World:
         """The ranks that answer."""
@@ -124,26 +130,36 @@ class ByExpectation:
 
 
 def by_vectors(
-    config: RetrievalConfig, rules: Rules, *, vectors: UserVectors, longest: float | None, train: Samples, world: World
+    config: IndexConfig,
+    rules: Rules,
+    *,
+    run_dir: Path,
+    vectors: UserVectors,
+    longest: float | None,
+    train: Samples,
+    seed: int,
+    world: World,
 ) -> ByVectors:
-    """The sharded index towards X and the one towards Y; one and the same where no part knows domains."""
+    """The sharded index towards X and the one towards Y; one and the same where no part knows domains.
+
+    Args:
+        config: resolved.
+    """
     started = time.monotonic()
-    keys = rules.keys
-    share = world.share(len(keys))
-    rows, ids = keys.row[share.start : share.stop], np.arange(share.start, share.stop)
-    source = key_source(vectors, longest=longest)
-    indexes = []
-    for domain in (0, 1) if "model" in vectors.parts else (0,):
-        key_vectors = source.rows("train", train, rows, domain)
-        indexes.append(
-            ShardedIndex(
-                world, build_index(config.index, key_vectors, ids, times=rules.times_of(share), device=world.device)
-            )
+    keys = vector_keys(vectors, train, rules.keys, longest=longest)
+    train_indexes(run_dir, config, keys, seed=seed, world=world)
+    times = rules.times_of(range(len(rules.keys)))
+    indexes = [
+        open_index(
+            run_dir, config, keys, domain, times=times, world=world, device=world.device,
+            folder=run_dir / "neighbours" / "parts",
         )
+        for domain in keys.directions
+    ]  # fmt: skip
     log.info(
-        "%s index of %d train histories, width %d, over %d rank(s) with %s; built in %.1f s",
-        config.index, len(keys), key_vectors.shape[1], world.size, world.gather_objects(len(share)),
-        time.monotonic() - started,
+        "%s index of %d train histories, in %s%s, over %d rank(s) with %s; built in %.1f s",
+        config.kind, len(rules.keys), config.storage, " on disk" if config.mapped else "", world.size,
+        world.gather_objects(len(world.share(len(rules.keys)))), time.monotonic() - started,
     )  # fmt: skip
     return ByVectors(rules, vectors, (indexes[0], indexes[-1]))
 

@@ -1,15 +1,15 @@
 """Inner products of queries with one block of keys: by torch on any device, or by FAISS."""
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import faiss
 import numpy as np
 import torch
 from torch import Tensor
 
+from retrieval.indexes.config import Backend
 from retrieval.indexes.topk import Ints, pack
 
-Backend = Literal["faiss", "torch"]
 SCORES_AT_ONCE = {"cpu": 1 << 23, "cuda": 1 << 28}
 QUERIES_AT_ONCE = 1024
 MAX_GPU_K = 2048  # FAISS's own limit for k on a GPU

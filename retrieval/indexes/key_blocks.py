@@ -8,9 +8,10 @@ of the one that it falls into only the keys that do: about half of the work of a
 no search deeper for what a filter takes away afterwards.
 """
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,10 @@ from torch import Tensor
 
 from launch.watch.beats import beat
 from retrieval.fixed_point import Floats
+from retrieval.indexes.config import Storage
 from retrieval.indexes.engines import BlockSearch, best_columns
 from retrieval.indexes.topk import MOST_IDS, NOBODY, Ints
 
-Storage = Literal["float32", "float16"]
 Stored = npt.NDArray[np.floating]
 Source = Callable[[Ints], Floats]
 """Vectors [n, d] of some of a rank's keys, by their places among them."""
@@ -124,19 +125,27 @@ def time_blocks(num_keys: int, times: Ints | None, *, width: int, whole: bool) -
     return order, offsets
 
 
-def store_keys(source: Source, order: Ints, *, width: int, storage: Storage, path: Path | None) -> Stored:
-    """The keys in that order, made some at a time: in memory, or in a file at `path` that is mapped."""
-    shape = (len(order), width)
-    keys: Stored
-    if path is None or not len(order):
-        keys = np.empty(shape, dtype=storage)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        keys = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(storage), shape=shape)
+def store_keys(source: Source, order: Ints, *, width: int, storage: Storage, folder: Path | None) -> Stored:
+    """The keys in that order, made some at a time: in memory, or in a file in `folder` that has no name."""
+    keys = (
+        np.empty((len(order), width), dtype=storage)
+        if folder is None
+        else _mapped(folder, (len(order), width), storage)
+    )
     for start in range(0, len(order), BUILD_ROWS):
         beat()
         keys[start : start + BUILD_ROWS] = source(order[start : start + BUILD_ROWS])
     return keys
+
+
+def _mapped(folder: Path, shape: tuple[int, int], storage: Storage) -> Stored:
+    """An array in a file that goes when nobody has it open; OSError where the disk has no room for it."""
+    size = max(1, shape[0] * shape[1]) * np.dtype(storage).itemsize
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)  # here, rather than when a page is written and the process dies
+        numbers = np.memmap(file, dtype=np.dtype(storage), mode="r+", shape=(size // np.dtype(storage).itemsize,))
+    return numbers[: shape[0] * shape[1]].reshape(shape)
 
 
 def _extremes(times: Ints, offsets: Ints) -> tuple[Ints, Ints]:

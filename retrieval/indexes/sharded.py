@@ -21,10 +21,15 @@ ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 class ShardedIndex(Generic[Query]):
     """Searches every rank's shard and merges."""
 
-    def __init__(self, world: World, shard: TopKIndex[Query]) -> None:
-        """`shard` holds this rank's keys; their ids differ from those of all others."""
+    def __init__(self, world: World, shard: TopKIndex[Query], *, exact: TopKIndex[Query] | None = None) -> None:
+        """`shard` holds this rank's keys; their ids differ from those of all others.
+
+        Args:
+            exact: of the same keys, where `shard` does not find all.
+        """
         self.world = world
         self._shard = shard
+        self.exact = None if exact is None else ShardedIndex(world, exact)
 
     def search(self, queries: Query, k: int, *, before: Ints | None = None, cuts: Sequence[int]) -> tuple[Floats, Ints]:
         """The k best of all shards, as in `TopKIndex`, for this rank's queries: `cuts[rank]` to `cuts[rank + 1]`.

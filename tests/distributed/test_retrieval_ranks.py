@@ -4,8 +4,8 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ from launch.distributed import World
 from launch.tracking import Tracker
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.indexes.build import build_index
-from retrieval.indexes.engines import Backend
+from retrieval.indexes.build import index_of
+from retrieval.indexes.config import IndexConfig
 from retrieval.indexes.sharded import ShardedIndex
 from retrieval.indexes.topk import Ints
 from retrieval.neighbours import retrieve
@@ -26,7 +26,9 @@ from tests.ranks import rank_context, run_ranks
 from tests.retrieval_runs import write_expected, write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+EXACT = {name: IndexConfig(kind="exact", backend=name) for name in ("torch", "faiss")}
 CONFIG = RetrievalConfig(num_neighbours=4, block=7, item_dim=8, text_dim=6, quality_at=[1, 2])
+BY_LISTS = replace(CONFIG, index=IndexConfig(kind="ivf_flat", nlist=6, nprobe=2))
 ONE_A_BLOCK = RetrievalConfig(num_neighbours=4, block=1, item_dim=8, text_dim=6)
 
 
@@ -51,23 +53,24 @@ def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats
     keys, queries = keys_and_queries()
     share = world.share(len(keys))
     results = []
-    for kind in get_args(Backend):
-        shard = build_index(
-            kind, keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device
-        )
+    for kind in EXACT:
+        shard = index_of(
+            EXACT[kind], keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device
+        ).index
         index = ShardedIndex(world, shard)
         for k in (1, 5, 30, 60):
             own = index.search(queries, k, cuts=even_cuts(len(queries), world.size))
             results.append(whole(world, own))
     for run_dir in run_dirs:
-        retrieve(CONFIG, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
+        config = BY_LISTS if "lists" in run_dir.name else CONFIG
+        retrieve(config, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
     return results
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
 def test_any_number_of_ranks_writes_the_same_bytes(tmp_path: Path, size: int) -> None:
-    pairs = {"vectors": False, "timed vectors": True, "plain": False, "timed": True}
+    pairs = {"vectors": False, "timed vectors": True, "plain": False, "timed": True, "lists of vectors": True}
     for name, timed in pairs.items():
         write_run(tmp_path / "alone" / name, timed=timed)
         if "vectors" not in name:
