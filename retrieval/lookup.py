@@ -45,7 +45,7 @@ class KindredLookup:
         self._train = load_samples(run_dir, "train")
         self._keys = unique_histories(self._train)
         self._vectors = open_vectors(run_dir, meta["part_weights"])
-        self._index_config = IndexConfig(**meta["index"])
+        self._index_config = IndexConfig(**meta.get("index", {"kind": "exact"}))
         self._vector_keys = vector_keys(self._vectors, self._train, self._keys, longest=meta["longest_key"])
         self._run_dir = run_dir
         self._device = device or torch.device("cpu")

@@ -11,6 +11,7 @@ Names without `@k` are for all neighbours in the table; `num_short` samples have
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from retrieval.kindred import Asking, find_kindred
 from retrieval.posterior.holders import latest_items
 
 Flags = npt.NDArray[np.bool_]
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -46,44 +48,52 @@ class Holdings:
 
 
 class HitCounter:
-    """Counts hits and lengths of neighbours against a train table."""
+    """Counts hits and lengths of neighbours against a train table, whose rows it looks up as they are asked for."""
 
     def __init__(self, train: Samples, keys: Keys, *, cuts: Sequence[int], recent: int | None = None) -> None:
         """`recent`: the latest items of a history of which hits are counted for themselves; None: they are not."""
+        self._train = train
         self._keys = keys
         self._cuts = sorted(set(cuts))
-        kept = train.take(keys.row)
-        self._histories = Holdings(kept.history, kept.offsets)
-        self._latest = None
-        if recent is not None:
-            latest = latest_items(kept, recent)
-            self._latest = Holdings(latest.history, latest.offsets)
-        self._lengths = kept.lengths
-        users, self._user_of_key = np.unique(keys.user, return_inverse=True)
-        self._belongings = _belongings(train, users)
+        self._recent = recent
+        self._by_user = np.argsort(train.user, kind="stable")
+        self._users = train.user[self._by_user]
 
     @property
     def names(self) -> list[str]:
         """What `count` counts, before division by the number of samples."""
-        names = ["hit_rate", "item_hit_rate", "mean_length", *(["recent_hit_rate"] if self._latest else [])]
+        names = ["hit_rate", "item_hit_rate", "mean_length", *(["recent_hit_rate"] if self._recent is not None else [])]
         return [f"{name}@{k}" for name in names for k in self._cuts]
 
     def count(self, neighbours: Ints, targets: Ints) -> Ints:
         """Sums over samples with neighbours [B, k] (sample ids, -1: none), in the order of `names`."""
-        positions = self._keys.position_of(neighbours)
-        groups = np.where(positions >= 0, self._user_of_key[positions], -1)
-        hits = self._histories.contain(positions, targets)
-        item_hits = self._belongings.contain(groups, targets)
-        lengths = np.where(positions >= 0, self._lengths[positions], 0)
+        rows, group_of = np.unique(self._keys.position_of(neighbours), return_inverse=True)
+        present = rows >= 0
+        rows, groups = rows[present], group_of.reshape(neighbours.shape) - int((~present).sum())
+        kept = self._train.take(self._keys.row[rows])
+        lengths = np.where(groups >= 0, np.append(kept.lengths, 0)[groups], 0)
+        hits = Holdings(kept.history, kept.offsets).contain(groups, targets)
+        item_hits = self._belongings(self._keys.user[rows]).contain(groups, targets)
         sums = [
             *(int(hits[:, :k].any(axis=1).sum()) for k in self._cuts),
             *(int(item_hits[:, :k].any(axis=1).sum()) for k in self._cuts),
             *(int(lengths[:, :k].sum()) for k in self._cuts),
         ]
-        if self._latest is not None:
-            recent_hits = self._latest.contain(positions, targets)
+        if self._recent is not None:
+            latest = latest_items(kept, self._recent)
+            recent_hits = Holdings(latest.history, latest.offsets).contain(groups, targets)
             sums += [int(recent_hits[:, :k].any(axis=1).sum()) for k in self._cuts]
         return np.array(sums, dtype=np.int64)
+
+    def _belongings(self, users: Ints) -> Holdings:
+        """All items of each of `users` in train, histories and targets, some of them often."""
+        starts, stops = (np.searchsorted(self._users, users, side=side) for side in SIDES)
+        counts = stops - starts
+        kept = self._train.take(self._by_user[segments(starts, counts)])
+        owner = np.concatenate([np.repeat(rows_of(counts), kept.lengths), rows_of(counts)])
+        order = np.argsort(owner, kind="stable")
+        items = np.concatenate([kept.history, kept.target])[order]
+        return Holdings(items, offsets_of(np.bincount(owner, minlength=len(users))))
 
 
 class RandomIndex:
@@ -146,14 +156,3 @@ def rates(
                 quality[f"{prefix}uhr@{cut}"] = quality[f"{prefix}hit_rate@{cut}"] / length if length else 0.0
     whole = {name.removesuffix(f"@{k}"): rate for name, rate in quality.items() if name.endswith(f"@{k}")}
     return whole | quality
-
-
-def _belongings(train: Samples, users: Ints) -> Holdings:
-    """All items of each of `users` (sorted) in train, histories and targets, each once."""
-    owners = np.concatenate([np.repeat(train.user, train.lengths), train.user])
-    items = np.concatenate([train.history, train.target])
-    width = int(items.max(initial=0)) + 1
-    known = np.isin(owners, users)
-    pairs = np.unique(np.searchsorted(users, owners[known]) * width + items[known])
-    counts = np.bincount(pairs // width, minlength=len(users))
-    return Holdings(pairs % width, offsets_of(counts))

@@ -1,5 +1,7 @@
 """Hit rates and lengths equal a plain loop; chance obeys the same rules."""
 
+import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,20 @@ def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
         assert measured[f"mean_length@{k}"] == pytest.approx(length / len(test))
         assert measured[f"uhr@{k}"] == pytest.approx(hits / length)
     assert measured["hit_rate"] == measured["hit_rate@6"] == measured["random_hit_rate"]
+
+
+def test_a_judge_holds_little_beside_the_train_table(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    train = load_samples(tmp_path, "train")
+    many = train.take(np.tile(np.arange(len(train)), 400))
+    many = dataclasses.replace(many, sample=np.arange(len(many)))
+    keys = unique_histories(train)
+    tracemalloc.start()
+    counter = HitCounter(many, keys, cuts=[1, 4], recent=2)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(counter.names) == 8
+    assert held < 20 * len(many)
 
 
 def test_random_users_are_others_once_each_and_repeatable(tmp_path: Path) -> None:
