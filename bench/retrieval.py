@@ -15,7 +15,8 @@ import torch
 
 from pairs.tables import Ints
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.sharded import build_index
+from retrieval.indexes.build import index_of
+from retrieval.indexes.config import IndexConfig
 
 Search = Callable[[Floats, int], tuple[Floats, Ints]]
 NUMPY_QUERIES_AT_ONCE = 512
@@ -60,8 +61,10 @@ def builders(keys: Floats, device: torch.device) -> dict[str, Callable[[], Searc
     ids = np.arange(len(keys))
     return {
         "numpy": lambda: lambda queries, k: numpy_search(keys, queries, k),
-        "exact torch": lambda: build_index("torch", keys, ids, device=device).search,
-        "faiss flat": lambda: build_index("faiss", keys, ids, device=device).search,
+        "exact torch": lambda: (
+            index_of(IndexConfig(kind="exact", backend="torch"), keys, ids, device=device).index.search
+        ),
+        "faiss flat": lambda: index_of(IndexConfig(kind="exact"), keys, ids, device=device).index.search,
     }
 
 

@@ -4,9 +4,10 @@ Everything else takes a `World` and calls `sum`, `gather`, `share`. Reduce sums 
 then one rank and N give the same numbers.
 """
 
+import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -82,6 +83,22 @@ class World:
         dist.all_gather(parts, padded)
         beat()
         return [part[:n] for part, n in zip(parts, lengths, strict=True)]
+
+    def exchange(self, tensor: torch.Tensor, cuts: Sequence[int]) -> list[torch.Tensor]:
+        """Every rank's rows for this rank, in rank order: each gives a tensor [N, ...] of one N, cut for the ranks.
+
+        Args:
+            cuts: rows `cuts[r]` to `cuts[r + 1]` are for rank r; the same on all ranks.
+        """
+        local = tensor.detach().contiguous().to(self.device)
+        if self.size == 1:
+            return [local]
+        own = cuts[self.rank + 1] - cuts[self.rank]
+        received = local.new_empty((self.size * own, *local.shape[1:]))
+        lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
+        dist.all_to_all_single(received, local, [own] * self.size, lengths)
+        beat()
+        return list(received.view(self.size, own, *local.shape[1:]).unbind())
 
     def _lengths(self, local: torch.Tensor) -> list[int]:
         """Every rank's first dimension, without the two rounds and the pickling that objects take."""

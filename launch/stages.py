@@ -60,7 +60,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",
         ("prepare", "pretrain"), ("neighbours/**/*",), ("neighbours/parts",),
-        plan="retrieval.plan.retrieve:plan_retrieve", version=2,
+        plan="retrieval.plan.retrieve:plan_retrieve", version=3,
     ),
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",

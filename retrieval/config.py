@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from launch.options.fields import Decides, Means
+from retrieval.indexes.config import IndexConfig
 
 CANDIDATES = 300
 """Users of whom those are taken who cover together what is expected."""
@@ -50,8 +51,8 @@ class RetrievalConfig:
     """Train users written for every sample; fewer only where fewer may be used."""
     past_only: Decides[bool | None] = None
     """Only neighbours whose history ends before the sample's target; null: exactly when the pair has times."""
-    index: Means[Literal["faiss", "torch"]] = "faiss"
-    """Both are exact and find the same; bench/retrieval.py compares their speed."""
+    index: IndexConfig = field(default_factory=IndexConfig)
+    """How the nearest by `vectors` are sought; `posterior` is always exact."""
     block: Means[int] = 4096
     """Samples answered, and written to a resumable part, at a time."""
     item_dim: Decides[int] = 256

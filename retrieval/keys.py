@@ -24,6 +24,10 @@ class Keys:
     def __len__(self) -> int:
         return len(self.sample)
 
+    def samples_at(self, positions: Ints) -> Ints:
+        """The sample ids of keys; -1 stays -1."""
+        return np.where(positions < 0, -1, self.sample[positions]) if len(self) else positions
+
     def position_of(self, sample: Ints) -> Ints:
         """Where sample ids stand among the keys; -1 stays -1."""
         positions = np.searchsorted(self.sample, sample)

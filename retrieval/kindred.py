@@ -1,9 +1,11 @@
 """Who may be a neighbour: other users, each once, and only the past where times are known.
 
-The filter runs on search results, so a row may be left with too few; it is then searched deeper until it has k, or
-until every key was seen.
+An index searches the past alone where only that counts; users are told apart in its results, so a row may be left
+with too few. It is then searched deeper until it has k, or until every key was seen. Keys are spoken of by their
+positions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -11,7 +13,8 @@ import numpy as np
 
 from pairs.tables import Ints
 from retrieval.fixed_point import Floats
-from retrieval.index import TopKIndex, pad_results
+from retrieval.indexes.sharded import ShardedIndex
+from retrieval.indexes.topk import pad_results
 from retrieval.keys import Keys
 
 EXTRA = 16  # searched beyond k at first: own samples, and several of one neighbour
@@ -32,46 +35,72 @@ Query = TypeVar("Query", bound=Rows)
 
 @dataclass(frozen=True)
 class Asking(Generic[Query]):
-    """Who asks: queries, users and, where only the past counts, when."""
+    """Who asks: queries, users and, where only the past counts, when; and which rank has the answers."""
 
     queries: Query  # [B, d] vectors, or what else an index takes
     user: Ints  # [B]
     before: Ints | None  # [B], seconds; neighbours' histories must end earlier
+    cuts: tuple[int, ...]
+    """Answers of rows `cuts[r]` to `cuts[r + 1]` are rank r's."""
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def of_rank(self, rank: int) -> Ints:
+        """The rows whose answers are one rank's."""
+        return np.arange(self.cuts[rank], self.cuts[rank + 1])
 
     def take(self, rows: Ints) -> "Asking[Query]":
-        """Only `rows`."""
-        return Asking(self.queries[rows], self.user[rows], None if self.before is None else self.before[rows])
+        """Only `rows`, which increase."""
+        before = None if self.before is None else self.before[rows]
+        return Asking(self.queries[rows], self.user[rows], before, cuts_of(rows, self.cuts))
 
 
-def find_kindred(index: TopKIndex[Query], asking: Asking[Query], k: int, *, keys: Keys) -> tuple[Floats, Ints]:
-    """The k nearest other users' samples: scores [B, k] and sample ids [B, k], ended by -inf, -1 where fewer exist.
+def alone(queries: Query, user: Ints, before: Ints | None = None) -> Asking[Query]:
+    """Whoever asks, with all answers on one rank."""
+    return Asking(queries, user, before, (0, len(user)))
 
-    A collective where `index` is one: which rows are searched deeper depends on results that all ranks share.
+
+def cuts_of(rows: Ints, cuts: Sequence[int]) -> tuple[int, ...]:
+    """Where `cuts` lie among some of the rows, which increase."""
+    return tuple(int(place) for place in np.searchsorted(rows, cuts))
+
+
+def find_kindred(index: ShardedIndex[Query], asking: Asking[Query], k: int, *, keys: Keys) -> tuple[Floats, Ints]:
+    """The k nearest other users' keys for the rows of this rank: scores [b, k] and positions among the keys [b, k].
+
+    Rows end with -inf, -1 where fewer exist. A collective: the ranks agree on which rows are searched deeper.
     """
-    num_rows = len(asking.user)
-    scores = np.full((num_rows, k), -np.inf, dtype=np.float32)
-    samples = np.full((num_rows, k), -1, dtype=np.int64)
-    short = np.arange(num_rows)
-    more = np.ones(num_rows, dtype=bool)  # whether the index may have more for a row
+    own = asking.of_rank(index.world.rank)
+    scores, positions = pad_results(np.empty((len(own), 0), np.float32), np.empty((len(own), 0), np.int64), k)
+    more = np.ones(len(own), dtype=bool)  # whether the index may have more for a row
+    short = np.arange(len(asking))
     depth = min(k + EXTRA, len(keys))
     while len(short) and depth:
         at_once = max(1, RESULTS_AT_ONCE // depth)
         for start in range(0, len(short), at_once):
             rows = short[start : start + at_once]
-            near_scores, near = index.search(asking.queries[rows], depth)
-            more[rows] = near[:, -1] >= 0
-            scores[rows], samples[rows] = keep_kindred(near_scores, near, asking.take(rows), k, keys=keys)
-        short = short[(samples[short] < 0).any(axis=1) & more[short]]
+            part = asking.take(rows)
+            near_scores, near = index.search(part.queries, depth, before=part.before, cuts=part.cuts)
+            of_part = part.of_rank(index.world.rank)
+            mine = rows[of_part] - asking.cuts[index.world.rank]
+            more[mine] = near[:, -1] >= 0
+            scores[mine], positions[mine] = keep_kindred(near_scores, near, part.take(of_part), k, keys=keys)
+        short = index.agree(own[(positions < 0).any(axis=1) & more])
         depth = 0 if depth == len(keys) else min(depth * DEEPER, len(keys))
-    return scores, samples
+    if index.exact is not None:
+        mine = np.flatnonzero((positions < 0).any(axis=1))
+        short = index.agree(own[mine])
+        if len(short):
+            scores[mine], positions[mine] = find_kindred(index.exact, asking.take(short), k, keys=keys)
+    return scores, positions
 
 
-def keep_kindred(scores: Floats, samples: Ints, asking: Asking[Query], k: int, *, keys: Keys) -> tuple[Floats, Ints]:
-    """The first k of each sorted row [B, depth] that may be neighbours, as [B, k]."""
-    num_rows = len(samples)
-    positions = keys.position_of(samples)
+def keep_kindred(scores: Floats, positions: Ints, asking: Asking[Query], k: int, *, keys: Keys) -> tuple[Floats, Ints]:
+    """The first k of each sorted row [B, depth] of keys that may be neighbours, as [B, k]."""
+    num_rows = len(positions)
     users = keys.user[positions]
-    allowed = (samples >= 0) & (users != asking.user[:, None])
+    allowed = (positions >= 0) & (users != asking.user[:, None])
     if asking.before is not None:
         assert keys.last_time is not None
         allowed &= keys.last_time[positions] < asking.before[:, None]
@@ -80,7 +109,7 @@ def keep_kindred(scores: Floats, samples: Ints, asking: Asking[Query], k: int, *
     rows, columns = np.nonzero(allowed & (rank <= k))
     kept_scores, kept = pad_results(np.empty((num_rows, 0), np.float32), np.empty((num_rows, 0), np.int64), k)
     kept_scores[rows, rank[rows, columns] - 1] = scores[rows, columns]
-    kept[rows, rank[rows, columns] - 1] = samples[rows, columns]
+    kept[rows, rank[rows, columns] - 1] = positions[rows, columns]
     return kept_scores, kept
 
 

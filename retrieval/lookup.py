@@ -12,13 +12,15 @@ from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
-from retrieval.index import ExactIndex, TopKIndex
+from retrieval.indexes.config import IndexConfig
+from retrieval.indexes.sharded import ALONE, ShardedIndex
 from retrieval.keys import unique_histories
-from retrieval.kindred import Asking, find_kindred
+from retrieval.kindred import Asking, alone, find_kindred
 from retrieval.posterior.expected import ExpectedItems, expect
 from retrieval.posterior.find import Holders, filled_up
 from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
-from retrieval.vectors import BagPart, Part, combine, key_source, open_vectors
+from retrieval.vector_indexes import open_index, vector_keys
+from retrieval.vectors import BagPart, combine, open_vectors
 from retrieval.ways import Score
 
 
@@ -43,9 +45,11 @@ class KindredLookup:
         self._train = load_samples(run_dir, "train")
         self._keys = unique_histories(self._train)
         self._vectors = open_vectors(run_dir, meta["part_weights"])
-        self._source: Part = key_source(self._vectors, longest=meta["longest_key"])
+        self._index_config = IndexConfig(**meta.get("index", {"kind": "exact"}))
+        self._vector_keys = vector_keys(self._vectors, self._train, self._keys, longest=meta["longest_key"])
+        self._run_dir = run_dir
         self._device = device or torch.device("cpu")
-        self._indexes: dict[int, TopKIndex[Floats]] = {}
+        self._indexes: dict[int, ShardedIndex[Floats]] = {}
         self._score: Score = meta["score"]
         self._coverage: bool = meta["coverage"]
         self._recent_items: int | None = meta["recent_items"]
@@ -80,23 +84,25 @@ class KindredLookup:
         if not history:
             raise InputError("kindred users need a history of at least one item")
         user = np.array([NEW_USER])
-        asking = Asking(self._query(history, model_vector), user, None)
-        scores, samples = find_kindred(self._index(domain), asking, k, keys=self._keys)
+        asking = alone(self._query(history, model_vector), user)
+        scores, positions = find_kindred(self._index(domain), asking, k, keys=self._keys)
         if self.needs_expected:
             assert expected is not None, "this run finds users by what is expected: pass the evidence's list"
             queries = expect(expected, one_sample(history))
-            scores, samples = self._by_expectation(Asking(queries, user, None), samples, k)
-        rows = self._keys.row[self._keys.position_of(samples[0][samples[0] >= 0])]
+            scores, positions = self._by_expectation(alone(queries, user), positions, k)
+        rows = self._keys.row[positions[0][positions[0] >= 0]]
         return [self._describe(int(row), float(score)) for row, score in zip(rows, scores[0], strict=False)]
 
     def _by_expectation(self, asking: Asking[ExpectedItems], nearest: Ints, k: int) -> tuple[Floats, Ints]:
         if self._holders is None:
             counted = latest_items(self._train, self._recent_items)
             histories = item_sets(counted, self._keys.row, num_items=self._items.num_items)
-            index = HoldersIndex(histories, self._keys.sample)
-            self._holders = Holders(index, counted, self._keys, np.diff(histories.indptr).astype(np.int64))
-        scores, samples = self._holders.find(asking, k, coverage=self._coverage)
-        return filled_up(scores, samples, nearest, asking, keys=self._keys)
+            index = HoldersIndex(histories, np.arange(len(self._keys)))
+            self._holders = Holders(
+                ShardedIndex(ALONE, index), counted, self._keys, np.diff(histories.indptr).astype(np.int64)
+            )
+        scores, positions = self._holders.find(asking, k, coverage=self._coverage)
+        return filled_up(scores, positions, nearest, asking, keys=self._keys)
 
     def _query(self, history: Sequence[int], model_vector: Floats | None) -> Floats:
         parts: dict[str, Floats] = {}
@@ -108,10 +114,14 @@ class KindredLookup:
                 parts[name] = np.asarray(model_vector, dtype=np.float32)[None, :]
         return combine(parts, self._vectors.weights)
 
-    def _index(self, domain: int) -> TopKIndex[Floats]:
+    def _index(self, domain: int) -> ShardedIndex[Floats]:
+        if not self._vector_keys.knows_domains:
+            domain = 0
         if domain not in self._indexes:
-            keys = self._source.rows("train", self._train, self._keys.row, domain)
-            self._indexes[domain] = ExactIndex(keys, self._keys.sample, device=self._device)
+            self._indexes[domain] = open_index(
+                self._run_dir, self._index_config, self._vector_keys, domain, times=None, world=ALONE,
+                device=self._device,
+            )  # fmt: skip
         return self._indexes[domain]
 
     def _describe(self, row: int, score: float) -> KindredUser:

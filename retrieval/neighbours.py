@@ -2,9 +2,9 @@
 
     torchrun --nproc-per-node 8 -m retrieval.neighbours --config launch/recipes/demo.yaml
 
-Every rank holds its share of the train users; blocks of samples are asked of all shards at once and the answers
-merged exactly, so the tables are the same, byte for byte, for any number of ranks. Each finished block is a file that
-an interrupted start leaves to the next.
+Every rank holds its share of the train users; samples are asked of all shards at once, and each rank merges, exactly,
+the answers to its share of them. So the tables are the same, byte for byte, for any number of ranks, and nothing is
+gathered. What a rank has finished is a file that an interrupted start leaves to the next.
 """
 
 import logging
@@ -18,23 +18,28 @@ import torch
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.errors import InputError
+from launch.options.fields import deciding
 from launch.progress import progress
 from launch.stage import entry_point, open_stage, parse_job
-from launch.stopping import raise_if_stopped, work_begins
+from launch.stopping import Stopped, raise_if_stopped, work_begins
 from launch.tracking import Tracker, open_tracker
 from launch.watch.beats import beat, long
 from pairs.draws import draw_rows
 from pairs.row_parts import finished_parts, missing_rows, part_path
-from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
-from retrieval.keys import unique_histories
+from retrieval.fixed_point import Floats
+from retrieval.keys import Keys, unique_histories
 from retrieval.neighbour_tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
-from retrieval.quality import HitCounter, random_kindred, rates
+from retrieval.quality import HitCounter, count_common, random_kindred, rates
+from retrieval.turns import block_ranges, even_cuts, turns_of
 from retrieval.vectors import fit_tables, longest_key, open_vectors
 from retrieval.ways import ByExpectation, ByVectors, Rules, Score, Way, by_expectation, by_vectors
 
 MOST_COMPARED = 4096
 """Samples of a split that the other way is asked for."""
+MOST_SEARCHED = 1000
+"""Samples of a split that an approximate index is compared with an exact one for."""
 log = logging.getLogger(__name__)
 
 
@@ -60,13 +65,16 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     longest = longest_key(vectors, train, keys, world=world) if config.similarity == "inner_product" else None
     rules = Rules(keys, past_only, config.num_neighbours)
     with long("building the index"):
-        near = by_vectors(config, rules, vectors=vectors, longest=longest, train=train, world=world)
+        index = config.index.resolved(len(keys))
+        near = by_vectors(
+            index, rules, run_dir=run_dir, vectors=vectors, longest=longest, train=train, seed=seed, world=world
+        )
         expecting = by_expectation(
             config, rules, run_dir=run_dir, train=train, num_items=pair.items.num_items, otherwise=near, world=world
         )
     way, other = choose_way(config.score, near, expecting)
     work_begins()
-    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, world=world)
+    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, near=near, world=world)
     for split in SPLITS:
         stage.write_split(split, samples[split], tracker=tracker)
     quality = {}
@@ -82,6 +90,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
                 "coverage": config.coverage,
                 "recent_items": config.recent_items,
                 "part_weights": config.part_weights(),
+                "index": deciding(index),
                 "longest_key": longest,
                 "num_neighbours": config.num_neighbours,
                 "past_only": past_only,
@@ -116,6 +125,30 @@ def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, orde
     return wanted
 
 
+class OpenPart:
+    """One rank's answers to contiguous rows, until they are a file."""
+
+    def __init__(self, folder: Path, samples: Samples, keys: Keys) -> None:
+        self._folder = folder
+        self._samples = samples
+        self._keys = keys
+        self._waiting: list[tuple[Ints, Floats, Ints]] = []
+
+    def add(self, rows: Ints, scores: Floats, neighbours: Ints) -> None:
+        """The answers to the next rows: scores and positions among the keys [len(rows), k]."""
+        self._waiting.append((rows, scores, neighbours))
+
+    def close(self) -> None:
+        """Write what was added."""
+        if not any(len(rows) for rows, _, _ in self._waiting):
+            return
+        rows, scores, neighbours = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
+        self._waiting.clear()
+        path = part_path(self._folder, range(int(rows[0]), int(rows[-1]) + 1))
+        neighbours = self._keys.samples_at(neighbours)
+        write_part(path, sample=self._samples.sample[rows], neighbours=neighbours, scores=scores)
+
+
 @dataclass(frozen=True)
 class NeighbourWriter:
     """What writing and judging the tables needs."""
@@ -126,6 +159,8 @@ class NeighbourWriter:
     way: Way
     other: Way | None
     """Only judged beside `way`."""
+    near: ByVectors
+    """One of the two; what an approximate index of it misses is measured."""
     world: World
 
     def write_split(self, split: Split, samples: Samples, *, tracker: Tracker) -> None:
@@ -134,17 +169,21 @@ class NeighbourWriter:
         if self.world.ask_main(path.is_file):
             return
         done = self.world.ask_main(lambda: finished_parts(folder))
-        todo = [block for gap in missing_rows(len(samples), done) for block in block_ranges(gap, self.config.block)]
-        started, asked = time.monotonic(), 0
-        for number, block in enumerate(progress(todo, label=f"neighbours of {split}", world=self.world)):
-            raise_if_stopped(self.world, f"{split} sample {block.start}")
-            rows = np.arange(block.start, block.stop)
-            scores, neighbours = self.way.answer(split, samples, rows)
-            asked += len(rows)
-            if number % self.world.size == self.world.rank:
-                part = part_path(folder, block)
-                write_part(part, sample=samples.sample[rows], neighbours=neighbours, scores=scores)
+        todo = turns_of(missing_rows(len(samples), done), block=self.config.block, size=self.world.size)
+        started = time.monotonic()
+        part = OpenPart(folder, samples, self.rules.keys)
+        try:
+            for turn in progress(todo, label=f"neighbours of {split}", world=self.world):
+                raise_if_stopped(self.world, f"{split} sample {turn.rows[0]}")
+                scores, neighbours = self.way.answer(split, samples, turn.rows, turn.cuts)
+                part.add(turn.of_rank(self.world.rank), scores, neighbours)
+                if turn.is_last:
+                    part.close()
+        except Stopped:
+            part.close()
+            raise
         self.world.barrier()
+        asked = sum(len(turn.rows) for turn in todo)
         speed = asked / max(1e-9, time.monotonic() - started)
         if self.world.is_main:
             parts = finished_parts(folder)
@@ -168,7 +207,7 @@ class NeighbourWriter:
             sample, neighbours = table.block(block, k)
             rows = np.arange(table.starts[block], table.starts[block + 1])
             assert np.array_equal(sample, samples.sample[rows])
-            asking = self.rules.asking(samples, rows, np.empty((len(rows), 0), np.float32))
+            asking = self.rules.asking(samples, rows, np.empty((len(rows), 0), np.float32), (0, len(rows)))
             drawn = random_kindred(self.rules.keys, asking, k, seed=(seed, SPLITS.index(split), block))
             nearest += counter.count(neighbours, samples.target[rows])
             random += counter.count(drawn, samples.target[rows])
@@ -185,33 +224,47 @@ class NeighbourWriter:
             why = " with a history before the target" if self.rules.past_only else ""
             log.warning("%s: %d samples have fewer than %d neighbours: no more users%s", split, num_short, k, why)
         compared = {} if self.other is None else self.compare(self.other, split, samples, counter, seed=seed)
-        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality, **compared}
+        missed = self.measure_index(split, samples, seed=seed)
+        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality, **compared, **missed}
+
+    def measure_index(self, split: Split, samples: Samples, *, seed: int) -> dict[str, float]:
+        """The share of the nearest by vectors that an approximate index finds, for some of the samples."""
+        exact = self.near.exactly()
+        if exact is None:
+            return {}
+        rows = draw_rows(len(samples), MOST_SEARCHED, seed=seed)
+        counts = torch.zeros(2, dtype=torch.int64)
+        for block in block_ranges(range(len(rows)), self.config.block):
+            raise_if_stopped(self.world, f"the recall of {split}")
+            asked = rows[block.start : block.stop]
+            cuts = even_cuts(len(asked), self.world.size)
+            nearest = exact.answer(split, samples, asked, cuts)[1]
+            neighbours = self.near.answer(split, samples, asked, cuts)[1]
+            counts += torch.tensor([count_common(nearest, neighbours), int((nearest >= 0).sum())])
+        common, wanted = self.world.sum(counts).tolist()
+        recall = common / max(1, wanted)
+        log.info("%s: the index finds %.4f of what an exact search finds, of %d samples", split, recall, len(rows))
+        return {"num_searched": len(rows), "index_recall": recall}
 
     def compare(
         self, other: Way, split: Split, samples: Samples, counter: HitCounter, *, seed: int
     ) -> dict[str, float]:
         """The quality of what the other way finds for some of the samples, drawn with the seed."""
         rows = draw_rows(len(samples), MOST_COMPARED, seed=seed)
-        neighbours = np.empty((len(rows), self.rules.k), dtype=np.int64)
+        counts = np.zeros(len(counter.names), dtype=np.int64)
         for block in block_ranges(range(len(rows)), self.config.block):
             raise_if_stopped(self.world, f"the quality of {split}")
-            neighbours[block.start : block.stop] = other.answer(split, samples, rows[block.start : block.stop])[1]
-        share = self.world.share(len(rows))
-        own = np.arange(share.start, share.stop)
-        counts = {f"{other.score}_": counter.count(neighbours[own], samples.target[rows[own]])}
-        quality = rates(counts, names=counter.names, num_samples=len(rows), k=self.rules.k, world=self.world)
+            asked = rows[block.start : block.stop]
+            cuts = even_cuts(len(asked), self.world.size)
+            neighbours = self.rules.keys.samples_at(other.answer(split, samples, asked, cuts)[1])
+            own = asked[cuts[self.world.rank] : cuts[self.world.rank + 1]]
+            counts += counter.count(neighbours, samples.target[own])
+        quality = rates(
+            {f"{other.score}_": counts}, names=counter.names, num_samples=len(rows), k=self.rules.k, world=self.world
+        )
         name = f"{other.score}_hit_rate"
         log.info(
             "%s by %s: hit rate %.4f at %d, %.4f at 1", split, other.score, quality[name], self.rules.k,
             quality.get(f"{name}@1", np.nan),
         )  # fmt: skip
         return {"num_compared": len(rows), **quality}
-
-
-def block_ranges(rows: range, block: int) -> list[range]:
-    """`rows` in blocks, whatever the number of ranks."""
-    return [rows[start : start + block] for start in range(0, len(rows), block)]
-
-
-if __name__ == "__main__":
-    main()

@@ -4,12 +4,14 @@ For the k nearest of each sample: `hit_rate@k` is the share whose target is in o
 can show), `mean_length@k` the items that those histories hold, `uhr@k` the quotient; `item_hit_rate@k` counts all
 that the neighbours have in train, histories and targets; `recent_hit_rate@k`, where only the latest items of a user
 count, is the share whose target is among these. `random_...` are the same for users drawn at random;
+`index_recall` is the share of the nearest by vectors, of `num_searched` samples, that an approximate index finds.
 `vectors_...`, or `posterior_...`, for the way that was not chosen, asked for `num_compared` of the samples.
 Names without `@k` are for all neighbours in the table; `num_short` samples have fewer than k.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +21,13 @@ from launch.distributed import World
 from pairs.ragged import offsets_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
-from retrieval.index import pad_results
+from retrieval.indexes.sharded import ALONE, ShardedIndex
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, find_kindred
 from retrieval.posterior.holders import latest_items
 
 Flags = npt.NDArray[np.bool_]
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -45,66 +48,91 @@ class Holdings:
 
 
 class HitCounter:
-    """Counts hits and lengths of neighbours against a train table."""
+    """Counts hits and lengths of neighbours against a train table, whose rows it looks up as they are asked for."""
 
     def __init__(self, train: Samples, keys: Keys, *, cuts: Sequence[int], recent: int | None = None) -> None:
         """`recent`: the latest items of a history of which hits are counted for themselves; None: they are not."""
+        self._train = train
         self._keys = keys
         self._cuts = sorted(set(cuts))
-        kept = train.take(keys.row)
-        self._histories = Holdings(kept.history, kept.offsets)
-        self._latest = None
-        if recent is not None:
-            latest = latest_items(kept, recent)
-            self._latest = Holdings(latest.history, latest.offsets)
-        self._lengths = kept.lengths
-        users, self._user_of_key = np.unique(keys.user, return_inverse=True)
-        self._belongings = _belongings(train, users)
+        self._recent = recent
+        self._by_user = np.argsort(train.user, kind="stable")
+        self._users = train.user[self._by_user]
 
     @property
     def names(self) -> list[str]:
         """What `count` counts, before division by the number of samples."""
-        names = ["hit_rate", "item_hit_rate", "mean_length", *(["recent_hit_rate"] if self._latest else [])]
+        names = ["hit_rate", "item_hit_rate", "mean_length", *(["recent_hit_rate"] if self._recent is not None else [])]
         return [f"{name}@{k}" for name in names for k in self._cuts]
 
     def count(self, neighbours: Ints, targets: Ints) -> Ints:
         """Sums over samples with neighbours [B, k] (sample ids, -1: none), in the order of `names`."""
-        positions = self._keys.position_of(neighbours)
-        groups = np.where(positions >= 0, self._user_of_key[positions], -1)
-        hits = self._histories.contain(positions, targets)
-        item_hits = self._belongings.contain(groups, targets)
-        lengths = np.where(positions >= 0, self._lengths[positions], 0)
+        rows, group_of = np.unique(self._keys.position_of(neighbours), return_inverse=True)
+        present = rows >= 0
+        rows, groups = rows[present], group_of.reshape(neighbours.shape) - int((~present).sum())
+        kept = self._train.take(self._keys.row[rows])
+        lengths = np.where(groups >= 0, np.append(kept.lengths, 0)[groups], 0)
+        hits = Holdings(kept.history, kept.offsets).contain(groups, targets)
+        item_hits = self._belongings(self._keys.user[rows]).contain(groups, targets)
         sums = [
             *(int(hits[:, :k].any(axis=1).sum()) for k in self._cuts),
             *(int(item_hits[:, :k].any(axis=1).sum()) for k in self._cuts),
             *(int(lengths[:, :k].sum()) for k in self._cuts),
         ]
-        if self._latest is not None:
-            recent_hits = self._latest.contain(positions, targets)
+        if self._recent is not None:
+            latest = latest_items(kept, self._recent)
+            recent_hits = Holdings(latest.history, latest.offsets).contain(groups, targets)
             sums += [int(recent_hits[:, :k].any(axis=1).sum()) for k in self._cuts]
         return np.array(sums, dtype=np.int64)
+
+    def _belongings(self, users: Ints) -> Holdings:
+        """All items of each of `users` in train, histories and targets, some of them often."""
+        starts, stops = (np.searchsorted(self._users, users, side=side) for side in SIDES)
+        counts = stops - starts
+        kept = self._train.take(self._by_user[segments(starts, counts)])
+        owner = np.concatenate([np.repeat(rows_of(counts), kept.lengths), rows_of(counts)])
+        order = np.argsort(owner, kind="stable")
+        items = np.concatenate([kept.history, kept.target])[order]
+        return Holdings(items, offsets_of(np.bincount(owner, minlength=len(users))))
 
 
 class RandomIndex:
     """A `TopKIndex` whose order is drawn anew for every query: the users that chance would find."""
 
     def __init__(self, keys: Keys, seed: Sequence[int]) -> None:
-        self._samples = keys.sample
+        self._num_keys = len(keys)
         self._random = np.random.default_rng(seed)
+        self._by_time = np.arange(len(keys)) if keys.last_time is None else np.argsort(keys.last_time, kind="stable")
+        self._times = None if keys.last_time is None else keys.last_time[self._by_time]
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, before: Ints | None = None) -> tuple[Floats, Ints]:
         """Keys at random; below a quarter of all keys a key may come twice, which the filter by user drops."""
-        shape = (len(queries), len(self._samples))
-        if 4 * k < len(self._samples):
-            rows = self._random.integers(0, len(self._samples), (len(queries), k))
-        else:
-            rows = np.argsort(self._random.random(shape), axis=1, kind="stable")[:, :k]
-        return pad_results(np.zeros(rows.shape, np.float32), self._samples[rows], k)
+        num_allowed = np.full(len(queries), self._num_keys)
+        order = np.arange(self._num_keys)
+        if before is not None and self._times is not None:
+            num_allowed, order = np.searchsorted(self._times, before), self._by_time
+        drawn = np.full((len(queries), k), -1, dtype=np.int64)
+        many = np.flatnonzero(4 * k < num_allowed)
+        drawn[many] = order[self._random.integers(0, num_allowed[many, None], (len(many), k))]
+        few = np.flatnonzero(4 * k >= num_allowed)
+        width = int(num_allowed[few].max(initial=0))
+        shuffled = self._random.random((len(few), width))
+        shuffled[np.arange(width) >= num_allowed[few, None]] = np.inf
+        places = np.argsort(shuffled, axis=1, kind="stable")[:, :k]
+        there = np.arange(places.shape[1]) < num_allowed[few, None]
+        drawn[few, : places.shape[1]] = np.where(there, order[places], -1) if width else -1
+        return np.where(drawn < 0, -np.inf, 0).astype(np.float32), drawn
 
 
 def random_kindred(keys: Keys, asking: Asking[Floats], k: int, *, seed: Sequence[int]) -> Ints:
     """k random other users' samples [B, k], under the same rules as the nearest."""
-    return find_kindred(RandomIndex(keys, seed), asking, k, keys=keys)[1]
+    index = ShardedIndex(ALONE, RandomIndex(keys, seed))
+    return keys.samples_at(find_kindred(index, asking, k, keys=keys)[1])
+
+
+def count_common(left: Ints, right: Ints) -> int:
+    """How many of the entries (-1: none) of each row of `left` [B, k] are in the same row of `right` [B, k], summed."""
+    return int(((left[:, :, None] == right[:, None, :]) & (left >= 0)[:, :, None]).sum())
 
 
 def rates(
@@ -128,14 +156,3 @@ def rates(
                 quality[f"{prefix}uhr@{cut}"] = quality[f"{prefix}hit_rate@{cut}"] / length if length else 0.0
     whole = {name.removesuffix(f"@{k}"): rate for name, rate in quality.items() if name.endswith(f"@{k}")}
     return whole | quality
-
-
-def _belongings(train: Samples, users: Ints) -> Holdings:
-    """All items of each of `users` (sorted) in train, histories and targets, each once."""
-    owners = np.concatenate([np.repeat(train.user, train.lengths), train.user])
-    items = np.concatenate([train.history, train.target])
-    width = int(items.max(initial=0)) + 1
-    known = np.isin(owners, users)
-    pairs = np.unique(np.searchsorted(users, owners[known]) * width + items[known])
-    counts = np.bincount(pairs // width, minlength=len(users))
-    return Holdings(pairs % width, offsets_of(counts))

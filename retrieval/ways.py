@@ -1,10 +1,12 @@
 """Two ways to find kindred users: by vectors of what was bought, or by what it is expected to lead to.
 
-Every rank holds its share of the train histories; all of them answer together and get the same.
+Every rank holds its share of the train histories; all of them answer together, each has the answers to its share
+of the questions.
 """
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,14 +18,15 @@ from launch.distributed import World
 from pairs.tables import Ints, Samples, Split
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats
-from retrieval.index import TopKIndex
+from retrieval.indexes.config import IndexConfig
+from retrieval.indexes.sharded import ShardedIndex
 from retrieval.keys import Keys
-from retrieval.kindred import Asking, Query, find_kindred
+from retrieval.kindred import Asking, Query, cuts_of, find_kindred
 from retrieval.posterior.expected import Expectations, has_expectations
 from retrieval.posterior.find import Holders, filled_up
 from retrieval.posterior.holders import HoldersIndex, item_sets, latest_items
-from retrieval.sharded import ShardedIndex, build_index
-from retrieval.vectors import UserVectors, key_source
+from retrieval.vector_indexes import open_index, train_indexes, vector_keys
+from retrieval.vectors import UserVectors
 
 log = logging.getLogger(__name__)
 Score = Literal["posterior", "vectors"]
@@ -37,8 +40,11 @@ class Way(Protocol):
         """What it is called."""
         ...
 
-    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
-        """Scores and neighbours [len(rows), k] of some rows of a split, nearest first; a collective."""
+    def answer(self, split: Split, samples: Samples, rows: Ints, cuts: Sequence[int]) -> tuple[Floats, Ints]:
+        """Scores and keys' positions [b, k], nearest first, for `rows[cuts[rank] : cuts[rank + 1]]` of a split.
+
+        A collective: all ranks ask with the same rows, which increase.
+        """
         ...
 
 
@@ -50,10 +56,15 @@ class Rules:
     past_only: bool
     k: int
 
-    def asking(self, samples: Samples, rows: Ints, queries: Query) -> Asking[Query]:
-        """Who asks, for `rows` of `samples`."""
+    def times_of(self, share: range) -> Ints | None:
+        """When the histories of some keys end, where that counts."""
+        times = self.keys.last_time
+        return times[share.start : share.stop] if self.past_only and times is not None else None
+
+    def asking(self, samples: Samples, rows: Ints, queries: Query, cuts: Sequence[int]) -> Asking[Query]:
+        """Who asks, for `rows` of `samples`, cut by whose the answers are."""
         before = samples.target_time[rows] if self.past_only and samples.target_time is not None else None
-        return Asking(queries, samples.user[rows], before)
+        return Asking(queries, samples.user[rows], before, tuple(cuts))
 
 
 @dataclass(frozen=True)
@@ -62,22 +73,34 @@ class ByVectors:
 
     rules: Rules
     vectors: UserVectors
-    indexes: tuple[TopKIndex[Floats], TopKIndex[Floats]]
+    indexes: tuple[ShardedIndex[Floats], ShardedIndex[Floats]]
     """Towards X and towards Y."""
     score: Score = "vectors"
 
-    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
+    def answer(self, split: Split, samples: Samples, rows: Ints, cuts: Sequence[int]) -> tuple[Floats, Ints]:
         """See `Way`."""
-        scores = np.empty((len(rows), self.rules.k), dtype=np.float32)
-        neighbours = np.empty((len(rows), self.rules.k), dtype=np.int64)
+        own = range(cuts[self.world.rank], cuts[self.world.rank + 1])
+        scores = np.empty((len(own), self.rules.k), dtype=np.float32)
+        neighbours = np.empty((len(own), self.rules.k), dtype=np.int64)
         for domain in (0, 1):
             places = np.flatnonzero(samples.domain[rows] == domain)
             queries = self.vectors.rows(split, samples, rows[places], domain)
-            asking = self.rules.asking(samples, rows[places], queries)
-            scores[places], neighbours[places] = find_kindred(
+            asking = self.rules.asking(samples, rows[places], queries, cuts_of(places, cuts))
+            mine = places[asking.of_rank(self.world.rank)] - own.start
+            scores[mine], neighbours[mine] = find_kindred(
                 self.indexes[domain], asking, self.rules.k, keys=self.rules.keys
             )
         return scores, neighbours
+
+    def exactly(self) -> "ByVectors | None":
+        """The same by exact search; None where this is exact."""
+        first, second = (index.exact for index in self.indexes)
+        return None if first is None or second is None else ByVectors(self.rules, self.vectors, (first, second))
+
+    @property
+    def world(self) -> World:
+        """The ranks that answer."""
+        return self.indexes[0].world
 
 
 @dataclass(frozen=True)
@@ -89,39 +112,54 @@ class ByExpectation:
     holders: Holders
     coverage: bool
     otherwise: ByVectors
-    world: World
     score: Score = "posterior"
 
-    def answer(self, split: Split, samples: Samples, rows: Ints) -> tuple[Floats, Ints]:
+    def answer(self, split: Split, samples: Samples, rows: Ints, cuts: Sequence[int]) -> tuple[Floats, Ints]:
         """See `Way`."""
-        asking = self.rules.asking(samples, rows, self.expectations.rows(split, samples, rows))
-        scores, neighbours = self.holders.find(asking, self.rules.k, coverage=self.coverage, world=self.world)
-        short = np.flatnonzero((neighbours < 0).any(axis=1))
+        asking = self.rules.asking(samples, rows, self.expectations.rows(split, samples, rows), cuts)
+        scores, neighbours = self.holders.find(asking, self.rules.k, coverage=self.coverage)
+        own = asking.of_rank(self.otherwise.world.rank)
+        mine = np.flatnonzero((neighbours < 0).any(axis=1))
+        short = self.holders.index.agree(own[mine])
         if len(short):
-            _, nearest = self.otherwise.answer(split, samples, rows[short])
-            scores[short], neighbours[short] = filled_up(
-                scores[short], neighbours[short], nearest, asking.take(short), keys=self.rules.keys
+            _, nearest = self.otherwise.answer(split, samples, rows[short], cuts_of(short, cuts))
+            scores[mine], neighbours[mine] = filled_up(
+                scores[mine], neighbours[mine], nearest, asking.take(own[mine]), keys=self.rules.keys
             )
         return scores, neighbours
 
 
 def by_vectors(
-    config: RetrievalConfig, rules: Rules, *, vectors: UserVectors, longest: float | None, train: Samples, world: World
+    config: IndexConfig,
+    rules: Rules,
+    *,
+    run_dir: Path,
+    vectors: UserVectors,
+    longest: float | None,
+    train: Samples,
+    seed: int,
+    world: World,
 ) -> ByVectors:
-    """The sharded index towards X and the one towards Y; one and the same where no part knows domains."""
+    """The sharded index towards X and the one towards Y; one and the same where no part knows domains.
+
+    Args:
+        config: resolved.
+    """
     started = time.monotonic()
-    keys = rules.keys
-    share = world.share(len(keys))
-    rows, ids = keys.row[share.start : share.stop], keys.sample[share.start : share.stop]
-    source = key_source(vectors, longest=longest)
-    indexes = []
-    for domain in (0, 1) if "model" in vectors.parts else (0,):
-        key_vectors = source.rows("train", train, rows, domain)
-        indexes.append(ShardedIndex(world, build_index(config.index, key_vectors, ids, device=world.device)))
+    keys = vector_keys(vectors, train, rules.keys, longest=longest)
+    train_indexes(run_dir, config, keys, seed=seed, world=world)
+    times = rules.times_of(range(len(rules.keys)))
+    indexes = [
+        open_index(
+            run_dir, config, keys, domain, times=times, world=world, device=world.device,
+            folder=run_dir / "neighbours" / "parts",
+        )
+        for domain in keys.directions
+    ]  # fmt: skip
     log.info(
-        "%s index of %d train histories, width %d, over %d rank(s) with %s; built in %.1f s",
-        config.index, len(keys), key_vectors.shape[1], world.size, world.gather_objects(len(share)),
-        time.monotonic() - started,
+        "%s index of %d train histories, in %s%s, over %d rank(s) with %s; built in %.1f s",
+        config.kind, len(rules.keys), config.storage, " on disk" if config.mapped else "", world.size,
+        world.gather_objects(len(world.share(len(rules.keys)))), time.monotonic() - started,
     )  # fmt: skip
     return ByVectors(rules, vectors, (indexes[0], indexes[-1]))
 
@@ -143,7 +181,7 @@ def by_expectation(
     share = world.share(len(keys))
     counted = latest_items(train, config.recent_items)
     histories = item_sets(counted, keys.row[share.start : share.stop], num_items=num_items)
-    index = ShardedIndex(world, HoldersIndex(histories, keys.sample[share.start : share.stop]))
+    index = ShardedIndex(world, HoldersIndex(histories, np.arange(share.start, share.stop), rules.times_of(share)))
     own_held = torch.from_numpy(np.diff(histories.indptr).astype(np.int64))
     holders = Holders(index, counted, keys, torch.cat(world.gather(own_held)).cpu().numpy())
-    return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise, world)
+    return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise)

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from pairs.ragged import offsets_of, places_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
-from retrieval.index import pad_results
+from retrieval.indexes.topk import pad_results
 from retrieval.posterior.expected import ONE, ExpectedItems
 
 SCORES_AT_ONCE = 1 << 22
@@ -28,17 +28,20 @@ QUERIES_AT_ONCE = 1024
 class HoldersIndex:
     """A `TopKIndex` of the histories of one rank's share of the keys; users with nothing of the list are not found."""
 
-    def __init__(self, histories: sp.csr_array, ids: Ints) -> None:
-        """Histories [N, I] of ones, as `item_sets` makes them, with strictly increasing ids [N]."""
+    def __init__(self, histories: sp.csr_array, ids: Ints, times: Ints | None = None) -> None:
+        """Histories [N, I] of ones, as `item_sets` makes them, with strictly increasing ids [N] and maybe times [N]."""
         assert histories.shape[0] == len(ids)
         self._holders = sp.csr_array(histories.T)  # [I, N]
         self._roots = length_roots(np.diff(histories.indptr))
         self._ids = ids
+        self._times = times
 
-    def search(self, queries: ExpectedItems, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: ExpectedItems, k: int, before: Ints | None = None) -> tuple[Floats, Ints]:
         """See `TopKIndex`."""
         depth = min(k, len(self._ids))
-        parts = [self._best(queries[rows], depth) for rows in self._blocks(queries)]
+        parts = [
+            self._best(queries[rows], depth, None if before is None else before[rows]) for rows in self._blocks(queries)
+        ]
         scores = np.concatenate([np.empty((0, depth), np.float32), *(part for part, _ in parts)])
         ids = np.concatenate([np.empty((0, depth), np.int64), *(part for _, part in parts)])
         return pad_results(scores, ids, k)
@@ -54,19 +57,22 @@ class HoldersIndex:
             yield np.arange(start, min(start + count, len(queries)))
             start += count
 
-    def _best(self, queries: ExpectedItems, k: int) -> tuple[Floats, Ints]:
+    def _best(self, queries: ExpectedItems, k: int, before: Ints | None) -> tuple[Floats, Ints]:
         sums = sp.csr_array(query_matrix(queries, num_items=self._holders.shape[0]) @ self._holders)
         sums.sort_indices()
-        lengths = np.diff(sums.indptr)
-        row_P = rows_of(lengths)
-        score_P = share_of(sums.data, self._roots[sums.indices])
+        row_P, key_P, sum_P = rows_of(np.diff(sums.indptr)), sums.indices, sums.data
+        if before is not None and self._times is not None:
+            is_past_P = self._times[key_P] < before[row_P]
+            row_P, key_P, sum_P = row_P[is_past_P], key_P[is_past_P], sum_P[is_past_P]
+        lengths = np.bincount(row_P, minlength=len(queries))
+        score_P = share_of(sum_P, self._roots[key_P])
         order = np.argsort(_falling(row_P, score_P), kind="stable")  # in a row, ties stay in the order of ids
         place_P = places_of(lengths)
         kept_P = place_P < k
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         ids = np.full((len(queries), k), -1, dtype=np.int64)
         scores[row_P[kept_P], place_P[kept_P]] = score_P[order][kept_P]
-        ids[row_P[kept_P], place_P[kept_P]] = self._ids[sums.indices[order][kept_P]]
+        ids[row_P[kept_P], place_P[kept_P]] = self._ids[key_P[order][kept_P]]
         return scores, ids
 
 

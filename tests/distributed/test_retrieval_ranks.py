@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,20 @@ from launch.artifacts import sha256_file
 from launch.distributed import World
 from launch.tracking import Tracker
 from retrieval.config import RetrievalConfig
-from retrieval.faiss_index import FaissIndex
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.index import ExactIndex, Ints
+from retrieval.indexes.build import index_of
+from retrieval.indexes.config import IndexConfig
+from retrieval.indexes.sharded import ShardedIndex
+from retrieval.indexes.topk import Ints
 from retrieval.neighbours import retrieve
-from retrieval.sharded import ShardedIndex
+from retrieval.turns import even_cuts
 from tests.ranks import rank_context, run_ranks
 from tests.retrieval_runs import write_expected, write_run
 
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+EXACT = {name: IndexConfig(kind="exact", backend=name) for name in ("torch", "faiss")}
 CONFIG = RetrievalConfig(num_neighbours=4, block=7, item_dim=8, text_dim=6, quality_at=[1, 2])
+BY_LISTS = replace(CONFIG, index=IndexConfig(kind="ivf_flat", nlist=6, nprobe=2))
 ONE_A_BLOCK = RetrievalConfig(num_neighbours=4, block=1, item_dim=8, text_dim=6)
 
 
@@ -39,22 +44,33 @@ def keys_and_queries() -> tuple[Floats, Floats]:
     return to_grid(to_unit_length(keys.astype(np.float32))), to_grid(to_unit_length(queries.astype(np.float32)))
 
 
+def whole(world: World, own: tuple[Floats, Ints]) -> tuple[Floats, Ints]:
+    scores, ids = (torch.cat(world.gather(torch.from_numpy(part))).numpy() for part in own)
+    return scores, ids
+
+
 def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats, Ints]]:
     keys, queries = keys_and_queries()
     share = world.share(len(keys))
     results = []
-    for kind in (ExactIndex, FaissIndex):
-        shard = kind(keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device)
-        results += [ShardedIndex(world, shard).search(queries, k) for k in (1, 5, 30, 60)]
+    for kind in EXACT:
+        shard = index_of(
+            EXACT[kind], keys[share.start : share.stop], np.arange(share.start, share.stop), device=world.device
+        ).index
+        index = ShardedIndex(world, shard)
+        for k in (1, 5, 30, 60):
+            own = index.search(queries, k, cuts=even_cuts(len(queries), world.size))
+            results.append(whole(world, own))
     for run_dir in run_dirs:
-        retrieve(CONFIG, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
+        config = BY_LISTS if "lists" in run_dir.name else CONFIG
+        retrieve(config, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
     return results
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
 def test_any_number_of_ranks_writes_the_same_bytes(tmp_path: Path, size: int) -> None:
-    pairs = {"vectors": False, "timed vectors": True, "plain": False, "timed": True}
+    pairs = {"vectors": False, "timed vectors": True, "plain": False, "timed": True, "lists of vectors": True}
     for name, timed in pairs.items():
         write_run(tmp_path / "alone" / name, timed=timed)
         if "vectors" not in name:

@@ -39,6 +39,18 @@ def test_tensors_are_gathered_as_tensors() -> None:
     assert run_ranks(gather_without_objects, 2) == [[[[], [[0, 1]]], [[], []]]] * 2
 
 
+def exchange_rows(world: World) -> list[list[list[int]]]:
+    rows = torch.arange(6).reshape(3, 2) + 10 * world.rank
+    return [part.tolist() for cuts in ([0, 1, 3], [0, 3, 3]) for part in world.exchange(rows, cuts)]
+
+
+def test_each_rank_gets_its_rows_from_all() -> None:
+    first, second = run_ranks(exchange_rows, 2)
+    whole = [[0, 1], [2, 3], [4, 5]], [[10, 11], [12, 13], [14, 15]]
+    assert first == [whole[0][:1], whole[1][:1], *whole]
+    assert second == [whole[0][1:], whole[1][1:], [], []]
+
+
 def ask_once(world: World) -> tuple[int, list[int]]:
     asked = []
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from retrieval.config import PartWeights, RetrievalConfig
+from retrieval.indexes.config import IndexConfig
 
 
 @pytest.mark.parametrize(
@@ -14,12 +15,14 @@ from retrieval.config import PartWeights, RetrievalConfig
         ({"block": -3}, r"retrieval\.block must be at least 1, got -3"),
         ({"recent_items": 0}, r"retrieval\.recent_items must be at least 1 or null, got 0"),
         ({"quality_at": [1, 0]}, r"retrieval\.quality_at"),
+        ({"index": {"nprobe": 0}}, r"retrieval\.index\.nprobe must be at least 1, got 0"),
+        ({"index": {"nlist": 4, "nprobe": 5}}, r"retrieval\.index\.nprobe must be at most nlist \(4\), got 5"),
         ({"similarity": "inner_product", "vectors": "hybrid"}, r"retrieval\.similarity: inner_product needs"),
     ],
 )
 def test_wrong_values_are_named(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        RetrievalConfig(**wrong)
+        RetrievalConfig(**{**wrong, "index": IndexConfig(**wrong.get("index", {}))})
 
 
 def test_weights_must_not_be_negative_or_all_zero() -> None:

@@ -8,12 +8,15 @@ import torch
 
 from pairs.tables import Ints, Samples, load_samples
 from retrieval.fixed_point import to_grid, to_unit_length
-from retrieval.index import ExactIndex
+from retrieval.indexes.build import index_of
+from retrieval.indexes.config import IndexConfig
+from retrieval.indexes.sharded import ALONE, ShardedIndex
 from retrieval.keys import Keys, unique_histories
-from retrieval.kindred import Asking, find_kindred
+from retrieval.kindred import alone, find_kindred
 from tests.retrieval_runs import write_run
 
 CPU = torch.device("cpu")
+TORCH = IndexConfig(kind="exact", backend="torch")
 
 
 def samples_of(rows: list[tuple[int, list[int]]]) -> Samples:
@@ -37,10 +40,10 @@ def ask_all(
     """Key i lies at cosine falling with i; every query is the same: the order is that of the keys."""
     angles = np.linspace(0, 1.5, len(keys))
     vectors = to_grid(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
-    index = ExactIndex(vectors, keys.sample, device=CPU)
+    index = ShardedIndex(ALONE, index_of(TORCH, vectors, np.arange(len(keys)), times=last_time, device=CPU).index)
     timed = Keys(sample=keys.sample, row=keys.row, user=keys.user, last_time=last_time)
     query = np.tile(np.array([[1.0, 0.0]], np.float32), (len(asking_user), 1))
-    return find_kindred(index, Asking(query, asking_user, before), k, keys=timed)[1]
+    return keys.samples_at(find_kindred(index, alone(query, asking_user, before), k, keys=timed)[1])
 
 
 def keys_of_users(users: list[int]) -> Keys:
@@ -92,7 +95,8 @@ def test_neighbours_equal_a_plain_loop(tmp_path: Path) -> None:
     query_of = {int(keys.user[place]): vectors[place] for place in range(len(keys))}
     users = np.unique(keys.user)
     queries = np.stack([query_of[int(user)] for user in users])
-    samples = find_kindred(ExactIndex(vectors, keys.sample, device=CPU), Asking(queries, users, None), 5, keys=keys)[1]
+    index = ShardedIndex(ALONE, index_of(TORCH, vectors, np.arange(len(keys)), device=CPU).index)
+    samples = keys.samples_at(find_kindred(index, alone(queries, users), 5, keys=keys)[1])
     for row, user in enumerate(users):
         order = sorted(range(len(keys)), key=lambda place: (-float(queries[row] @ vectors[place]), place))
         expected: list[int] = []

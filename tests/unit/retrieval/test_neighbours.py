@@ -17,6 +17,7 @@ from launch.tracking import Tracker
 from pairs.row_parts import part_path
 from pairs.tables import SPLITS, load_samples
 from retrieval.config import RetrievalConfig
+from retrieval.indexes.config import IndexConfig
 from retrieval.lookup import KindredLookup
 from retrieval.neighbour_tables import GROUP_ROWS, NeighbourTable, join_parts, parts_folder, write_part
 from retrieval.neighbours import retrieve
@@ -60,10 +61,13 @@ def test_every_sample_of_every_split_gets_other_users_nearest_first(tmp_path: Pa
 @pytest.mark.parametrize("vectors", ["model", "items"])
 def test_faiss_and_torch_write_the_same_bytes(tmp_path: Path, vectors: Literal["model", "items"]) -> None:
     write_run(tmp_path)
-    first = run(tmp_path, RetrievalConfig(vectors=vectors, num_neighbours=4, block=9, index="torch"))
+    first = run(
+        tmp_path, RetrievalConfig(vectors=vectors, num_neighbours=4, block=9, index=IndexConfig(backend="torch"))
+    )
     for split in SPLITS:
         (tmp_path / "neighbours" / f"{split}.parquet").unlink()
-    assert run(tmp_path, RetrievalConfig(vectors=vectors, num_neighbours=4, block=9, index="faiss")) == first
+    by_faiss = IndexConfig(backend="faiss", storage="float16", mapped=True)
+    assert run(tmp_path, RetrievalConfig(vectors=vectors, num_neighbours=4, block=9, index=by_faiss)) == first
 
 
 def test_vectors_towards_the_targets_domain_are_used(tmp_path: Path) -> None:
@@ -202,12 +206,21 @@ def test_without_lists_to_expect_by_vectors_are_taken_and_a_line_says_so(
 
 @pytest.mark.parametrize(
     "config",
-    [CONFIG, RetrievalConfig(vectors="model", similarity="inner_product", num_neighbours=4)],
-    ids=["hybrid", "inner_product"],
+    [
+        CONFIG,
+        RetrievalConfig(vectors="model", similarity="inner_product", num_neighbours=4),
+        replace(CONFIG, index=IndexConfig(kind="ivf_flat", nlist=6, nprobe=2)),
+        replace(CONFIG, index=IndexConfig(kind="hnsw", m=4, ef=8)),
+    ],
+    ids=["hybrid", "inner_product", "lists", "graph"],
 )
 def test_a_lookup_finds_what_the_table_holds(tmp_path: Path, config: RetrievalConfig) -> None:
     write_run(tmp_path)
     run(tmp_path, config)
+    meta = read_json(tmp_path / "neighbours" / "meta.json")
+    quality = read_json(tmp_path / "neighbours" / "quality.json")
+    assert meta["index"]["kind"] == ("exact" if config.index.kind == "auto" else config.index.kind)
+    assert all(("index_recall" in part) == (meta["index"]["kind"] != "exact") for part in quality.values())
     test = load_samples(tmp_path, "test")
     lookup = KindredLookup(tmp_path)
     table = pq.read_table(tmp_path / "neighbours" / "test.parquet").to_pydict()

@@ -9,8 +9,9 @@ import pytest
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from launch.errors import InputError
 from pairs.tables import Ints, Samples, load_samples
+from retrieval.indexes.sharded import ALONE, ShardedIndex
 from retrieval.keys import unique_histories
-from retrieval.kindred import Asking
+from retrieval.kindred import alone
 from retrieval.posterior.coverage import cover
 from retrieval.posterior.expected import ONE, Expectations, ExpectedItems, expect, has_expectations
 from retrieval.posterior.find import Holders, filled_up
@@ -22,7 +23,15 @@ from tests.unit.retrieval.test_kindred import keys_of_users, samples_of
 def holders_of(train: Samples) -> Holders:
     keys = unique_histories(train)
     sets = item_sets(train, keys.row, num_items=NUM_ITEMS)
-    return Holders(HoldersIndex(sets, keys.sample), train, keys, np.diff(sets.indptr))
+    return Holders(ShardedIndex(ALONE, HoldersIndex(sets, np.arange(len(keys)))), train, keys, np.diff(sets.indptr))
+
+
+def find(
+    train: Samples, queries: ExpectedItems, user: Ints, k: int, *, coverage: bool
+) -> tuple[np.typing.NDArray[np.float32], Ints]:
+    holders = holders_of(train)
+    scores, positions = holders.find(alone(queries, user), k, coverage=coverage)
+    return scores, holders.keys.samples_at(positions)
 
 
 def plain_scores(queries: ExpectedItems, row: int, train: Samples) -> list[tuple[float, int, int]]:
@@ -79,12 +88,32 @@ def test_users_are_those_that_a_plain_loop_finds(tmp_path: Path, coverage: bool)
     write_expected(tmp_path)
     train, test = load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
     queries = Expectations(tmp_path).rows("test", test, np.arange(len(test)))
-    scores, samples = holders_of(train).find(Asking(queries, test.user, None), 6, coverage=coverage)
+    scores, samples = find(train, queries, test.user, 6, coverage=coverage)
     plain = plain_covering if coverage else plain_nearest
     for row in range(len(test)):
         assert as_pairs(samples[row], scores[row]) == plain(queries, row, train, int(test.user[row]), 6)
     assert len(as_pairs(samples[0], scores[0])) == 0
     assert len(as_pairs(samples[5], scores[5])) == 6
+
+
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_holders_of_the_past_are_those_that_a_filter_leaves(tmp_path: Path, k: int) -> None:
+    write_run(tmp_path, timed=True)
+    write_expected(tmp_path)
+    train, test = load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
+    keys = unique_histories(train)
+    assert keys.last_time is not None
+    assert test.target_time is not None
+    sets = item_sets(train, keys.row, num_items=NUM_ITEMS)
+    queries = Expectations(tmp_path).rows("test", test, np.arange(len(test)))
+    scores, names = HoldersIndex(sets, np.arange(len(keys)), keys.last_time).search(queries, k, test.target_time)
+    all_scores, all_names = HoldersIndex(sets, np.arange(len(keys))).search(queries, len(keys))
+    for row in range(len(test)):
+        past = (all_names[row] >= 0) & (keys.last_time[all_names[row]] < test.target_time[row])
+        expected = [*all_names[row][past].tolist(), *[-1] * k][:k]
+        assert names[row].tolist() == expected
+        assert scores[row].tolist() == [*all_scores[row][past].tolist(), *[-np.inf] * k][:k]
+    assert (names[:, 0] >= 0).any()
 
 
 def test_a_train_users_own_samples_are_never_found(tmp_path: Path) -> None:
@@ -93,7 +122,7 @@ def test_a_train_users_own_samples_are_never_found(tmp_path: Path) -> None:
     train = load_samples(tmp_path, "train")
     queries = Expectations(tmp_path).rows("train", train, np.arange(len(train)))
     for coverage in (False, True):
-        samples = holders_of(train).find(Asking(queries, train.user, None), 5, coverage=coverage)[1]
+        samples = find(train, queries, train.user, 5, coverage=coverage)[1]
         users = np.where(samples < 0, -1, train.user[train.row_of(np.maximum(samples, 0))])
         assert not (users == train.user[:, None]).any()
         assert (samples >= 0).sum() > 4 * len(train)
@@ -113,7 +142,7 @@ def test_one_who_has_twice_as_much_of_everything_else_scores_less() -> None:
     """The expected item alone, among two, among four; bought twice it counts once."""
     train = samples_of([(1, [5, 5]), (2, [5, 6]), (3, [5, 6, 7, 8]), (4, [9])])
     queries = ExpectedItems(np.array([[5]]), np.array([[ONE]]))
-    scores, samples = holders_of(train).find(Asking(queries, np.array([0]), None), 4, coverage=False)
+    scores, samples = find(train, queries, np.array([0]), 4, coverage=False)
     assert samples.tolist() == [[10, 11, 12, -1]]
     assert scores[0, :3] == pytest.approx([1, 2 ** (-1 / 3), 4 ** (-1 / 3)])
 
@@ -123,7 +152,7 @@ def test_only_the_latest_items_count_where_so_configured() -> None:
     kept = latest_items(train, 1)
     assert [kept.history_of(row).tolist() for row in range(4)] == [[6], [5], [], [5]]
     queries = ExpectedItems(np.array([[5]]), np.array([[ONE]]))
-    samples = holders_of(kept).find(Asking(queries, np.array([0]), None), 4, coverage=True)[1]
+    samples = find(kept, queries, np.array([0]), 4, coverage=True)[1]
     assert samples.tolist() == [[11, 13, -1, -1]]
     assert latest_items(train, None) is train
 
@@ -131,9 +160,8 @@ def test_only_the_latest_items_count_where_so_configured() -> None:
 def test_the_second_user_brings_what_the_first_lacks() -> None:
     train = samples_of([(1, [3]), (2, [3]), (3, [4])])
     queries = ExpectedItems(np.array([[3, 4]]), np.array([[ONE // 2, ONE // 4]]))
-    asking = Asking(queries, np.array([0]), None)
-    assert holders_of(train).find(asking, 3, coverage=False)[1].tolist() == [[10, 11, 12]]
-    scores, samples = holders_of(train).find(asking, 3, coverage=True)
+    assert find(train, queries, np.array([0]), 3, coverage=False)[1].tolist() == [[10, 11, 12]]
+    scores, samples = find(train, queries, np.array([0]), 3, coverage=True)
     assert samples.tolist() == [[10, 12, 11]]
     assert scores.tolist() == [[0.5, 0.25, 0.0]]
 
@@ -148,10 +176,10 @@ def test_coverage_of_nothing_takes_nobody() -> None:
 
 def test_a_short_row_goes_on_with_others_at_zero() -> None:
     keys = keys_of_users([1, 2, 3, 4])
-    scores, samples = np.array([[0.5, -np.inf, -np.inf]], np.float32), np.array([[101, -1, -1]])
-    asking = Asking(np.zeros((1, 0), np.float32), np.array([4]), None)
-    scores, samples = filled_up(scores, samples, np.array([[101, 103, 100]]), asking, keys=keys)
-    assert samples.tolist() == [[101, 100, -1]]  # 103 is the asker's own
+    scores, samples = np.array([[0.5, -np.inf, -np.inf]], np.float32), np.array([[1, -1, -1]])
+    asking = alone(np.zeros((1, 0), np.float32), np.array([4]))
+    scores, samples = filled_up(scores, samples, np.array([[1, 3, 0]]), asking, keys=keys)
+    assert samples.tolist() == [[1, 0, -1]]  # 3 is the asker's own
     assert scores.tolist() == [[0.5, 0.0, -np.inf]]
 
 

@@ -1,5 +1,7 @@
 """Hit rates and lengths equal a plain loop; chance obeys the same rules."""
 
+import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,8 @@ import torch
 from launch.distributed import World
 from pairs.tables import load_samples
 from retrieval.fixed_point import Floats
-from retrieval.keys import unique_histories
-from retrieval.kindred import Asking
+from retrieval.keys import Keys, unique_histories
+from retrieval.kindred import alone
 from retrieval.quality import HitCounter, random_kindred, rates
 from tests.retrieval_runs import write_run
 
@@ -56,11 +58,25 @@ def test_quality_equals_a_plain_loop(tmp_path: Path) -> None:
     assert measured["hit_rate"] == measured["hit_rate@6"] == measured["random_hit_rate"]
 
 
+def test_a_judge_holds_little_beside_the_train_table(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    train = load_samples(tmp_path, "train")
+    many = train.take(np.tile(np.arange(len(train)), 400))
+    many = dataclasses.replace(many, sample=np.arange(len(many)))
+    keys = unique_histories(train)
+    tracemalloc.start()
+    counter = HitCounter(many, keys, cuts=[1, 4], recent=2)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(counter.names) == 8
+    assert held < 20 * len(many)
+
+
 def test_random_users_are_others_once_each_and_repeatable(tmp_path: Path) -> None:
     write_run(tmp_path)
     train = load_samples(tmp_path, "train")
     keys = unique_histories(train)
-    asking = Asking(no_vectors(len(train)), train.user, None)
+    asking = alone(no_vectors(len(train)), train.user)
     drawn = random_kindred(keys, asking, 5, seed=(1, 2, 3))
     users = keys.user[keys.position_of(drawn)]
     assert (drawn >= 0).all()
@@ -73,5 +89,19 @@ def test_random_users_are_others_once_each_and_repeatable(tmp_path: Path) -> Non
 def test_random_users_reach_everyone_where_k_is_all(tmp_path: Path) -> None:
     write_run(tmp_path, num_train_users=12)
     keys = unique_histories(load_samples(tmp_path, "train"))
-    drawn = random_kindred(keys, Asking(no_vectors(2), np.array([0, 999]), None), 12, seed=(0,))
+    drawn = random_kindred(keys, alone(no_vectors(2), np.array([0, 999])), 12, seed=(0,))
     assert (np.sort(drawn >= 0, axis=1).sum(axis=1) == [11, 12]).all()
+
+
+def test_random_users_of_the_past_are_drawn_alike_and_there_are_no_others() -> None:
+    keys = Keys(np.arange(400), np.arange(400), np.arange(400), last_time=np.random.default_rng(3).permutation(400))
+    assert keys.last_time is not None
+    before = np.repeat([0, 2, 9, 300], 2000)
+    drawn = random_kindred(keys, alone(no_vectors(8000), np.full(8000, 999), before), 4, seed=(1,))
+    times = np.where(drawn < 0, -1, keys.last_time[drawn])
+    assert ((drawn >= 0).sum(axis=1) == np.minimum(before, 4)).all()
+    assert (times < np.maximum(before, 0)[:, None]).all()
+    for limit in (9, 300):
+        counts = np.bincount(times[before == limit].ravel(), minlength=limit)
+        assert counts.min() > 0
+        assert counts.std() < 3 * np.sqrt(counts.mean())
