@@ -82,7 +82,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
         ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
-        optional=("retrieve", "generate"), version=5,
+        optional=("retrieve", "generate"), version=6,
     ),
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ FINETUNE_STEPS, ANSWERED = 8, 64
 """Optimizer steps of the fine-tune; samples of each split that the language model answers."""
 SETTINGS: dict[str, Any] = {  # Any: plain YAML values
     "graph": {"schedule": {"epochs": 1}},
-    "prompts": {"base": "scratch", "scratch_vocab": 1024, "max_tokens": 160, "max_history": 6},
+    "prompts": {"base": "scratch", "scratch_vocab": 1024, "max_tokens": 320, "max_history": 6},
     "llm": {
         "precision": "fp32", "max_steps": FINETUNE_STEPS, "global_batch": 16, "per_device_batch": 16,
         "eval_samples": 32, "scratch": {"hidden_size": 64, "num_layers": 2, "num_heads": 2},
