@@ -111,7 +111,7 @@ def prepare(data: Path, run_dir: Path) -> Measured:
 
 def run_pandas(data: Path, out: Path) -> Measured:
     """The pandas version, in a process of its own."""
-    return run_limited([sys.executable, "-m", "bench.pairs_pandas", str(data), str(out)], gib=1024.0, cwd=ROOT)
+    return run_limited([sys.executable, "-m", "bench.in_pandas.prepare", str(data), str(out)], gib=1024.0, cwd=ROOT)
 
 
 def compare(run_dir: Path, by_pandas: Path) -> None:

@@ -19,7 +19,7 @@ from evaluation.systems.fusion import Weights
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.selection import Choice
 from evaluation.systems.sources import Judged, Sources, list_path, lists_of_train, load_sources
-from evaluation.systems.tuning import Baselines, fit_baselines
+from evaluation.systems.tuning import Baselines, fit_baselines, random_users
 from launch.systems import GRAPH_SYSTEMS, TAUGHT
 from pairs.tables import Pair, Samples
 
@@ -61,6 +61,10 @@ class Inputs:
     def splits(self) -> tuple[Samples, Samples, Samples]:
         """Train, valid, test, whole."""
         return self.train, self.held_out["valid"], self.held_out["test"]
+
+    def deciding(self, protocol: Timeline) -> Samples:
+        """The part of valid that fusions and the list ranker are chosen on."""
+        return random_users(protocol.selected_on(self.judged["valid"]), self.config.tuning_users, self.seed)
 
     def sources(self, split: Judged, protocol: Timeline) -> Sources:
         """The lists of other stages under a protocol."""
@@ -129,7 +133,7 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
     """
     config, seed, items, train = inputs.config, inputs.seed, inputs.pair.items, inputs.train
     sold = sold_by_all(*inputs.splits, timeline)
-    deciding = timeline.selected_on(inputs.judged["valid"])
+    deciding = inputs.deciding(timeline)
     with clock.part("tune_baselines"):
         baselines = fit_baselines(train, deciding, items, config=config, seed=seed, others=inputs.others, sold=sold)
     with clock.part("choose_fusions"):
@@ -159,7 +163,5 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
     with clock.part("refit"):
         later = ranker
         if ranker is not None and timeline.chronological and TREES in ranker.weights:
-            later = refit_list_ranker(
-                ranker, inputs.judged["valid"], valid.lists, filter_history=config.filter_history, seed=seed
-            )
+            later = refit_list_ranker(ranker, inputs.judged["valid"], valid.lists, config, seed=seed)
     return Chosen(inputs, baselines, mixture, choices, bank, ranker, later, llm_share)

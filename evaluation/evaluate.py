@@ -80,7 +80,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
             gain = gain_on(inputs.judged["test"], asked, chosen.mixture, test.fused, config, seed=seed)
             llm_adds = chosen.llm_share.to_json(gain)
     with clock.part("intervals"):
-        best = best_baseline(judged["valid"], timeline.selected_on(inputs.judged["valid"]), config)
+        best = best_baseline(judged["valid"], inputs.deciding(timeline), config)
         splits = {
             split: split_metrics(judgement, pair.items, config, seed, best_baseline=best)
             for split, judgement in judged.items()

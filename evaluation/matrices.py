@@ -85,13 +85,6 @@ def recency_matrix(samples: Samples, decay: float, num_items: int) -> Sparse:
     return matrix
 
 
-def history_cells(samples: Samples, ids: range) -> tuple[Ints, Ints]:
-    """(row, column) of every history item that is one of `ids`, columns counted from the first id."""
-    row = samples.item_rows
-    inside = (samples.history >= ids.start) & (samples.history < ids.stop)
-    return row[inside], samples.history[inside] - ids.start
-
-
 def _ones(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Sparse:
     matrix = sp.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
     matrix.sum_duplicates()

@@ -82,12 +82,12 @@ def top_k(
 
     Args:
         scores_BC: scores of C candidates for B rows; -inf excludes a candidate. No NaN.
-        ids_C: the candidates' item ids, ascending.
+        ids_C: the candidates' item ids, ascending; [B, C] where each row has its own.
 
     Returns: items [B, k] and scores [B, k], padded with `NO_ITEM` and -inf where fewer than k remain.
     """
     assert k > 0, k
-    assert scores_BC.shape[1] == len(ids_C), (scores_BC.shape, len(ids_C))
+    assert scores_BC.shape[1] == ids_C.shape[-1], (scores_BC.shape, ids_C.shape)
     num_rows, num_candidates = scores_BC.shape
     width = min(k, num_candidates)
     items_BK = np.full((num_rows, k), NO_ITEM, dtype=np.int64)
@@ -107,7 +107,8 @@ def top_k(
     kept_scores_BK = np.take_along_axis(scores_BC, kept_BK, axis=1)
     order_BK = np.argsort(-kept_scores_BK, axis=1, kind="stable")
     best_BK[:, :width] = np.take_along_axis(kept_scores_BK, order_BK, axis=1)
-    items_BK[:, :width] = ids_C[np.take_along_axis(kept_BK, order_BK, axis=1)]
+    columns_BK = np.take_along_axis(kept_BK, order_BK, axis=1)
+    items_BK[:, :width] = ids_C[columns_BK] if ids_C.ndim == 1 else np.take_along_axis(ids_C, columns_BK, axis=1)
     items_BK[best_BK == -np.inf] = NO_ITEM
     return items_BK, best_BK
 

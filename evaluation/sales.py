@@ -1,17 +1,21 @@
 """Who bought what when, asked as of a moment: counts in windows, ages, popularity that fades. Nothing at or after the
 moment is read."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.matrices import Floats
+from evaluation.ranked_lists import NO_ITEM
 from pairs.tables import Ints, Samples
 
 DAY = 86_400
 """Seconds."""
+MOMENTS = 512
+"""As of which best sellers are counted, from the first purchase to the last."""
 NEVER_DAYS = 10_000.0
 """Age of what has not happened."""
 
@@ -25,6 +29,8 @@ class Sales:
     num_items: int
     end: int
     """Just after the last purchase; at this moment all is known."""
+    _leaders: dict[tuple[int, float, int], tuple[Ints, Ints]] = field(default_factory=dict, init=False, repr=False)
+    _faded_by: dict[float, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of_samples(cls, samples: Samples, num_items: int) -> "Sales | None":
@@ -56,20 +62,66 @@ class Sales:
 
     def fading_counts(self, at_B: Ints, ids: range, half_life: float) -> Floats:
         """[B, C] purchases before each moment, each counting 1/2 ** (its age / `half_life` days)."""
+        asked, row_B = np.unique(at_B, return_inverse=True)
+        counts_AC = np.zeros((len(asked), len(ids)))
+        for row, now_C in enumerate(self._counts_at(asked, ids, half_life)):
+            counts_AC[row] = now_C
+        return counts_AC[row_B].astype(np.float32)
+
+    def _counts_at(self, asked_A: Ints, ids: range, half_life: float) -> Iterator[NDArray[np.float64]]:
+        """[C] fading counts at one ascending moment after the other, in one array."""
         item, time = self._by_time
         inside = (item >= ids.start) & (item < ids.stop)
         column, time = item[inside] - ids.start, time[inside]
-        asked, row_B = np.unique(at_B, return_inverse=True)
-        counts_AC = np.zeros((len(asked), len(ids)))
         now_C, begin = np.zeros(len(ids)), 0
-        for row, at in enumerate(asked.tolist()):
+        for row, at in enumerate(asked_A.tolist()):
             if row:
-                now_C *= 0.5 ** ((at - asked[row - 1]) / (half_life * DAY))
+                now_C *= 0.5 ** ((at - asked_A[row - 1]) / (half_life * DAY))
             end = int(np.searchsorted(time, at, side="left"))
             weight = 0.5 ** ((at - time[begin:end]) / (half_life * DAY))
             now_C += np.bincount(column[begin:end], weights=weight, minlength=len(ids))
-            counts_AC[row], begin = now_C, end
-        return counts_AC[row_B].astype(np.float32)
+            begin = end
+            yield now_C
+
+    def fading(self, item_P: Ints, at_P: Ints, half_life: float) -> Floats:
+        """[P] what `fading_counts` says of single items, each as of its own moment."""
+        if len(self.time) == 0:
+            return np.zeros(len(item_P), dtype=np.float32)
+        place_P = self._place(item_P, at_P)
+        some_P = place_P > self._place(item_P, np.full(len(item_P), self._start))
+        last_P = np.maximum(place_P - 1, 0)
+        age_P = np.where(some_P, at_P - self.time[last_P], 0)
+        return np.where(some_P, self._faded(half_life)[last_P] * 0.5 ** (age_P / (half_life * DAY)), 0).astype(
+            np.float32
+        )
+
+    def leaders(self, ids: range, half_life: float, depth: int) -> tuple[Ints, Ints]:
+        """The items of a domain with the largest fading counts at some moments: [M] ascending, [M, K] items."""
+        key = (ids.start, half_life, depth)
+        if key not in self._leaders:
+            shares = np.linspace(0, 1, MOMENTS)
+            times_M = np.unique([*np.quantile(self._by_time[1], shares, method="lower"), self.end]).astype(np.int64)
+            items_MK = np.full((len(times_M), min(depth, len(ids))), NO_ITEM, dtype=np.int64)
+            for row, counts_C in enumerate(self._counts_at(times_M, ids, half_life)):
+                best = best_sellers(counts_C.astype(np.float32), items_MK.shape[1])
+                items_MK[row, : len(best)] = best + ids.start
+            self._leaders[key] = times_M, items_MK
+        return self._leaders[key]
+
+    def _faded(self, half_life: float) -> NDArray[np.float64]:
+        """[E] the fading count of a purchase's item just after it."""
+        if half_life not in self._faded_by:
+            order_first = np.flatnonzero(np.concatenate([[True], self.item[1:] != self.item[:-1]]))
+            lengths = np.diff(np.concatenate([order_first, [len(self.item)]]))
+            by_length = np.argsort(-lengths, kind="stable")
+            starts, lengths = order_first[by_length], lengths[by_length]
+            counts_E = np.ones(len(self.item))
+            for place in range(1, int(lengths.max(initial=0))):
+                sale = starts[: np.searchsorted(-lengths, -place, side="left")] + place
+                age = (self.time[sale] - self.time[sale - 1]) / (half_life * DAY)
+                counts_E[sale] += counts_E[sale - 1] * 0.5**age
+            self._faded_by[half_life] = counts_E
+        return self._faded_by[half_life]
 
     @cached_property
     def _by_time(self) -> tuple[Ints, Ints]:
@@ -106,3 +158,13 @@ def moments(samples: Samples, sales: Sales) -> Ints:
     if samples.target_time is None:
         return np.full(len(samples), sales.end, dtype=np.int64)
     return np.minimum(samples.target_time, sales.end)
+
+
+def best_sellers(counts_C: Floats, most: int) -> Ints:
+    """The columns of the largest counts above 0, the largest first; equal ones by the lower column."""
+    if len(counts_C) > most:
+        columns = np.flatnonzero(counts_C >= np.partition(counts_C, len(counts_C) - most)[len(counts_C) - most])
+    else:
+        columns = np.arange(len(counts_C))
+    columns = columns[counts_C[columns] > 0]
+    return columns[np.lexsort((columns, -counts_C[columns]))][:most]

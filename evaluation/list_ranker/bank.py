@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from evaluation.candidates.asked import Scorer
 from evaluation.list_ranker.features import Candidates, feature_names, find_candidates
 from evaluation.matrices import Floats, Sparse, user_item_matrix
 from evaluation.metrics.ranks import DomainSamples, without_history
 from evaluation.ranked_lists import RankedLists
 from evaluation.sales import Sales, moments
 from evaluation.systems.baseline_table import BASELINE_TABLE, Material, Parameters
-from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import spread_list
 from pairs.ragged import offsets_of
 from pairs.tables import Ints, Items, Samples
@@ -43,7 +43,7 @@ class Bank:
 
     def scores(self, batch: DomainSamples) -> dict[str, Floats]:
         """[B, C] by every scorer."""
-        return {name: scorer.score(batch.samples, batch.domain) for name, scorer in self.scorers.items()}
+        return batch.scores(self.scorers)
 
     def candidates(
         self, batch: DomainSamples, scores: Mapping[str, Floats], *, depth: int, filter_history: bool
@@ -58,7 +58,7 @@ class Bank:
         for half, domain in (("same", batch.domain), ("other", 1 - batch.domain)):
             samples = of_domain(batch.samples, self.items, domain)
             for name in self.halved:
-                halves[f"{name} of the {half} domain"] = self.scorers[name].score(samples, batch.domain)
+                halves[f"{name} of the {half} domain"] = batch.score(self.scorers[name], samples)
         told = {name: halves[name] for name in self.names if name in halves}
         at_B = None if self.sales is None else moments(batch.samples, self.sales)
         return find_candidates(batch, self.items, kept, told, depth=depth, sales=self.sales, at_B=at_B)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.metrics.metrics import one_metric
@@ -58,7 +59,8 @@ def choose_final(
         None,
     ]
     ranks = [np.empty(len(valid)) for _ in candidates]
-    for batch in batches(valid, ranker.bank.items):
+    pool = pool_of(ranker.bank.scorers, {**lists, **ranker.bank.given}, ranker.bank.items, config)
+    for batch in batches(valid, ranker.bank.items, pool):
         raw = ranker.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
         said_BC = ranker.say(batch, raw, filter_history=config.filter_history)

@@ -57,7 +57,7 @@ def find_candidates(
         told: scores that are features only.
         sales, at_B: what was sold, and the moment as of which each sample asks; None on pairs without times.
     """
-    num_rows, num_columns = len(batch.rows), len(batch.ids)
+    num_rows, num_columns = len(batch.rows), batch.num_columns
     places: dict[str, Floats] = {}
     is_candidate_BC = np.zeros((num_rows, num_columns), dtype=bool)
     sources = {name: coarse(scores_BC) for name, scores_BC in sources.items()}
@@ -80,7 +80,7 @@ def find_candidates(
     columns += [_staleness(batch, at_B)[row_P]]
     if sales is not None:
         assert at_B is not None
-        columns += _sales_columns(sales, column_P + batch.ids.start, at_B[row_P])
+        columns += _sales_columns(sales, batch.item_at(row_P, column_P), at_B[row_P])
     features_PF = np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
     best_P = np.min([place_BC[row_P, column_P] for place_BC in places.values()], axis=0)
     return Candidates(row_P.astype(np.int64), column_P.astype(np.int64), features_PF, best_P.astype(np.int64))
@@ -98,14 +98,15 @@ def _best(scores_BC: Floats, depth: int, batch: DomainSamples) -> tuple[Ints, In
 
     Equal scores have equal places, and all of them or none are taken: ids decide nothing.
     """
-    listed_BK, best_BK = top_k(scores_BC, depth + 1, batch.ids_array)
+    listed_BK, best_BK = top_k(scores_BC, depth + 1, batch.columns)
     lowest_B = np.where(np.isfinite(scores_BC), scores_BC, np.inf).min(axis=1, initial=np.inf)
     bar_B = np.maximum(best_BK[:, depth], lowest_B)
     starts_BK = np.ones(best_BK.shape, dtype=bool)
     starts_BK[:, 1:] = best_BK[:, 1:] < best_BK[:, :-1]
     place_BK = np.maximum.accumulate(np.where(starts_BK, np.arange(depth + 1), 0), axis=1)
     row, cell = np.nonzero((listed_BK != NO_ITEM) & (best_BK > bar_B[:, None]))
-    return row.astype(np.int64), listed_BK[row, cell] - batch.ids.start, place_BK[row, cell].astype(np.int64)
+    column, _ = batch.column_of(row, listed_BK[row, cell])
+    return row.astype(np.int64), column, place_BK[row, cell].astype(np.int64)
 
 
 def _extremes(scores_BC: Floats) -> tuple[Floats, Floats]:

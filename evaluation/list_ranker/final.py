@@ -4,7 +4,6 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import lightgbm
 import numpy as np
@@ -19,10 +18,13 @@ from evaluation.metrics.ranks import DomainSamples
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights, scale_rows
+from evaluation.systems.tuning import sample_of_users
 from pairs.tables import Ints, Samples
 
 log = logging.getLogger(__name__)
 TREES = "list_ranker"
+MOST_STOPPING = 20_000
+"""Samples of valid that the trees are stopped by, or fitted on anew with."""
 TIE_BREAK = np.float32(1e-4)
 """Weight of the fusion, among candidates, which trees often leave equal, and among all else, behind them."""
 
@@ -76,7 +78,7 @@ class ListRanker:
     def say(self, batch: DomainSamples, scores: Mapping[str, Floats], *, filter_history: bool) -> Floats:
         """[B, C] what the trees say, from 1 for a row's first candidate to 0 for its last and for all else."""
         candidates = self.bank.candidates(batch, scores, depth=self.depth, filter_history=filter_history)
-        said_BC = np.zeros((len(batch.rows), len(batch.ids)), dtype=np.float32)
+        said_BC = np.zeros((len(batch.rows), batch.num_columns), dtype=np.float32)
         if len(candidates.row):
             said = [np.asarray(trees.predict(candidates.features, num_threads=1)) for trees in self.trees]
             said_P = np.asarray(np.mean(said, axis=0), dtype=np.float64)
@@ -127,7 +129,6 @@ def fit_list_ranker(
         others: users of one domain.
         sold: whose purchases are the sales; None: those of who is known.
     """
-    make = partial(make_lists, depth=config.ranker_depth, filter_history=config.filter_history)
     blocks = make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological, others=others)
     bank = dataclasses.replace(bank, given=_learnt_from(bank.given, left_out, blocks))
     lists = []
@@ -140,7 +141,7 @@ def fit_list_ranker(
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
-        lists.append(make(of_block, block.asked))
+        lists.append(make_lists(of_block, block.asked, config))
     num_lists = sum(map(len, lists))
     if num_lists < LEAST_LISTS:
         log.warning(
@@ -148,12 +149,13 @@ def fit_list_ranker(
         )
         return None
     taught = joined_lists(lists)
-    trees = fit_trees(taught, make(bank, valid), bank.names, seed=seed)
+    stopping = make_lists(*_few(bank, valid, seed), config)
+    trees = fit_trees(taught, stopping, bank.names, seed=seed)
     return ListRanker(bank, trees, config.ranker_depth, taught=taught)
 
 
 def refit_list_ranker(
-    ranker: ListRanker, valid: Samples, lists: Mapping[str, RankedLists], *, filter_history: bool, seed: int
+    ranker: ListRanker, valid: Samples, lists: Mapping[str, RankedLists], config: EvaluationConfig, *, seed: int
 ) -> ListRanker:
     """As many trees, fitted on what `ranker` was and on valid's lists: it is asked about what comes after them.
 
@@ -162,9 +164,17 @@ def refit_list_ranker(
     """
     assert ranker.taught is not None
     bank = ranker.asking(ranker.bank, lists).bank
-    newest = make_lists(bank, valid, depth=ranker.depth, filter_history=filter_history)
+    newest = make_lists(*_few(bank, valid, seed), config)
     trees = refit_trees(ranker.trees, joined_lists([ranker.taught, newest]), bank.names, seed=seed)
     return dataclasses.replace(ranker, trees=trees)
+
+
+def _few(bank: Bank, valid: Samples, seed: int) -> tuple[Bank, Samples]:
+    """Samples that the trees look at, whole users at random, and the bank with its lists of them."""
+    few = sample_of_users(valid, MOST_STOPPING, seed)
+    return dataclasses.replace(
+        bank, given={name: lists.of_samples(few.sample) for name, lists in bank.given.items()}
+    ), few
 
 
 def _learnt_from(

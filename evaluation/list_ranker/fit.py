@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
+from evaluation.candidates.choice import pool_of
+from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import batches
@@ -56,20 +58,22 @@ class Lists:
         return len(self.lengths)
 
 
-def make_lists(bank: Bank, samples: Samples, *, depth: int, filter_history: bool) -> Lists:
+def make_lists(bank: Bank, samples: Samples, config: EvaluationConfig) -> Lists:
     """The candidates of `samples`. Lists without their target teach nothing and are left out."""
-    parts = list(_lists_of(bank, samples, depth, filter_history))
+    parts = list(_lists_of(bank, samples, config))
     width = len(bank.names)
     empty = (np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
     features, targets, lengths = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
     return Lists(features, targets, lengths)
 
 
-def _lists_of(bank: Bank, samples: Samples, depth: int, filter_history: bool) -> Iterator[tuple[Floats, Floats, Ints]]:
-    for batch in batches(samples, bank.items):
-        candidates = bank.candidates(batch, bank.scores(batch), depth=depth, filter_history=filter_history)
+def _lists_of(bank: Bank, samples: Samples, config: EvaluationConfig) -> Iterator[tuple[Floats, Floats, Ints]]:
+    for batch in batches(samples, bank.items, pool_of(bank.scorers, bank.given, bank.items, config)):
+        candidates = bank.candidates(
+            batch, bank.scores(batch), depth=config.ranker_depth, filter_history=config.filter_history
+        )
         candidates = candidates.take(candidates.best_place < TAUGHT_DEPTH)
-        target_P = batch.samples.target[candidates.row] - batch.ids.start == candidates.column
+        target_P = batch.samples.target[candidates.row] == batch.item_at(candidates.row, candidates.column)
         has_target_B = np.bincount(candidates.row[target_P], minlength=len(batch.rows)) > 0
         kept_P = has_target_B[candidates.row]
         features, row, target = candidates.features[kept_P], candidates.row[kept_P], target_P[kept_P]

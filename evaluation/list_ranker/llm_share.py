@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
 from evaluation.metrics.intervals import Difference, paired_difference
@@ -115,7 +116,8 @@ def ranks_of(
     filtering, items = config.filter_history, first.bank.items
     ingredients = make_ingredients(first.bank.scorers, lists, samples, items, filter_history=filtering)
     ranks = [np.empty(len(samples)) for _ in rankers]
-    for batch in batches(samples, items):
+    pool = pool_of(first.bank.scorers, {**lists, **first.bank.given}, items, config)
+    for batch in batches(samples, items, pool):
         raw = first.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
         said_BC = first.say(batch, raw, filter_history=filtering)

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 DRAW_CELLS = 1 << 24
 """User draws held at once."""
+MOST_UNITS = 20_000
+"""Users that are drawn one by one; more are put into so many groups at random, which are drawn: as good an interval, at
+a cost that does not grow with the users."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ def bootstrap_means(values_NF: Array, user_N: NDArray[np.int64], *, resamples: i
 
     Equal users, resamples and seed give equal draws, whatever the columns: means of two systems stay paired.
     """
-    sums_UF, counts_U = sums_by_user(values_NF, user_N)
+    sums_UF, counts_U = _grouped(*sums_by_user(values_NF, user_N), seed=seed)
     num_users = len(counts_U)
     means_RF = np.empty((resamples, values_NF.shape[1]))
     random = np.random.default_rng(seed)
@@ -59,6 +62,15 @@ def paired_difference(
         Difference(float(mean), float(low), float(high), float(p))
         for mean, low, high, p in zip(apart_NF.mean(axis=0), low_F, high_F, p_F, strict=True)
     ]
+
+
+def _grouped(sums_UF: Array, counts_U: Array, *, seed: int) -> tuple[Array, Array]:
+    """The sums and numbers of samples of users or, of many, of random groups of them."""
+    if len(counts_U) <= MOST_UNITS:
+        return sums_UF, counts_U
+    group_U = np.random.default_rng(seed).permutation(len(counts_U)) % MOST_UNITS
+    both_GF, _ = sums_by_user(np.column_stack([sums_UF, counts_U]), group_U)
+    return both_GF[:, :-1], both_GF[:, -1]
 
 
 def standard_error(values_N: Array, user_N: NDArray[np.int64]) -> float:

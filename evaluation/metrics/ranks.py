@@ -1,16 +1,19 @@
 """Where each sample's target stands: full ranking over its domain, ties counted against the model.
 
-A rank is 1 for the best. `inf` means not ranked: absent from a truncated list, or filtered as part of the history.
+A rank is 1 for the best. `inf` means not ranked: absent from a truncated list, filtered as part of the history, or, in
+a domain of too many items, no candidate (evaluation/candidates/pool.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.matrices import Floats, history_cells
+from evaluation.candidates.asked import Scorer
+from evaluation.candidates.pool import Nominees, Pool, scores_at
+from evaluation.matrices import Floats
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from pairs.tables import Ints, Items, Samples
 
@@ -19,47 +22,101 @@ BATCH_CELLS = 1 << 22
 """Scores in one dense batch: 16 MiB of float32."""
 
 
+SAMPLES_AT_ONCE = 64
+"""In a batch of candidates, however many items there are."""
+
+
 @dataclass(frozen=True)
 class DomainSamples:
-    """Samples of one domain that are scored together."""
+    """Samples of one domain that are scored together.
+
+    A batch of scores [B, C] has a column for every item of the domain or, with `nominees`, for each of a sample's own
+    candidates, in order of their ids; behind a sample's last candidate scores are -inf.
+    """
 
     rows: Ints
     """Their rows in the split."""
     samples: Samples
     domain: int
     ids: range
-    """The domain's items, which are the columns of a dense batch of scores."""
+    """The domain's items."""
+    nominees: Nominees | None = None
 
     @property
-    def ids_array(self) -> Ints:
-        """The columns' item ids [C]."""
-        return np.arange(self.ids.start, self.ids.stop)
+    def num_columns(self) -> int:
+        """C."""
+        return len(self.ids) if self.nominees is None else self.nominees.items.shape[1]
+
+    @property
+    def columns(self) -> Ints:
+        """The columns' item ids: [C], or [B, C] where each sample has its own."""
+        return np.arange(self.ids.start, self.ids.stop) if self.nominees is None else self.nominees.items
+
+    def score(self, scorer: Scorer, samples: Samples | None = None) -> Floats:
+        """[B, C] scores of these samples, or of `samples` in their place."""
+        asked = self.samples if samples is None else samples
+        if self.nominees is None:
+            return scorer.score(asked, self.domain)
+        of_these = self.nominees if samples is None else Nominees(self.nominees.items, self.nominees.depth)
+        return scores_at(scorer, asked, self.domain, of_these, self.ids)
+
+    def scores(self, scorers: Mapping[str, Scorer]) -> dict[str, Floats]:
+        """[B, C] by each of several scorers."""
+        return {name: self.score(scorer) for name, scorer in scorers.items()}
+
+    def column_of(self, row_P: Ints, item_P: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+        """[P] the columns of some items in some rows, and whether there is one; any column where there is none."""
+        inside_P = (item_P >= self.ids.start) & (item_P < self.ids.stop)
+        if self.nominees is None:
+            return np.where(inside_P, item_P - self.ids.start, 0), inside_P
+        items_BP = self.nominees.items
+        width = self.ids.stop + 1
+        keys = (np.arange(len(items_BP))[:, None] * width + items_BP).ravel()
+        wanted_P = row_P * width + np.where(inside_P, item_P, self.ids.stop)
+        place_P = np.minimum(np.searchsorted(keys, wanted_P), len(keys) - 1)
+        there_P = inside_P & (keys[place_P] == wanted_P)
+        return np.where(there_P, place_P - row_P * items_BP.shape[1], 0), there_P
+
+    def item_at(self, row_P: Ints, column_P: Ints) -> Ints:
+        """[P] the items in some columns of some rows."""
+        return column_P + self.ids.start if self.nominees is None else self.nominees.items[row_P, column_P]
 
 
-def batches(samples: Samples, items: Items) -> Iterator[DomainSamples]:
-    """All samples once, by domain, as many at a time as keep a dense batch small."""
+def batches(samples: Samples, items: Items, pool: Pool | None = None) -> Iterator[DomainSamples]:
+    """All samples once, by domain, as many at a time as keep a dense batch small.
+
+    Args:
+        pool: who nominates candidates; None: all items of a domain are scored.
+    """
     for domain in (0, 1):
         ids = items.ids(domain)
         rows_D = np.flatnonzero(samples.domain == domain)
-        size = max(1, BATCH_CELLS // max(1, len(ids)))
+        size = SAMPLES_AT_ONCE if pool is not None else max(1, BATCH_CELLS // max(1, len(ids)))
         for start in range(0, len(rows_D), size):
             rows = rows_D[start : start + size]
-            yield DomainSamples(rows, samples.take(rows), domain, ids)
+            these = samples.take(rows)
+            nominees = None if pool is None else pool.nominees(rows, these, domain, ids)
+            yield DomainSamples(rows, these, domain, ids, nominees)
 
 
 def without_history(scores_BC: Floats, batch: DomainSamples) -> Floats:
     """A copy in which the items of each sample's own history cannot be recommended."""
     allowed_BC = scores_BC.copy()
-    allowed_BC[history_cells(batch.samples, batch.ids)] = -np.inf
+    row = batch.samples.item_rows
+    column, there = batch.column_of(row, batch.samples.history)
+    allowed_BC[row[there], column[there]] = -np.inf
     return allowed_BC
 
 
 def target_ranks(scores_BC: Floats, batch: DomainSamples) -> Ranks:
     """[B] rank of each target among the columns; an item with the target's score stands before it."""
-    columns_B = batch.samples.target - batch.ids.start
-    own_B = scores_BC[np.arange(len(columns_B)), columns_B]
+    row_B = np.arange(len(batch.rows))
+    column_B, there_B = batch.column_of(row_B, batch.samples.target)
+    own_B = np.where(there_B, scores_BC[row_B, column_B], -np.inf)
     ranks_B = np.asarray(np.count_nonzero(scores_BC >= own_B[:, None], axis=1), dtype=np.float64)
     ranks_B[own_B == -np.inf] = np.inf
+    if batch.nominees is not None:
+        ranks_B[ranks_B > batch.nominees.depth] = np.inf
     return ranks_B
 
 

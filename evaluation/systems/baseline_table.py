@@ -10,9 +10,10 @@ from typing import TypeAlias
 
 import scipy.sparse as sp
 
+from evaluation.candidates.asked import Scorer
 from evaluation.matrices import Sparse, transition_matrix, user_item_matrix
 from evaluation.sales import Sales
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Recent, Scorer, Text, TextSquares
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Recent, Text, TextSquares
 from evaluation.systems.ridge import Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words, item_texts
 from pairs.tables import Items, Samples, with_others

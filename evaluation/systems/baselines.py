@@ -3,24 +3,22 @@
 Each scores a few samples against one domain's items: dense rows for a batch, never users x items whole.
 """
 
-from typing import Protocol
-
 import numpy as np
 import scipy.sparse as sp
 
+from evaluation.candidates.asked import EqualAsked, GuessedAsked, SparseAsked, rare_words
+from evaluation.candidates.leaders import LeadersAsked
 from evaluation.matrices import Floats, Sparse, recency_matrix
-from evaluation.sales import Sales, moments
-from pairs.tables import Items, Samples
+from evaluation.sales import Sales, best_sellers, moments
+from pairs.tables import Ints, Items, Samples
 
 ITEMS_AT_ONCE = 512
 
 
-class Scorer(Protocol):
-    """Whatever can score a domain's items for a batch of samples."""
-
-    def score(self, samples: Samples, domain: int) -> Floats:
-        """Scores [B, C] of the C items of `domain` in id order; the higher the better, no NaN."""
-        ...
+MOST_LEADERS = 5_000
+"""Best-selling items that may be nominated; more than anybody asks for."""
+QUERY_POSTINGS, ITEM_POSTINGS = 20_000, 4_000
+"""Texts that a query's, or an item's, rarest words are looked up in for nominees."""
 
 
 class Popularity:
@@ -34,6 +32,11 @@ class Popularity:
         counts_C = self._items.train_count[ids.start : ids.stop].astype(np.float32)
         return np.repeat(counts_C[None, :], len(samples), axis=0)
 
+    def ask(self, samples: Samples, domain: int) -> EqualAsked:
+        ids = self._items.ids(domain)
+        counts_C = self._items.train_count[ids.start : ids.stop].astype(np.float32)
+        return EqualAsked(counts_C, best_sellers(counts_C, MOST_LEADERS) + ids.start, len(samples), ids.start)
+
 
 class Recent:
     """Popularity that fades: a purchase counts 1/2 ** (age / half-life) as of the moment of the question."""
@@ -44,6 +47,10 @@ class Recent:
     def score(self, samples: Samples, domain: int) -> Floats:
         at_B = moments(samples, self._sales)
         return self._sales.fading_counts(at_B, self._items.ids(domain), self._half_lives[domain])
+
+    def ask(self, samples: Samples, domain: int) -> LeadersAsked:
+        at_B = moments(samples, self._sales)
+        return LeadersAsked(self._sales, at_B, self._items.ids(domain), self._half_lives[domain])
 
 
 class Markov:
@@ -64,6 +71,12 @@ class Markov:
         scores_BC = dense(queries_BI @ self._by_domain[domain])
         return scores_BC + self._popularity[ids.start : ids.stop].astype(np.float32)
 
+    def ask(self, samples: Samples, domain: int) -> SparseAsked:
+        ids = self._items.ids(domain)
+        queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
+        floor_C = self._popularity[ids.start : ids.stop].astype(np.float32)
+        return SparseAsked(sp.csr_matrix(queries_BI @ self._by_domain[domain]), ids.start, floor_C)
+
 
 class ItemCosine:
     """Items bought by the same train users: c_ij / (df_i df_j) ** exponent, summed with a recency decay.
@@ -76,12 +89,18 @@ class ItemCosine:
         scaled_UI = sp.csr_matrix(bought_UI @ sp.diags_array((frequency_I**-exponent).astype(np.float32)))
         self._users_of_items = sp.csr_matrix(scaled_UI.T)
         self._by_domain = [split_columns(scaled_UI, items, domain) for domain in (0, 1)]
-        self._num_items = items.num_items
+        self._items = items
         self._decay = decay
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        queries_BI = recency_matrix(samples, self._decay, self._num_items)
-        return dense(queries_BI @ self._users_of_items @ self._by_domain[domain])
+        return dense(self._sparse(samples, domain))
+
+    def ask(self, samples: Samples, domain: int) -> SparseAsked:
+        return SparseAsked(self._sparse(samples, domain), self._items.ids(domain).start)
+
+    def _sparse(self, samples: Samples, domain: int) -> Sparse:
+        queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
+        return sp.csr_matrix(queries_BI @ self._users_of_items @ self._by_domain[domain])
 
 
 class Text:
@@ -94,12 +113,20 @@ class Text:
         self._by_domain = [
             sp.csr_matrix(vectors_IV[items.ids(domain).start : items.ids(domain).stop].T) for domain in (0, 1)
         ]
-        self._num_items = items.num_items
+        self._items = items
         self._decay = decay
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        queries_BI = recency_matrix(samples, self._decay, self._num_items)
-        return dense(queries_BI @ self._vectors @ self._by_domain[domain])
+        return dense(self._words(samples) @ self._by_domain[domain])
+
+    def ask(self, samples: Samples, domain: int) -> GuessedAsked:
+        words_BV, by_domain = self._words(samples), self._by_domain[domain]
+        telling_BV = rare_words(words_BV, np.diff(by_domain.indptr), most=QUERY_POSTINGS)
+        nominees = SparseAsked(sp.csr_matrix(telling_BV @ by_domain), self._items.ids(domain).start)
+        return GuessedAsked(nominees, lambda items_U: dense(sp.csr_matrix(words_BV @ self._vectors[items_U].T)))
+
+    def _words(self, samples: Samples) -> Sparse:
+        return sp.csr_matrix(recency_matrix(samples, self._decay, self._items.num_items) @ self._vectors)
 
 
 class TextSquares:
@@ -115,14 +142,28 @@ class TextSquares:
         self._decay, self._cross = decay, cross
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        queries_BI = discount_other(
-            recency_matrix(samples, self._decay, self._items.num_items), self._items, domain, cross=self._cross
-        )
+        return self._votes(self._queries(samples, domain), self._by_domain[domain])
+
+    def ask(self, samples: Samples, domain: int) -> GuessedAsked:
+        queries_BI, by_domain = self._queries(samples, domain), self._by_domain[domain]
         asked = np.unique(queries_BI.indices)
-        scores_BC = np.zeros((len(samples), len(self._items.ids(domain))), dtype=np.float32)
+        telling = rare_words(sp.csr_matrix(self._vectors[asked]), np.diff(by_domain.indptr), most=ITEM_POSTINGS)
+        likeness = sp.csr_matrix(telling @ by_domain)
+        likeness.data **= 2
+        votes_BC = sp.csr_matrix(sp.csr_matrix(queries_BI[:, asked]) @ likeness)
+        nominees = SparseAsked(votes_BC, self._items.ids(domain).start)
+        return GuessedAsked(nominees, lambda items_U: self._votes(queries_BI, sp.csr_matrix(self._vectors[items_U].T)))
+
+    def _queries(self, samples: Samples, domain: int) -> Sparse:
+        queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
+        return discount_other(queries_BI, self._items, domain, cross=self._cross)
+
+    def _votes(self, queries_BI: Sparse, words_VC: Sparse) -> Floats:
+        asked: Ints = np.unique(queries_BI.indices)
+        scores_BC = np.zeros((queries_BI.shape[0], words_VC.shape[1]), dtype=np.float32)
         for start in range(0, len(asked), ITEMS_AT_ONCE):
             some = asked[start : start + ITEMS_AT_ONCE]
-            likeness = sp.csr_matrix(self._vectors[some] @ self._by_domain[domain])
+            likeness = sp.csr_matrix(self._vectors[some] @ words_VC)
             likeness.data **= 2
             scores_BC += dense(sp.csr_matrix(queries_BI[:, some]) @ likeness)
         return scores_BC

@@ -64,10 +64,11 @@ def scale_list(
 def spread_list(lists: RankedLists, batch: DomainSamples, *, absent: float = 0.0) -> Floats:
     """Lists as dense scores [B, C]: `absent` for an item of the domain that a list does not hold."""
     items_BK = lists.items[batch.rows]
-    inside_BK = (items_BK >= batch.ids.start) & (items_BK < batch.ids.stop)
-    row, place = np.nonzero(inside_BK)
-    scores_BC = np.full((len(batch.rows), len(batch.ids)), absent, dtype=np.float32)
-    scores_BC[row, items_BK[row, place] - batch.ids.start] = lists.scores[batch.rows][row, place]
+    row, place = np.nonzero(items_BK != NO_ITEM)
+    column, there = batch.column_of(row, items_BK[row, place])
+    row, place, column = row[there], place[there], column[there]
+    scores_BC = np.full((len(batch.rows), batch.num_columns), absent, dtype=np.float32)
+    scores_BC[row, column] = lists.scores[batch.rows][row, place]
     return scores_BC
 
 

@@ -7,11 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.candidates.asked import Scorer
+from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, Ranks, batches, list_ranks, target_ranks
 from evaluation.ranked_lists import RankedLists, top_k
-from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import fuse, refine_as_paper
 from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
 from evaluation.systems.sources import Sources
@@ -74,8 +75,8 @@ def judge(
         for way in modes
     }
     kept = {name: _blank_lists(samples, config.list_depth) for name in ranks[config.filter_history]}
-    for batch in batches(samples, items):
-        raw = {name: scorer.score(batch.samples, batch.domain) for name, scorer in scorers.items()}
+    for batch in batches(samples, items, pool_of(scorers, sources.nominating, items, config)):
+        raw = batch.scores(scorers)
         for way, ingredients in modes.items():
             scores, fused = all_scores(ingredients, batch, raw, mixture)
             scores["kinrec"] = (
@@ -86,7 +87,7 @@ def judge(
             for name, scores_BC in scores.items():
                 ranks[way][name][batch.rows] = target_ranks(scores_BC, batch)
                 if way == config.filter_history:
-                    best = top_k(scores_BC, config.list_depth, batch.ids_array)
+                    best = top_k(scores_BC, config.list_depth, batch.columns)
                     kept[name].items[batch.rows], kept[name].scores[batch.rows] = best
     given = dict(sources.lists)
     if sources.graph is not None and sources.llm is not None:

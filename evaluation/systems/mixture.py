@@ -5,11 +5,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from evaluation.candidates.asked import Scorer
+from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, list_ranks, without_history
 from evaluation.ranked_lists import RankedLists
-from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
 from evaluation.systems.selection import Choice, fused_ranks, simplest_of
 from launch.systems import FUSED
@@ -62,7 +63,7 @@ class Ingredients:
 
     def baseline_parts(self, batch: DomainSamples, raw: Mapping[str, Floats] | None = None) -> dict[str, Floats]:
         """The baselines' scores of a batch, the history excluded if asked; from `raw` scores where given."""
-        scores = raw or {name: scorer.score(batch.samples, batch.domain) for name, scorer in self.scorers.items()}
+        scores = raw or batch.scores(self.scorers)
         return {name: self.exclude(scores_BC, batch) for name, scores_BC in scores.items()}
 
     def fusion_parts(self, batch: DomainSamples, baseline_fusion_BC: Floats) -> dict[str, Floats]:
@@ -107,7 +108,8 @@ def choose_mixture(
     if len(telling) < len(scorers):
         log.warning("no two items share a word: text is left out of the fusions")
     sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(telling)]
-    ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets)
+    pool = pool_of(scorers, lists, items, config)
+    ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets, pool)
     singles = [ranks_N for weights, ranks_N in zip(sets, ranks, strict=True) if len(weights) == 1]
     baseline = simplest_of(sets, ranks, valid.user, metric, singles)
 
@@ -115,7 +117,7 @@ def choose_mixture(
         return ingredients.fusion_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
 
     candidates = fusion_candidates(list(lists))
-    ranks_of_fusions = fused_ranks(valid, items, fusion_parts, candidates)
+    ranks_of_fusions = fused_ranks(valid, items, fusion_parts, candidates, pool)
     floors = [ranks_of_fusions[candidates.index({"baseline_fusion": 1.0})]]
     floors += [
         list_ranks(ranked, valid, num_items=items.num_items, filter_history=config.filter_history)

@@ -8,6 +8,7 @@ a batch of samples at a time by conjugate gradients, so that not even users x us
 import numpy as np
 import scipy.sparse as sp
 
+from evaluation.candidates.asked import RowsAsked
 from evaluation.matrices import Floats, Sparse, recency_matrix
 from evaluation.systems.baselines import discount_other, split_columns
 from pairs.draws import draw_rows
@@ -38,12 +39,20 @@ class Ridge:
         self._penalty, self._decay, self._tolerance = penalty, decay, tolerance
 
     def score(self, samples: Samples, domain: int) -> Floats:
+        return np.ascontiguousarray((self._by_domain[domain] @ self._dual(samples, domain)).T)
+
+    def ask(self, samples: Samples, domain: int) -> RowsAsked:
+        bought_R = np.flatnonzero(np.diff(self._by_domain[domain].indptr))
+        scores_BR = np.ascontiguousarray((self._by_domain[domain][bought_R] @ self._dual(samples, domain)).T)
+        return RowsAsked(scores_BR, bought_R + self._items.ids(domain).start)
+
+    def _dual(self, samples: Samples, domain: int) -> Floats:
+        """[U, B] how much each user counts for each sample."""
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
         queries_BI = discount_other(queries_BI, self._items, domain, cross=self._cross)
         weighted_BI = queries_BI @ sp.diags_array(self._item_weight)
         likeness_UB = np.asarray((self._bought @ weighted_BI.T).toarray(), dtype=np.float32)
-        dual_UB = solve_dual(self._root, likeness_UB, penalty=self._penalty, tolerance=self._tolerance)
-        return np.ascontiguousarray((self._by_domain[domain] @ dual_UB).T)
+        return solve_dual(self._root, likeness_UB, penalty=self._penalty, tolerance=self._tolerance)
 
 
 def solve_dual(root_UI: Sparse, right_UB: Floats, *, penalty: float, tolerance: float, max_steps: int = 200) -> Floats:

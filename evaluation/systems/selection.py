@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.candidates.pool import Pool
 from evaluation.matrices import Floats
 from evaluation.metrics.intervals import standard_error
 from evaluation.metrics.metrics import one_metric
@@ -79,10 +80,11 @@ def fused_ranks(
     items: Items,
     parts_of: Callable[[DomainSamples], Mapping[str, Floats]],
     candidates: Sequence[Weights],
+    pool: Pool | None = None,
 ) -> list[Ranks]:
     """Target ranks of every candidate's fusion, from one pass over the samples."""
     ranks = [np.empty(len(samples)) for _ in candidates]
-    for batch in batches(samples, items):
+    for batch in batches(samples, items, pool):
         parts = parts_of(batch)
         for weights, ranks_N in zip(candidates, ranks, strict=True):
             ranks_N[batch.rows] = target_ranks(fuse(parts, weights), batch)

@@ -12,7 +12,7 @@ from evaluation.ranked_lists import RankedLists, read_column, read_lists
 from launch.errors import InputError
 from launch.stages import stage_named
 from launch.state.states import state_of
-from launch.systems import FUSED, GRAPH_PARTS, GRAPH_SYSTEMS, WRITER
+from launch.systems import FUSED, GRAPH_PARTS, GRAPH_SYSTEMS, TAUGHT, WRITER
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,11 @@ class Sources:
     def fused(self) -> dict[str, RankedLists]:
         """The lists that a fusion may take."""
         return {name: lists for name, lists in self.lists.items() if name in FUSED}
+
+    @property
+    def nominating(self) -> dict[str, RankedLists]:
+        """The lists that name candidates: those that may be fused, and those that the list ranker may be given."""
+        return {name: lists for name, lists in self.lists.items() if name in {*FUSED, *TAUGHT}}
 
     @property
     def graph(self) -> RankedLists | None:

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from evaluation.candidates.asked import Scorer
+from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.metrics.ranks import Ranks, batches, target_ranks, without_history
 from evaluation.systems.baseline_table import BASELINE_TABLE, Grid, Material, Parameters
-from evaluation.systems.baselines import Scorer
 from evaluation.systems.selection import simplest_of
 from pairs.tables import Items, Samples
 
@@ -68,12 +69,12 @@ def fit_baselines(
     return fitted
 
 
-def scorer_ranks(scorer: Scorer, samples: Samples, items: Items, *, filter_history: bool) -> Ranks:
+def scorer_ranks(scorer: Scorer, samples: Samples, items: Items, config: EvaluationConfig) -> Ranks:
     """Target ranks of one scorer over a split."""
     ranks_N = np.empty(len(samples))
-    for batch in batches(samples, items):
-        scores_BC = scorer.score(batch.samples, batch.domain)
-        if filter_history:
+    for batch in batches(samples, items, pool_of({"": scorer}, {}, items, config)):
+        scores_BC = batch.score(scorer)
+        if config.filter_history:
             scores_BC = without_history(scores_BC, batch)
         ranks_N[batch.rows] = target_ranks(scores_BC, batch)
     return ranks_N
@@ -87,6 +88,15 @@ def sample_of_users(samples: Samples, most: int, seed: int) -> Samples:
     order = np.random.default_rng(seed).permutation(len(users))
     num_users = max(1, int(np.searchsorted(np.cumsum(counts_U[order]), most, side="right")))
     return samples.take(np.flatnonzero(np.isin(user_row_N, order[:num_users])))
+
+
+def random_users(samples: Samples, most: int, seed: int) -> Samples:
+    """All samples, or those of `most` random users."""
+    users, user_row_N = np.unique(samples.user, return_inverse=True)
+    if len(users) <= most:
+        return samples
+    drawn = np.random.default_rng(seed).permutation(len(users))[:most]
+    return samples.take(np.flatnonzero(np.isin(user_row_N, drawn)))
 
 
 def _tune(
@@ -103,9 +113,7 @@ def _tune(
         candidates = [{**chosen, name: value} for value in values]
         for parameters in candidates:
             if tuple(parameters.values()) not in known:
-                known[tuple(parameters.values())] = scorer_ranks(
-                    fit(**parameters), valid, items, filter_history=config.filter_history
-                )
+                known[tuple(parameters.values())] = scorer_ranks(fit(**parameters), valid, items, config)
         ranks = [known[tuple(parameters.values())] for parameters in candidates]
         chosen = simplest_of(candidates, ranks, valid.user, config.selection_metric).candidate
     return chosen

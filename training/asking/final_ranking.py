@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.candidates.asked import Scorer
 from evaluation.list_ranker.bank import Bank
 from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
@@ -15,7 +16,6 @@ from evaluation.list_ranker.store import load_ranker
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import batches
 from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
-from evaluation.systems.baselines import Scorer
 from evaluation.systems.fusion import fuse, spread_list
 from evaluation.systems.judging import FinalScorer
 from evaluation.systems.mixture import Mixture, make_ingredients
@@ -80,13 +80,13 @@ def rank_finally(
     assert len(sample) == 1, len(sample)
     (batch,) = batches(sample, items)
     ingredients = make_ingredients(scorers, lists, sample, items, filter_history=True)
-    raw = {name: scorer.score(batch.samples, batch.domain) for name, scorer in scorers.items()}
+    raw = batch.scores(scorers)
     baselines = ingredients.baseline_parts(batch, raw)
     scores_BC = fuse(ingredients.fusion_parts(batch, fuse(baselines, mixture.baselines)), mixture.fusion)
     if final is not None:
         lists_BC = {name: spread_list(ranked, batch) for name, ranked in ingredients.scaled.items()}
         scores_BC = final.score(batch, raw, scores_BC, lists_BC, filter_history=True)
-    listed, scores = top_k(scores_BC, depth, batch.ids_array)
+    listed, scores = top_k(scores_BC, depth, batch.columns)
     there = listed[0] != NO_ITEM
     best, values = listed[0][there], scores[0][there]
     own = set(sample.history.tolist())

@@ -9,9 +9,10 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from evaluation.candidates.asked import Scorer
 from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
 from evaluation.systems.baseline_table import Material, fit_item_cosine, fit_popularity
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Scorer, Text
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text
 from evaluation.systems.ridge import Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words
 from pairs.tables import Samples, joined

@@ -1,6 +1,6 @@
 """What `prepare` does, as one would write it with pandas: everything in memory, vectorised where pandas can.
 
-    python -m bench.pairs_pandas DATA OUT
+    python -m bench.in_pandas.prepare DATA OUT
 
 Reads the 2023 form in DATA (reviews_X*, meta_X*, reviews_Y*, meta_Y* as JSON lines), keeps first purchases of titled
 items, makes the 5-core, cuts by time, and writes samples, catalogue and card to OUT.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.pandas_card import interactions, make_card
+from bench.in_pandas.card import interactions, make_card
 
 K_CORE, MAX_HISTORY, VALID_SHARE, TEST_SHARE = 5, 100, 0.1, 0.1
 SEED = 1

@@ -1,0 +1,1 @@
+"""Figures of bench/scale.py at small sizes."""

@@ -1,0 +1,1 @@
+"""Ranking by candidates beside ranking all items."""
