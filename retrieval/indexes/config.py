@@ -27,9 +27,9 @@ class IndexConfig:
     like histories the `nprobe` nearest; the same on any number of ranks, as exact is. ivf_pq: the same by codes of
     `pq_bytes`, the best `refine` for each neighbour scored exactly. hnsw: a graph of near histories on every rank.
     What ivf_pq and hnsw find depends on the number of ranks, by a little."""
-    backend: Means[Backend] = "torch"
-    """Who multiplies vectors: both find the same. torch has been two to four times as fast on CPUs with wide vector
-    units; bench/retrieval.py compares them where you are."""
+    backend: Means[Backend] = "faiss"
+    """Who multiplies vectors: both find the same. On CPUs with wide vector units torch has been two to four times as
+    fast; bench/retrieval.py compares them where you are."""
     storage: Means[Storage] = "float32"
     """Of the vectors. They are rounded such that float16 holds them exactly: half the bytes, the same neighbours."""
     mapped: Means[bool] = False

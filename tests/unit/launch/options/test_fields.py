@@ -29,7 +29,7 @@ MEANS = {
     "graph.preset": "best",
     "graph.encode_batch": "9",
     "graph.memory_gib": "1",
-    "retrieval.index.backend": "faiss",
+    "retrieval.index.backend": "torch",
     "retrieval.index.storage": "float16",
     "retrieval.index.mapped": "true",
     "retrieval.block": "17",
