@@ -3,7 +3,7 @@
 Columns: `sample`, `items` (best first), `scores`, and what the writer adds (the LLM: `texts`, `grounded`, `in_domain`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,18 +129,30 @@ def write_lists(path: Path, lists: RankedLists, extra_columns: Mapping[str, Any]
         extra_columns: more columns by name, one value a row (whatever `pyarrow.array` takes), in the order of `lists`.
     """
     order = np.argsort(lists.sample, kind="stable")
-    ordered = lists.take(order)
-    columns: dict[str, Any] = {  # Any: pyarrow has no types
-        "sample": pa.array(ordered.sample, pa.int64()),
-        "items": _ragged(ordered.items, ordered.lengths, pa.int64()),
-        "scores": _ragged(ordered.scores, ordered.lengths, pa.float32()),
-    }
+    columns = _columns(lists.take(order))
     for name, values in (extra_columns or {}).items():
         column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
         assert len(column) == len(lists), (name, len(column), len(lists))
         columns[name] = column.take(pa.array(order))
     with atomic_file(path) as partial:
         pq.write_table(pa.table(columns), partial, compression="zstd")
+
+
+def write_list_blocks(path: Path, blocks: Iterable[RankedLists]) -> None:
+    """Write lists that come by rising sample id, some at a time, atomically; none of them is held."""
+    nothing = RankedLists(np.zeros(0, np.int64), np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32))
+    schema = pa.table(_columns(nothing)).schema
+    with atomic_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for lists in blocks:
+            writer.write_table(pa.table(_columns(lists)))
+
+
+def _columns(lists: RankedLists) -> dict[str, Any]:  # Any: pyarrow has no types
+    return {
+        "sample": pa.array(lists.sample, pa.int64()),
+        "items": _ragged(lists.items, lists.lengths, pa.int64()),
+        "scores": _ragged(lists.scores, lists.lengths, pa.float32()),
+    }
 
 
 def read_lists(path: Path) -> RankedLists:

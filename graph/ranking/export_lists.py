@@ -3,15 +3,16 @@ all that is known at its cut; and what a list ranker learns from, lists of train
 """
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 from evaluation.list_ranker.blocks import FitBlock, is_chronological
 from evaluation.list_ranker.knowledge import known_at_cut
-from evaluation.ranked_lists import RankedLists, concatenated_lists, write_lists
 from graph.companions.kept import CompanionPlace, drop_companions
 from graph.kept_arrays import shared_array
 from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
+from graph.ranking.list_parts import Question, write_ranked
 from graph.ranking.parts import evidence_scores, left_out_scores, system_scores
 from pairs.tables import Samples, load_others, load_samples, with_others
 
@@ -22,13 +23,12 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
     train, valid, test = prepared.train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")
     chronological = is_chronological(train, valid, test)
 
-    def write(name: str, lists: RankedLists) -> None:
-        if judge.world.is_main:
-            write_lists(run_dir / "lists" / f"{name}.parquet", lists)
+    def write(name: str, asked: Iterator[Question]) -> None:
+        write_ranked(run_dir, name, asked, depth=depth, world=judge.world)
 
     def write_systems(asked: Judge, samples: Samples, of_what: str) -> None:
         for name, scores in system_scores(asked).items():
-            write(f"{name}_{of_what}", asked.lists(samples, depth, scores=scores))
+            write(f"{name}_{of_what}", iter([(asked, samples, scores)]))
 
     write_systems(judge, valid, "valid")
     write_systems(judge, test, "test")
@@ -38,19 +38,17 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
     blocks = load_blocks(run_dir, seed=seed) if judge.graphs.evidence is not None else []
     if blocks:
         folder = run_dir / TABLES_OF_PARTS if chronological else None
-        write("evidence_train", left_out_lists(judge, prepared, blocks, depth=depth, folder=folder))
+        write("evidence_train", of_blocks(judge, prepared, blocks, folder=folder))
     if blocks and judge.graphs.left_out is not None:
         scores = left_out_scores(judge.ranker, judge.graphs)
-        write("encoders_train", concatenated_lists([judge.lists(b.asked, depth, scores=scores) for b in blocks]))
+        write("encoders_train", iter([(judge, block.asked, scores) for block in blocks]))
 
 
-def left_out_lists(
-    judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, depth: int, folder: Path | None
-) -> RankedLists:
-    """The evidence's lists of the blocks' samples: from what their block knows, whose companions are kept in `folder`
-    meanwhile; or, where a block is a part of the users and there is no folder, from train without the user who asks."""
-
-    def lists_of(number: int, block: FitBlock) -> RankedLists:
+def of_blocks(judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, folder: Path | None) -> Iterator[Question]:
+    """The blocks' samples and what the evidence says to them: from what their block knows, whose companions are kept in
+    `folder` meanwhile; or, where a block is a part of the users and there is no folder, from train without the user who
+    asks."""
+    for number, block in enumerate(blocks):
         known = judge
         if folder is not None:
             place = CompanionPlace(folder / f"companions-block-{number}", judge.world)
@@ -58,12 +56,9 @@ def left_out_lists(
             graphs = prepared.source.graphs_of(samples, votes=False, place=place)
             known = dataclasses.replace(judge, graphs=graphs.to(judge.world.device))
         scores = evidence_scores(judge.ranker.evidence, known.graphs, leave_own=folder is None)
-        lists = known.lists(block.asked, depth, scores=scores)
+        yield known, block.asked, scores
         if folder is not None:
             drop_companions(place)
-        return lists
-
-    return concatenated_lists([lists_of(number, block) for number, block in enumerate(blocks)])
 
 
 def _at_cut(judge: Judge, prepared: Prepared, known: Samples, folder: Path) -> Judge:

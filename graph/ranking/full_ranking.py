@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.ranked_lists import RankedLists, top_k
+from evaluation.ranked_lists import RankedLists, concatenated_lists, top_k
 from graph.batches import Batch, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
@@ -96,22 +96,27 @@ class Judge:
         return lambda batch, domain: self.ranker.rank(self.graphs, tables, batch.history, domain)
 
     @torch.no_grad()
-    def lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> RankedLists:
-        """The best items of the target domain for every sample, history not left out; on all ranks.
+    def own_lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> Iterator[RankedLists]:
+        """The best items of the target domain for the samples of this rank's share, a chunk at a time, history not left
+        out.
 
         Args:
             scores: by which they are ranked, if not by the whole ranker's.
         """
         score = scores or self.whole()
-        chunks: list[tuple[Ints, Ints, np.typing.NDArray[np.float32]]] = []
         for chunk, batch in self._chunks(samples):
-            scores_BD = score(batch, chunk.domain)
-            ids = self.graphs.ids(chunk.domain)
-            chunks.append((samples.sample[chunk.rows], *top_k(scores_BD.cpu().numpy(), depth, np.array(ids))))
-        empty = (np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
-        columns = [np.concatenate(parts) for parts in zip(empty, *chunks, strict=True)]
+            scores_BD = score(batch, chunk.domain).cpu().numpy()
+            yield RankedLists(
+                samples.sample[chunk.rows], *top_k(scores_BD, depth, np.array(self.graphs.ids(chunk.domain)))
+            )
+
+    def lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> RankedLists:
+        """The same for every sample, by sample id, in the memory of all ranks: of a few."""
+        none = RankedLists(np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
+        own = concatenated_lists([none, *self.own_lists(samples, depth, scores=scores)])
         sample, items, best = (
-            torch.cat(self.world.gather(torch.from_numpy(column))).cpu().numpy() for column in columns
+            torch.cat(self.world.gather(torch.from_numpy(column))).cpu().numpy()
+            for column in (own.sample, own.items, own.scores)
         )
         order = np.argsort(sample, kind="stable")
         return RankedLists(sample[order], items[order], best[order])

@@ -9,25 +9,24 @@ are from train, and none by purchases that came later. Files are
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from evaluation.list_ranker.blocks import as_of, is_chronological
-from evaluation.ranked_lists import NO_ITEM, RankedLists
+from evaluation.ranked_lists import NO_ITEM
 from graph.companions.kept import CompanionPlace, drop_companions
 from graph.load import TABLES_OF_PARTS, Prepared
 from graph.ranking.full_ranking import Judge
+from graph.ranking.list_parts import PARTS, Question, read_parts, write_parts
 from graph.ranking.parts import evidence_scores
+from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
 from launch.watch.beats import beat
 from pairs.tables import Ints, Samples, load_others, load_samples, with_others
 
-Number = TypeVar("Number", bound=np.generic)
 ROWS_AT_ONCE = 8192
 """Lists that memory holds; whole chunks of any size that `graph.encode_batch` is likely to have."""
 TIME_SPANS = 8
@@ -51,20 +50,20 @@ def export_left_out(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: i
         spans = time_spans(train, others)
     else:
         spans = [Span(np.arange(len(train)), None)]
-    tables = run_dir / TABLES_OF_PARTS
-    if not judge.world.is_main:
-        for _ in _lists(judge, prepared, spans, tables, depth=depth):
-            pass
-        return
-    with atomic_folder(run_dir / "graph" / "left_out") as folder:
-        np.save(folder / "samples.npy", train.sample)
-        items_NK = _reserve(folder / "items.npy", (len(train), depth), np.int32)
-        scores_NK = _reserve(folder / "scores.npy", (len(train), depth), np.float32)
-        items_NK[:], scores_NK[:] = NO_ITEM, -np.inf
-        for rows, lists in _lists(judge, prepared, spans, tables, depth=depth):
-            items_NK[rows], scores_NK[rows] = lists.items, lists.scores
-        items_NK.flush()
-        scores_NK.flush()
+    world, asked = judge.world, _questions(judge, prepared, spans, run_dir / TABLES_OF_PARTS)
+    write_parts(run_dir / PARTS, "left_out", asked, depth=depth, world=world)
+    if world.is_main:
+        with atomic_folder(run_dir / "graph" / "left_out") as folder:
+            np.save(folder / "samples.npy", train.sample)
+            items_NK = reserve(folder / "items.npy", (len(train), depth), np.int32)
+            scores_NK = reserve(folder / "scores.npy", (len(train), depth), np.float32)
+            items_NK[:], scores_NK[:] = NO_ITEM, -np.inf
+            for lists in read_parts(run_dir / PARTS, "left_out", depth, world):
+                rows = train.row_of(lists.sample)
+                items_NK[rows], scores_NK[rows] = lists.items, lists.scores
+            items_NK.flush()
+            scores_NK.flush()
+    world.barrier()
 
 
 def time_spans(train: Samples, others: Samples | None) -> list[Span]:
@@ -80,11 +79,9 @@ def time_spans(train: Samples, others: Samples | None) -> list[Span]:
     return spans
 
 
-def _lists(
-    judge: Judge, prepared: Prepared, spans: list[Span], tables: Path, *, depth: int
-) -> Iterator[tuple[Ints, RankedLists]]:
-    """Rows of train and their lists, some at a time; nothing of a span that knows nothing. Companions of what a span
-    knows are in `tables` meanwhile."""
+def _questions(judge: Judge, prepared: Prepared, spans: list[Span], tables: Path) -> Iterator[Question]:
+    """Train samples, span by span; nothing of a span that knows nothing. Companions of what a span knows are in
+    `tables` meanwhile."""
     for number, span in enumerate(spans):
         if span.known is not None and len(span.known) == 0:
             continue
@@ -97,15 +94,6 @@ def _lists(
         for start in range(0, len(span.rows), ROWS_AT_ONCE):
             beat(phase="lists of train")
             rows = span.rows[start : start + ROWS_AT_ONCE]
-            asked = prepared.train.take(rows)
-            yield rows, knowing.lists(asked, depth, scores=scores).of_samples(asked.sample)
+            yield knowing, prepared.train.take(rows), scores
         if place is not None:
             drop_companions(place)
-
-
-def _reserve(path: Path, shape: tuple[int, int], dtype: type[Number]) -> "np.memmap[tuple[int, int], np.dtype[Number]]":
-    """A table to fill whose room on the disk is taken now: a full disk is an error here, not a bus error later."""
-    table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return table

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.ranked_lists import NO_ITEM, RankedLists, read_column, read_lists, top_k, write_lists
+from evaluation.ranked_lists import NO_ITEM, RankedLists, read_column, read_lists, top_k, write_list_blocks, write_lists
 from launch.errors import InputError
 
 
@@ -85,3 +85,21 @@ def test_a_missing_or_foreign_file_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"not parquet at all")
     with pytest.raises(InputError, match="not a table of lists"):
         read_lists(tmp_path / "bad.parquet")
+
+
+def test_lists_in_blocks_are_read_as_one_table_and_a_single_block_is_the_same_file(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    items = np.stack([random.permutation(50)[:6] for _ in range(30)])
+    scores = -np.sort(-random.random((30, 6)).astype(np.float32), axis=1)
+    items[3, 4:], scores[3, 4:] = NO_ITEM, -np.inf
+    lists = RankedLists(np.arange(30) * 2, items, scores)
+    write_lists(tmp_path / "whole.parquet", lists)
+    write_list_blocks(tmp_path / "one.parquet", iter([lists]))
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    write_list_blocks(tmp_path / "many.parquet", (lists.take(np.arange(at, min(at + 7, 30))) for at in range(0, 30, 7)))
+    write_list_blocks(tmp_path / "none.parquet", iter([]))
+    read = read_lists(tmp_path / "many.parquet")
+    np.testing.assert_array_equal(read.sample, lists.sample)
+    np.testing.assert_array_equal(read.items, lists.items)
+    np.testing.assert_array_equal(read.scores, lists.scores)
+    assert len(read_lists(tmp_path / "none.parquet")) == 0

@@ -1,0 +1,50 @@
+"""Ranked lists of many samples, written by the ranks that make them and put together without any holding them all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from evaluation.ranked_lists import RankedLists, write_list_blocks
+from graph.ranking.full_ranking import Judge, Scores
+from graph.ranking.rank_parts import Column, Columns, joined, writing
+from launch.distributed import World
+from pairs.tables import Samples
+
+Question: TypeAlias = tuple[Judge, Samples, Scores]
+"""Samples, who judges them, by what scores."""
+PARTS = Path("graph", "checkpoints", "parts")
+"""Below the run folder; gone when all is put together."""
+
+
+def list_columns(depth: int) -> Columns:
+    """Of lists that are `depth` long at most."""
+    return {"items": Column(np.int32, depth), "scores": Column(np.float32, depth)}
+
+
+def write_ranked(run_dir: Path, name: str, asked: Iterator[Question], *, depth: int, world: World) -> None:
+    """Write lists/NAME.parquet: the `depth` best items of the target domain for every sample, the history's own not
+    removed. A collective.
+
+    Args:
+        asked: samples and who judges them by what scores, one group after the other, none of them twice.
+    """
+    write_parts(run_dir / PARTS, name, asked, depth=depth, world=world)
+    if world.is_main:
+        write_list_blocks(run_dir / "lists" / f"{name}.parquet", read_parts(run_dir / PARTS, name, depth, world))
+    world.barrier()
+
+
+def write_parts(folder: Path, name: str, asked: Iterator[Question], *, depth: int, world: World) -> None:
+    """This rank's lists, in files of its own; a collective."""
+    with writing(folder, name, list_columns(depth), world) as part:
+        for judge, samples, scores in asked:
+            for lists in judge.own_lists(samples, depth, scores=scores):
+                part.add(lists.sample, items=lists.items, scores=lists.scores)
+
+
+def read_parts(folder: Path, name: str, depth: int, world: World) -> Iterator[RankedLists]:
+    """All ranks' lists by rising sample id, some at a time; their files are gone then."""
+    for sample_N, values in joined(folder, name, list_columns(depth), world.size):
+        yield RankedLists(sample_N, values["items"].astype(np.int64), values["scores"])
