@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from bench.ranking import make_model
+from pairs.ragged import offsets_of
 from training.answers.beam_search import search_beams
 from training.answers.choices import TitlesOnly
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
@@ -61,8 +62,9 @@ def make_question(prompts: int, prompt_tokens: int, *, titles: int, num_beams: i
     }
     answers = [[*title, END] for title in sorted(written)]
     count = len(answers)
+    tokens, offsets = np.concatenate(answers).astype(np.int32), offsets_of([len(answer) for answer in answers])
     trie = build_trie(
-        answers, domain=np.zeros(count, dtype=np.int8), popularity=np.ones(count, dtype=np.int64), max_tokens=20
+        tokens, offsets, domain=np.zeros(count, dtype=np.int8), popularity=np.ones(count, dtype=np.int64), max_tokens=20
     )
     return Question(texts, trie, num_beams, max_new_tokens=18)
 
@@ -95,7 +97,7 @@ def _ours(model: PreTrainedModel, question: Question) -> tuple[list[float], floa
             max_new_tokens=question.max_new_tokens, pad_token=PAD, length_penalty=0.0,
         )  # fmt: skip
         seconds = min(seconds, time.perf_counter() - began)
-        best = [found.scores[0] for found in beams]
+        best = [one.scores[0] for one in beams]
     return best, seconds
 
 

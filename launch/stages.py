@@ -65,7 +65,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",
         ("prepare", "pretrain", "retrieve"), ("prompts/**/*",), checks=("training.checks:check_base",),
-        plan="training.plan.others:plan_tokenize", version=3,
+        plan="training.plan.others:plan_tokenize", version=4,
     ),
     Stage(
         "finetune", "training.finetune", "llm", "training.config:LlmConfig", "accelerate",

@@ -76,7 +76,7 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     folder = run_dir / "prompts"
     with atomic_folder(folder / "tokenizer") as partial:
         tokenizer.save_pretrained(partial)
-    write_titles(run_dir, titles_of(pieces, most_tokens=config.max_candidate_tokens))
+    write_titles(run_dir, titles_of(pieces))
     train = load_samples(run_dir, "train")
     written = {}
     for split in SPLITS:
@@ -103,6 +103,7 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
             "vocab_size": len(tokenizer),
             "max_tokens": config.max_tokens,
             "answer_tokens": maker.answer_reserve,
+            "candidate_tokens": config.max_candidate_tokens,
             "longest_answer": int(pieces.lengths[pieces.answer :].max()),
             "splits": written,
         },

@@ -6,7 +6,7 @@ import numpy as np
 
 from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import PARTS
-from graph.ranking.rank_parts import Column, joined, writing
+from graph.ranking.rank_parts import PartColumn, joined, writing
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
 from pairs.tables import SPLITS, Samples, load_samples
@@ -15,7 +15,7 @@ from pairs.tables import SPLITS, Samples, load_samples
 def export_vectors(judge: Judge, run_dir: Path) -> None:
     """`graph/vectors/{split}_{samples,X,Y}.npy`, rows in the split's order; published whole, by rename."""
     world, parts = judge.world, run_dir / PARTS
-    columns = {domain: Column(np.float32, judge.ranker.vector_width) for domain in "XY"}
+    columns = {domain: PartColumn(np.float32, judge.ranker.vector_width) for domain in "XY"}
     loaded = {split: load_samples(run_dir, split) for split in SPLITS}
     for split, samples in loaded.items():
         with writing(parts, f"{split}_vectors", columns, world) as part:
@@ -30,7 +30,9 @@ def export_vectors(judge: Judge, run_dir: Path) -> None:
     world.barrier()
 
 
-def _join(parts: Path, folder: Path, split: str, samples: Samples, columns: dict[str, Column], *, ranks: int) -> None:
+def _join(
+    parts: Path, folder: Path, split: str, samples: Samples, columns: dict[str, PartColumn], *, ranks: int
+) -> None:
     tables = {
         domain: reserve(folder / f"{split}_{domain}.npy", (len(samples), column.width), np.float32)
         for domain, column in columns.items()

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.ranked_lists import RankedLists, write_list_blocks
 from graph.ranking.full_ranking import Judge, Scores
-from graph.ranking.rank_parts import Column, Columns, joined, writing
+from graph.ranking.rank_parts import PartColumn, PartColumns, joined, writing
 from launch.distributed import World
 from pairs.tables import Samples
 
@@ -18,9 +18,9 @@ PARTS = Path("graph", "checkpoints", "parts")
 """Below the run folder; gone when all is put together."""
 
 
-def list_columns(depth: int) -> Columns:
+def list_columns(depth: int) -> PartColumns:
     """Of lists that are `depth` long at most."""
-    return {"items": Column(np.int32, depth), "scores": Column(np.float32, depth)}
+    return {"items": PartColumn(np.int32, depth), "scores": PartColumn(np.float32, depth)}
 
 
 def write_ranked(run_dir: Path, name: str, asked: Iterator[Question], *, depth: int, world: World) -> None:

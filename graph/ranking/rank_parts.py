@@ -25,14 +25,14 @@ ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
-class Column:
+class PartColumn:
     """Numbers of one kind, `width` of them a row."""
 
     dtype: type[np.generic]
     width: int
 
 
-Columns = Mapping[str, Column]
+PartColumns = Mapping[str, PartColumn]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PartWriter:
     """Files that are being written."""
 
     files: Mapping[str, BinaryIO]
-    columns: Columns
+    columns: PartColumns
 
     def add(self, key_N: Ints, **values: NDArray[Any]) -> None:
         """Some more rows: their ids and, for every column, [N, width]."""
@@ -52,7 +52,7 @@ class PartWriter:
 
 
 @contextmanager
-def writing(folder: Path, name: str, columns: Columns, world: World) -> Iterator[PartWriter]:
+def writing(folder: Path, name: str, columns: PartColumns, world: World) -> Iterator[PartWriter]:
     """A collective: on leaving, all ranks' files are there. What a killed start left is written over."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -64,9 +64,9 @@ def writing(folder: Path, name: str, columns: Columns, world: World) -> Iterator
     world.barrier()
 
 
-def joined(folder: Path, name: str, columns: Columns, ranks: int) -> Iterator[tuple[Ints, dict[str, NDArray[Any]]]]:
+def joined(folder: Path, name: str, columns: PartColumns, ranks: int) -> Iterator[tuple[Ints, dict[str, NDArray[Any]]]]:
     """All ranks' rows by rising id, some at a time: ids [N] and columns [N, width]. Deletes the files at the end."""
-    keys = [_read(folder, name, rank, KEY, Column(np.int64, 1))[:, 0] for rank in range(ranks)]
+    keys = [_read(folder, name, rank, KEY, PartColumn(np.int64, 1))[:, 0] for rank in range(ranks)]
     of_rank = np.repeat(np.arange(ranks), [len(key) for key in keys])
     row = np.concatenate([np.arange(len(key)) for key in keys])
     key = np.concatenate(keys)
@@ -87,7 +87,7 @@ def joined(folder: Path, name: str, columns: Columns, ranks: int) -> Iterator[tu
             _path(folder, name, rank, column).unlink()
 
 
-def _take(parts: list[NDArray[Any]], of_rank: Ints, row: Ints, kind: Column) -> NDArray[Any]:
+def _take(parts: list[NDArray[Any]], of_rank: Ints, row: Ints, kind: PartColumn) -> NDArray[Any]:
     values = np.empty((len(row), kind.width), dtype=kind.dtype)
     for rank, part in enumerate(parts):
         here = of_rank == rank
@@ -95,7 +95,7 @@ def _take(parts: list[NDArray[Any]], of_rank: Ints, row: Ints, kind: Column) -> 
     return values
 
 
-def _read(folder: Path, name: str, rank: int, column: str, kind: Column) -> NDArray[Any]:
+def _read(folder: Path, name: str, rank: int, column: str, kind: PartColumn) -> NDArray[Any]:
     path = _path(folder, name, rank, column)
     if path.stat().st_size == 0:  # which cannot be mapped
         return np.zeros((0, kind.width), dtype=kind.dtype)

@@ -1,7 +1,6 @@
 """Let the tuned model answer prompts: beams over the vocabulary or over the titles, and the items they stand for."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,12 +23,11 @@ from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder, load_tuned_model
 from training.config import GenerationConfig
 from training.precision import resolve_precision
-from training.prompts.pieces import answer_tokens
 from training.ranking.candidates import CandidateLists
 from training.ranking.likelihood import Priors
 from training.ranking.scores import verdict_tokens
 from training.ranking.taught import read_taught, usual_prior_weight
-from training.ranking.titles import read_titles
+from training.ranking.titles import read_candidate_titles, read_titles
 
 log = logging.getLogger(__name__)
 TITLE_PERCENTILE = 0.99
@@ -142,7 +140,7 @@ def load_answerer(
     assert isinstance(pad, int)
     if answers_by(config, run_dir) == "rank":
         log.info("answers: ranked candidates, %s", precision)
-        titles, taught, weight = read_titles(run_dir), read_taught(run_dir), prior_weight(config, run_dir)
+        titles, taught, weight = read_candidate_titles(run_dir), read_taught(run_dir), prior_weight(config, run_dir)
         return ListAnswerer(
             model=model,
             titles=titles,
@@ -154,18 +152,21 @@ def load_answerer(
             device=device,
             config=config,
         )
-    answers = answer_tokens(tokenizer, pair.items.titles)
-    limit = config.max_new_tokens or longest_answer(answers, margin=config.token_margin)
+    titles = read_titles(run_dir)
+    limit = config.max_new_tokens or longest_answer(titles.lengths, margin=config.token_margin)
     trie = None
     if config.mode == "constrained":
-        trie = build_trie(answers, domain=pair.items.domain, popularity=pair.items.train_count, max_tokens=limit)
+        trie = build_trie(
+            titles.tokens, titles.offsets,
+            domain=pair.items.domain, popularity=pair.items.train_count, max_tokens=limit,
+        )  # fmt: skip
     end_token = tokenizer.eos_token_id
     assert isinstance(end_token, int)
     rescoring = None
     if config.rescore:
         rescoring = Rescoring(
             model=model,
-            empty=read_titles(run_dir).empty,
+            empty=titles.empty,
             weight=prior_weight(config, run_dir),
             length_penalty=config.resolved_length_penalty,
             pad=pad,
@@ -201,7 +202,6 @@ def prior_weight(config: GenerationConfig, run_dir: Path) -> float:
     return usual_prior_weight(run_dir) if taught is None else taught
 
 
-def longest_answer(answers: Sequence[Sequence[int]], *, margin: int) -> int:
-    """The 99th percentile of the answers' lengths, end token included, plus `margin`."""
-    lengths = np.array([len(answer) for answer in answers])
+def longest_answer(lengths: Ints, *, margin: int) -> int:
+    """The 99th percentile of the titles' lengths, end token included, plus `margin`."""
     return int(np.quantile(lengths, TITLE_PERCENTILE, method="higher")) + margin

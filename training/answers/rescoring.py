@@ -40,26 +40,26 @@ class Rescoring:
     def order(self, beams: list[Beams], domain: Ints) -> list[Beams]:
         """The beams of every prompt, which asks for `domain` [B], best first by the new scores."""
         prior = self._priors(beams, domain)
-        return [self._ordered(found, prior, int(asked)) for found, asked in zip(beams, domain, strict=True)]
+        return [self._ordered(one, prior, int(asked)) for one, asked in zip(beams, domain, strict=True)]
 
-    def _ordered(self, found: Beams, prior: dict[tuple[int, tuple[int, ...]], float], domain: int) -> Beams:
-        lengths = np.array([len(tokens) for tokens in found.tokens]) ** self.length_penalty
-        without = np.array([prior[domain, tuple(tokens)] for tokens in found.tokens])
-        scores = np.array(found.scores) - self.weight * without / lengths
+    def _ordered(self, beams: Beams, prior: dict[tuple[int, tuple[int, ...]], float], domain: int) -> Beams:
+        lengths = np.array([len(tokens) for tokens in beams.tokens]) ** self.length_penalty
+        without = np.array([prior[domain, tuple(tokens)] for tokens in beams.tokens])
+        scores = np.array(beams.scores) - self.weight * without / lengths
         order = np.argsort(-scores, kind="stable").tolist()
         return replace(
-            found,
-            tokens=[found.tokens[place] for place in order],
+            beams,
+            tokens=[beams.tokens[place] for place in order],
             scores=scores[order].tolist(),
-            leaves=[found.leaves[place] for place in order],
+            leaves=[beams.leaves[place] for place in order],
         )
 
     def _priors(self, beams: list[Beams], domain: Ints) -> dict[tuple[int, tuple[int, ...]], float]:
         """log p(text | no history) by domain and text, each text read once."""
         known: dict[tuple[int, tuple[int, ...]], float] = {}
         for asked in np.unique(domain).tolist():
-            found = [one for one, of in zip(beams, domain, strict=True) if of == asked]
-            texts = sorted({tuple(tokens) for one in found for tokens in one.tokens})
+            written = [one for one, its in zip(beams, domain, strict=True) if its == asked]
+            texts = sorted({tuple(tokens) for one in written for tokens in one.tokens})
             for start in range(0, len(texts), AT_ONCE):
                 chunk = texts[start : start + AT_ONCE]
                 offsets = offsets_of(np.array([len(text) for text in chunk]))

@@ -6,7 +6,6 @@ end token. Nodes are numbered level by level, so the children of node n are the 
 number of beams is found without a loop over them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from graph.companions.mapped import expand
+from pairs.ragged import segments
 
 Ints = NDArray[np.int64]
 
@@ -53,19 +53,24 @@ class TitleTrie:
 
 
 def build_trie(
-    answers: Sequence[Sequence[int]], *, domain: NDArray[np.integer], popularity: Ints, max_tokens: int
+    tokens: NDArray[np.int32],
+    offsets: Ints,
+    *,
+    domain: NDArray[np.integer],
+    popularity: Ints,
+    max_tokens: int,
 ) -> TitleTrie:
-    """The trie of `answers` (item -> its title's tokens and the end token, which no title has inside).
+    """The trie of the items' titles: item i's is `tokens[offsets[i] : offsets[i + 1]]`, its end token, which no title
+    has inside, the last of them.
 
-    An answer of more than `max_tokens` tokens is cut there: its leaf then stands for the whole title.
+    One of more than `max_tokens` tokens is cut there: its leaf then stands for the whole title.
     """
-    lengths = np.array([min(len(answer), max_tokens) for answer in answers], dtype=np.int64)
-    table = np.full((len(answers), 1 + int(lengths.max(initial=0))), -1, dtype=np.int32)
+    lengths = np.minimum(np.diff(offsets), max_tokens)
+    table = np.full((len(lengths), 1 + int(lengths.max(initial=0))), -1, dtype=np.int32)
     table[:, 0] = domain
     filled = np.arange(table.shape[1] - 1) < lengths[:, None]
-    cut = (token for answer in answers for token in answer[:max_tokens])
-    table[:, 1:][filled] = np.fromiter(cut, dtype=np.int32, count=int(lengths.sum()))
-    items = np.arange(len(answers))
+    table[:, 1:][filled] = tokens[segments(offsets[:-1], lengths)]
+    items = np.arange(len(lengths))
     order = np.lexsort((items, -popularity, *table.T[::-1]))
     return _number_nodes(table[order], order)
 

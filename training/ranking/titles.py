@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from launch.artifacts import atomic_folder
+from launch.artifacts import atomic_folder, read_json
 from launch.errors import InputError
 from pairs.ragged import offsets_of, segments
 from pairs.tables import Ints
@@ -26,15 +26,21 @@ class Titles:
         """[I]"""
         return np.diff(self.offsets)
 
+    def cut(self, most_tokens: int | None) -> "Titles":
+        """Titles of at most so many tokens before their end tokens; null: as they are."""
+        if most_tokens is None:
+            return self
+        kept = np.minimum(self.lengths, most_tokens + 1)
+        tokens, offsets = self.tokens[segments(self.offsets[:-1], kept)], offsets_of(kept)
+        tokens[offsets[1:] - 1] = self.tokens[self.offsets[1:] - 1]
+        return Titles(tokens, offsets, self.empty)
 
-def titles_of(pieces: Pieces, *, most_tokens: int | None = None) -> Titles:
-    """The answers among a prompt's pieces, each cut to at most `most_tokens` before its end token."""
-    starts, lengths = pieces.offsets[pieces.answer : -1], pieces.lengths[pieces.answer :]
-    kept = lengths if most_tokens is None else np.minimum(lengths, most_tokens + 1)
-    tokens, offsets = pieces.tokens[segments(starts, kept)], offsets_of(kept)
-    tokens[offsets[1:] - 1] = pieces.tokens[starts + lengths - 1]
+
+def titles_of(pieces: Pieces) -> Titles:
+    """The answers among a prompt's pieces."""
+    offsets = pieces.offsets[pieces.answer :]
     empty = [np.concatenate([pieces.piece(part) for part in (OPENING + d, OWN, REQUEST + d)]) for d in (0, 1)]
-    return Titles(tokens, offsets, (empty[0], empty[1]))
+    return Titles(pieces.tokens[offsets[0] :], offsets - offsets[0], (empty[0], empty[1]))
 
 
 def write_titles(run_dir: Path, titles: Titles) -> None:
@@ -44,6 +50,11 @@ def write_titles(run_dir: Path, titles: Titles) -> None:
         np.save(partial / "offsets.npy", titles.offsets)
         for domain, prompt in enumerate(titles.empty):
             np.save(partial / f"empty_{domain}.npy", prompt)
+
+
+def read_candidate_titles(run_dir: Path) -> Titles:
+    """What is read of each title to rank it: `prompts.max_candidate_tokens` of it."""
+    return read_titles(run_dir).cut(read_json(run_dir / "prompts" / "meta.json").get("candidate_tokens"))
 
 
 def read_titles(run_dir: Path) -> Titles:

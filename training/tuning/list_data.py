@@ -24,7 +24,7 @@ from training.ranking.candidates import CandidateLists, holds_target, lists_to_l
 from training.ranking.packing import PackedLists, pack
 from training.ranking.scores import TitleScore, VerdictTokens, verdict_tokens
 from training.ranking.taught import taught_prior_weight
-from training.ranking.titles import Titles, read_titles
+from training.ranking.titles import Titles, read_candidate_titles
 from training.tuning.batches import IGNORED, count_item_tokens, open_prompts
 
 ListScore: TypeAlias = TitleScore | VerdictTokens
@@ -116,7 +116,7 @@ def read_lists_to_learn(
 
     InputError where there is none.
     """
-    dataset, titles = open_prompts(run_dir, split), read_titles(run_dir)
+    dataset, titles = open_prompts(run_dir, split), read_candidate_titles(run_dir)
     samples = load_samples(run_dir, split)
     sample = np.asarray(dataset.data["sample"], dtype=np.int64)
     target = samples.target[samples.row_of(sample)]

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from graph.ranking import rank_parts
-from graph.ranking.rank_parts import Column, PartWriter, joined, writing
+from graph.ranking.rank_parts import PartColumn, PartWriter, joined, writing
 from launch.distributed import World
 
-COLUMNS = {"items": Column(np.int32, 3), "scores": Column(np.float32, 2)}
+COLUMNS = {"items": PartColumn(np.int32, 3), "scores": PartColumn(np.float32, 2)}
 RANDOM = np.random.default_rng(1)
 KEYS = RANDOM.permutation(90)[:40]
 ITEMS, SCORES = RANDOM.integers(0, 100, (40, 3)), RANDOM.random((40, 2)).astype(np.float32)

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from pairs.ragged import offsets_of
 from training.answers.beam_search import Beams, Results, search_beams
 from training.answers.choices import Continuations, FreeText, TitlesOnly
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
@@ -33,8 +35,13 @@ def tiny_llama(**changes: Any) -> Any:
     return model.double()  # in float32 the order of two beams can be a matter of rounding
 
 
+def flat(answers: list[list[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    return np.concatenate(answers).astype(np.int32), offsets_of([len(answer) for answer in answers])
+
+
 def titles_trie(max_tokens: int = 99) -> TitleTrie:
-    return build_trie(TITLES, domain=DOMAINS, popularity=np.zeros(len(TITLES), dtype=np.int64), max_tokens=max_tokens)
+    popularity = np.zeros(len(TITLES), dtype=np.int64)
+    return build_trie(*flat(TITLES), domain=DOMAINS, popularity=popularity, max_tokens=max_tokens)
 
 
 def fast(prompts: list[list[int]], *, trie: TitleTrie | None = None, domain: int = 0, **options: Any) -> list[Beams]:
@@ -137,14 +144,18 @@ def test_a_title_that_is_cut_still_leads_to_its_items() -> None:
 
 
 def test_fewer_titles_than_beams_give_fewer_beams() -> None:
-    trie = build_trie([[5, END], [5, 6, END]], domain=np.zeros(2, int), popularity=np.zeros(2, int), max_tokens=9)
+    trie = build_trie(
+        *flat([[5, END], [5, 6, END]]), domain=np.zeros(2, int), popularity=np.zeros(2, int), max_tokens=9
+    )
     (beams,) = fast([PROMPTS[0]], trie=trie)
     assert sorted(beams.tokens) == [[5, END], [5, 6, END]]
 
 
 def test_equal_titles_share_a_leaf_the_popular_item_first() -> None:
     answers = [[7, 8, END], [5, END], [7, 8, END], [7, 8, END], [7, END]]
-    trie = build_trie(answers, domain=np.array([0, 0, 0, 1, 0]), popularity=np.array([1, 9, 4, 2, 0]), max_tokens=9)
+    trie = build_trie(
+        *flat(answers), domain=np.array([0, 0, 0, 1, 0]), popularity=np.array([1, 9, 4, 2, 0]), max_tokens=9
+    )
     node = trie.start_of(0)
     for token in answers[0]:
         node = next(child for child in trie.children(node) if trie.token[child] == token)

@@ -195,5 +195,5 @@ def test_rescored_beams_are_the_same_texts_in_another_order(
     assert read_json(other / FILES[2])["rescored_by"] == 1.0
     assert read_json(constrained_run / FILES[2])["rescored_by"] is None
     texts, others = (pq.read_table(run / FILES[1])["texts"].to_pylist() for run in (constrained_run, other))
-    assert [sorted(found) for found in others] == [sorted(found) for found in texts]
+    assert [sorted(row) for row in others] == [sorted(row) for row in texts]
     assert others != texts
