@@ -1,99 +1,82 @@
-"""Exact search: torch and FAISS beside plain numpy, on the same vectors in the same run.
+"""Search for kindred users: speed, recall, memory a rank, merges, one question.
 
-    python -m bench.retrieval [--keys 20000 --queries 4096 --dim 512 --k 20] [--json]
+    python -m bench.retrieval [--keys 1000000 --dim 256 --queries 256] [--run RUN] [--huge] [--json]
 
-Every way must find the same scores, torch and FAISS the same ids; the last column is the speed over numpy's.
+    flat_qps_ratio       queries a second of the default exact search over plain FAISS's IndexFlatIP
+    reference_speedup    the same over a loop that sorts all scores of each query
+    ivf_, hnsw_          recall@10, and speed over plain FAISS's flat search, on the run's user vectors
+                         (without --run: on vectors around random directions)
+    merge_R_shards_ms    a rank of R merges its share of the answers to 4,096 queries
+    memory_per_rank_ratio  resident bytes of a rank's keys, of R ranks, over those of one
+    single_query_ms      one history's kindred users, the run loaded once (--run; the median of 50, wall time)
+
+On one thread; CPU seconds, the best of `--repeats`. `--huge`: 10 million keys of width 128 in 16 bits, in mapped files,
+searched by two ranks.
 """
 
 import argparse
 import json
-import time
-from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+import faiss
 import torch
 
-from pairs.tables import Ints
-from retrieval.fixed_point import Floats, to_grid, to_unit_length
-from retrieval.indexes.build import index_of
+from bench.search.figures import (
+    approximate,
+    clustered_vectors,
+    flat,
+    merges,
+    single_query,
+    unit_vectors,
+    vectors_of_run,
+)
+from bench.search.on_ranks import huge, memory_per_rank
 from retrieval.indexes.config import IndexConfig
 
-Search = Callable[[Floats, int], tuple[Floats, Ints]]
-NUMPY_QUERIES_AT_ONCE = 512
+MERGED_QUERIES = 4096
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("keys", 20_000), ("queries", 4096), ("dim", 512), ("k", 20), ("repeats", 3)):
+    defaults = {
+        "keys": 1_000_000, "queries": 256, "dim": 256, "k": 10, "repeats": 3, "rank-keys": 400_000,
+        "nlist": 64, "nprobe": 20, "ef": 64, "huge-keys": 10_000_000, "huge-dim": 128, "huge-queries": 64,
+    }  # fmt: skip
+    for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--run", type=Path, help="a finished run's folder")
+    parser.add_argument("--huge", action="store_true", help="search keys beyond memory, too")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
-    keys = unit_vectors(options.keys, options.dim, seed=1)
-    queries = unit_vectors(options.queries, options.dim, seed=2)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
 
-    timings: dict[str, dict[str, float]] = {}
-    results: dict[str, tuple[Floats, Ints]] = {}
-    for name, build in builders(keys, device).items():
-        started = time.perf_counter()
-        search = build()
-        build_seconds = time.perf_counter() - started
-        results[name], seconds = best_time(search, queries, options.k, repeats=options.repeats)
-        timings[name] = {"build_s": build_seconds, "search_s": seconds, "queries_per_s": len(queries) / seconds}
-        assert np.array_equal(results[name][0], results["numpy"][0]), f"{name} finds other scores than numpy"
-        timings[name]["times_numpy"] = timings["numpy"]["search_s"] / seconds
-    assert np.array_equal(results["exact torch"][1], results["faiss flat"][1]), "torch and FAISS find other ids"
-
-    print(f"{options.queries} queries, {options.keys} keys, width {options.dim}, k {options.k}, {device}, "
-          f"{torch.get_num_threads()} thread(s); best of {options.repeats}")  # fmt: skip
-    print(f"{'':<14}{'build s':>10}{'search s':>10}{'queries/s':>12}{'x numpy':>9}")
-    for name, row in timings.items():
-        print(f"{name:<14}{row['build_s']:>10.3f}{row['search_s']:>10.3f}"
-              f"{row['queries_per_s']:>12.0f}{row['times_numpy']:>9.2f}")  # fmt: skip
-    if options.json:
-        shape = {name: getattr(options, name) for name in ("keys", "queries", "dim", "k")}
-        print(json.dumps({"bench": "retrieval", "device": str(device), **shape, "ways": timings}))
-
-
-def builders(keys: Floats, device: torch.device) -> dict[str, Callable[[], Search]]:
-    """The ways to search, by name; numpy is the first."""
-    ids = np.arange(len(keys))
-    return {
-        "numpy": lambda: lambda queries, k: numpy_search(keys, queries, k),
-        "exact torch": lambda: (
-            index_of(IndexConfig(kind="exact", backend="torch"), keys, ids, device=device).index.search
-        ),
-        "faiss flat": lambda: index_of(IndexConfig(kind="exact"), keys, ids, device=device).index.search,
+    figures: dict[str, Any] = {"bench": "retrieval", "keys": options.keys, "dim": options.dim}  # Any: plain values
+    figures |= flat(
+        unit_vectors(options.keys, options.dim, seed=1), unit_vectors(options.queries, options.dim, seed=2), options.k,
+        repeats=options.repeats,
+    )  # fmt: skip
+    if options.run is not None:
+        keys, queries = vectors_of_run(options.run)
+        figures |= single_query(options.run)
+    else:
+        keys, queries = (clustered_vectors(count, 64, seed=seed) for count, seed in ((options.keys, 5), (1000, 6)))
+    configs = {
+        "ivf": IndexConfig(kind="ivf_flat", nlist=options.nlist, nprobe=options.nprobe),
+        "hnsw": IndexConfig(kind="hnsw", ef=options.ef),
     }
-
-
-def numpy_search(keys: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
-    """What one would write in a few lines: all scores, the k best set apart and sorted; ties as they come."""
-    parts = []
-    for start in range(0, len(queries), NUMPY_QUERIES_AT_ONCE):
-        scores = queries[start : start + NUMPY_QUERIES_AT_ONCE] @ keys.T
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1)
-        best = np.take_along_axis(best, order, 1)
-        parts.append((np.take_along_axis(scores, best, 1), best))
-    return np.concatenate([scores for scores, _ in parts]), np.concatenate([best for _, best in parts])
-
-
-def best_time(search: Search, queries: Floats, k: int, *, repeats: int) -> tuple[tuple[Floats, Ints], float]:
-    """The result, and the shortest of `repeats` times after one that does not count."""
-    result = search(queries, k)
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        search(queries, k)
-        seconds.append(time.perf_counter() - started)
-    return result, min(seconds)
-
-
-def unit_vectors(count: int, dim: int, *, seed: int) -> Floats:
-    """Random directions on the grid that the retrieve stage rounds to."""
-    return to_grid(to_unit_length(np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)))
+    figures |= {"approximate_keys": len(keys), "approximate_dim": keys.shape[1]}
+    figures |= approximate(keys, queries, options.k, configs, repeats=options.repeats)
+    figures |= merges(options.k, queries=MERGED_QUERIES, repeats=max(5, options.repeats))
+    figures["memory_per_rank_ratio"] = memory_per_rank(options.rank_keys, options.dim, (1, 2, 4))
+    if options.huge:
+        figures["huge"] = huge(options.huge_keys, options.huge_dim, options.huge_queries, ranks=2)
+    for name, value in figures.items():
+        print(f"{name:<28} {value:.4g}" if isinstance(value, float) else f"{name:<28} {value}")
+    if options.json:
+        print(json.dumps(figures))
 
 
 if __name__ == "__main__":

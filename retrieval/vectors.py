@@ -4,6 +4,7 @@ With the square roots of weights that sum to 1 in front of the parts, one inner 
 weighted mean of the parts' cosines.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -69,8 +70,12 @@ class BagPart:
         return self.of_histories(samples, rows)
 
     def of_histories(self, samples: Samples, rows: Ints) -> Floats:
-        """Vectors [len(rows), d]."""
-        return np.asarray(bag_of_items(samples, rows, num_items=len(self._table)) @ self._table, dtype=np.float32)
+        """Vectors [len(rows), d]. Only the table's rows that the histories hold are read."""
+        kept = samples.take(rows)
+        items, kept_items = np.unique(kept.history, return_inverse=True)
+        held = dataclasses.replace(kept, history=kept_items.astype(np.int64))
+        bags = bag_of_items(held, np.arange(len(held)), num_items=len(items))
+        return np.asarray(bags @ np.ascontiguousarray(self._table[items]), dtype=np.float32)
 
 
 class UserVectors:
@@ -149,7 +154,7 @@ def _table_path(run_dir: Path, name: str) -> Path:
 
 def _save(path: Path, table: Floats) -> None:
     with atomic_file(path) as partial, partial.open("wb") as file:
-        np.save(file, table)
+        np.save(file, np.ascontiguousarray(table))  # a row in one place, for those who read a few
 
 
 def _open_table(run_dir: Path, name: str) -> Floats:
