@@ -20,6 +20,7 @@ from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.selection import Choice
 from evaluation.systems.sources import Judged, Sources, list_path, lists_of_train, load_sources
 from evaluation.systems.tuning import Baselines, fit_baselines, random_users
+from launch.distributed import World
 from launch.systems import GRAPH_SYSTEMS, TAUGHT
 from pairs.tables import Pair, Samples
 
@@ -56,6 +57,8 @@ class Inputs:
     """Those of them that are judged."""
     config: EvaluationConfig
     seed: int
+    world: World | None = None
+    """The ranks that share the work; None: this process does all."""
 
     @property
     def splits(self) -> tuple[Samples, Samples, Samples]:
@@ -135,10 +138,13 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
     sold = sold_by_all(*inputs.splits, timeline)
     deciding = inputs.deciding(timeline)
     with clock.part("tune_baselines"):
-        baselines = fit_baselines(train, deciding, items, config=config, seed=seed, others=inputs.others, sold=sold)
+        baselines = fit_baselines(
+            train, deciding, items,
+            config=config, seed=seed, others=inputs.others, sold=sold, world=inputs.world,
+        )  # fmt: skip
     with clock.part("choose_fusions"):
         given = {name: ranked.of_samples(deciding.sample) for name, ranked in valid.fused.items()}
-        mixture, choices = choose_mixture(deciding, items, baselines.scorers, given, config)
+        mixture, choices = choose_mixture(deciding, items, baselines.scorers, given, config, inputs.world)
         log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
     with clock.part("fit_list_ranker"):
         bank = Bank(items, baselines.material.vectors, baselines.scorers, baselines.material.sales)
@@ -154,14 +160,17 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
             chronological=timeline.chronological,
             config=config,
             seed=seed,
+            world=inputs.world,
         )
-        ranker = choose_final(deciding, ranker, mixture, given, config)
+        ranker = choose_final(deciding, ranker, mixture, given, config, inputs.world)
     with clock.part("llm_share"):
-        ranker, llm_share = choose_llm_share(deciding, ranker, mixture, given, config, seed=seed)
+        ranker, llm_share = choose_llm_share(deciding, ranker, mixture, given, config, seed=seed, world=inputs.world)
         if llm_share is not None:
             log.info("the language model's weight in the final list: %g", llm_share.weight)
     with clock.part("refit"):
         later = ranker
         if ranker is not None and timeline.chronological and TREES in ranker.weights:
-            later = refit_list_ranker(ranker, inputs.judged["valid"], valid.lists, config, seed=seed)
+            later = refit_list_ranker(
+                ranker, inputs.judged["valid"], valid.lists, config, seed=seed, world=inputs.world
+            )
     return Chosen(inputs, baselines, mixture, choices, bank, ranker, later, llm_share)

@@ -1,6 +1,6 @@
 """Judge every system, choose the final list, write the report.
 
-python -m evaluation.evaluate --config demo
+torchrun --nproc-per-node 2 -m evaluation.evaluate --config demo
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from evaluation.systems.judging import judge
 from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, present_systems
 from evaluation.systems.tuning import Baselines, sample_of_users
 from launch.artifacts import atomic_file, read_json, write_json
+from launch.distributed import World, init_world
 from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.stages import STAGES, stage_named
@@ -40,15 +41,21 @@ Json = dict[str, Any]  # Any: plain JSON values
 @entry_point
 def main(argv: list[str] | None = None) -> None:
     job = parse_job(EvaluationConfig, "evaluate", argv)
-    with open_stage(job), open_tracker(job) as tracker:
-        evaluate(job.config, run_dir=job.run_dir, seed=job.seed, tracker=tracker)
+    with init_world() as world, open_stage(job, world), open_tracker(job, world) as tracker:
+        evaluate(job.config, run_dir=job.run_dir, seed=job.seed, tracker=tracker, world=world)
 
 
-def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tracker | None = None) -> Json:
-    """Read `pair/`, `lists/` and `neighbours/quality.json`; write `report/` and the lists made here."""
+def evaluate(
+    config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tracker | None = None, world: World | None = None
+) -> Json:
+    """Read `pair/`, `lists/` and `neighbours/quality.json`; write `report/` and the lists made here.
+
+    Args:
+        world: the ranks that share the samples; all choose the same, and rank 0 alone writes and returns the metrics.
+    """
     clock = Clock()
     with clock.part("read"):
-        inputs = _read(run_dir, config, seed)
+        inputs = _read(run_dir, config, seed, world)
         pair = inputs.pair
         timeline = read_timeline(*inputs.splits, config)
         sources = {split: inputs.sources(split, timeline) for split in JUDGED_SPLITS}
@@ -70,6 +77,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
                 sources=sources[split],
                 config=config,
                 final=final and final.asking(banks[split], sources[split].lists),
+                world=world,
             )
             judged[split] = Judgement(samples, sources[split], verdict)
     with clock.part("llm_share"):
@@ -77,7 +85,7 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         llm_adds = chosen.llm_share and chosen.llm_share.to_json()
         if chosen.llm_share is not None and chosen.llm_share.weight and final is not None:
             asked = final.asking(banks["test"], test.lists)
-            gain = gain_on(inputs.judged["test"], asked, chosen.mixture, test.fused, config, seed=seed)
+            gain = gain_on(inputs.judged["test"], asked, chosen.mixture, test.fused, config, seed=seed, world=world)
             llm_adds = chosen.llm_share.to_json(gain)
     with clock.part("intervals"):
         best = best_baseline(judged["valid"], inputs.deciding(timeline), config)
@@ -87,6 +95,8 @@ def evaluate(config: EvaluationConfig, *, run_dir: Path, seed: int, tracker: Tra
         }
     with clock.part("protocols"):
         protocols = protocol_tables(chosen, timeline, judged["test"].verdict)
+    if world is not None and not world.is_main:
+        return {}
     quality = run_dir / "neighbours" / "quality.json"
     final_list = {"best_baseline": best, **final_values(rankers["test"], timeline)}
     metrics: Json = {
@@ -139,18 +149,19 @@ def may_read(run_dir: Path, stage: str) -> bool:
     return state.holds or state.kind == "absent"
 
 
-def _read(run_dir: Path, config: EvaluationConfig, seed: int) -> Inputs:
+def _read(run_dir: Path, config: EvaluationConfig, seed: int, world: World | None) -> Inputs:
     held_out = {split: _read_split(run_dir, split) for split in JUDGED_SPLITS}
     return Inputs(
         run_dir=run_dir,
         pair=load_pair(run_dir),
-        systems=present_systems(run_dir),
+        systems=present_systems(run_dir) if world is None else world.ask_main(lambda: present_systems(run_dir)),
         train=load_samples(run_dir, "train"),
         others=load_others(run_dir),
         held_out=held_out,
         judged={split: _sample(samples, config, seed) for split, samples in held_out.items()},
         config=config,
         seed=seed,
+        world=world,
     )
 
 

@@ -69,6 +69,7 @@ def _ranks(chosen: Chosen, protocol: Timeline, test: Samples) -> dict[str, Ranks
         config=chosen.inputs.config,
         final=ranker and ranker.asking(bank, sources.lists),
         both_ways=False,
+        world=chosen.inputs.world,
     ).ranks
 
 

@@ -80,7 +80,7 @@ STAGES: tuple[Stage, ...] = (
         plan="training.plan.others:plan_generate",
     ),
     Stage(
-        "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "python",
+        "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "torchrun",
         ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
         optional=("retrieve", "generate"), version=6,
     ),

@@ -7,7 +7,7 @@ import polars as pl
 
 from evaluation.ranked_lists import RankedLists, top_k, write_lists
 from launch.artifacts import write_json
-from pairs.tables import Items, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Items, Samples, Split, load_pair, load_samples
 from tests.pair_files import write_pair
 
 NUM_X, NUM_ITEMS, NUM_TASTES = 40, 80, 4
@@ -40,13 +40,18 @@ def make_items(num_x: int, num_items: int, *, counts: list[int] | None = None) -
     )
 
 
-def write_run(run_dir: Path, *, seed: int = 0, systems: tuple[str, ...] = ("graph", "llm")) -> None:
+def write_run(
+    run_dir: Path,
+    *,
+    seed: int = 0,
+    systems: tuple[str, ...] = ("graph", "llm"),
+    users: tuple[int, int, int] = (80, 25, 25),
+) -> None:
     """A run with `pair/`, `neighbours/quality.json` and the lists of `systems`."""
     random = np.random.default_rng(seed)
     first_sample, first_user = 0, 0
     samples: dict[Split, Samples] = {}
-    counts: tuple[tuple[Split, int], ...] = (("train", 80), ("valid", 25), ("test", 25))
-    for split, num_users in counts:
+    for split, num_users in zip(SPLITS, users, strict=True):
         rows = [row for user in range(num_users) for row in _twins(first_user + user, random)]
         samples[split] = make_samples(rows, first=first_sample)
         first_sample, first_user = first_sample + len(rows), first_user + num_users
@@ -59,8 +64,8 @@ def write_run(run_dir: Path, *, seed: int = 0, systems: tuple[str, ...] = ("grap
             "attributes": [WORDS[item % NUM_TASTES] for item in range(NUM_ITEMS)],
         }
     )
-    users = pl.DataFrame({"user": np.arange(first_user), "source_id": [f"U{user}" for user in range(first_user)]})
-    write_pair(run_dir / "pair", items=items, users=users, samples=samples)
+    table = pl.DataFrame({"user": np.arange(first_user), "source_id": [f"U{user}" for user in range(first_user)]})
+    write_pair(run_dir / "pair", items=items, users=table, samples=samples)
     card = {"pair": "tiny | <pair>", "domains": ["Art", "Office\n"], "order": "synthetic"}
     write_json(run_dir / "pair" / "card.json", card)
     write_json(run_dir / "neighbours" / "quality.json", {"test": {"hit_rate": 0.25}})

@@ -13,12 +13,14 @@ from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.metrics.metrics import one_metric
-from evaluation.metrics.ranks import batches, target_ranks
+from evaluation.metrics.ranks import target_ranks
+from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Weights
 from evaluation.systems.judging import all_scores
 from evaluation.systems.mixture import Mixture, make_ingredients
 from evaluation.systems.selection import simplest_of
+from launch.distributed import World
 from pairs.tables import Samples
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ def choose_final(
     mixture: Mixture,
     lists: Mapping[str, RankedLists],
     config: EvaluationConfig,
+    world: World | None = None,
 ) -> ListRanker | None:
     """The chosen ranker; None: the fusion.
 
@@ -60,7 +63,7 @@ def choose_final(
     ]
     ranks = [np.empty(len(valid)) for _ in candidates]
     pool = pool_of(ranker.bank.scorers, {**lists, **ranker.bank.given}, ranker.bank.items, config)
-    for batch in batches(valid, ranker.bank.items, pool):
+    for _, batch in shared_batches(valid, ranker.bank.items, pool, world):
         raw = ranker.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
         said_BC = ranker.say(batch, raw, filter_history=config.filter_history)
@@ -68,6 +71,7 @@ def choose_final(
             fusion_BC = scores["fusion"]
             final_BC = fusion_BC if candidate is None else candidate.mix(said_BC, fusion_BC, scaled)
             ranks_N[batch.rows] = target_ranks(final_BC, batch)
+    share_rows(ranks, valid, ranker.bank.items, pool, world)
     for one, ranks_N in zip(candidates, ranks, strict=True):
         hits, reciprocal = (one_metric(ranks_N, name).mean() for name in ("hr@10", "mrr"))
         log.info("on valid: hr@10 %.4f, mrr %.4f: %s", hits, reciprocal, "fusion" if one is None else dict(one.weights))

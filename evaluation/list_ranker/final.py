@@ -19,6 +19,7 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights, scale_rows
 from evaluation.systems.tuning import sample_of_users
+from launch.distributed import World
 from pairs.tables import Ints, Samples
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ def fit_list_ranker(
     chronological: bool,
     config: EvaluationConfig,
     seed: int,
+    world: World | None = None,
 ) -> ListRanker | None:
     """Fitted on blocks of train, stopped on valid; None where train holds too few lists.
 
@@ -141,7 +143,7 @@ def fit_list_ranker(
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
-        lists.append(make_lists(of_block, block.asked, config))
+        lists.append(make_lists(of_block, block.asked, config, world))
     num_lists = sum(map(len, lists))
     if num_lists < LEAST_LISTS:
         log.warning(
@@ -149,13 +151,19 @@ def fit_list_ranker(
         )
         return None
     taught = joined_lists(lists)
-    stopping = make_lists(*_few(bank, valid, seed), config)
+    stopping = make_lists(*_few(bank, valid, seed), config, world)
     trees = fit_trees(taught, stopping, bank.names, seed=seed)
     return ListRanker(bank, trees, config.ranker_depth, taught=taught)
 
 
 def refit_list_ranker(
-    ranker: ListRanker, valid: Samples, lists: Mapping[str, RankedLists], config: EvaluationConfig, *, seed: int
+    ranker: ListRanker,
+    valid: Samples,
+    lists: Mapping[str, RankedLists],
+    config: EvaluationConfig,
+    *,
+    seed: int,
+    world: World | None = None,
 ) -> ListRanker:
     """As many trees, fitted on what `ranker` was and on valid's lists: it is asked about what comes after them.
 
@@ -164,7 +172,7 @@ def refit_list_ranker(
     """
     assert ranker.taught is not None
     bank = ranker.asking(ranker.bank, lists).bank
-    newest = make_lists(*_few(bank, valid, seed), config)
+    newest = make_lists(*_few(bank, valid, seed), config, world)
     trees = refit_trees(ranker.trees, joined_lists([ranker.taught, newest]), bank.names, seed=seed)
     return dataclasses.replace(ranker, trees=trees)
 

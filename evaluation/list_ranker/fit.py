@@ -14,7 +14,8 @@ from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank
 from evaluation.matrices import Floats
-from evaluation.metrics.ranks import batches
+from evaluation.metrics.shared import in_batch_order, shared_batches
+from launch.distributed import World
 from pairs.tables import Ints, Samples
 
 log = logging.getLogger(__name__)
@@ -58,17 +59,22 @@ class Lists:
         return len(self.lengths)
 
 
-def make_lists(bank: Bank, samples: Samples, config: EvaluationConfig) -> Lists:
+def make_lists(bank: Bank, samples: Samples, config: EvaluationConfig, world: World | None = None) -> Lists:
     """The candidates of `samples`. Lists without their target teach nothing and are left out."""
-    parts = list(_lists_of(bank, samples, config))
+    parts = list(_lists_of(bank, samples, config, world))
     width = len(bank.names)
     empty = (np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-    features, targets, lengths = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
+    columns = [np.concatenate(column) for column in zip(empty, *parts, strict=True)]
+    sizes = [np.array([len(part[place]) for part in parts], dtype=np.int64) for place in range(len(columns))]
+    features, targets, lengths = in_batch_order(columns, sizes, world)
     return Lists(features, targets, lengths)
 
 
-def _lists_of(bank: Bank, samples: Samples, config: EvaluationConfig) -> Iterator[tuple[Floats, Floats, Ints]]:
-    for batch in batches(samples, bank.items, pool_of(bank.scorers, bank.given, bank.items, config)):
+def _lists_of(
+    bank: Bank, samples: Samples, config: EvaluationConfig, world: World | None
+) -> Iterator[tuple[Floats, Floats, Ints]]:
+    pool = pool_of(bank.scorers, bank.given, bank.items, config)
+    for _, batch in shared_batches(samples, bank.items, pool, world):
         candidates = bank.candidates(
             batch, bank.scores(batch), depth=config.ranker_depth, filter_history=config.filter_history
         )

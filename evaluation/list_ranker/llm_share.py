@@ -18,10 +18,12 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
 from evaluation.metrics.intervals import Difference, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values, one_metric, sample_slices
-from evaluation.metrics.ranks import Ranks, batches, target_ranks
+from evaluation.metrics.ranks import Ranks, target_ranks
+from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.judging import all_scores
 from evaluation.systems.mixture import Mixture, make_ingredients
+from launch.distributed import World
 from pairs.tables import Items, Samples
 
 LLM = "llm/row_max"
@@ -60,12 +62,13 @@ def choose_llm_share(
     config: EvaluationConfig,
     *,
     seed: int,
+    world: World | None = None,
 ) -> tuple[ListRanker | None, LlmShare | None]:
     """The final list with the language model's share, and how it was chosen; None where there is nothing to choose."""
     if ranker is None or LLM.partition("/")[0] not in lists:
         return ranker, None
     tried = [ranker, *(with_llm(ranker, weight) for weight in WEIGHTS)]
-    ranks = ranks_of(tried, valid, mixture, lists, config)
+    ranks = ranks_of(tried, valid, mixture, lists, config, world)
     gains_KN = np.stack([one_metric(ranks_N, config.selection_metric) for ranks_N in ranks])
     crossed_N = _cross_chosen(gains_KN, valid, seed)
     columns = np.arange(len(valid))
@@ -90,11 +93,12 @@ def gain_on(
     config: EvaluationConfig,
     *,
     seed: int,
+    world: World | None = None,
 ) -> dict[str, Difference]:
     """The final list over itself without the language model, by metric, paired by user."""
     kept = {name: weight for name, weight in ranker.weights.items() if name != LLM}
     without = dataclasses.replace(ranker, weights=kept)
-    ranks_with, ranks_without = ranks_of([ranker, without], samples, mixture, lists, config)
+    ranks_with, ranks_without = ranks_of([ranker, without], samples, mixture, lists, config, world)
     gain = _differences(ranks_with, ranks_without, samples, config, seed)
     return {name: gain[name] for name in SHOWN}
 
@@ -110,6 +114,7 @@ def ranks_of(
     mixture: Mixture,
     lists: Mapping[str, RankedLists],
     config: EvaluationConfig,
+    world: World | None = None,
 ) -> list[Ranks]:
     """[N] target ranks by each of several rankers that differ in their weights alone."""
     first = rankers[0]
@@ -117,12 +122,13 @@ def ranks_of(
     ingredients = make_ingredients(first.bank.scorers, lists, samples, items, filter_history=filtering)
     ranks = [np.empty(len(samples)) for _ in rankers]
     pool = pool_of(first.bank.scorers, {**lists, **first.bank.given}, items, config)
-    for batch in batches(samples, items, pool):
+    for _, batch in shared_batches(samples, items, pool, world):
         raw = first.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
         said_BC = first.say(batch, raw, filter_history=filtering)
         for ranker, ranks_N in zip(rankers, ranks, strict=True):
             ranks_N[batch.rows] = target_ranks(ranker.mix(said_BC, scores["fusion"], scaled), batch)
+    share_rows(ranks, samples, items, pool, world)
     return ranks
 
 

@@ -88,15 +88,24 @@ def batches(samples: Samples, items: Items, pool: Pool | None = None) -> Iterato
     Args:
         pool: who nominates candidates; None: all items of a domain are scored.
     """
+    for domain, rows in batch_rows(samples, items, pool):
+        yield make_batch(samples, items, pool, domain, rows)
+
+
+def batch_rows(samples: Samples, items: Items, pool: Pool | None) -> Iterator[tuple[int, Ints]]:
+    """The domain and the rows of each batch."""
     for domain in (0, 1):
-        ids = items.ids(domain)
         rows_D = np.flatnonzero(samples.domain == domain)
-        size = SAMPLES_AT_ONCE if pool is not None else max(1, BATCH_CELLS // max(1, len(ids)))
+        size = SAMPLES_AT_ONCE if pool is not None else max(1, BATCH_CELLS // max(1, len(items.ids(domain))))
         for start in range(0, len(rows_D), size):
-            rows = rows_D[start : start + size]
-            these = samples.take(rows)
-            nominees = None if pool is None else pool.nominees(rows, these, domain, ids)
-            yield DomainSamples(rows, these, domain, ids, nominees)
+            yield domain, rows_D[start : start + size]
+
+
+def make_batch(samples: Samples, items: Items, pool: Pool | None, domain: int, rows: Ints) -> DomainSamples:
+    """The samples of some rows, which are of one domain, with their candidates where there is a pool."""
+    these, ids = samples.take(rows), items.ids(domain)
+    nominees = None if pool is None else pool.nominees(rows, these, domain, ids)
+    return DomainSamples(rows, these, domain, ids, nominees)
 
 
 def without_history(scores_BC: Floats, batch: DomainSamples) -> Floats:

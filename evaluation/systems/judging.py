@@ -11,11 +11,13 @@ from evaluation.candidates.asked import Scorer
 from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
-from evaluation.metrics.ranks import DomainSamples, Ranks, batches, list_ranks, target_ranks
+from evaluation.metrics.ranks import DomainSamples, Ranks, list_ranks, target_ranks
+from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.ranked_lists import RankedLists, top_k
 from evaluation.systems.fusion import fuse, refine_as_paper
 from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
 from evaluation.systems.sources import Sources
+from launch.distributed import World
 from launch.systems import SYSTEMS
 from pairs.tables import Items, Samples
 
@@ -60,6 +62,7 @@ def judge(
     config: EvaluationConfig,
     final: FinalScorer | None = None,
     both_ways: bool = True,
+    world: World | None = None,
 ) -> Verdict:
     """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists.
 
@@ -75,7 +78,8 @@ def judge(
         for way in modes
     }
     kept = {name: _blank_lists(samples, config.list_depth) for name in ranks[config.filter_history]}
-    for batch in batches(samples, items, pool_of(scorers, sources.nominating, items, config)):
+    pool = pool_of(scorers, sources.nominating, items, config)
+    for _, batch in shared_batches(samples, items, pool, world):
         raw = batch.scores(scorers)
         for way, ingredients in modes.items():
             scores, fused = all_scores(ingredients, batch, raw, mixture)
@@ -89,6 +93,8 @@ def judge(
                 if way == config.filter_history:
                     best = top_k(scores_BC, config.list_depth, batch.columns)
                     kept[name].items[batch.rows], kept[name].scores[batch.rows] = best
+    share_rows([ranks_N for of_way in ranks.values() for ranks_N in of_way.values()], samples, items, pool, world)
+    share_rows([part for lists in kept.values() for part in (lists.items, lists.scores)], samples, items, pool, world)
     given = dict(sources.lists)
     if sources.graph is not None and sources.llm is not None:
         given["paper_refined"], verdict.replaced = refine_as_paper(

@@ -13,6 +13,7 @@ from evaluation.metrics.ranks import DomainSamples, list_ranks, without_history
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
 from evaluation.systems.selection import Choice, fused_ranks, simplest_of
+from launch.distributed import World
 from launch.systems import FUSED
 from pairs.tables import Items, Samples
 
@@ -99,6 +100,7 @@ def choose_mixture(
     scorers: Mapping[str, Scorer],
     lists: Mapping[str, RankedLists],
     config: EvaluationConfig,
+    world: World | None = None,
 ) -> tuple[Mixture, dict[str, Choice[Weights]]]:
     """Choose both fusions on valid; neither falls below its parts there."""
     ingredients = make_ingredients(scorers, lists, valid, items, filter_history=config.filter_history)
@@ -109,7 +111,7 @@ def choose_mixture(
         log.warning("no two items share a word: text is left out of the fusions")
     sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(telling)]
     pool = pool_of(scorers, lists, items, config)
-    ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets, pool)
+    ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets, pool, world)
     singles = [ranks_N for weights, ranks_N in zip(sets, ranks, strict=True) if len(weights) == 1]
     baseline = simplest_of(sets, ranks, valid.user, metric, singles)
 
@@ -117,7 +119,7 @@ def choose_mixture(
         return ingredients.fusion_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
 
     candidates = fusion_candidates(list(lists))
-    ranks_of_fusions = fused_ranks(valid, items, fusion_parts, candidates, pool)
+    ranks_of_fusions = fused_ranks(valid, items, fusion_parts, candidates, pool, world)
     floors = [ranks_of_fusions[candidates.index({"baseline_fusion": 1.0})]]
     floors += [
         list_ranks(ranked, valid, num_items=items.num_items, filter_history=config.filter_history)

@@ -16,8 +16,10 @@ from evaluation.candidates.pool import Pool
 from evaluation.matrices import Floats
 from evaluation.metrics.intervals import standard_error
 from evaluation.metrics.metrics import one_metric
-from evaluation.metrics.ranks import DomainSamples, Ranks, batches, target_ranks
+from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
+from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.systems.fusion import Weights, fuse
+from launch.distributed import World
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
@@ -81,11 +83,13 @@ def fused_ranks(
     parts_of: Callable[[DomainSamples], Mapping[str, Floats]],
     candidates: Sequence[Weights],
     pool: Pool | None = None,
+    world: World | None = None,
 ) -> list[Ranks]:
     """Target ranks of every candidate's fusion, from one pass over the samples."""
     ranks = [np.empty(len(samples)) for _ in candidates]
-    for batch in batches(samples, items, pool):
+    for _, batch in shared_batches(samples, items, pool, world):
         parts = parts_of(batch)
         for weights, ranks_N in zip(candidates, ranks, strict=True):
             ranks_N[batch.rows] = target_ranks(fuse(parts, weights), batch)
+    share_rows(ranks, samples, items, pool, world)
     return ranks

@@ -11,9 +11,11 @@ import numpy as np
 from evaluation.candidates.asked import Scorer
 from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
-from evaluation.metrics.ranks import Ranks, batches, target_ranks, without_history
+from evaluation.metrics.ranks import Ranks, target_ranks, without_history
+from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.systems.baseline_table import BASELINE_TABLE, Grid, Material, Parameters
 from evaluation.systems.selection import simplest_of
+from launch.distributed import World
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ def fit_baselines(
     seed: int,
     others: Samples | None = None,
     sold: Samples | None = None,
+    world: World | None = None,
 ) -> Baselines:
     """Every baseline with the parameters of its grid that serve the valid targets.
 
@@ -60,7 +63,7 @@ def fit_baselines(
             continue
         started = time.perf_counter()
         fit = partial(baseline.fit, material)
-        parameters = _tune(fit, baseline.grid, few, items, config) if baseline.grid else {}
+        parameters = _tune(fit, baseline.grid, few, items, config, world) if baseline.grid else {}
         fitted.scorers[name] = fit(**parameters)
         if baseline.grid:
             fitted.parameters[name] = parameters
@@ -69,14 +72,18 @@ def fit_baselines(
     return fitted
 
 
-def scorer_ranks(scorer: Scorer, samples: Samples, items: Items, config: EvaluationConfig) -> Ranks:
+def scorer_ranks(
+    scorer: Scorer, samples: Samples, items: Items, config: EvaluationConfig, world: World | None = None
+) -> Ranks:
     """Target ranks of one scorer over a split."""
     ranks_N = np.empty(len(samples))
-    for batch in batches(samples, items, pool_of({"": scorer}, {}, items, config)):
+    pool = pool_of({"": scorer}, {}, items, config)
+    for _, batch in shared_batches(samples, items, pool, world):
         scores_BC = batch.score(scorer)
         if config.filter_history:
             scores_BC = without_history(scores_BC, batch)
         ranks_N[batch.rows] = target_ranks(scores_BC, batch)
+    share_rows([ranks_N], samples, items, pool, world)
     return ranks_N
 
 
@@ -105,6 +112,7 @@ def _tune(
     valid: Samples,
     items: Items,
     config: EvaluationConfig,
+    world: World | None,
 ) -> Parameters:
     """Parameter after parameter in the table's order, the others as chosen so far or first in their grid."""
     chosen = {name: values[0] for name, values in grid.items()}
@@ -113,7 +121,7 @@ def _tune(
         candidates = [{**chosen, name: value} for value in values]
         for parameters in candidates:
             if tuple(parameters.values()) not in known:
-                known[tuple(parameters.values())] = scorer_ranks(fit(**parameters), valid, items, config)
+                known[tuple(parameters.values())] = scorer_ranks(fit(**parameters), valid, items, config, world)
         ranks = [known[tuple(parameters.values())] for parameters in candidates]
         chosen = simplest_of(candidates, ranks, valid.user, config.selection_metric).candidate
     return chosen
