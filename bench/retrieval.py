@@ -6,6 +6,8 @@
     reference_speedup    the same over a loop that sorts all scores of each query
     ivf_, hnsw_          recall@10, and speed over plain FAISS's flat search, on the run's user vectors
                          (without --run: on vectors around random directions)
+    past_ratio           a search of the past over one of everything, --rank-keys keys with even times;
+                         past_by_depth_ratio: by searching deeper until enough is past
     merge_R_shards_ms    a rank of R merges its share of the answers to 4,096 queries
     memory_per_rank_ratio  resident bytes of a rank's keys, of R ranks, over those of one
     single_query_ms      one history's kindred users, the run loaded once (--run; the median of 50, wall time)
@@ -27,6 +29,7 @@ from bench.search.figures import (
     clustered_vectors,
     flat,
     merges,
+    past,
     single_query,
     unit_vectors,
     vectors_of_run,
@@ -69,6 +72,8 @@ def main(argv: list[str] | None = None) -> None:
     }
     figures |= {"approximate_keys": len(keys), "approximate_dim": keys.shape[1]}
     figures |= approximate(keys, queries, options.k, configs, repeats=options.repeats)
+    timed = unit_vectors(options.rank_keys, options.dim, seed=7), unit_vectors(4 * options.queries, options.dim, seed=8)
+    figures |= past(*timed, options.k, repeats=options.repeats)
     figures |= merges(options.k, queries=MERGED_QUERIES, repeats=max(5, options.repeats))
     figures["memory_per_rank_ratio"] = memory_per_rank(options.rank_keys, options.dim, (1, 2, 4))
     if options.huge:

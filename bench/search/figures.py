@@ -11,21 +11,21 @@ import numpy as np
 import torch
 
 from evaluation.ranked_lists import read_lists
+from launch.artifacts import read_json
 from pairs.tables import Ints, load_samples
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
 from retrieval.indexes.build import index_of
 from retrieval.indexes.config import IndexConfig
-from retrieval.indexes.sharded import merge_shards
-from retrieval.indexes.topk import pack
-from retrieval.keys import unique_histories
-from retrieval.kindred import EXTRA
+from retrieval.indexes.sharded import ALONE, ShardedIndex, merge_shards
+from retrieval.indexes.topk import TopKIndex, pack
+from retrieval.keys import Keys, unique_histories
+from retrieval.kindred import EXTRA, alone, find_kindred
 from retrieval.lookup import KindredLookup
-from retrieval.vectors import key_source, open_vectors
+from retrieval.posterior.expected import has_expectations
+from retrieval.vectors import ModelPart, key_source, open_vectors
 
 CPU = torch.device("cpu")
 QUESTIONS = 50
-RUN_WEIGHTS = {"model": 0.25, "items": 0.25, "text": 0.5}
-"""Of the parts of a run's vectors: those of the default recipe."""
 Result = TypeVar("Result")
 
 
@@ -107,6 +107,42 @@ def approximate(
     return figures
 
 
+def past(keys: Floats, queries: Floats, k: int, *, repeats: int) -> dict[str, float]:
+    """What a search of the past takes over a search of everything, times being even: spans of time, and the obvious
+    way, which searches everything ever deeper until enough of it is past."""
+    random = np.random.default_rng(4)
+    times, before = random.integers(0, 10**6, len(keys)), random.integers(0, 10**6, len(queries))
+    every = np.arange(len(keys))
+    known = Keys(every, every, every, times)
+    nobody = np.full(len(queries), -1)
+    everything = index_of(IndexConfig(kind="exact"), keys, every, device=CPU).index
+    spans = index_of(IndexConfig(kind="exact"), keys, every, times=times, device=CPU).index
+    ways = {
+        "all": (everything, None),
+        "spans": (spans, before),
+        "deeper": (Timeless(everything), before),
+    }
+    seconds: dict[str, float] = {}
+    results: dict[str, tuple[Floats, Ints]] = {}
+    for name, (index, limits) in ways.items():
+        asking = alone(queries, nobody, limits)
+        work = partial(find_kindred, ShardedIndex(ALONE, index), asking, k, keys=known)
+        results[name], seconds[name] = best_time(work, repeats=repeats)
+    assert np.array_equal(results["spans"][1], results["deeper"][1])
+    return {"past_ratio": seconds["spans"] / seconds["all"], "past_by_depth_ratio": seconds["deeper"] / seconds["all"]}
+
+
+class Timeless:
+    """An index that does not heed times."""
+
+    def __init__(self, index: TopKIndex[Floats]) -> None:
+        self._index = index
+
+    def search(self, queries: Floats, k: int, before: Ints | None = None) -> tuple[Floats, Ints]:
+        """See `TopKIndex`."""
+        return self._index.search(queries, k)
+
+
 def merges(k: int, *, queries: int, repeats: int) -> dict[str, float]:
     """Milliseconds in which a rank of 2, and one of 64, merges its share of the answers to so many queries."""
     random = np.random.default_rng(3)
@@ -124,17 +160,17 @@ def merges(k: int, *, queries: int, repeats: int) -> dict[str, float]:
 def single_query(run_dir: Path) -> dict[str, float]:
     """Milliseconds of wall time for one history's kindred users, with the run loaded once: the median and the worst."""
     test = load_samples(run_dir, "test")
-    lists = read_lists(run_dir / "lists" / "evidence_test.parquet")
-    vectors = [np.load(run_dir / "graph" / "vectors" / f"test_{name}.npy", mmap_mode="r") for name in "XY"]
+    lists = read_lists(run_dir / "lists" / "evidence_test.parquet") if has_expectations(run_dir) else None
     started = time.perf_counter()
     lookup = KindredLookup(run_dir)
+    model = ModelPart(run_dir) if lookup.needs_model_vector else None
     seconds = []
     for row in range(min(QUESTIONS + 2, len(test))):
-        domain, expected = int(test.domain[row]), lists.of_samples(test.sample[[row]])
+        history, domain = test.history_of(row).tolist(), int(test.domain[row])
+        vector = None if model is None else model.rows("test", test, np.array([row]), domain)[0]
+        expected = lists.of_samples(test.sample[[row]]) if lists is not None and lookup.needs_expected else None
         asked = time.perf_counter()
-        lookup.nearest(
-            test.history_of(row).tolist(), domain=domain, model_vector=vectors[domain][row], expected=expected, k=10
-        )
+        lookup.nearest(history, domain=domain, model_vector=vector, expected=expected, k=10)
         seconds.append(time.perf_counter() - asked)
         if row == 1:  # one question towards each domain has built what is built once
             loaded = time.perf_counter() - started
@@ -143,9 +179,9 @@ def single_query(run_dir: Path) -> dict[str, float]:
 
 
 def vectors_of_run(run_dir: Path) -> tuple[Floats, Floats]:
-    """The users' vectors of a finished run towards X: keys, and those of test as queries."""
+    """The users' vectors of a run towards X, as its retrieve stage has them: keys, and those of test as queries."""
     train, test = load_samples(run_dir, "train"), load_samples(run_dir, "test")
-    vectors = open_vectors(run_dir, RUN_WEIGHTS)
+    vectors = open_vectors(run_dir, read_json(run_dir / "neighbours" / "meta.json")["part_weights"])
     keys: Ints = unique_histories(train).row
     source = key_source(vectors, longest=None)
     return source.rows("train", train, keys, 0), source.rows("test", test, np.arange(len(test)), 0)

@@ -15,6 +15,9 @@ REMOVED = {
 }
 """Keys of older recipes, and why they are no more."""
 
+GROWN = {"retrieval.index": "; what it said in older recipes, faiss or torch, is retrieval.index.backend now"}
+"""Sections that were a single value once."""
+
 
 def fields_of(sections: Mapping[str, type]) -> dict[str, MarkedField]:
     """Every field of every section by its dotted name."""
@@ -26,7 +29,7 @@ def check_section(given: object, config_type: type, name: str, known: Mapping[st
     if given is None:
         raise InputError(f"{name} is empty; leave it out or give keys: {name}: {{key: value}}")
     if not isinstance(given, dict):
-        raise InputError(f"{name} must hold keys and values, got {type(given).__name__}")
+        raise InputError(f"{name} must hold keys and values, got {type(given).__name__}{GROWN.get(name, '')}")
     hints = get_type_hints(config_type)
     names = {field.name for field in dataclasses.fields(config_type)}
     for key, value in given.items():

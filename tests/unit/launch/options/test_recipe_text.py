@@ -44,6 +44,10 @@ ALIAS_BOMB = "a: &a [x, x]\n" + "".join(
         ("llm: {scratch: null}", "llm.scratch is empty"),
         ("graph: [1, 2]", "graph must hold keys and values, got list"),
         ("llm: {lora: [8]}", "llm.lora must hold keys and values, got list"),
+        (
+            "retrieval: {index: faiss}",
+            "got str; what it said in older recipes, faiss or torch, is retrieval.index.backend",
+        ),
         ("llm: {lora: 8}", "llm.lora must hold keys and values, got int"),
         ("llm: {lr: null}", "llm.lr must not be null; it is a number"),
         ("seed: null", "seed must not be null"),

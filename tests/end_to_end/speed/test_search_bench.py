@@ -24,6 +24,7 @@ def test_the_bench_measures_search_of_a_run(tmp_path: Path, capsys: pytest.Captu
     ratios = figures["memory_per_rank_ratio"]
     assert ratios["4"] < ratios["2"] < ratios["1"] == 1.0
     assert figures["merge_64_shards_ms"] < 5 * figures["merge_2_shards_ms"]
+    assert figures["past_ratio"] < figures["past_by_depth_ratio"]
     assert figures["huge"]["ranks"] == 2
     assert 0 < figures["single_query_ms"] <= figures["slowest_query_ms"]
     assert figures["flat_qps_ratio"] > 0

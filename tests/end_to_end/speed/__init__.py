@@ -1,0 +1,1 @@
+"""Benches as they are started, on small inputs."""
