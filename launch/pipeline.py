@@ -93,6 +93,8 @@ def _run_stage(stage: Stage, recipe: Path, run_dir: Path, launch: LaunchConfig, 
     if stop is None and not is_stop_asked():
         if failure is not None:
             raise failure
+        if read_manifest(run_dir, stage) is None:
+            raise StageError(f"{stage.name} ended without an error and without a result; see {run_dir / 'logs'}")
         return False
     if failure is None and read_manifest(run_dir, stage) is not None:
         stopped_path(run_dir, stage).unlink(missing_ok=True)
