@@ -75,7 +75,7 @@ STAGES: tuple[Stage, ...] = (
         plan="training.plan.finetune:plan_finetune", version=2,
     ),
     Stage(
-        "generate", "training.generate", "generation", "training.config:GenerationConfig", "torchrun",
+        "generate", "training.generate", "generation", "training.answers.config:GenerationConfig", "torchrun",
         ("prepare", "tokenize", "finetune"), ("lists/llm_*.parquet", "generated/**/*"), ("generated/parts",),
         plan="training.plan.others:plan_generate",
     ),

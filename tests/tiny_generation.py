@@ -12,10 +12,11 @@ from pairs.tables import Split, load_pair
 from retrieval.grounding import TitleGrounder
 from tests.tiny_prompts import write_tiny_run
 from training.answers.answerer import load_answerer
+from training.answers.config import GenerationConfig
 from training.answers.parts import read_prompts, write_parts
 from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder
-from training.config import GenerationConfig, PromptsConfig, ScratchConfig
+from training.config import PromptsConfig, ScratchConfig
 from training.generate import generate
 from training.scratch import build_model
 from training.tokenize_prompts import tokenize_prompts

@@ -1,4 +1,4 @@
-"""What the LLM stages are told: how prompts are cut, how the model is tuned, how answers are generated."""
+"""What the LLM stages are told: how prompts are cut, how the model is tuned; how it answers, answers/config.py says."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -61,11 +61,11 @@ class PromptsConfig:
     def __post_init__(self) -> None:
         if not self.base.strip():
             raise ValueError("prompts.base must name a model folder, a .gguf file, smollm2 or scratch")
-        _at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items", "vote_items")
-        _at_least("prompts", self, 1, "max_item_tokens", "num_workers")
-        _at_least("prompts", self, 0, "num_neighbours", "graph_candidates", "vote_candidates")
-        _at_least("prompts", self, 300, "scratch_vocab")
-        _at_least("prompts", self, 1, "max_train_samples", "max_candidate_tokens")
+        at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items", "vote_items")
+        at_least("prompts", self, 1, "max_item_tokens", "num_workers")
+        at_least("prompts", self, 0, "num_neighbours", "graph_candidates", "vote_candidates")
+        at_least("prompts", self, 300, "scratch_vocab")
+        at_least("prompts", self, 1, "max_train_samples", "max_candidate_tokens")
 
     @property
     def kindred_items(self) -> int:
@@ -89,7 +89,7 @@ class ScratchConfig:
     """One table for input and output tokens."""
 
     def __post_init__(self) -> None:
-        _at_least("llm.scratch", self, 1, "hidden_size", "num_layers", "num_heads", "intermediate_size")
+        at_least("llm.scratch", self, 1, "hidden_size", "num_layers", "num_heads", "intermediate_size")
         if self.hidden_size % (2 * self.num_heads):
             raise ValueError(
                 f"llm.scratch.hidden_size must be a multiple of 2 * num_heads, got {self.hidden_size} with "
@@ -113,7 +113,7 @@ class LoraConfig:
     """Names of the linear layers that get adapters."""
 
     def __post_init__(self) -> None:
-        _at_least("llm.lora", self, 1, "rank")
+        at_least("llm.lora", self, 1, "rank")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"llm.lora.dropout must be in [0, 1), got {self.dropout}")
         if not self.target_modules:
@@ -211,12 +211,12 @@ class LlmConfig:
             raise ValueError(f"llm.weight_decay must not be negative, got {self.weight_decay}")
         if self.temperature is not None and self.temperature <= 0:
             raise ValueError(f"llm.temperature must be positive, got {self.temperature}")
-        _at_least("llm", self, 0, "prior_weight")
+        at_least("llm", self, 0, "prior_weight")
         for name in ("min_lr_ratio", "warmup_ratio", "added_targets"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"llm.{name} must be in [0, 1], got {getattr(self, name)}")
-        _at_least("llm", self, 1, "negatives", "max_steps", "global_batch", "per_device_batch", "eval_samples")
-        _at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every", "patience")
+        at_least("llm", self, 1, "negatives", "max_steps", "global_batch", "per_device_batch", "eval_samples")
+        at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every", "patience")
         if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
             raise ValueError(f"llm.checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
 
@@ -228,60 +228,8 @@ class LlmConfig:
         return TITLE_TEMPERATURE if self.score == "title" else 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class GenerationConfig:
-    """Stage `generate`: lists by a ranking of candidates, or by beam search and the catalogue items that its texts
-    stand for."""
-
-    by: Decides[Literal["auto", "rank", "write"]] = "auto"
-    """How the model answers; auto: it ranks where `llm.task` taught it to, else it writes. A model that was taught to
-    write ranks by how likely it would write each candidate."""
-    prior_weight: Decides[float | None] = None
-    """How much of log p(title | no history) is taken off log p(title | prompt) in such a ranking. null: as the model
-    was taught (`llm.prior_weight`), else 0 for a model from `scratch`, whose prior is this pair's popularity, and 1
-    for others, whose prior is that of all they have read."""
-    mode: Decides[Literal["constrained", "free"]] = "constrained"
-    """`constrained`: only titles of the target domain can be written; `free`: anything, grounded afterwards."""
-    num_beams: Decides[int] = 5
-    """Beams kept of every sample."""
-    max_new_tokens: Decides[int | None] = None
-    """Longest answer in tokens; null: the 99th percentile of the titles' tokens, plus `token_margin`."""
-    token_margin: Decides[int] = 4
-    """Tokens added to that percentile."""
-    length_penalty: Decides[float | None] = None
-    """Beams are ranked by log-probability / tokens ** length_penalty. null: 0 (the probability of the whole title)
-    where only titles can be written; 1 in free text, where a half-trained model's likeliest text is an empty one."""
-    rescore: Decides[bool] = False
-    """Order the beams of a prompt by how much likelier their texts are for it than for a prompt without history
-    (`prior_weight`)."""
-    list_depth: Decides[int] = 200
-    """Items of a ranked list: those of the beams first, filled up by BM25 of the beams' texts."""
-    batch_tokens: Means[int] = 8192
-    """Prompt tokens, padding included, that a rank reads at once; memory grows with it."""
-    tensor_parallel: Means[bool] = False
-    """Cut every layer over the ranks, for a model that is larger than one device: all ranks answer every batch together
-    and need fast links. Otherwise each holds the whole model and answers its share."""
-    part_batches: Means[int] = 4
-    """Batches between two part files; a killed run repeats at most this many a rank."""
-    max_samples: Decides[int | None] = None
-    """Generate for this many samples of a split, drawn by the seed; null: all."""
-    precision: Decides[PrecisionChoice] = "auto"
-    """Arithmetic of the model; auto: as in `llm.precision`."""
-
-    def __post_init__(self) -> None:
-        _at_least("generation", self, 1, "num_beams", "max_new_tokens", "list_depth", "batch_tokens", "part_batches")
-        _at_least("generation", self, 1, "max_samples")
-        _at_least("generation", self, 0, "token_margin", "length_penalty", "prior_weight")
-
-    @property
-    def resolved_length_penalty(self) -> float:
-        """`length_penalty`, or what null means in this mode."""
-        if self.length_penalty is not None:
-            return self.length_penalty
-        return 0.0 if self.mode == "constrained" else 1.0
-
-
-def _at_least(section: str, config: object, least: int, *names: str) -> None:
+def at_least(section: str, config: object, least: int, *names: str) -> None:
+    """ValueError where a key of a section is below `least`; null is not."""
     for name in names:
         value = getattr(config, name)
         if value is not None and value < least:

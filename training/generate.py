@@ -13,9 +13,9 @@ from launch.tracking import Tracker, open_tracker
 from pairs.tables import load_pair
 from retrieval.grounding import TitleGrounder
 from training.answers.answerer import load_answerer
+from training.answers.config import GenerationConfig
 from training.answers.parts import GENERATED, describe_lists, generate_split, read_prompts
 from training.base_files import BaseModel, base_of_run
-from training.config import GenerationConfig
 
 log = logging.getLogger(__name__)
 

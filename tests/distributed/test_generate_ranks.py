@@ -11,7 +11,7 @@ from launch.distributed import World
 from launch.tracking import Tracker
 from tests.ranks import run_ranks
 from tests.tiny_generation import CONSTRAINED, FREE, SCRATCH, generate_alone, parts_alone, write_answerable_run
-from training.config import GenerationConfig
+from training.answers.config import GenerationConfig
 from training.generate import generate
 
 FILES = ("lists/llm_valid.parquet", "lists/llm_test.parquet", "generated/generation.json")

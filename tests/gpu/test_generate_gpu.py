@@ -12,8 +12,8 @@ from retrieval.grounding import TitleGrounder
 from tests.tiny_generation import CONSTRAINED, FREE, write_answerable_run
 from training.answers.answer_lists import Answers
 from training.answers.answerer import load_answerer
+from training.answers.config import GenerationConfig
 from training.answers.parts import answer_rows, read_prompts
-from training.config import GenerationConfig
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -10,8 +10,8 @@ from evaluation.ranked_lists import NO_ITEM, RankedLists
 from pairs.tables import Ints
 from retrieval.fixed_point import Floats
 from training.answers.answer_lists import Answers
+from training.answers.config import GenerationConfig
 from training.answers.questions import Questions
-from training.config import GenerationConfig
 from training.prompts.pieces import clean_title
 from training.ranking.candidates import CandidateLists
 from training.ranking.likelihood import Priors, title_likelihoods

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pairs.tables import Ints
 from training.answers.answer_lists import Answers
-from training.config import GenerationConfig
+from training.answers.config import GenerationConfig
 from training.ranking.candidates import CandidateLists
 
 

@@ -1,7 +1,8 @@
 """What the other stages of the language model need: prompts on the disk, memory to generate."""
 
 from launch.plan.estimates import GIB, Estimate, Need, Setting
-from training.config import GenerationConfig, LlmConfig, PromptsConfig
+from training.answers.config import GenerationConfig
+from training.config import LlmConfig, PromptsConfig
 from training.plain_heads import CHUNK_NUMBERS
 from training.plan.finetune import ANSWER_TOKENS, number_bytes
 from training.plan.shapes import shape_of

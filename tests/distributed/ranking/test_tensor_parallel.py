@@ -12,8 +12,8 @@ from launch.errors import InputError
 from tests.distributed.test_generate_ranks import FILES, generate_on
 from tests.ranks import run_ranks
 from tests.tiny_generation import CONSTRAINED, FREE, generate_alone, parts_alone, write_answerable_run
+from training.answers.config import GenerationConfig
 from training.base_model import load_tuned_model
-from training.config import GenerationConfig
 
 pytestmark = pytest.mark.slow
 CONFIGS = {

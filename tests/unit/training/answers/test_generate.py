@@ -13,8 +13,8 @@ from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
 from pairs.tables import load_pair, load_samples
 from tests.tiny_generation import ALONE, CONSTRAINED, FREE, generate_alone, parts_alone, write_answerable_run
+from training.answers.config import GenerationConfig
 from training.answers.parts import plan_batches, read_prompts
-from training.config import GenerationConfig
 
 FILES = ("lists/llm_valid.parquet", "lists/llm_test.parquet", "generated/generation.json")
 
