@@ -268,3 +268,7 @@ class NeighbourWriter:
             quality.get(f"{name}@1", np.nan),
         )  # fmt: skip
         return {"num_compared": len(rows), **quality}
+
+
+if __name__ == "__main__":
+    main()
