@@ -9,6 +9,8 @@ NEIGHBOUR_BYTES = 20
 """Sample, user and score of one neighbour."""
 ANSWERS = 32
 """Numbers of a query's answers, for each neighbour asked for: what a shard finds, what is sent and what is merged."""
+SAMPLE_BYTES, KEY_BYTES = 110, 430
+"""Of a sample, which every rank reads; and of a train sample while histories are told apart and at the judge's."""
 HELD_BYTES = 16
 """Of an item of a history in the index of who holds what."""
 CANDIDATE_BYTES = 136
@@ -44,7 +46,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
             ),
         ],
         host=[
-            Need("vectors of all samples", 4 * width * asked * machine.processes),
+            Need("samples and keys", (SAMPLE_BYTES * asked + KEY_BYTES * counts.train) * machine.processes),
             *(_by_expectation(setting) if retrieval.score == "posterior" and graph.model.evidence else []),
         ],
         disk=[
