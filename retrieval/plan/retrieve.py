@@ -26,7 +26,8 @@ def plan_retrieve(setting: Setting) -> Estimate:
     graph: GraphConfig = setting.recipe.sections["graph"]
     counts, machine = setting.counts, setting.machine
     widths = {"model": graph.model.vector_width, "items": retrieval.item_dim, "text": retrieval.text_dim}
-    width = sum(widths[name] for name in retrieval.part_weights())
+    parts = retrieval.part_weights()
+    width = sum(widths[name] for name in parts)
     asked = counts.train + counts.held_out
     index = retrieval.index.resolved(counts.train)
     shard = BYTES[index.storage] * width * counts.train / machine.ranks
@@ -50,7 +51,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
             *(_by_expectation(setting) if retrieval.score == "posterior" and graph.model.evidence else []),
         ],
         disk=[
-            Need("vectors", 4 * width * asked),
+            Need("item tables", 4 * sum(widths[name] for name in parts if name != "model") * counts.items),
             *([Need("mapped keys", shard * machine.ranks)] if index.mapped else []),
             Need("neighbours", NEIGHBOUR_BYTES * retrieval.num_neighbours * asked),
         ],
