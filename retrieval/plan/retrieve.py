@@ -9,6 +9,8 @@ NEIGHBOUR_BYTES = 20
 """Sample, user and score of one neighbour."""
 ANSWERS = 32
 """Numbers of a query's answers, for each neighbour asked for: what a shard finds, what is sent and what is merged."""
+SAMPLE_BYTES, KEY_BYTES = 110, 430
+"""Of a sample, which every rank reads; and of a train sample while histories are told apart and at the judge's."""
 HELD_BYTES = 16
 """Of an item of a history in the index of who holds what."""
 CANDIDATE_BYTES = 136
@@ -24,7 +26,8 @@ def plan_retrieve(setting: Setting) -> Estimate:
     graph: GraphConfig = setting.recipe.sections["graph"]
     counts, machine = setting.counts, setting.machine
     widths = {"model": graph.model.vector_width, "items": retrieval.item_dim, "text": retrieval.text_dim}
-    width = sum(widths[name] for name in retrieval.part_weights())
+    parts = retrieval.part_weights()
+    width = sum(widths[name] for name in parts)
     asked = counts.train + counts.held_out
     index = retrieval.index.resolved(counts.train)
     shard = BYTES[index.storage] * width * counts.train / machine.ranks
@@ -44,11 +47,11 @@ def plan_retrieve(setting: Setting) -> Estimate:
             ),
         ],
         host=[
-            Need("vectors of all samples", 4 * width * asked * machine.processes),
+            Need("samples and keys", (SAMPLE_BYTES * asked + KEY_BYTES * counts.train) * machine.processes),
             *(_by_expectation(setting) if retrieval.score == "posterior" and graph.model.evidence else []),
         ],
         disk=[
-            Need("vectors", 4 * width * asked),
+            Need("item tables", 4 * sum(widths[name] for name in parts if name != "model") * counts.items),
             *([Need("mapped keys", shard * machine.ranks)] if index.mapped else []),
             Need("neighbours", NEIGHBOUR_BYTES * retrieval.num_neighbours * asked),
         ],

@@ -10,10 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from launch.stages import STAGES, Stage
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = [pattern.removesuffix("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]]
 CHOSEN_EXTRAS = ("cpu", "gpu")  # a user installs one of them: what both bring may be imported
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_does_something_when_its_module_is_started(stage: Stage) -> None:
+    text = (ROOT / (stage.module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+    assert text.endswith('\n\nif __name__ == "__main__":\n    main()\n')
 
 
 def distribution(requirement: str) -> str:
