@@ -5,6 +5,9 @@ from typing import Literal
 
 from launch.options.fields import Decides
 
+WHOLE_ITEMS = 50_000
+"""In a domain, that are all scored for every sample where a recipe leaves the choice."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:

@@ -51,6 +51,9 @@ class LaunchConfig:
     step_timeout: Means[float] = 600.0
     """Seconds within which every later step, batch, block or file must end; else the job ends and says whose."""
 
+    check_memory: Means[bool] = True
+    """Whether a stage is refused where this machine has less memory than `kinrec plan` says it needs."""
+
     def __post_init__(self) -> None:
         for name in ("nodes", "processes", "threads", "start_timeout", "step_timeout"):
             value = getattr(self, name)

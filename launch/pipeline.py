@@ -11,6 +11,7 @@ from launch.artifacts import remove_partials, write_text
 from launch.cluster.allocation import Allocation, count_nodes, read_allocation
 from launch.config import LaunchConfig, Recipe, default_run_dir, find_recipe, load_recipe
 from launch.errors import InputError
+from launch.plan.room import check_room
 from launch.processes.commands import resources
 from launch.processes.forward import is_stop_asked
 from launch.processes.lock import NAME, hold_lock
@@ -55,6 +56,7 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
                 kept.write()
                 continue
             log.info("%s%s", place, f": runs again, {state.why}" if state.kind == "stale" else "")
+            check_room(stage, recipe, run_dir)
             kept.write()
             began = time.monotonic()
             try:

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 
 from evaluation.candidates.asked import Scorer
 from evaluation.candidates.pool import Pool
-from evaluation.config import EvaluationConfig
+from evaluation.config import WHOLE_ITEMS, EvaluationConfig
 from evaluation.ranked_lists import RankedLists
 from pairs.tables import Items
-
-WHOLE_ITEMS = 50_000
-"""In a domain, that are all scored for every sample where a recipe leaves the choice."""
 
 
 def pool_of(

@@ -19,9 +19,10 @@ from launch.doctor import machine, packages, ranks, recipe_files
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned, worst
 from launch.errors import InputError, one_line
 from launch.pipeline import open_recipe
-from launch.plan.command import estimate_stages, machine_of
+from launch.plan.command import estimate_stages
 from launch.plan.counts import read_counts
 from launch.plan.estimates import Setting
+from launch.plan.machines import machine_of
 from launch.plan.render import needed_disk, needed_host
 from launch.processes.children import Outcome, run_module
 from launch.processes.commands import accelerate_file, count_gpus

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launch.doctor.diagnoses import Diagnosis, failed, passed, warned
+from launch.plan.control_groups import available_memory
 
 GIB = 2**30
 LEAST_DISK = 2**30
 """Bytes without which no run of any size is worth starting."""
 LEAST_INODES = 10_000
 COMPILE_SECONDS = 20.0
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_memory(need: int | None = None) -> Iterator[Diagnosis]:
@@ -29,39 +29,6 @@ def check_memory(need: int | None = None) -> Iterator[Diagnosis]:
     else:
         wanted = "" if need is None else f"; the plan needs {need / GIB:.1f} on a node"
         yield passed("host memory", f"{free / GIB:.1f} GiB free{wanted}")
-
-
-def available_memory() -> int:
-    """Bytes that a new process could get: the machine's, or what is left to its control groups."""
-    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024
-    for most, used in _own_limits():
-        try:
-            free = min(free, int(most.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii")))
-        except (OSError, ValueError):  # "max", or a system without that group
-            continue
-    return max(free, 0)
-
-
-def _own_limits() -> Iterator[tuple[Path, Path]]:
-    """(limit, use) of the control groups of memory that this process is in, of both versions, from the inside out."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        number, controllers, name = line.split(":", 2)
-        if number == "0":
-            root, most, used = CGROUP, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            root, most, used = CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        group = root / name.lstrip("/")
-        for folder in (group, *group.parents):
-            yield folder / most, folder / used
-            if folder == root:
-                break
 
 
 def check_disk(run_dir: Path, need: int | None = None) -> Iterator[Diagnosis]:

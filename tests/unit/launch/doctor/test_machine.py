@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.doctor.machine import available_memory, check_compiler, check_disk, check_memory, check_port
+from launch.doctor.machine import check_compiler, check_disk, check_memory, check_port
+from launch.plan.control_groups import available_memory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 

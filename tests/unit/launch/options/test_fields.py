@@ -47,6 +47,7 @@ MEANS = {
 }
 """Every field of a section that does not decide, and a value that is not its default."""
 LAUNCH = {"nodes", "processes", "threads", "accelerate", "master", "interface", "start_timeout", "step_timeout"}
+LAUNCH |= {"check_memory"}
 """How stages are started: none of it decides."""
 
 

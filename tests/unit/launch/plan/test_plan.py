@@ -15,9 +15,10 @@ from graph.plan.pretrain import plan_pretrain
 from launch.ablation.parts import parts_named, words_of
 from launch.config import Recipe, find_recipe, load_recipe
 from launch.errors import InputError
-from launch.plan.command import estimate_stages, machine_of, plan
+from launch.plan.command import estimate_stages, plan
 from launch.plan.counts import PairSizes, guessed, of_card, read_counts
 from launch.plan.estimates import GIB, MIB, Estimate, Machine, Setting, total
+from launch.plan.machines import machine_of
 from pairs.tables import Samples
 from retrieval.plan.retrieve import plan_retrieve
 from training.config import ScratchConfig
@@ -155,11 +156,11 @@ def test_a_prepared_pair_says_its_own_counts(tmp_path: Path) -> None:
         of_card(card)
 
 
-def test_every_stage_but_the_last_has_an_estimate(tmp_path: Path) -> None:
+def test_every_stage_has_an_estimate(tmp_path: Path) -> None:
     recipe = load_recipe(find_recipe("demo"), [])
     counts = read_counts(recipe, tmp_path, users=None, items=None, interactions=None)
     estimates = estimate_stages(Setting(recipe, tmp_path, counts, machine_of(recipe, None, None, 0, None)))
-    names = ["prepare", "pretrain", "retrieve", "tokenize", "finetune", "generate"]
+    names = ["prepare", "pretrain", "retrieve", "tokenize", "finetune", "generate", "evaluate"]
     assert [estimate.stage for estimate in estimates] == names
     assert all(total(estimate.disk) > 0 for estimate in estimates)
 

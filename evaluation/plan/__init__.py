@@ -1,0 +1,1 @@
+"""What evaluation needs, worked out from its configuration and the pair's counts."""

@@ -1,0 +1,49 @@
+"""What evaluation needs: the catalogue's words, who bought what, ranks and lists of all samples, a batch of scores.
+
+Measured on one process: Art-Office (38,396 items, 19,154 samples) 1.0 GiB in all, a synthetic pair of 10,000 users .8.
+"""
+
+from evaluation.config import WHOLE_ITEMS, EvaluationConfig
+from launch.plan.estimates import Estimate, Need, Setting
+from launch.systems import SYSTEMS
+
+BATCH_CELLS = 1 << 22
+"""As in evaluation/metrics/ranks.py, which would import scipy."""
+ITEM_BYTES = 1_200
+"""Title, attributes, and their words in a few sparse matrices."""
+PURCHASE_BYTES = 150
+"""Of an interaction, in the matrices of users and items."""
+BATCH_ARRAYS = 40
+"""Arrays of a batch that are held at once."""
+CANDIDATES, FEATURES = 300, 45
+"""Of a list to learn from, and of a candidate."""
+READ_DEPTH, READ_SYSTEMS = 200, 5
+"""Of lists of other stages."""
+WAYS = 2
+"""With the history's items and without."""
+SECONDS = 0.02
+"""Of a sample, judged."""
+LIST_BYTES = 12
+
+
+def plan_evaluate(setting: Setting) -> Estimate:
+    """The estimate of the stage `evaluate`: every rank holds what is known, and the lists of all samples."""
+    config: EvaluationConfig = setting.recipe.sections["evaluation"]
+    counts, machine = setting.counts, setting.machine
+    judged = counts.held_out if config.max_samples is None else min(counts.held_out, 2 * config.max_samples)
+    cells = BATCH_CELLS if counts.items / 2 <= WHOLE_ITEMS else BATCH_CELLS // 8
+    learnt = min(config.ranker_samples, counts.train) + min(20_000, judged / 2)
+    lists = LIST_BYTES * judged * (config.list_depth * len(SYSTEMS) + READ_DEPTH * READ_SYSTEMS)
+    return Estimate(
+        stage="evaluate",
+        host=[
+            Need("catalogue and its words", machine.processes * ITEM_BYTES * counts.items),
+            Need("who bought what", machine.processes * PURCHASE_BYTES * counts.interactions),
+            Need("ranks and lists", machine.processes * (lists + 8 * WAYS * len(SYSTEMS) * judged)),
+            Need("lists to learn from", machine.processes * 4 * CANDIDATES * FEATURES * learnt),
+            Need("scores of a batch", machine.processes * 4.0 * BATCH_ARRAYS * cells),
+        ],
+        disk=[Need("ranked lists", LIST_BYTES * config.list_depth * len(SYSTEMS) * judged)],
+        seconds=SECONDS * judged / machine.ranks,
+        how=f"rough: {judged:,} samples at {SECONDS} s, and what is chosen before",
+    )
