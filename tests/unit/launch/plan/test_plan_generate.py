@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from launch.config import find_recipe, load_recipe
-from launch.plan.command import estimate_stages, machine_of
+from launch.plan.command import estimate_stages
 from launch.plan.counts import guessed
 from launch.plan.estimates import Estimate, Setting
+from launch.plan.machines import machine_of
 from training.plan.finetune import ANSWER_TOKENS
 
 
