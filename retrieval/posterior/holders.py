@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from pairs.ragged import offsets_of, places_of, rows_of, segments
+from pairs.ragged import offsets_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
-from retrieval.indexes.topk import pad_results
+from retrieval.indexes.topk import NOBODY, pack, pad_results, unpack
 from retrieval.posterior.expected import ONE, ExpectedItems
 
 SCORES_AT_ONCE = 1 << 22
 QUERIES_AT_ONCE = 1024
+CELLS_AT_ONCE = 1 << 22
 
 
 class HoldersIndex:
@@ -42,8 +43,7 @@ class HoldersIndex:
         parts = [
             self._best(queries[rows], depth, None if before is None else before[rows]) for rows in self._blocks(queries)
         ]
-        scores = np.concatenate([np.empty((0, depth), np.float32), *(part for part, _ in parts)])
-        ids = np.concatenate([np.empty((0, depth), np.int64), *(part for _, part in parts)])
+        scores, ids = unpack(np.concatenate([np.empty((0, depth), np.int64), *parts]))
         return pad_results(scores, ids, k)
 
     def _blocks(self, queries: ExpectedItems) -> Iterator[Ints]:
@@ -57,23 +57,31 @@ class HoldersIndex:
             yield np.arange(start, min(start + count, len(queries)))
             start += count
 
-    def _best(self, queries: ExpectedItems, k: int, before: Ints | None) -> tuple[Floats, Ints]:
+    def _best(self, queries: ExpectedItems, k: int, before: Ints | None) -> Ints:
         sums = sp.csr_array(query_matrix(queries, num_items=self._holders.shape[0]) @ self._holders)
-        sums.sort_indices()
         row_P, key_P, sum_P = rows_of(np.diff(sums.indptr)), sums.indices, sums.data
         if before is not None and self._times is not None:
             is_past_P = self._times[key_P] < before[row_P]
             row_P, key_P, sum_P = row_P[is_past_P], key_P[is_past_P], sum_P[is_past_P]
-        lengths = np.bincount(row_P, minlength=len(queries))
-        score_P = share_of(sum_P, self._roots[key_P])
-        order = np.argsort(_falling(row_P, score_P), kind="stable")  # in a row, ties stay in the order of ids
-        place_P = places_of(lengths)
-        kept_P = place_P < k
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        ids = np.full((len(queries), k), -1, dtype=np.int64)
-        scores[row_P[kept_P], place_P[kept_P]] = score_P[order][kept_P]
-        ids[row_P[kept_P], place_P[kept_P]] = self._ids[key_P[order][kept_P]]
-        return scores, ids
+        packed_P = pack(share_of(sum_P, self._roots[key_P]), self._ids[key_P])
+        return _best_of_rows(packed_P, np.bincount(row_P, minlength=len(queries)), k)
+
+
+def _best_of_rows(packed_P: Ints, lengths: Ints, k: int) -> Ints:
+    """The k best of each of rows that lie end to end, packed [B, k]."""
+    best = np.full((len(lengths), k), NOBODY, dtype=np.int64)
+    offsets = offsets_of(lengths)
+    width = max(k, int(lengths.max(initial=0)))
+    at_once = max(1, CELLS_AT_ONCE // max(1, width))
+    for start in range(0, len(lengths), at_once):
+        rows = slice(start, start + at_once)
+        cells = np.full((len(lengths[rows]), width), NOBODY, dtype=np.int64)
+        inside = packed_P[offsets[start] : offsets[min(start + at_once, len(lengths))]]
+        cells[np.arange(width) < lengths[rows, None]] = inside
+        if k < width:
+            cells = np.partition(cells, k - 1, axis=1)[:, :k]
+        best[rows] = np.sort(cells, axis=1)
+    return best
 
 
 def length_roots(num_held: Ints) -> npt.NDArray[np.float64]:
@@ -110,9 +118,3 @@ def item_sets(samples: Samples, rows: Ints, *, num_items: int) -> sp.csr_array:
     cells = np.unique(rows_of(kept.lengths) * num_items + kept.history)
     offsets = offsets_of(np.bincount(cells // num_items, minlength=len(rows)))
     return sp.csr_array((np.ones(len(cells), np.int64), cells % num_items, offsets), shape=(len(rows), num_items))
-
-
-def _falling(row_P: Ints, score_P: Floats) -> Ints:
-    """Numbers that rise with the row and, in a row, as the score (0 or more) falls."""
-    bits_P = score_P.view(np.int32).astype(np.int64)  # of floats that are not negative, in their order
-    return (row_P << 32) | (0x7FFFFFFF - bits_P)

@@ -97,7 +97,10 @@ def test_users_are_those_that_a_plain_loop_finds(tmp_path: Path, coverage: bool)
 
 
 @pytest.mark.parametrize("k", [1, 7, 100])
-def test_holders_of_the_past_are_those_that_a_filter_leaves(tmp_path: Path, k: int) -> None:
+def test_holders_of_the_past_are_those_that_a_filter_leaves(
+    tmp_path: Path, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.posterior.holders.CELLS_AT_ONCE", 150)  # two rows, or one
     write_run(tmp_path, timed=True)
     write_expected(tmp_path)
     train, test = load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
