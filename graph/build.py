@@ -18,6 +18,7 @@ from graph.evidence import EvidenceGraph, EvidenceTerms
 from graph.item_graph import ItemGraph, as_edge_index, build_item_graph
 from graph.late.interaction import VoteGraph
 from graph.late.left_out import LeftOut
+from graph.sampled.negatives import Negatives
 from graph.words import Floats, Matrix, WordTables
 from pairs.ragged import rows_of
 from pairs.tables import Items, Samples
@@ -51,6 +52,8 @@ class Graphs:
     evidence: tuple[EvidenceGraph, EvidenceGraph] | None
     votes: tuple[VoteGraph, VoteGraph] | None = None
     """What late interaction votes with."""
+    negatives: tuple[Negatives, Negatives] | None = None
+    """Where the target's loss may be sampled: what it draws from, by domain."""
     left_out: LeftOut | None = None
     """The same for train samples, told nothing of them; None where none is to be learnt from."""
 

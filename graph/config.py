@@ -119,12 +119,18 @@ class LossConfig:
     """mse: mean squared distance; mmd: maximum mean discrepancy of at most 512 of the batch's items."""
     label_smoothing: Decides[float] = 0.0
     """Share of the next-item target that is spread over the domain."""
+    sampled_negatives: Decides[int] = 2048
+    """Items of the target's domain that a step draws, beside every sample's own candidates (companions, nearest,
+    target), for the target's losses of late interaction and evidence; 0: always all items, the full softmax."""
+    full_softmax_items: Decides[int] = 50_000
+    """A domain of at most so many items keeps the full softmax: there it costs little, and nothing is estimated."""
     twins: Decides[Twins] = "both"
     """Train samples of one user with one history: learn from all of them, or from one, drawn; the graphs are of all."""
 
     def __post_init__(self) -> None:
         weights = ("next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight")
         _at_least("graph.loss", self, 0, *weights, "perturbation", "predicted_positions")
+        _at_least("graph.loss", self, 0, "sampled_negatives", "full_softmax_items")
         _share("graph.loss", self, "label_smoothing")
         if self.next_item_weight + self.target_weight == 0:
             raise ValueError("graph.loss.next_item_weight and target_weight are both 0; one must be positive")

@@ -21,6 +21,7 @@ from torch_geometric import EdgeIndex
 from graph.companions.mapped import CompanionGraph, expand
 from graph.companions.pair_keys import NUM_GAPS
 from graph.histories import entries_of
+from graph.sparse_product import sparse_product
 
 SMALL = 1e-6  # keeps the power of a zero likeness differentiable
 
@@ -88,18 +89,28 @@ class Evidence(nn.Module):
 
     def forward(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
         """Scores [B, size]; with `own_user_B`, as if these users' train samples did not exist."""
-        terms = graph.terms
-        near_BD = _if(terms.near, self.near(graph, history_BL, own_user_B))
-        words_BD = self.words(graph, history_BL)
         users_D = graph.num_users[graph.first : graph.first + graph.size]
         users_BD = users_D if own_user_B is None else users_D - graph.is_own(own_user_B).to(users_D.dtype)
-        floor_BD = _if(terms.floor, self.floor.exp() * (users_BD + 0.1) ** self.popularity, least=SMALL)
-        alike_BD = _if(terms.words, self.mix.exp() * (words_BD.clamp_min(0) + SMALL) ** self.bend)
-        mixed_BD = near_BD + alike_BD + floor_BD
-        return self.gain * mixed_BD.log() + _if(terms.words, self.likeness * words_BD)
+        near_BD = self.near(graph, history_BL, own_user_B)
+        return self.mixed(graph.terms, near_BD, self.words(graph, history_BL), users_BD)
+
+    def mixed(self, terms: EvidenceTerms, near: Tensor, words: Tensor, users: Tensor) -> Tensor:
+        """The score of candidates out of their terms, all of one shape."""
+        near = _if(terms.near, near)
+        floor = _if(terms.floor, self.floor.exp() * (users + 0.1) ** self.popularity, least=SMALL)
+        alike = _if(terms.words, self.mix.exp() * (words.clamp_min(0) + SMALL) ** self.bend)
+        return self.gain * (near + alike + floor).log() + _if(terms.words, self.likeness * words)
 
     def near(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
         """Weighted companions of the history [B, size]."""
+        row_P, candidate_P, near_P = self.near_pairs(graph, history_BL, own_user_B)
+        near = torch.zeros(len(history_BL) * graph.size, device=history_BL.device)
+        return near.index_add(0, row_P * graph.size + candidate_P, near_P).view(len(history_BL), graph.size)
+
+    def near_pairs(
+        self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The addends of `near`: (row, candidate, how much), each [P]."""
         entries = entries_of(history_BL, len(graph.num_users) - 1)
         own_user_N = None if own_user_B is None else own_user_B[entries.row]
         pairs = graph.companions.pairs_of(entries.item, own_user_N)
@@ -109,23 +120,46 @@ class Evidence(nn.Module):
         same_P = same_N[pairs.entry]
         shared_P = (pairs.gap_counts @ self.gap.exp()).log()
         log_P = weight_N[pairs.entry] + self.power[same_P] * shared_P + self.kind[same_P] * pairs.likeness
-        flat_P = entries.row[pairs.entry] * graph.size + pairs.candidate
-        near = torch.zeros(len(history_BL) * graph.size, device=history_BL.device).index_add(0, flat_P, log_P.exp())
-        return near.view(len(history_BL), graph.size)
+        return entries.row[pairs.entry], pairs.candidate, log_P.exp()
 
     def words(self, graph: EvidenceGraph, history_BL: Tensor) -> Tensor:
         """Mean likeness of the history's words and the candidates' [B, size]."""
+        num_rows = len(history_BL)
+        word_C, row_C, value_C = self._query(graph, history_BL)
+        query = torch.zeros(graph.num_words * num_rows, device=history_BL.device)
+        query = query.index_add(0, word_C * num_rows + row_C, value_C)
+        likeness_DB: Tensor = graph.domain_words.matmul(query.view(graph.num_words, num_rows), graph.domain_tfidf)
+        return likeness_DB.T
+
+    def words_of(self, graph: EvidenceGraph, history_BL: Tensor, row_M: Tensor, column_M: Tensor) -> Tensor:
+        """The same of some cells [M]: of the histories' words and those of the items that occur in cells, no others."""
+        num_rows = len(history_BL)
+        word_C, row_C, value_C = self._query(graph, history_BL)
+        asked_W, place_C = torch.unique(word_C, return_inverse=True)
+        query = torch.zeros(len(asked_W) * num_rows, device=history_BL.device)
+        query = query.index_add(0, place_C * num_rows + row_C, value_C).view(len(asked_W), num_rows)
+        column_U, place_M = torch.unique(column_M, return_inverse=True)
+        if len(asked_W) == 0:
+            return query.sum() + torch.zeros(len(row_M), device=query.device)
+        item_T, cell_T = expand(graph.word_offsets, column_U + graph.first)
+        # A number for every word of the vocabulary: the one thing here that grows with it, by four bytes a word.
+        place_V = torch.full((graph.num_words,), -1, dtype=torch.int32, device=query.device)
+        place_V[asked_W] = torch.arange(len(asked_W), dtype=torch.int32, device=query.device)
+        place_T = place_V[graph.word[cell_T]]
+        kept_T = torch.nonzero(place_T >= 0)[:, 0]
+        value_T = graph.tfidf[cell_T[kept_T]]
+        likeness_UB = sparse_product(item_T[kept_T], place_T[kept_T].long(), value_T, len(column_U), query)
+        return likeness_UB.flatten().index_select(0, place_M * num_rows + row_M)  # its gradient sorts nothing
+
+    def _query(self, graph: EvidenceGraph, history_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Words of the histories: (word, row, weight), each [C]; a word may come several times."""
         entries = entries_of(history_BL, len(graph.num_users) - 1)
         log_N = self.text_bias * (1 - entries.is_of(graph.first, graph.size)) - self.text_decay * entries.age
         weight_N = log_N.exp()
-        num_rows = len(history_BL)
-        total_B = torch.zeros(num_rows, device=history_BL.device).index_add(0, entries.row, weight_N)
+        total_B = torch.zeros(len(history_BL), device=history_BL.device).index_add(0, entries.row, weight_N)
         entry_C, cell_C = expand(graph.word_offsets, entries.item)
         value_C = (weight_N / total_B[entries.row])[entry_C] * graph.tfidf[cell_C]
-        flat_C = graph.word[cell_C] * num_rows + entries.row[entry_C]
-        query = torch.zeros(graph.num_words * num_rows, device=history_BL.device).index_add(0, flat_C, value_C)
-        likeness_DB: Tensor = graph.domain_words.matmul(query.view(graph.num_words, num_rows), graph.domain_tfidf)
-        return likeness_DB.T
+        return graph.word[cell_C], entries.row[entry_C], value_C
 
     def _recency(self, age_N: Tensor) -> Tensor:
         return self.latest * (age_N == 0) - self.decay * age_N

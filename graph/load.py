@@ -19,6 +19,7 @@ from graph.late.interaction import vote_graphs
 from graph.late.item_tables import Bytes, factorise, item_tables
 from graph.late.left_out import read_left_out, write_left_out
 from graph.ranker import GraphRanker
+from graph.sampled.negatives import negatives_of
 from graph.words import Floats, WordTables, read_words, text_vectors, unit_rows
 from launch.artifacts import read_json, write_json
 from launch.distributed import World
@@ -72,8 +73,9 @@ class Source:
                 return graphs
             factors = self.factorise(known) if factors is None else factors
             tables = item_tables(factors, self.table_words, known)
-            depth = self.settings.model.nearest
-            return dataclasses.replace(graphs, votes=vote_graphs(tables, self.items.num_x, depth=depth))
+            x_graph, y_graph = vote_graphs(tables, self.items.num_x, depth=self.settings.model.nearest)
+            negatives = (negatives_of(x_graph.num_users), negatives_of(y_graph.num_users))
+            return dataclasses.replace(graphs, votes=(x_graph, y_graph), negatives=negatives)
 
     def _kept_companions(self, known: Samples, place: CompanionPlace) -> CompanionTables:
         rules = companion_rules(self.items, self.settings)

@@ -25,6 +25,7 @@ from graph.losses import (
 from graph.model import STREAMS
 from graph.noise import Noise
 from graph.ranker import GraphRanker
+from graph.sampled.losses import sampled_losses
 
 MMD_ITEMS = 512
 
@@ -131,6 +132,14 @@ class Forward:
         target = fused = self.zero
         for domain in (0, 1):
             row_R = torch.nonzero(batch.domain == domain)[:, 0]
+            if graphs.negatives is not None and is_sampled(self.loss, len(graphs.ids(domain))):
+                # Drawn on every rank, with or without samples of the domain: all ranks draw the same numbers in order.
+                drawn = graphs.negatives[domain].draw(self.noise.table_uniform(self.loss.sampled_negatives))
+                sums = sampled_losses(
+                    self.ranker, graphs, batch.take(row_R), domain, drawn, smoothing=self.loss.label_smoothing
+                )
+                target, fused = target + sums[0], fused + sums[1]
+                continue
             column_R = batch.target[row_R] - graphs.ids(domain).start
             encoder_RD = self._encoder_scores(row_R, domain)
             if self.loss.target_weight:
@@ -176,6 +185,11 @@ class Forward:
 
     def _cross_entropy(self, scores_PC: Tensor, target_P: Tensor) -> Tensor:
         return cross_entropy_sum(scores_PC, target_P, smoothing=self.loss.label_smoothing)
+
+
+def is_sampled(loss: LossConfig, num_items: int) -> bool:
+    """Whether the target's losses are estimated in a domain of so many items."""
+    return loss.sampled_negatives > 0 and num_items > loss.full_softmax_items
 
 
 def count_terms(graphs: Graphs, batch: Batch, loss: LossConfig) -> Tensor:

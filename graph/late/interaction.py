@@ -54,16 +54,25 @@ class LateInteraction(nn.Module):
         ids, num_rows = graph.nearest.ids, len(history_BL)
         if num_rows == 0:  # nothing to score, yet every weight has a gradient, zero
             return history_BL.new_zeros((0, len(ids)), dtype=torch.float32) + self.nothing()
+        row_P, candidate_P, vote_P = self.vote_pairs(graph, history_BL, pad)
+        votes = torch.zeros(num_rows * len(ids), device=history_BL.device)
+        votes = votes.index_add(0, row_P * len(ids) + candidate_P, vote_P)
+        return self.mixed(votes.view(num_rows, len(ids)), graph.num_users)
+
+    def vote_pairs(self, graph: VoteGraph, history_BL: Tensor, pad: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The addends of `votes`: (row, candidate, how much), each [P]."""
+        ids = graph.nearest.ids
         entries = entries_of(history_BL, pad)
         near = graph.nearest.of(entries.item)
         same_N = entries.is_of(ids.start, len(ids))
         same_P = same_N[near.entry]
         cosine_P = (near.cosines * self._mix()[same_P]).sum(dim=1)
         log_P = self._log_weight(entries, same_N)[near.entry] + self.power[same_P] * (cosine_P + SMALL).log()
-        flat_P = entries.row[near.entry] * len(ids) + near.candidate
-        votes = torch.zeros(num_rows * len(ids), device=history_BL.device).index_add(0, flat_P, log_P.exp())
-        known_D = (graph.num_users + 0.1).log()
-        return self.gain * (votes.view(num_rows, len(ids)) + self.floor.exp()).log() + self.popularity * known_D
+        return entries.row[near.entry], near.candidate, log_P.exp()
+
+    def mixed(self, votes: Tensor, users: Tensor) -> Tensor:
+        """The score of candidates out of their votes and users."""
+        return self.gain * (votes + self.floor.exp()).log() + self.popularity * (users + 0.1).log()
 
     def nothing(self) -> Tensor:
         """Zero, with a gradient for every weight."""

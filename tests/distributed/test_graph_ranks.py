@@ -27,6 +27,7 @@ from tests.ranks import rank_context, run_ranks
 
 CONFIGS = {
     "best": tiny("best"),
+    "sampled": tiny("best", sampled_negatives=8, full_softmax_items=0),
     "attention": tiny("best", **ATTENTION, table_rate=0.5, propagation_dropout=0.3),
     "paper": tiny("paper", dropout=0.3),
     "code": tiny("code", alignment="mmd"),
@@ -79,7 +80,7 @@ def all_losses(world: World, folder: Path) -> dict[tuple[str, bool], tuple[float
 def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
     write_run(tmp_path)
     alone = all_losses(ALONE, tmp_path)
-    for name in ("best", "attention", "paper", "code"):
+    for name in CONFIGS:
         assert any(gradient.any() for gradient in alone[name, True][1].values()), name
     late = {weight: gradient for weight, gradient in alone["best", True][1].items() if ".late." in weight}
     assert len(late) == 2 * 9

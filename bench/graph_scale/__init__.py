@@ -1,0 +1,1 @@
+"""How a step of the graph stage grows with the catalogue, and what sampling its softmax costs in quality."""
