@@ -21,6 +21,7 @@ import torch
 
 from bench.graph_ranks import NUM_TRAIN, measure_ranks
 from bench.graph_reference import added_up, edge_ends, looped_companions, looped_successors, same_arrays
+from bench.graph_scale.summary import measure_quality, measure_scale
 from bench.graph_training import some_rows, train_plain, train_preset
 from graph.companions.count import CompanionRules
 from graph.companions.kept import own_companions
@@ -67,6 +68,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--ranked", type=int, default=96, help="valid samples that are ranked")
     parser.add_argument("--ranks", type=int, default=2, help="gloo ranks of one thread; 1 leaves them out")
+    parser.add_argument("--scale_steps", type=int, default=10, help="steps at 50 k and 5 M items; 0 leaves them out")
+    parser.add_argument(
+        "--quality", action="store_true", help="train the pair twice, full and sampled softmax; minutes"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING)
@@ -86,14 +91,19 @@ def main(argv: list[str] | None = None) -> None:
             measured = measure_ranks(run_dir, ranks=options.ranks, world=ALONE)
             what = f"training, small model, {options.ranks} gloo ranks of 1 thread"
             rows.append(speed(what, "sequences/s", NUM_TRAIN, measured["ranks"], measured["one"], "1 rank of 1 thread"))
+        asked = measure_scale(options.scale_steps) if options.scale_steps else {}
+        if options.quality:
+            asked |= measure_quality(run_dir, world=ALONE)
 
     print(f"{name}: {num_items} items; {options.threads} thread(s) of torch, CPU")
     print(f"{'':<54}{'unit':>12}{'KinRec':>13}{'beside':>13}{'ratio':>7}  beside it")
     for row in rows:
         print(f"{row.what:<54}{row.unit:>12}{shown(row.kinrec):>13}{shown(row.beside):>13}"
               f"{row.ratio:>7.2f}  {row.beside_it}")  # fmt: skip
+    for name_of, value in asked.items():
+        print(f"{name_of:<54}{value:>25.4g}")
     if options.json:
-        report = {"bench": "graph", "pair": name, "num_items": num_items, "threads": options.threads}
+        report = asked | {"bench": "graph", "pair": name, "num_items": num_items, "threads": options.threads}
         print(json.dumps(report | {"rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}))
 
 

@@ -5,7 +5,7 @@ history of 18, and 4 KB for the runs that are sorted while they are counted.
 """
 
 from graph.config import GraphConfig
-from graph.plan.encoders import encoder_needs
+from graph.plan.encoders import CELLS, encoder_needs, is_sampled
 from launch.plan.estimates import GIB, Estimate, Need, Setting
 
 COMPANION_BYTES, RUN_BYTES = 5_500 / 18**2, 4_000 / 18**2
@@ -25,9 +25,10 @@ def plan_pretrain(setting: Setting) -> Estimate:
     length = min(counts.interactions / counts.users, model.window)
     pairs = length**2 * counts.users if model.evidence else 0.0
     positions = graph.loss.predicted_positions or (model.max_history if graph.loss.next_item_weight else 1)
+    scored = CELLS + graph.loss.sampled_negatives if is_sampled(graph, items) else items / 2
     memory = [
         *encoders.memory,
-        Need("scores of a batch over the items", 3 * 4 * batch * positions * items / 2),
+        Need("scores of a batch over the items", 3 * 4 * batch * positions * scored),
     ]
     counting = min(graph.memory_gib * GIB, COMPANION_BYTES * 3 * pairs) + COUNTING_BYTES * counts.users
     host = [*encoders.host, *([Need("counting companions, on the first rank", counting)] if model.evidence else [])]
