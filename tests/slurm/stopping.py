@@ -112,7 +112,7 @@ class StageJob:
     def log(self) -> str:
         """The end of what the job has said."""
         path = self.run_dir / "logs" / f"{self.stage}.slurm"
-        return path.read_text(encoding="utf-8", errors="replace")[-4000:] if path.is_file() else "no output"
+        return path.read_text(encoding="utf-8", errors="replace")[-40_000:] if path.is_file() else "no output"
 
 
 def outputs_of(run_dir: Path, stage: str) -> dict[str, str]:
