@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from launch.artifacts import atomic_file
 from launch.watch.beats import beat
 from pairs.ragged import offsets_of
-from pairs.tables import Ints, Split
+from pairs.row_parts import part_path
+from pairs.tables import Ints, Samples, Split
 from retrieval.fixed_point import Floats
+from retrieval.keys import Keys
 
 SCHEMA = pa.schema(
     [
@@ -98,3 +100,27 @@ def _padded(flat: Ints, offsets: npt.NDArray[np.int64], k: int) -> Ints:
     if len(flat) == 0:
         return np.full(kept.shape, -1, dtype=np.int64)
     return np.where(kept, flat[np.where(kept, offsets[:-1, None] + places, 0)], -1)
+
+
+class OpenPart:
+    """One rank's answers to contiguous rows, until they are a file."""
+
+    def __init__(self, folder: Path, samples: Samples, keys: Keys) -> None:
+        self._folder = folder
+        self._samples = samples
+        self._keys = keys
+        self._waiting: list[tuple[Ints, Floats, Ints]] = []
+
+    def add(self, rows: Ints, scores: Floats, neighbours: Ints) -> None:
+        """The answers to the next rows: scores and positions among the keys [len(rows), k]."""
+        self._waiting.append((rows, scores, neighbours))
+
+    def close(self) -> None:
+        """Write what was added."""
+        if not any(len(rows) for rows, _, _ in self._waiting):
+            return
+        rows, scores, neighbours = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
+        self._waiting.clear()
+        path = part_path(self._folder, range(int(rows[0]), int(rows[-1]) + 1))
+        neighbours = self._keys.samples_at(neighbours)
+        write_part(path, sample=self._samples.sample[rows], neighbours=neighbours, scores=scores)

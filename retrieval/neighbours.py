@@ -26,15 +26,21 @@ from launch.tracking import Tracker, open_tracker
 from launch.watch.beats import beat, long
 from pairs.draws import draw_rows
 from pairs.row_parts import finished_parts, missing_rows, part_path
-from pairs.tables import SPLITS, Ints, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
-from retrieval.fixed_point import Floats
-from retrieval.keys import Keys, unique_histories
-from retrieval.neighbour_tables import NeighbourTable, join_parts, parts_folder, remove_parts, table_path, write_part
+from retrieval.keys import unique_histories
+from retrieval.neighbour_tables import (
+    NeighbourTable,
+    OpenPart,
+    join_parts,
+    parts_folder,
+    remove_parts,
+    table_path,
+)
 from retrieval.quality import HitCounter, count_common, random_kindred, rates
 from retrieval.turns import block_ranges, even_cuts, turns_of
 from retrieval.vectors import fit_tables, longest_key, open_vectors
-from retrieval.ways import ByExpectation, ByVectors, Rules, Score, Way, by_expectation, by_vectors
+from retrieval.ways import ByExpectation, ByVectors, Rules, Score, Way, by_expectation, by_vectors, decide_past_only
 
 MOST_COMPARED = 4096
 """Samples of a split that the other way is asked for."""
@@ -109,44 +115,6 @@ def choose_way(score: Score, near: ByVectors, expecting: ByExpectation | None) -
             log.warning("the graph model has no evidence to expect by: kindred users are sought by vectors")
         return near, None
     return (expecting, near) if score == "posterior" else (near, expecting)
-
-
-def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, order: str) -> bool:
-    """Whether neighbours must end before a sample's target: as configured, or as the pair's order says.
-
-    Without it, a user who shopped later lends a sample what could not have been known when it was asked. Where the
-    order is synthetic, times mean nothing and nothing is filtered.
-    """
-    timed = all(len(part) == 0 or part.target_time is not None for part in samples.values())
-    if wanted and not timed:
-        raise InputError("retrieval.past_only=true needs a pair with times, this one has none; set it to null or false")
-    if wanted is None:
-        return timed and order == "chronological"
-    return wanted
-
-
-class OpenPart:
-    """One rank's answers to contiguous rows, until they are a file."""
-
-    def __init__(self, folder: Path, samples: Samples, keys: Keys) -> None:
-        self._folder = folder
-        self._samples = samples
-        self._keys = keys
-        self._waiting: list[tuple[Ints, Floats, Ints]] = []
-
-    def add(self, rows: Ints, scores: Floats, neighbours: Ints) -> None:
-        """The answers to the next rows: scores and positions among the keys [len(rows), k]."""
-        self._waiting.append((rows, scores, neighbours))
-
-    def close(self) -> None:
-        """Write what was added."""
-        if not any(len(rows) for rows, _, _ in self._waiting):
-            return
-        rows, scores, neighbours = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
-        self._waiting.clear()
-        path = part_path(self._folder, range(int(rows[0]), int(rows[-1]) + 1))
-        neighbours = self._keys.samples_at(neighbours)
-        write_part(path, sample=self._samples.sample[rows], neighbours=neighbours, scores=scores)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from launch.distributed import World
+from launch.errors import InputError
 from pairs.tables import Ints, Samples, Split
 from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats
@@ -185,3 +186,17 @@ def by_expectation(
     own_held = torch.from_numpy(np.diff(histories.indptr).astype(np.int64))
     holders = Holders(index, counted, keys, torch.cat(world.gather(own_held)).cpu().numpy())
     return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise)
+
+
+def decide_past_only(wanted: bool | None, samples: dict[Split, Samples], *, order: str) -> bool:
+    """Whether neighbours must end before a sample's target: as configured, or as the pair's order says.
+
+    Without it, a user who shopped later lends a sample what could not have been known when it was asked. Where the
+    order is synthetic, times mean nothing and nothing is filtered.
+    """
+    timed = all(len(part) == 0 or part.target_time is not None for part in samples.values())
+    if wanted and not timed:
+        raise InputError("retrieval.past_only=true needs a pair with times, this one has none; set it to null or false")
+    if wanted is None:
+        return timed and order == "chronological"
+    return wanted

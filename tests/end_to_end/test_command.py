@@ -61,7 +61,7 @@ def test_stages_that_need_ranks_ran_on_two(tiny_run: Path) -> None:
         for stage in STAGES
     }
     assert sizes == {
-        "prepare": 1, "pretrain": 2, "retrieve": 2, "tokenize": 1, "finetune": 2, "generate": 2, "evaluate": 1,
+        "prepare": 1, "pretrain": 2, "retrieve": 2, "tokenize": 1, "finetune": 2, "generate": 2, "evaluate": 2,
     }  # fmt: skip
     assert "rank 1/2 holds 50.0 % of" in (tiny_run / "logs" / "finetune.log").read_text()
 
