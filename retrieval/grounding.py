@@ -41,6 +41,8 @@ class TitleGrounder:
             raise InputError("no title of the catalogue has a word; text cannot be grounded")
         self._index = bm25s.BM25()
         self._index.index((tokens, self._tokenizer.get_vocab_dict()), create_empty_token=False, show_progress=False)
+        self._scores = np.zeros(items.num_items, dtype=np.float32)
+        """0 between one text and the next."""
         self._places_of_title: dict[str, list[int]] = defaultdict(list)
         for place, title in enumerate(titles):
             self._places_of_title[in_words(title)].append(place)
@@ -62,13 +64,20 @@ class TitleGrounder:
         return Grounded(items[rows], scores[rows])
 
     def _nearest(self, text: str, tokens: list[int], k: int, *, domain: int | None) -> tuple[Ints, Floats]:
-        scores = np.asarray(self._index.get_scores_from_ids(tokens), dtype=np.float32)
+        """Scores only titles that share a word with the text: the catalogue's size does not matter."""
+        told, starts = self._index.scores, self._index.scores["indptr"]
+        spans = [slice(int(starts[word]), int(starts[word + 1])) for word in tokens]
+        for span in spans:
+            self._scores[told["indices"][span]] += told["data"][span]
+        places = np.concatenate([told["indices"][span] for span in spans])
         exact = self._places_of_title.get(in_words(text))
-        if exact:
-            scores[exact] = np.nextafter(scores.max(), np.float32(np.inf))
-        if domain is not None:
-            scores[self._domain_at != domain] = 0.0
-        return first_places(scores, k)
+        if exact:  # they share all words, so they are among the places
+            self._scores[exact] = np.nextafter(self._scores[places].max(), np.float32(np.inf))
+        inside = places if domain is None else places[self._domain_at[places] == domain]
+        best = first_places(self._scores, inside, k, most_times=len(spans))
+        likeness = self._scores[best].copy()
+        self._scores[places] = 0
+        return best, likeness
 
 
 def in_words(text: str) -> str:
@@ -76,10 +85,15 @@ def in_words(text: str) -> str:
     return " ".join(WORD.findall(text.lower()))
 
 
-def first_places(scores: Floats, k: int) -> tuple[Ints, Floats]:
-    """The places of the k largest scores above 0, best first, ties by lower place; and the scores."""
-    k = min(k, len(scores))
-    least = np.partition(scores, len(scores) - k)[len(scores) - k] if k else np.inf
-    places = np.flatnonzero((scores >= least) & (scores > 0))
-    places = places[np.argsort(-scores[places], kind="stable")[:k]]
-    return places, scores[places]
+def first_places(scores: Floats, places: Ints, k: int, *, most_times: int) -> Ints:
+    """Of some places, the k with the largest scores above 0, best first, ties by lower place.
+
+    Args:
+        most_times: how often a place may be named.
+    """
+    values = scores[places]
+    if len(values) > k * most_times:
+        places = places[values >= np.partition(values, len(values) - k * most_times)[len(values) - k * most_times]]
+    places = np.unique(places)
+    places = places[scores[places] > 0]
+    return np.asarray(places[np.argsort(-scores[places], kind="stable")[:k]], dtype=np.int64)

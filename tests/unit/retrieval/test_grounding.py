@@ -8,7 +8,7 @@ import pytest
 
 from launch.errors import InputError
 from pairs.tables import Items
-from retrieval.grounding import TitleGrounder
+from retrieval.grounding import TitleGrounder, first_places
 
 
 def catalogue(titles: list[str], counts: list[int] | None = None, num_x: int | None = None) -> Items:
@@ -90,3 +90,20 @@ def test_one_domain_alone_can_be_asked_for() -> None:
 def test_a_catalogue_without_words_is_refused() -> None:
     with pytest.raises(InputError, match="no title"):
         TitleGrounder(catalogue(["", "-"]))
+
+
+def test_a_text_leaves_nothing_to_the_next() -> None:
+    items = catalogue(["red ink", "red pen", "blue ink", "paper"], num_x=2)
+    grounder = TitleGrounder(items)
+    alone = grounder.ground(["ink paper"], 4)
+    grounder.ground(["red red pen", "blue ink"], 4, domain=0)
+    again = grounder.ground(["ink paper"], 4)
+    assert again.items.tolist() == alone.items.tolist()
+    assert again.scores.tolist() == alone.scores.tolist()
+
+
+def test_places_that_are_named_twice_take_one_place_of_the_best() -> None:
+    scores = np.array([0.0, 3.0, 1.0, 3.0, 2.0, 0.5], dtype=np.float32)
+    named = np.array([0, 5, 3, 3, 1, 4, 4, 2, 1, 5])
+    assert first_places(scores, named, 3, most_times=2).tolist() == [1, 3, 4]
+    assert first_places(scores, named, 9, most_times=2).tolist() == [1, 3, 4, 2, 5]
