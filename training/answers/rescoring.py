@@ -16,13 +16,8 @@ from pairs.ragged import offsets_of
 from pairs.tables import Ints
 from training.answers.beam_search import Beams
 from training.prompts.pieces import Tokens
-from training.ranking.candidates import CandidateLists
-from training.ranking.likelihood import title_likelihoods
-from training.ranking.packing import pack
+from training.ranking.likelihood import likelihoods_without_history
 from training.ranking.titles import Titles
-
-AT_ONCE = 64
-"""Texts behind one prompt without history."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +55,10 @@ class Rescoring:
         for asked in np.unique(domain).tolist():
             written = [one for one, its in zip(beams, domain, strict=True) if its == asked]
             texts = sorted({tuple(tokens) for one in written for tokens in one.tokens})
-            for start in range(0, len(texts), AT_ONCE):
-                chunk = texts[start : start + AT_ONCE]
-                offsets = offsets_of(np.array([len(text) for text in chunk]))
-                titles = Titles(np.concatenate([np.array(text, dtype=np.int32) for text in chunk]), offsets, self.empty)
-                lists = CandidateLists(np.arange(len(chunk)), np.array([0, len(chunk)]))
-                packed = pack([self.empty[asked].tolist()], lists, titles, pad=self.pad).to(self.device)
-                likely = title_likelihoods(self.model, packed)[0].tolist()
-                known |= {(asked, text): value for text, value in zip(chunk, likely, strict=True)}
+            tokens = np.concatenate([np.array(text, dtype=np.int32) for text in texts])
+            as_titles = Titles(tokens, offsets_of([len(text) for text in texts]), self.empty)
+            likely = likelihoods_without_history(
+                self.model, np.arange(len(texts)), as_titles, domain=asked, pad=self.pad, device=self.device
+            )
+            known |= {(asked, text): value for text, value in zip(texts, likely.tolist(), strict=True)}
         return known

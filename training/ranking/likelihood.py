@@ -60,6 +60,19 @@ def title_likelihoods(model: PreTrainedModel, lists: PackedLists) -> torch.Tenso
     return sum_titles(said_N, tokens, lists)[0].masked_fill(~lists.present, -torch.inf)
 
 
+def likelihoods_without_history(
+    model: PreTrainedModel, items: Ints, titles: Titles, *, domain: int, pad: int, device: torch.device
+) -> Floats:
+    """[N] log p(title | no history) of some titles, asked for as of `domain`."""
+    likely = np.empty(len(items), dtype=np.float32)
+    for start in range(0, len(items), AT_ONCE):
+        chunk = items[start : start + AT_ONCE]
+        one = CandidateLists(chunk, np.array([0, len(chunk)]))
+        lists = pack([titles.empty[domain].tolist()], one, titles, pad=pad).to(device)
+        likely[start : start + AT_ONCE] = title_likelihoods(model, lists)[0].cpu().numpy()
+    return likely
+
+
 class Priors:
     """log p(title | no history), each made when it is first asked for."""
 
@@ -72,11 +85,9 @@ class Priors:
         for asked in np.unique(domain).tolist():
             wanted = np.unique(items[domain == asked])
             missing = wanted[np.isnan(self._known[asked, wanted])]
-            for start in range(0, len(missing), AT_ONCE):
-                chunk = missing[start : start + AT_ONCE]
-                one = CandidateLists(chunk, np.array([0, len(chunk)]))
-                lists = pack([self._titles.empty[asked].tolist()], one, self._titles, pad=self._pad)
-                self._known[asked, chunk] = title_likelihoods(self._model, lists.to(self._device))[0].cpu().numpy()
+            self._known[asked, missing] = likelihoods_without_history(
+                self._model, missing, self._titles, domain=asked, pad=self._pad, device=self._device
+            )
         return np.asarray(self._known[domain, items])
 
 

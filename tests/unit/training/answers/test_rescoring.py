@@ -6,7 +6,6 @@ import torch
 from transformers import LlamaForCausalLM
 
 from tests.unit.training.ranking.test_packing import EMPTY, PAD, model, slow_likelihood, title
-from training.answers import rescoring as rescoring_module
 from training.answers.beam_search import Beams
 from training.answers.rescoring import Rescoring
 
@@ -25,7 +24,7 @@ FOUND = [
 def test_scores_are_those_of_single_passes(
     model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch, at_once: int, length_penalty: float
 ) -> None:
-    monkeypatch.setattr(rescoring_module, "AT_ONCE", at_once)
+    monkeypatch.setattr("training.ranking.likelihood.AT_ONCE", at_once)
     rescoring = Rescoring(model, EMPTY, 0.7, length_penalty, PAD, torch.device("cpu"))
     for before, after, asked in zip(FOUND, rescoring.order(FOUND, DOMAIN), DOMAIN.tolist(), strict=True):
         expected = {
