@@ -56,10 +56,13 @@ def kept_companions(
 
 
 def drop_companions(place: CompanionPlace) -> None:
-    """Remove what nobody asks about any more. A collective."""
+    """Remove what nobody asks about any more. A collective.
+
+    On a network disk, files that some rank still has mapped keep the folder until the stage ends.
+    """
     place.world.barrier()
     if place.world.is_main:
-        shutil.rmtree(place.folder)
+        shutil.rmtree(place.folder, ignore_errors=True)
 
 
 def own_companions(known: Samples, text_IK: Floats, rules: CompanionRules, *, memory_gib: float) -> CompanionTables:

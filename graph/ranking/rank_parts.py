@@ -82,6 +82,7 @@ def joined(folder: Path, name: str, columns: PartColumns, ranks: int) -> Iterato
             key[chosen],
             {column: _take(parts[column], of_rank[chosen], row[chosen], kind) for column, kind in columns.items()},
         )
+    del keys, parts  # on a network disk a file that is still mapped leaves its room, and its folder, behind
     for column in (KEY, *columns):
         for rank in range(ranks):
             _path(folder, name, rank, column).unlink()
