@@ -42,6 +42,8 @@ Json = dict[str, Any]  # Any: plain JSON values
 def main(argv: list[str] | None = None) -> None:
     job = parse_job(EvaluationConfig, "evaluate", argv)
     with init_world() as world, open_stage(job, world), open_tracker(job, world) as tracker:
+        if not world.is_main:  # every rank chooses the same: the first one says what
+            logging.getLogger("evaluation").setLevel(logging.ERROR)
         evaluate(job.config, run_dir=job.run_dir, seed=job.seed, tracker=tracker, world=world)
 
 
