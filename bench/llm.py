@@ -151,7 +151,7 @@ def measure_on_ranks(settings: Settings, run_dir: Path) -> None:
                 config = settings.llm(precision=precision, deepspeed=name)
                 model = fresh_model(settings, run_dir, config)
                 accelerator = build_accelerator(config, world, hidden_size=int(model.config.hidden_size))
-                set_attention(model, config.attention, world.device)
+                set_attention(model, config.attention, world.device, config.precision)
                 tuning = wrap(accelerator, model, config)
                 micro_steps = accumulation_steps(config, world.size)
 

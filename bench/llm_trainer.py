@@ -162,7 +162,7 @@ def run_ours(comparison: Comparison, data: PromptData, rows: Ints, run_dir: Path
     config, batch = comparison.llm, comparison.batch
     model = fresh_model(comparison, run_dir)
     accelerator = build_accelerator(config, world, hidden_size=int(model.config.hidden_size))
-    set_attention(model, config.attention, world.device)
+    set_attention(model, config.attention, world.device, config.precision)
     tuning = wrap(accelerator, model, config)
 
     def step(of_step: Ints) -> None:

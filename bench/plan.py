@@ -172,7 +172,7 @@ def tune(trial: Trial, folder: Path, world: World) -> None:
     else:
         model = load_model(find_base(trial.base), dtype=DTYPES[trial.precision])
     accelerator = build_accelerator(config, world, hidden_size=trial.hidden)
-    set_attention(model, config.attention, world.device)
+    set_attention(model, config.attention, world.device, config.precision)
     tuning = wrap(accelerator, model, config)
     del model
     rows = 4 * config.global_batch

@@ -176,7 +176,7 @@ class LlmConfig:
     """Recompute activations in the backward pass: less memory, a third more time."""
     attention: Means[AttentionChoice] = "auto"
     """How attention is computed; all give the same up to rounding. auto: `flash` on GPUs where the package flash_attn
-    is installed, elsewhere `sdpa` on GPUs and `eager` on CPUs, where it is the faster one in bf16."""
+    is installed, elsewhere `sdpa`, but `eager` on CPUs in bf16, where it is the faster one."""
     compile: Means[bool] = False
     """Compile every decoder layer at the start (a minute, once): faster steps, the same up to rounding."""
     eval_every: Decides[int] = 100

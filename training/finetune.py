@@ -61,7 +61,7 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     hidden_size = hidden_size_of(base) if model is None else int(model.config.hidden_size)
     accelerator = build_accelerator(config, world, hidden_size=hidden_size)
     model = load_model(base, dtype=DTYPES[config.precision], world=world) if model is None else model
-    set_attention(model, attention_for(config, world.device), world.device)
+    set_attention(model, attention_for(config, world.device), world.device, config.precision)
     tuning = wrap(accelerator, ready_to_train(model, config, seed=seed), config)
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks

@@ -57,16 +57,16 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
     tokens = min(prompts.max_tokens, told["splits"]["train"]["max_tokens"]) if told else prompts.max_tokens
     answer = told["longest_answer"] if told else min(ANSWER_TOKENS, tokens)
     listed = list_tokens(llm, setting)
-    of_rank = -(-llm.global_batch // setting.machine.ranks)
+    of_rank, on_gpus = -(-llm.global_batch // setting.machine.ranks), setting.machine.on_gpus
     return Load(
         rows=min(llm.per_device_batch, of_rank),
         tokens=tokens + listed,
         learnt=tokens - 1 if llm.learn == "prompt" else answer,
-        number=number_bytes(llm, on_gpus=setting.machine.on_gpus),
+        number=number_bytes(llm, on_gpus=on_gpus),
         checkpointing=llm.gradient_checkpointing,
         trained=trained_parameters(shape, llm.lora),
-        on_gpu=setting.machine.on_gpus,
-        eager=llm.attention == "eager" or (llm.attention == "auto" and not setting.machine.on_gpus),
+        on_gpu=on_gpus,
+        eager=llm.attention == "eager" or (llm.attention == "auto" and not on_gpus and llm.precision == "bf16"),
     )
 
 

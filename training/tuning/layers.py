@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from launch.errors import InputError, first_line
-from training.config import AttentionChoice, LlmConfig
+from training.config import AttentionChoice, LlmConfig, PrecisionChoice
 
 log = logging.getLogger(__name__)
 NAMES = {"eager": "eager", "sdpa": "sdpa", "flash": "flash_attention_2"}
@@ -21,14 +21,15 @@ SHAPES = 64
 """Times that a layer may be compiled anew for another kind of batch before it runs as it is."""
 
 
-def choose_attention(choice: AttentionChoice, device: torch.device) -> AttentionChoice:
-    """`choice`; auto: the fastest in training on `device`. InputError for flash where it cannot run.
+def choose_attention(choice: AttentionChoice, device: torch.device, precision: PrecisionChoice) -> AttentionChoice:
+    """`choice`; auto: the fastest in training on `device` in that `precision`, which is resolved by now. InputError for
+    flash where it cannot run.
 
-    On CPUs that is `eager`: in bf16 the backward pass of torch's fused attention is slow there.
+    That is `eager` on CPUs in bf16 alone: there the backward pass of torch's fused attention is slow.
     """
     can_flash = device.type == "cuda" and importlib.util.find_spec("flash_attn") is not None
     if choice == "auto":
-        return "flash" if can_flash else "sdpa" if device.type == "cuda" else "eager"
+        return "flash" if can_flash else "eager" if device.type == "cpu" and precision == "bf16" else "sdpa"
     if choice == "flash" and not can_flash:
         raise InputError(
             "llm.attention=flash needs a GPU and the package flash_attn: install it there, or set llm.attention=auto"
@@ -50,10 +51,12 @@ def attention_for(config: LlmConfig, device: torch.device) -> AttentionChoice:
     return "sdpa" if config.attention == "auto" and device.type == "cuda" else config.attention
 
 
-def set_attention(model: PreTrainedModel, choice: AttentionChoice, device: torch.device) -> AttentionChoice:
+def set_attention(
+    model: PreTrainedModel, choice: AttentionChoice, device: torch.device, precision: PrecisionChoice
+) -> AttentionChoice:
     """Make `model` compute attention as `choice` says; returns what that is. InputError where the model has none
     such; `auto` leaves it then as it is."""
-    chosen = choose_attention(choice, device)
+    chosen = choose_attention(choice, device, precision)
     try:
         model.set_attn_implementation(NAMES[chosen])
     except (ValueError, ImportError) as error:

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from launch.errors import InputError
-from training.config import AttentionChoice, LoraConfig, ScratchConfig
+from training.config import AttentionChoice, LoraConfig, Precision, ScratchConfig
 from training.saved.tuned_weights import add_adapters
 from training.scratch import build_model
 from training.tuning.layers import choose_attention, compile_layers, decoder_layers, set_attention
@@ -24,26 +24,32 @@ def tiny_model() -> LlamaForCausalLM:
 
 
 @pytest.mark.parametrize(
-    ("choice", "device", "has_flash", "chosen"),
+    ("choice", "device", "precision", "has_flash", "chosen"),
     [
-        ("auto", CPU, True, "eager"),
-        ("auto", GPU, True, "flash"),
-        ("auto", GPU, False, "sdpa"),
-        ("sdpa", CPU, False, "sdpa"),
-        ("eager", GPU, True, "eager"),
-        ("flash", GPU, True, "flash"),
+        ("auto", CPU, "bf16", True, "eager"),
+        ("auto", CPU, "fp32", True, "sdpa"),
+        ("auto", GPU, "bf16", True, "flash"),
+        ("auto", GPU, "fp32", False, "sdpa"),
+        ("sdpa", CPU, "bf16", False, "sdpa"),
+        ("eager", GPU, "bf16", True, "eager"),
+        ("flash", GPU, "bf16", True, "flash"),
     ],
 )
 def test_auto_is_the_fastest_of_the_device(
-    monkeypatch: pytest.MonkeyPatch, choice: AttentionChoice, device: torch.device, has_flash: bool, chosen: str
+    monkeypatch: pytest.MonkeyPatch,
+    choice: AttentionChoice,
+    device: torch.device,
+    precision: Precision,
+    has_flash: bool,
+    chosen: str,
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if has_flash else None)
-    assert choose_attention(choice, device) == chosen
+    assert choose_attention(choice, device, precision) == chosen
 
 
 def test_flash_without_a_gpu_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match=r"llm\.attention=flash needs a GPU and the package flash_attn"):
-        choose_attention("flash", CPU)
+        choose_attention("flash", CPU, "bf16")
 
 
 @torch.no_grad()
@@ -51,7 +57,7 @@ def test_every_attention_gives_the_same_logits() -> None:
     model, ids = tiny_model(), torch.arange(2, 22).view(2, 10)
     logits = {}
     for choice in ("eager", "sdpa"):
-        assert set_attention(model, choice, CPU) == choice
+        assert set_attention(model, choice, CPU, "fp32") == choice
         assert model.config._attn_implementation == choice
         logits[choice] = model(input_ids=ids).logits
     torch.testing.assert_close(logits["eager"], logits["sdpa"], rtol=1e-4, atol=1e-6)
