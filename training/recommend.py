@@ -7,68 +7,14 @@ import argparse
 import dataclasses
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.list_ranker.bank import fit_bank
-from evaluation.ranked_lists import RankedLists
-from evaluation.systems.mixture import Mixture
-from graph.ranking.infer import TrainedGraph
-from launch.artifacts import read_json
-from launch.config import load_recipe
 from launch.distributed import World, init_world
-from launch.errors import InputError
 from launch.stage import entry_point
-from launch.state.states import check_finished
 from launch.terminal import shown
-from pairs.tables import Ints, Pair, Samples, load_others, load_pair, load_samples, one_sample, with_others
-from retrieval.grounding import TitleGrounder
-from retrieval.lookup import KindredLookup, KindredUser
-from retrieval.posterior.expected import SYSTEM, expect, has_expectations
-from training.answers.answerer import load_answerer
-from training.asking.asking import Matched, find_domain, match_history
-from training.asking.final_ranking import Final, load_final, load_known, rank_finally
-from training.asking.new_prompt import write_prompt
-from training.base_files import BaseModel
-from training.base_model import load_tokenizer_folder
-from training.config import PromptsConfig
+from training.asking.recommender import Recommendation, Recommender, check_length
 
 SHOWN_TEXTS = 3
-
-
-@dataclass(frozen=True)
-class Kindred:
-    """A train user whose history stood in the prompt."""
-
-    user: int
-    similarity: float
-    bought: list[str]
-    shared: list[str]
-    """Titles that are in the asked history too."""
-
-
-@dataclass(frozen=True)
-class Recommended:
-    """One line of the list."""
-
-    rank: int
-    item: int
-    title: str
-    score: float
-    ranks: dict[str, int]
-    """Where the item stands in every source that was fused or shown."""
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The answer to one question."""
-
-    domain: str
-    history: list[Matched]
-    kindred: list[Kindred]
-    written: list[str]
-    """Titles that the language model wrote or ranked first, best first."""
-    items: list[Recommended]
 
 
 @entry_point
@@ -100,86 +46,8 @@ def recommend(
 
     `trust_remote_code` comes from who asks: the recipe in the run's folder is whoever's the folder is.
     """
-    if k < 1:
-        raise InputError(f"--k must be at least 1, got {k}")
-    check_finished(run_dir)
-    recipe = load_recipe(run_dir / "recipe.yaml")
-    pair, train = load_pair(run_dir), load_samples(run_dir, "train")
-    asked = find_domain(domain, pair)
-    grounder = TitleGrounder(pair.items)
-    matched = match_history(history, pair, grounder)
-    sample = one_sample([match.item for match in matched], domain=asked)
-
-    graph = TrainedGraph.open(run_dir, world)
-    prompts: PromptsConfig = recipe.sections["prompts"]
-    depth = recipe.sections["graph"].list_depth
-    lookup = KindredLookup(run_dir, device=world.device)
-    expected = _expected(run_dir, sample, graph, depth=depth)
-    near = _near(lookup, sample, graph, expected, k=max(1, prompts.num_neighbours))
-    answerer = load_answerer(
-        recipe.sections["generation"],
-        base=BaseModel("folder", run_dir / "llm" / "model", trust_remote_code=trust_remote_code),
-        run_dir=run_dir,
-        pair=pair,
-        grounder=grounder,
-        device=world.device,
-    )
-    question, num_shown = write_prompt(
-        sample,
-        [user.sample for user in near[: prompts.num_neighbours]],
-        run_dir=run_dir,
-        pair=pair,
-        train=train,
-        tokenizer=load_tokenizer_folder(run_dir / "prompts" / "tokenizer"),
-        config=prompts,
-        expected=None if expected is None else expect(expected, sample),
-    )
-    answers = answerer.answer(question)
-
-    chosen = read_json(run_dir / "report" / "metrics.json")["chosen"]
-    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
-    settings = recipe.sections["evaluation"]
-    known = load_known(run_dir, chosen)
-    others = load_others(run_dir)
-    bank = fit_bank(
-        known.samples, pair.items, chosen["baselines"],
-        ridge_max_users=settings.ridge_max_users, seed=recipe.seed, others=others, sold=known.sold,
-        clock=settings.clock,
-    )  # fmt: skip
-    asked_graph = graph.knowing(with_others(known.samples, others)) if known.graphs_anew else graph
-    systems = {"graph", *chosen["kinrec"].get("given", [])}
-    lists = asked_graph.rank(sample, systems=sorted(systems), depth=depth)
-    final = rank_finally(
-        sample,
-        items=pair.items,
-        scorers=bank.scorers,
-        lists={"graph": lists["graph"], "llm": answers.lists},
-        mixture=mixture,
-        depth=k,
-        final=load_final(run_dir, chosen, bank, lists),
-    )
-    return Recommendation(
-        domain=pair.domain_names[asked],
-        history=matched,
-        kindred=[_kindred(user, sample.history, pair) for user in near[:num_shown]],
-        written=answers.texts[0],
-        items=_lines(final, pair),
-    )
-
-
-def _expected(run_dir: Path, sample: Samples, graph: TrainedGraph, *, depth: int) -> RankedLists | None:
-    """What the evidence expects of a question, where the run has evidence."""
-    return graph.rank(sample, systems=[SYSTEM], depth=depth)[SYSTEM] if has_expectations(run_dir) else None
-
-
-def _near(
-    lookup: KindredLookup, sample: Samples, graph: TrainedGraph, expected: RankedLists | None, *, k: int
-) -> list[KindredUser]:
-    """The kindred users of a question, found as the run found those of its samples."""
-    history, domain = sample.history.tolist(), int(sample.domain[0])
-    vector = graph.ask(history, domain, depth=1).vector if lookup.needs_model_vector else None
-    expected = expected if lookup.needs_expected else None
-    return lookup.nearest(history, domain=domain, model_vector=vector, expected=expected, k=k)
+    check_length(k)
+    return Recommender.open(run_dir, world=world, trust_remote_code=trust_remote_code).ask(history, domain=domain, k=k)
 
 
 def render(recommendation: Recommendation) -> str:
@@ -199,23 +67,6 @@ def render(recommendation: Recommendation) -> str:
     if any(user.shared for user in recommendation.kindred):
         lines += ["", "= also in the history; [source rank]: where each source has the item"]
     return "\n".join(lines) + "\n"
-
-
-def _kindred(user: KindredUser, history: Ints, pair: Pair) -> Kindred:
-    own = set(history.tolist())
-    return Kindred(
-        user=user.user,
-        similarity=round(user.score, 6),
-        bought=user.titles,
-        shared=[pair.items.titles[item] for item in user.items if item in own],
-    )
-
-
-def _lines(final: Final, pair: Pair) -> list[Recommended]:
-    return [
-        Recommended(rank=rank, item=item, title=pair.items.titles[item], score=round(score, 6), ranks=ranks)
-        for rank, (item, score, ranks) in enumerate(zip(final.items, final.scores, final.ranks, strict=True), start=1)
-    ]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from launch.errors import InputError
 from pairs.tables import Pair, load_pair
 from tests.end_to_end.runs import kinrec
 from tests.tiny_generation import ALONE
-from training.recommend import Recommendation, recommend, render
+from training.asking.recommender import Recommendation
+from training.recommend import recommend, render
 
 
 @pytest.fixture(scope="module")
