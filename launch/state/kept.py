@@ -1,6 +1,6 @@
 """What a run keeps for those who ask it: arrays made once, read by memory map from then on.
 
-`kept/NAME.safetensors` holds named arrays, a mark of what they were made of, and a digest of their bytes. A file that
+`asked/NAME.safetensors` holds named arrays, a mark of what they were made of, and a digest of their bytes. A file that
 is of something else, cut or altered is made anew; one that cannot be written is made in memory, each time.
 """
 
@@ -21,7 +21,7 @@ from launch.watch.beats import long
 
 Array = npt.NDArray[Any]  # Any: ids, counts or numbers
 Arrays: TypeAlias = Mapping[str, Array]
-FOLDER = "kept"
+FOLDER = "asked"
 FORMAT = 1
 """Raised when the same run makes other arrays."""
 log = logging.getLogger(__name__)

@@ -16,7 +16,11 @@ from launch.stages import stage_named
 from launch.state.kept import Arrays, KeptArrays
 from launch.state.manifests import manifest_path
 
-MADE: Arrays = {"whole": np.arange(6, dtype=np.int8).reshape(2, 3), "none": np.zeros((0, 4), np.float32), "ids": np.arange(3)}
+MADE: Arrays = {
+    "whole": np.arange(6, dtype=np.int8).reshape(2, 3),
+    "none": np.zeros((0, 4), np.float32),
+    "ids": np.arange(3),
+}
 
 
 class Maker:
@@ -87,14 +91,14 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, damage: Callable[[Path], No
 def test_where_nothing_can_be_written_it_is_made_for_the_process_and_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "kept").write_text("a file where the folder would be: not even root writes below it")
-    kept, make = KeptArrays(tmp_path / "kept", "a"), Maker()
+    (tmp_path / "asked").write_text("a file where the folder would be: not even root writes below it")
+    kept, make = KeptArrays(tmp_path / "asked", "a"), Maker()
     with caplog.at_level(logging.WARNING):
         assert equal(kept.arrays("tables", make), MADE)
         assert equal(kept.arrays("others", make), MADE)
     assert make.times == 2
     assert [record.getMessage() for record in caplog.records if "cannot be written" in record.getMessage()] == [
-        f"{tmp_path / 'kept'} cannot be written (File exists): made for this process alone"
+        f"{tmp_path / 'asked'} cannot be written (File exists): made for this process alone"
     ]
 
 
