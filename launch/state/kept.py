@@ -22,7 +22,8 @@ from launch.watch.beats import long
 Array = npt.NDArray[Any]  # Any: ids, counts or numbers
 Arrays: TypeAlias = Mapping[str, Array]
 FOLDER = "asked"
-FORMAT = 1
+SAID = "kinrec"
+FORMAT = 2
 """Raised when the same run makes other arrays."""
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ def write_arrays(path: Path, arrays: Arrays, *, mark: str) -> None:
     with atomic_file(path) as partial:
         partial.touch()
         mode = partial.stat().st_mode  # as the user's other files; safetensors would keep it from everybody else
-        save_file(solid, partial, metadata={"mark": mark, "digest": _digest(solid)})
+        # One entry alone: safetensors puts several in any order.
+        save_file(solid, partial, metadata={SAID: json.dumps({"mark": mark, "digest": _digest(solid)})})
         partial.chmod(mode)
 
 
@@ -98,13 +100,14 @@ def read_arrays(path: Path) -> tuple[Arrays, str]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            said = file.metadata() or {}
+            said = json.loads((file.metadata() or {})[SAID])
             arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118  it is no mapping
-    except (SafetensorError, TypeError, RuntimeError) as error:
+        mark, digest = said["mark"], said["digest"]
+    except (SafetensorError, LookupError, TypeError, RuntimeError, RecursionError) as error:
         raise ValueError(f"damaged: {error}") from error
-    if said.get("digest") != _digest(arrays):
+    if digest != _digest(arrays):
         raise ValueError("damaged: other bytes than were written")
-    return arrays, str(said.get("mark"))
+    return arrays, str(mark)
 
 
 def _digest(arrays: Arrays) -> str:

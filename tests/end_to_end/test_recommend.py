@@ -12,7 +12,7 @@ from pairs.tables import Pair, load_pair
 from tests.end_to_end.runs import kinrec
 from tests.tiny_generation import ALONE
 from training.asking.recommender import Recommendation, Recommender
-from training.recommend import recommend, render
+from training.recommend import as_json, recommend, render
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +106,18 @@ def test_mistakes_are_told_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "not the folder of a run" in ended.stderr.splitlines()[-1]
     assert ended.stdout == ""
+
+
+@pytest.mark.slow
+def test_many_questions_are_answered_line_by_line(tiny_run: Path, pair: Pair, tmp_path: Path) -> None:
+    one: dict[str, object] = {"domain": "Kitchen", "history": [pair.items.titles[3]], "k": 4}
+    asked = [one, {"domain": "Music", "history": ["a"]}, one | {"k": "4"}, one]
+    file = tmp_path / "questions.jsonl"
+    file.write_text("".join(json.dumps(question) + "\n" for question in asked))
+    ended = kinrec("recommend", str(tiny_run), "--questions", str(file))
+    first, second, third, fourth = (json.loads(line) for line in ended.stdout.splitlines())
+    assert first == fourth == json.loads(as_json(ask(tiny_run, pair.items.titles[3], k=4)))
+    assert second["error"].startswith("line 2: no domain 'Music'")
+    assert third["error"] == "line 3: domain is a text, history a list of texts, k a whole number"
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].endswith("2 of the questions could not be answered; their lines say why")

@@ -21,6 +21,7 @@ from training.asking.final_ranking import load_known, rank_finally
 from training.asking.new_prompt import open_prompts
 from training.config import PromptsConfig
 from training.prompts.kindred import read_neighbours
+from training.recommend import Question, read_question
 from training.tokenize_prompts import tokenize_prompts
 
 TITLES = ["Red paper", "Soft brush: large", "Steel desk", "Red paper", "Stapler"]
@@ -126,3 +127,14 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_pat
         assert final.scores == pytest.approx(written.scores[row, : len(final.items)].tolist())
         assert not set(final.items) & set(test.history_of(row).tolist())
         assert all(set(ranks) <= {*bank.scorers, "graph", "llm"} for ranks in final.ranks)
+
+
+def test_a_line_of_a_file_of_questions_is_read_or_refused_in_one_line() -> None:
+    assert read_question('{"domain": "X", "history": ["pen"]}', k=7) == Question("X", ["pen"], 7)
+    assert read_question('{"domain": "X", "history": [], "k": 2}', k=7).k == 2
+    for line in ("", "[" * 100_000, "[]", '{"domain": "X"}', '{"domain": "X", "history": ["a"], "l": 1}'):
+        with pytest.raises(InputError):
+            read_question(line, k=7)
+    for wrong in ('"domain": 1, "history": ["a"]', '"domain": "X", "history": "a"', '"domain": "X", "history": [1]'):
+        with pytest.raises(InputError, match="history a list of texts"):
+            read_question(f"{{{wrong}}}", k=7)
