@@ -119,7 +119,7 @@ class Chosen:
             seed=inputs.seed,
             others=inputs.others,
             sold=sold_by_all(*inputs.splits, protocol),
-            like=self.bank,
+            words=self.bank.words,
             clock=inputs.config.clock,
         )
 

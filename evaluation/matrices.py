@@ -4,6 +4,7 @@ Several train samples of one user (the twins of Art-Office, the growing historie
 a user counts once for an item, once for a transition.
 """
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,22 @@ from pairs.tables import Ints, Samples
 
 Floats: TypeAlias = NDArray[np.float32]
 Sparse: TypeAlias = "sp.csr_matrix[np.float32]"
+
+
+def csr_arrays(name: str, matrix: Sparse) -> dict[str, NDArray[Any]]:
+    """A matrix as arrays that can be kept; the order inside its rows stays, for sums depend on it."""
+    return {
+        f"{name}.data": matrix.data,
+        f"{name}.indices": matrix.indices,
+        f"{name}.indptr": matrix.indptr,
+        f"{name}.shape": np.array(matrix.shape, dtype=np.int64),
+    }
+
+
+def csr_of(name: str, arrays: Mapping[str, NDArray[Any]]) -> Sparse:
+    """The matrix of `csr_arrays`."""
+    data, indices, indptr, shape = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr", "shape"))
+    return sp.csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()), copy=False)
 
 
 def user_item_matrix(train: Samples, num_items: int) -> Sparse:

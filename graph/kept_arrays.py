@@ -34,7 +34,7 @@ def is_whole(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        kept = np.load(path, allow_pickle=False)
+        kept = np.load(path, mmap_mode="r", allow_pickle=False)  # an .npy that is too short cannot be mapped
         if isinstance(kept, np.lib.npyio.NpzFile):
             with kept:
                 for name in kept.files:

@@ -16,14 +16,15 @@ from graph.companions.kept import CompanionPlace, CompanionTables, kept_companio
 from graph.config import GraphConfig, LossConfig, ModelConfig, ScheduleConfig
 from graph.kept_arrays import shared_array
 from graph.late.interaction import vote_graphs
-from graph.late.item_tables import Bytes, factorise, item_tables
+from graph.late.item_tables import Bytes, ItemTables, factorise, item_tables, kept_item_tables
 from graph.late.left_out import read_left_out, write_left_out
 from graph.ranker import GraphRanker
 from graph.sampled.negatives import negatives_of
-from graph.words import Floats, WordTables, read_words, text_vectors, unit_rows
+from graph.words import Floats, WordTables, kept_words, text_vectors, unit_rows
 from launch.artifacts import read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
+from launch.state.kept import NOTHING_KEPT, KeptArrays
 from launch.watch.beats import long
 from pairs.tables import SPLITS, Items, Pair, Samples, load_graph_samples, load_others, load_pair, load_samples
 
@@ -56,6 +57,8 @@ class Source:
         factors: Bytes | None = None,
         votes: bool = True,
         place: CompanionPlace | None = None,
+        kept: KeptArrays = NOTHING_KEPT,
+        name: str = "train",
     ) -> Graphs:
         """The graphs of some samples, on the CPU.
 
@@ -64,6 +67,7 @@ class Source:
             votes: whether late interaction is going to be asked.
             place: where their companions are kept for all ranks, who then all call this; without it each rank counts
                 its own.
+            kept: what the run keeps of these samples, under `name`.
         """
         with long("graphs"):
             companions = self._kept_companions(known, place) if place and self.settings.model.evidence else None
@@ -71,8 +75,11 @@ class Source:
             graphs = build_graphs(known, self.items, self.words, text_IK, self.settings, companions=companions)
             if not votes or self.settings.model.encoder != "late":
                 return graphs
-            factors = self.factorise(known) if factors is None else factors
-            tables = item_tables(factors, self.table_words, known)
+
+            def make() -> ItemTables:
+                return item_tables(self.factorise(known) if factors is None else factors, self.table_words, known)
+
+            tables = kept_item_tables(f"item_tables_{name}", make, kept)
             x_graph, y_graph = vote_graphs(tables, self.items.num_x, depth=self.settings.model.nearest)
             negatives = (negatives_of(x_graph.num_users), negatives_of(y_graph.num_users))
             return dataclasses.replace(graphs, votes=(x_graph, y_graph), negatives=negatives)
@@ -103,7 +110,7 @@ class Prepared:
     source: Source
 
 
-def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
+def prepare(run_dir: Path, settings: GraphConfig, world: World, *, kept: KeptArrays = NOTHING_KEPT) -> Prepared:
     """Read the pair, build the graphs. Rank 0 leaves the items' vectors in `graph/`, so that all have the same."""
     pair, train = load_pair(run_dir), load_samples(run_dir, "train")
     items = pair.items
@@ -112,14 +119,15 @@ def prepare(run_dir: Path, settings: GraphConfig, world: World) -> Prepared:
             raise InputError(f"{run_dir}/pair/items.parquet: domain {pair.domain_names[domain]} has no item")
     if len(train) < max(2, world.size):
         raise InputError(f"{run_dir}/pair/train.parquet: {len(train)} samples are too few for {world.size} ranks")
-    words = read_words(items)
+    words = kept_words(items, kept)
     start = shared_array(text_path(run_dir), lambda: _start_vectors(words, train, items, settings), world)
     source = Source(pair.items, words, start, settings)
     known = load_graph_samples(run_dir)
     late = settings.model.encoder == "late"
     factors = shared_array(factors_path(run_dir), lambda: source.factorise(known), world) if late else None
     place = CompanionPlace(run_dir / "graph" / "companions", world)
-    return Prepared(pair, train, source.graphs_of(known, factors=factors, place=place).to(world.device), source)
+    graphs = source.graphs_of(known, factors=factors, place=place, kept=kept).to(world.device)
+    return Prepared(pair, train, graphs, source)
 
 
 def load_blocks(run_dir: Path, *, seed: int) -> list[FitBlock]:
@@ -184,14 +192,16 @@ def read_settings(path: Path) -> GraphConfig:
         raise InputError(f"{path}: not what this version writes; run `kinrec pretrain` again") from error
 
 
-def load_trained(run_dir: Path, world: World) -> tuple[Prepared, GraphConfig, GraphRanker]:
+def load_trained(
+    run_dir: Path, world: World, *, kept: KeptArrays = NOTHING_KEPT
+) -> tuple[Prepared, GraphConfig, GraphRanker]:
     """The finished model of a run, in eval mode; of arrays that it was trained with none is made anew."""
     folder = run_dir / "graph"
     _check_there(folder / "model.json", folder / "model.safetensors", text_path(run_dir))
     settings = read_settings(folder / "model.json")
     if settings.model.encoder == "late":
         _check_there(factors_path(run_dir))
-    prepared = prepare(run_dir, settings, world)
+    prepared = prepare(run_dir, settings, world, kept=kept)
     ranker = make_ranker(prepared, settings, seed=0, device=world.device)
     ranker.load_state_dict(load_file(folder / "model.safetensors"))
     return prepared, settings, ranker.eval()

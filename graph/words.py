@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from evaluation.matrices import csr_arrays, csr_of
 from evaluation.tfidf import TELLING_WORDS, Vocabulary, Words, item_texts
+from launch.state.kept import Arrays, KeptArrays
 from pairs.tables import Items
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -27,6 +29,17 @@ class WordTables:
 def read_words(items: Items) -> WordTables:
     """The words of the catalogue."""
     return WordTables(_attributes(items), Words(item_texts(items), TELLING_WORDS).fitted)
+
+
+def kept_words(items: Items, kept: KeptArrays) -> WordTables:
+    """The same, out of what the run keeps."""
+
+    def make() -> Arrays:
+        words = read_words(items)
+        return csr_arrays("attributes", words.attributes) | csr_arrays("tfidf", words.tfidf)
+
+    arrays = kept.arrays("graph_words", make)
+    return WordTables(csr_of("attributes", arrays), csr_of("tfidf", arrays))
 
 
 def text_vectors(tfidf: Matrix, dim: int, *, seed: int) -> Floats:

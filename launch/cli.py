@@ -40,7 +40,7 @@ kinrec COMMAND ...
   plan RECIPE [--nodes=N] [--processes=P] [--gpu-memory=GIB] [--users=N --items=N]
                                 what it is going to need: memory a rank, disk, time, the DeepSpeed file that fits
   recommend RUN --domain D --history "title" [--history "title" ...]
-                                ask a trained run
+                                ask a trained run; --questions FILE: many, a line of JSON each, the run loaded once
   show-prompts RUN [--n 5] [--split test] [--sample ID ...]
                                 what the language model reads, what it costs in tokens, what was left out
   compare RUN RUN ...           the final lists of several runs side by side, with intervals;

@@ -10,6 +10,7 @@ import torch
 from evaluation.ranked_lists import RankedLists
 from launch.artifacts import read_json
 from launch.errors import InputError
+from launch.state.kept import NOTHING_KEPT, KeptArrays
 from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
 from retrieval.indexes.config import IndexConfig
@@ -39,7 +40,8 @@ class KindredUser:
 class KindredLookup:
     """The train users of a run, ready to be searched on one machine."""
 
-    def __init__(self, run_dir: Path, *, device: torch.device | None = None) -> None:
+    def __init__(self, run_dir: Path, *, device: torch.device | None = None, kept: KeptArrays = NOTHING_KEPT) -> None:
+        """`kept` is what the run keeps of its indexes."""
         meta = read_json(run_dir / "neighbours" / "meta.json")
         self._items = load_pair(run_dir).items
         self._train = load_samples(run_dir, "train")
@@ -47,7 +49,7 @@ class KindredLookup:
         self._vectors = open_vectors(run_dir, meta["part_weights"])
         self._index_config = IndexConfig(**meta.get("index", {"kind": "exact"}))
         self._vector_keys = vector_keys(self._vectors, self._train, self._keys, longest=meta["longest_key"])
-        self._run_dir = run_dir
+        self._run_dir, self._kept = run_dir, kept
         self._device = device or torch.device("cpu")
         self._indexes: dict[int, ShardedIndex[Floats]] = {}
         self._score: Score = meta["score"]
@@ -120,7 +122,7 @@ class KindredLookup:
         if domain not in self._indexes:
             self._indexes[domain] = open_index(
                 self._run_dir, self._index_config, self._vector_keys, domain, times=None, world=ALONE,
-                device=self._device,
+                device=self._device, kept=self._kept,
             )  # fmt: skip
         return self._indexes[domain]
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from launch.distributed import World
+from launch.state.kept import NOTHING_KEPT, KeptArrays
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
 from retrieval.indexes.build import ShardKeys, build_index, is_trained, load_trained, save_trained, train_index
@@ -66,6 +67,7 @@ def open_index(
     world: World,
     device: torch.device,
     folder: Path | None = None,
+    kept: KeptArrays = NOTHING_KEPT,
 ) -> ShardedIndex[Floats]:
     """The index towards a domain of this rank's share of the keys.
 
@@ -73,12 +75,14 @@ def open_index(
         config: resolved.
         times: of all keys, where only the past is asked for.
         folder: where mapped keys are; None: where temporary files are.
+        kept: what the run keeps for one who holds all keys.
     """
     share = world.share(len(keys.keys))
     own_times = None if times is None else times[share.start : share.stop]
     shard = ShardKeys(keys.towards(domain, share), np.arange(share.start, share.stop), own_times)
     trained = load_trained(_folder(run_dir), "XY"[domain], config)
-    built = build_index(config, shard, trained, device=device, folder=folder)
+    name = f"hnsw_{'XY'[domain]}"
+    built = build_index(config, shard, trained, device=device, folder=folder, kept=kept, name=name)
     return ShardedIndex(world, built.index, exact=built.exact)
 
 

@@ -1,96 +1,109 @@
 """Ask a trained run: titles of what someone bought in, a ranked list of titles of one domain out.
 
 python -m training.recommend runs/demo --domain office --history "art: sketch pad" --history "gel pens" --k 10
+python -m training.recommend runs/demo --questions questions.jsonl
 """
 
 import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-from evaluation.list_ranker.bank import fit_bank
-from evaluation.ranked_lists import RankedLists
-from evaluation.systems.mixture import Mixture
-from graph.ranking.infer import TrainedGraph
-from launch.artifacts import read_json
-from launch.config import load_recipe
 from launch.distributed import World, init_world
 from launch.errors import InputError
 from launch.stage import entry_point
-from launch.state.states import check_finished
 from launch.terminal import shown
-from pairs.tables import Ints, Pair, Samples, load_others, load_pair, load_samples, one_sample, with_others
-from retrieval.grounding import TitleGrounder
-from retrieval.lookup import KindredLookup, KindredUser
-from retrieval.posterior.expected import SYSTEM, expect, has_expectations
-from training.answers.answerer import load_answerer
-from training.asking.asking import Matched, find_domain, match_history
-from training.asking.final_ranking import Final, load_final, load_known, rank_finally
-from training.asking.new_prompt import write_prompt
-from training.base_files import BaseModel
-from training.base_model import load_tokenizer_folder
-from training.config import PromptsConfig
+from training.asking.recommender import Recommendation, Recommender, check_length
 
 SHOWN_TEXTS = 3
-
-
-@dataclass(frozen=True)
-class Kindred:
-    """A train user whose history stood in the prompt."""
-
-    user: int
-    similarity: float
-    bought: list[str]
-    shared: list[str]
-    """Titles that are in the asked history too."""
-
-
-@dataclass(frozen=True)
-class Recommended:
-    """One line of the list."""
-
-    rank: int
-    item: int
-    title: str
-    score: float
-    ranks: dict[str, int]
-    """Where the item stands in every source that was fused or shown."""
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The answer to one question."""
-
-    domain: str
-    history: list[Matched]
-    kindred: list[Kindred]
-    written: list[str]
-    """Titles that the language model wrote or ranked first, best first."""
-    items: list[Recommended]
 
 
 @entry_point
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="kinrec recommend", allow_abbrev=False)
     parser.add_argument("run", type=Path, help="the folder of a finished run")
-    parser.add_argument("--domain", required=True, help="the domain to recommend from")
+    parser.add_argument("--domain", help="the domain to recommend from")
     parser.add_argument("--history", action="extend", nargs="+", default=[], metavar="TITLE",
                         help="what was bought, oldest first; `DOMAIN: title` looks in that domain only")  # fmt: skip
     parser.add_argument("--k", type=int, default=10, help="length of the list")
+    parser.add_argument("--questions", metavar="FILE",
+                        help="many questions, the run loaded once: lines of JSON with domain, history and maybe k; "
+                             "- is standard input; a line of JSON answers each")  # fmt: skip
     parser.add_argument("--trust_remote_code", action="store_true",
                         help="run Python code that lies in the run's model folder, whoever wrote it")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(argv)
+    if (asked.questions is None) == (asked.domain is None) or (asked.questions and asked.history):
+        raise InputError("ask one question by --domain and --history, or many by --questions")
     with init_world() as world:
+        if asked.questions is not None:
+            with open_questions(asked.questions) as lines:
+                recommender = Recommender.open(asked.run, world=world, trust_remote_code=asked.trust_remote_code)
+                answer_all(recommender, lines, k=asked.k)
+            return
         recommendation = recommend(
             asked.run, domain=asked.domain, history=asked.history, k=asked.k, world=world,
             trust_remote_code=asked.trust_remote_code,
         )  # fmt: skip
-    sys.stdout.write(
-        json.dumps(dataclasses.asdict(recommendation), indent=1) + "\n" if asked.json else render(recommendation)
-    )
+    sys.stdout.write(as_json(recommendation, indent=1) if asked.json else render(recommendation))
+
+
+def open_questions(name: str) -> AbstractContextManager[TextIO]:
+    """A file of questions, or standard input."""
+    return nullcontext(sys.stdin) if name == "-" else Path(name).open(encoding="utf-8")
+
+
+def answer_all(recommender: Recommender, lines: Iterable[str], *, k: int) -> None:
+    """Answer a question a line, each as soon as it is read; a mistake is told in its own line.
+
+    InputError at the end, where there was one.
+    """
+    mistakes = 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            question = read_question(line, k=k)
+            said = as_json(recommender.ask(question.history, domain=question.domain, k=question.k))
+        except InputError as error:
+            mistakes += 1
+            said = json.dumps({"error": f"line {number}: {error}"}) + "\n"
+        sys.stdout.write(said)
+        sys.stdout.flush()
+    if mistakes:
+        raise InputError(f"{mistakes} of the questions could not be answered; their lines say why")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One line of a file of questions."""
+
+    domain: str
+    history: list[str]
+    k: int
+
+
+def read_question(line: str, *, k: int) -> Question:
+    """A line of JSON. InputError where it is no question; `k` where it does not say how long a list it wants."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})") from error
+    if not isinstance(said, dict) or not {"domain", "history"} <= said.keys() <= {"domain", "history", "k"}:
+        raise InputError('a question is {"domain": NAME, "history": [TITLE, ...]}, maybe with "k"')
+    domain, history, wanted = said["domain"], said["history"], said.get("k", k)
+    titles = isinstance(history, list) and all(isinstance(title, str) for title in history)
+    if not (isinstance(domain, str) and titles and isinstance(wanted, int)):
+        raise InputError("domain is a text, history a list of texts, k a whole number")
+    return Question(domain, history, wanted)
+
+
+def as_json(recommendation: Recommendation, *, indent: int | None = None) -> str:
+    """The whole answer, with a line end."""
+    return json.dumps(dataclasses.asdict(recommendation), indent=indent) + "\n"
 
 
 def recommend(
@@ -100,86 +113,8 @@ def recommend(
 
     `trust_remote_code` comes from who asks: the recipe in the run's folder is whoever's the folder is.
     """
-    if k < 1:
-        raise InputError(f"--k must be at least 1, got {k}")
-    check_finished(run_dir)
-    recipe = load_recipe(run_dir / "recipe.yaml")
-    pair, train = load_pair(run_dir), load_samples(run_dir, "train")
-    asked = find_domain(domain, pair)
-    grounder = TitleGrounder(pair.items)
-    matched = match_history(history, pair, grounder)
-    sample = one_sample([match.item for match in matched], domain=asked)
-
-    graph = TrainedGraph.open(run_dir, world)
-    prompts: PromptsConfig = recipe.sections["prompts"]
-    depth = recipe.sections["graph"].list_depth
-    lookup = KindredLookup(run_dir, device=world.device)
-    expected = _expected(run_dir, sample, graph, depth=depth)
-    near = _near(lookup, sample, graph, expected, k=max(1, prompts.num_neighbours))
-    answerer = load_answerer(
-        recipe.sections["generation"],
-        base=BaseModel("folder", run_dir / "llm" / "model", trust_remote_code=trust_remote_code),
-        run_dir=run_dir,
-        pair=pair,
-        grounder=grounder,
-        device=world.device,
-    )
-    question, num_shown = write_prompt(
-        sample,
-        [user.sample for user in near[: prompts.num_neighbours]],
-        run_dir=run_dir,
-        pair=pair,
-        train=train,
-        tokenizer=load_tokenizer_folder(run_dir / "prompts" / "tokenizer"),
-        config=prompts,
-        expected=None if expected is None else expect(expected, sample),
-    )
-    answers = answerer.answer(question)
-
-    chosen = read_json(run_dir / "report" / "metrics.json")["chosen"]
-    mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
-    settings = recipe.sections["evaluation"]
-    known = load_known(run_dir, chosen)
-    others = load_others(run_dir)
-    bank = fit_bank(
-        known.samples, pair.items, chosen["baselines"],
-        ridge_max_users=settings.ridge_max_users, seed=recipe.seed, others=others, sold=known.sold,
-        clock=settings.clock,
-    )  # fmt: skip
-    asked_graph = graph.knowing(with_others(known.samples, others)) if known.graphs_anew else graph
-    systems = {"graph", *chosen["kinrec"].get("given", [])}
-    lists = asked_graph.rank(sample, systems=sorted(systems), depth=depth)
-    final = rank_finally(
-        sample,
-        items=pair.items,
-        scorers=bank.scorers,
-        lists={"graph": lists["graph"], "llm": answers.lists},
-        mixture=mixture,
-        depth=k,
-        final=load_final(run_dir, chosen, bank, lists),
-    )
-    return Recommendation(
-        domain=pair.domain_names[asked],
-        history=matched,
-        kindred=[_kindred(user, sample.history, pair) for user in near[:num_shown]],
-        written=answers.texts[0],
-        items=_lines(final, pair),
-    )
-
-
-def _expected(run_dir: Path, sample: Samples, graph: TrainedGraph, *, depth: int) -> RankedLists | None:
-    """What the evidence expects of a question, where the run has evidence."""
-    return graph.rank(sample, systems=[SYSTEM], depth=depth)[SYSTEM] if has_expectations(run_dir) else None
-
-
-def _near(
-    lookup: KindredLookup, sample: Samples, graph: TrainedGraph, expected: RankedLists | None, *, k: int
-) -> list[KindredUser]:
-    """The kindred users of a question, found as the run found those of its samples."""
-    history, domain = sample.history.tolist(), int(sample.domain[0])
-    vector = graph.ask(history, domain, depth=1).vector if lookup.needs_model_vector else None
-    expected = expected if lookup.needs_expected else None
-    return lookup.nearest(history, domain=domain, model_vector=vector, expected=expected, k=k)
+    check_length(k)
+    return Recommender.open(run_dir, world=world, trust_remote_code=trust_remote_code).ask(history, domain=domain, k=k)
 
 
 def render(recommendation: Recommendation) -> str:
@@ -199,23 +134,6 @@ def render(recommendation: Recommendation) -> str:
     if any(user.shared for user in recommendation.kindred):
         lines += ["", "= also in the history; [source rank]: where each source has the item"]
     return "\n".join(lines) + "\n"
-
-
-def _kindred(user: KindredUser, history: Ints, pair: Pair) -> Kindred:
-    own = set(history.tolist())
-    return Kindred(
-        user=user.user,
-        similarity=round(user.score, 6),
-        bought=user.titles,
-        shared=[pair.items.titles[item] for item in user.items if item in own],
-    )
-
-
-def _lines(final: Final, pair: Pair) -> list[Recommended]:
-    return [
-        Recommended(rank=rank, item=item, title=pair.items.titles[item], score=round(score, 6), ranks=ranks)
-        for rank, (item, score, ranks) in enumerate(zip(final.items, final.scores, final.ranks, strict=True), start=1)
-    ]
 
 
 if __name__ == "__main__":

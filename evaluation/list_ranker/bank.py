@@ -73,7 +73,7 @@ def fit_bank(
     seed: int,
     others: Samples | None = None,
     sold: Samples | None = None,
-    like: Bank | None = None,
+    words: "Sparse | None" = None,
     clock: bool = True,
 ) -> Bank:
     """Every baseline with its chosen parameters on `known` alone: counts of other samples are not in it.
@@ -81,11 +81,10 @@ def fit_bank(
     Args:
         others: users of one domain.
         sold: whose purchases are the sales; None: those of `known`.
-        like: another bank of the same catalogue, whose words are taken over.
+        words: [I, V] those of another bank of the same catalogue; None: made of the items' texts.
         clock: whether times of sales are told.
     """
     counted = dataclasses.replace(items, train_count=user_counts(known, items.num_items))
-    words = None if like is None else like.words
     material = Material(known, counted, ridge_max_users, seed, others, sold, words, clock)
     scorers = {
         name: baseline.fit(material, **parameters.get(name, {}))

@@ -137,7 +137,7 @@ def fit_list_ranker(
     for block in blocks:
         of_block = fit_bank(
             block.known, bank.items, parameters,
-            ridge_max_users=config.ridge_max_users, seed=seed, others=block.others, sold=sold, like=bank,
+            ridge_max_users=config.ridge_max_users, seed=seed, others=block.others, sold=sold, words=bank.words,
             clock=config.clock,
         )  # fmt: skip
         of_block = dataclasses.replace(

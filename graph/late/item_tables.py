@@ -8,6 +8,7 @@ Only directions count, so every vector is kept as whole numbers from -127 to 127
 of up to 1,024 of them are exact in float32, in whatever order they are summed, on whatever device.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from evaluation.matrices import user_item_matrix
 from graph.co_occurrence import co_occurrence_vectors
 from graph.words import Floats
+from launch.state.kept import Arrays, KeptArrays
 from pairs.tables import Items, Samples
 
 Bytes: TypeAlias = npt.NDArray[np.int8]
@@ -71,6 +73,17 @@ def item_tables(factors: Bytes, words_IK: Floats, known: Samples) -> ItemTables:
     whole = np.concatenate([factors, in_bytes(words_IK)[None]])
     counts_I = np.asarray(user_item_matrix(known, len(words_IK)).sum(axis=0)).ravel()
     return ItemTables(torch.from_numpy(whole), torch.from_numpy(counts_I.astype(np.float32)))
+
+
+def kept_item_tables(name: str, make: Callable[[], ItemTables], kept: KeptArrays) -> ItemTables:
+    """Tables that the run keeps under a name, or that `make` makes."""
+
+    def made() -> Arrays:
+        tables = make()
+        return {"whole": tables.whole.numpy(), "num_users": tables.num_users.numpy()}
+
+    arrays = kept.arrays(name, made)
+    return ItemTables(torch.from_numpy(arrays["whole"]), torch.from_numpy(arrays["num_users"]))
 
 
 def _inverse_length(whole_NK: Tensor) -> Tensor:

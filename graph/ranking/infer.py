@@ -1,6 +1,7 @@
 """Ask a trained graph model about any history: user vectors and a ranking of the asked domain."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ import torch
 
 from evaluation.ranked_lists import RankedLists, top_k
 from graph.batches import Batch
+from graph.companions.kept import CompanionPlace
 from graph.config import GraphConfig
 from graph.load import Prepared, load_trained
 from graph.ranker import GraphRanker
 from graph.ranking.full_ranking import Judge
 from graph.ranking.parts import system_scores
 from launch.distributed import World
+from launch.state.kept import NOTHING_KEPT, KeptArrays
 from pairs.tables import Ints, Samples
 
 
@@ -46,9 +49,9 @@ class TrainedGraph:
             self._tables = ranker.propagate(prepared.graphs)
 
     @classmethod
-    def open(cls, run_dir: Path, world: World) -> "TrainedGraph":
-        """Load it; on every rank its own copy."""
-        return cls(*load_trained(run_dir, world), world)
+    def open(cls, run_dir: Path, world: World, *, kept: KeptArrays = NOTHING_KEPT) -> "TrainedGraph":
+        """Load it; on every rank its own copy. `kept` is what the run keeps for that."""
+        return cls(*load_trained(run_dir, world, kept=kept), world)
 
     @torch.no_grad()
     def ask(self, history: list[int], domain: int, *, depth: int) -> Answer:
@@ -67,9 +70,14 @@ class TrainedGraph:
         allowed = best[0] > -np.inf
         return Answer(items[0][allowed], best[0][allowed], vector_1K[0].cpu().numpy())
 
-    def knowing(self, known: Samples) -> "TrainedGraph":
-        """The same weights over the graphs of other samples."""
-        graphs = self._prepared.source.graphs_of(known).to(self._world.device)
+    def knowing(self, known: Samples, *, kept: KeptArrays = NOTHING_KEPT) -> "TrainedGraph":
+        """The same weights over the graphs of other samples; `kept` is what the run keeps of those."""
+        graphs_of = functools.partial(self._prepared.source.graphs_of, known, kept=kept, name="known")
+        try:
+            place = None if kept.folder is None else CompanionPlace(kept.folder / "companions", self._world)
+            graphs = graphs_of(place=place).to(self._world.device)
+        except OSError:  # a folder that cannot be written: counted for this process alone
+            graphs = graphs_of(place=None).to(self._world.device)
         prepared = dataclasses.replace(self._prepared, graphs=graphs)
         return TrainedGraph(prepared, self._settings, self._ranker, self._world)
 

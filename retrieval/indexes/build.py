@@ -10,14 +10,16 @@ import torch
 
 from launch.artifacts import atomic_file
 from launch.errors import InputError
+from launch.state.kept import NOTHING_KEPT, KeptArrays
 from pairs.draws import draw_rows
 from retrieval.fixed_point import Floats
 from retrieval.indexes.config import IndexConfig
 from retrieval.indexes.engines import search_for
 from retrieval.indexes.flat import FlatIndex
+from retrieval.indexes.kept_graph import kept_hnsw
 from retrieval.indexes.key_blocks import KeyBlocks, Source, store_keys, time_blocks
 from retrieval.indexes.lists import ListsIndex, list_blocks, train_centroids
-from retrieval.indexes.proposals import ProposalsIndex, hnsw_index, pq_index, train_codebooks
+from retrieval.indexes.proposals import ProposalsIndex, pq_index, train_codebooks
 from retrieval.indexes.topk import Ints, TopKIndex
 
 SAMPLED_OF_LIST, FEWEST_SAMPLED = 64, 20_000
@@ -66,9 +68,22 @@ def train_index(config: IndexConfig, source: Source, num_keys: int, *, seed: int
 
 
 def build_index(
-    config: IndexConfig, keys: ShardKeys, trained: Trained, *, device: torch.device, folder: Path | None = None
+    config: IndexConfig,
+    keys: ShardKeys,
+    trained: Trained,
+    *,
+    device: torch.device,
+    folder: Path | None = None,
+    kept: KeptArrays = NOTHING_KEPT,
+    name: str = "hnsw",
 ) -> BuiltIndex:
-    """An index of one rank's keys; `config` is resolved, a file of mapped keys is made in `folder` and has no name."""
+    """An index of one rank's keys.
+
+    Args:
+        config: resolved.
+        folder: where a file of mapped keys is made, which has no name.
+        kept: where the graph of hnsw is kept, under `name`.
+    """
     assert bool((np.diff(keys.ids) > 0).all()), "ids must increase"
     width = keys.source(np.arange(min(1, len(keys.ids)))).shape[1]
     in_lists = config.kind == "ivf_flat"
@@ -93,7 +108,7 @@ def build_index(
         assert config.nprobe is not None
         return BuiltIndex(ListsIndex(opened, trained.centroids, config.nprobe), exact)
     if config.kind == "hnsw":
-        return BuiltIndex(ProposalsIndex(hnsw_index(blocks, config), opened, config), exact)
+        return BuiltIndex(ProposalsIndex(kept_hnsw(name, blocks, config, kept), opened, config), exact)
     assert trained.centroids is not None
     assert trained.codebooks is not None
     return BuiltIndex(ProposalsIndex(pq_index(blocks, trained.centroids, trained.codebooks), opened, config), exact)

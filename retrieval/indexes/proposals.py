@@ -77,12 +77,18 @@ class ProposalsIndex:
 
 def hnsw_index(blocks: KeyBlocks, config: IndexConfig) -> faiss.Index:
     """A graph of keys, which it holds in 16 bits."""
+    index = empty_hnsw(blocks, config)
+    with one_thread():
+        add_keys(index, blocks)
+    return index
+
+
+def empty_hnsw(blocks: KeyBlocks, config: IndexConfig) -> faiss.Index:
+    """The same without keys."""
     width = blocks.keys.shape[1]
     sixteen_bits: Any = faiss.ScalarQuantizer.QT_fp16  # Any: the stubs have another type
     index = faiss.IndexHNSWSQ(width, sixteen_bits, config.m, faiss.METRIC_INNER_PRODUCT)
     index.train(np.zeros((1, width), dtype=np.float32))  # 16-bit floats learn nothing
-    with one_thread():
-        _add(index, blocks)
     return index
 
 
@@ -95,7 +101,7 @@ def pq_index(blocks: KeyBlocks, centroids: Floats, codebooks: Floats) -> faiss.I
     index.by_residual = False
     faiss.copy_array_to_vector(np.ascontiguousarray(codebooks, dtype=np.float32).ravel(), index.pq.centroids)
     index.is_trained = True
-    _add(index, blocks)
+    add_keys(index, blocks)
     return index
 
 
@@ -112,7 +118,8 @@ def train_codebooks(sample: Floats, pq_bytes: int) -> Floats:
     return faiss.vector_to_array(quantizer.centroids).reshape(parts, CODES, width // parts)
 
 
-def _add(index: faiss.Index, blocks: KeyBlocks) -> None:
+def add_keys(index: faiss.Index, blocks: KeyBlocks) -> None:
+    """All keys, a part at a time."""
     for start in range(0, len(blocks.keys), BUILD_ROWS):
         beat()
         keys = blocks.keys[start : start + BUILD_ROWS].astype(np.float32)

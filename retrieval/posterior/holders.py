@@ -10,6 +10,7 @@ index.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from retrieval.posterior.expected import ONE, ExpectedItems
 SCORES_AT_ONCE = 1 << 22
 QUERIES_AT_ONCE = 1024
 CELLS_AT_ONCE = 1 << 22
+MARGIN = 1e-6
+"""Four times what a rough score may be off."""
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class HoldersIndex:
@@ -32,8 +36,10 @@ class HoldersIndex:
     def __init__(self, histories: sp.csr_array, ids: Ints, times: Ints | None = None) -> None:
         """Histories [N, I] of ones, as `item_sets` makes them, with strictly increasing ids [N] and maybe times [N]."""
         assert histories.shape[0] == len(ids)
-        self._holders = sp.csr_array(histories.T)  # [I, N]
+        # 32 bits: what a list's items weigh together is hardly above 2^24
+        self._holders = sp.csr_array(histories.T.astype(np.int32))  # [I, N]
         self._roots = length_roots(np.diff(histories.indptr))
+        self._inverse_roots = (1 / (ONE * self._roots)).astype(np.float32)
         self._ids = ids
         self._times = times
 
@@ -63,25 +69,47 @@ class HoldersIndex:
         if before is not None and self._times is not None:
             is_past_P = self._times[key_P] < before[row_P]
             row_P, key_P, sum_P = row_P[is_past_P], key_P[is_past_P], sum_P[is_past_P]
+        lengths = np.bincount(row_P, minlength=len(queries))
+        near_P = _may_be_best(sum_P.astype(np.float32) * self._inverse_roots[key_P], lengths, k)
+        row_P, key_P, sum_P = row_P[near_P], key_P[near_P], sum_P[near_P]
         packed_P = pack(share_of(sum_P, self._roots[key_P]), self._ids[key_P])
         return _best_of_rows(packed_P, np.bincount(row_P, minlength=len(queries)), k)
+
+
+def _may_be_best(rough_P: Floats, lengths: Ints, k: int) -> Ints:
+    """Places of those that can be among the k best of their rows, by scores that are off by 2^-22 of themselves at
+    most; exact scores of all others would take longer than to find them."""
+    least = [np.zeros(0, dtype=np.float32)]
+    for rows, cells in _blocks_of(rough_P, lengths, k, nothing=np.float32(-1)):
+        depth = cells.shape[1] - k
+        kth = np.partition(cells, depth, axis=1)[:, depth]
+        least.append(np.where(lengths[rows] > k, kth * np.float32(1 - MARGIN), np.float32(-1)))
+    return np.flatnonzero(rough_P >= np.repeat(np.concatenate(least), lengths))
 
 
 def _best_of_rows(packed_P: Ints, lengths: Ints, k: int) -> Ints:
     """The k best of each of rows that lie end to end, packed [B, k]."""
     best = np.full((len(lengths), k), NOBODY, dtype=np.int64)
+    for rows, cells in _blocks_of(packed_P, lengths, k, nothing=np.int64(NOBODY)):
+        if k < cells.shape[1]:
+            cells = np.partition(cells, k - 1, axis=1)[:, :k]
+        best[rows] = np.sort(cells, axis=1)
+    return best
+
+
+def _blocks_of(
+    values_P: npt.NDArray[Scalar], lengths: Ints, k: int, *, nothing: Scalar
+) -> Iterator[tuple[slice, npt.NDArray[Scalar]]]:
+    """Rows that lie end to end as matrices, some at a time, at least k wide, filled up with `nothing`."""
     offsets = offsets_of(lengths)
     width = max(k, int(lengths.max(initial=0)))
     at_once = max(1, CELLS_AT_ONCE // max(1, width))
     for start in range(0, len(lengths), at_once):
         rows = slice(start, start + at_once)
-        cells = np.full((len(lengths[rows]), width), NOBODY, dtype=np.int64)
-        inside = packed_P[offsets[start] : offsets[min(start + at_once, len(lengths))]]
+        cells = np.full((len(lengths[rows]), width), nothing, dtype=values_P.dtype)
+        inside = values_P[offsets[start] : offsets[min(start + at_once, len(lengths))]]
         cells[np.arange(width) < lengths[rows, None]] = inside
-        if k < width:
-            cells = np.partition(cells, k - 1, axis=1)[:, :k]
-        best[rows] = np.sort(cells, axis=1)
-    return best
+        yield rows, cells
 
 
 def length_roots(num_held: Ints) -> npt.NDArray[np.float64]:
@@ -98,7 +126,7 @@ def query_matrix(queries: ExpectedItems, *, num_items: int) -> sp.csr_array:
     """The weights as a matrix [B, I]."""
     present_BK = queries.weights > 0
     offsets = offsets_of(present_BK.sum(axis=1))
-    cells = (queries.weights[present_BK], queries.items[present_BK], offsets)
+    cells = (queries.weights[present_BK].astype(np.int32), queries.items[present_BK], offsets)
     return sp.csr_array(cells, shape=(len(queries), num_items))
 
 

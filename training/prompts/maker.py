@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from launch.state.kept import NOTHING_KEPT, Arrays, KeptArrays
 from pairs.tables import Pair, Samples, Split
 from training.config import PromptsConfig
 from training.prompts.assembly import Budget
@@ -57,14 +58,22 @@ class PromptMaker:
         return self.source(samples, train=train, neighbours=near, with_target=split != "test")
 
 
-def make_maker(tokenizer: PreTrainedTokenizerBase, pair: Pair, config: PromptsConfig) -> PromptMaker:
-    """Tokenise everything that a pair's prompts are made of."""
-    pieces = build_pieces(
-        tokenizer,
-        titles=pair.items.titles,
-        domains=pair.items.domain.tolist(),
-        domain_names=pair.domain_names,
-        max_item_tokens=config.max_item_tokens,
-        system=config.system,
-    )
+def make_maker(
+    tokenizer: PreTrainedTokenizerBase, pair: Pair, config: PromptsConfig, *, kept: KeptArrays = NOTHING_KEPT
+) -> PromptMaker:
+    """Tokenise everything that a pair's prompts are made of, unless the run has kept it."""
+
+    def make() -> Arrays:
+        pieces = build_pieces(
+            tokenizer,
+            titles=pair.items.titles,
+            domains=pair.items.domain.tolist(),
+            domain_names=pair.domain_names,
+            max_item_tokens=config.max_item_tokens,
+            system=config.system,
+        )
+        return {"tokens": pieces.tokens, "offsets": pieces.offsets}
+
+    arrays = kept.arrays("prompt_pieces", make)
+    pieces = Pieces(arrays["tokens"], arrays["offsets"], pair.items.num_items)
     return PromptMaker(pieces, pair.items.domain.astype(np.int64), config)

@@ -14,7 +14,8 @@ from launch.status.status import render_status
 from launch.summary import render_summary
 from launch.terminal import shown, shown_lines
 from training.asking.asking import Matched
-from training.recommend import Kindred, Recommendation, Recommended, render
+from training.asking.recommender import Kindred, Recommendation, Recommended
+from training.recommend import render
 
 CLEAR = "\x1b[2J\x1b[1;1H"
 HOSTILE = f"Art{CLEAR}\x07\u202eecneics\u2066\x9b31m\r\n forged line"

@@ -199,3 +199,17 @@ def test_lists_are_joined_by_sample_and_of_the_right_run(tmp_path: Path) -> None
     np.save(tmp_path / "graph" / "left_out" / "samples.npy", train.sample[::-1])
     with pytest.raises(InputError, match="run `kinrec pretrain` again"):
         Expectations(tmp_path).rows("train", train, np.arange(3))
+
+
+def test_users_who_differ_by_the_last_bit_of_a_score_are_found_in_its_order() -> None:
+    # each holds one item alone; weights differ by 1 of 2^24, so float32 scores tie or differ by their last bit
+    num_users, k = 3000, 40
+    train = samples_of([(user, [user]) for user in range(num_users)])
+    sets = item_sets(train, np.arange(num_users), num_items=num_users)
+    weights = np.random.default_rng(1).permutation(ONE - np.arange(num_users))
+    queries = ExpectedItems(np.arange(num_users)[None, :], weights[None, :])
+    scores, ids = HoldersIndex(sets, np.arange(num_users)).search(queries, k)
+    exact = (weights / ONE).astype(np.float32)
+    best = np.lexsort((np.arange(num_users), -exact))[:k]
+    assert ids[0].tolist() == best.tolist()
+    assert scores[0].tolist() == exact[best].tolist()

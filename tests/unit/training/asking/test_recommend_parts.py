@@ -18,10 +18,10 @@ from tests.tiny_prompts import write_tiny_run
 from training.answers.parts import read_prompts
 from training.asking.asking import find_domain, match_history
 from training.asking.final_ranking import load_known, rank_finally
-from training.asking.new_prompt import write_prompt
-from training.base_model import load_tokenizer_folder
+from training.asking.new_prompt import open_prompts
 from training.config import PromptsConfig
 from training.prompts.kindred import read_neighbours
+from training.recommend import Question, read_question
 from training.tokenize_prompts import tokenize_prompts
 
 TITLES = ["Red paper", "Soft brush: large", "Steel desk", "Red paper", "Stapler"]
@@ -91,17 +91,14 @@ def test_the_prompt_of_a_known_history_is_the_one_that_tokenize_wrote(tmp_path: 
     config = PromptsConfig(scratch_vocab=400, max_tokens=140, num_neighbours=2, max_history=6, neighbour_items=3)
     tokenize_prompts(config, run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
     pair, train, test = load_pair(tmp_path), load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
-    tokenizer = load_tokenizer_folder(tmp_path / "prompts/tokenizer")
+    prompts = open_prompts(tmp_path, pair, train, config)
     neighbours = read_neighbours(tmp_path, "test", samples=test, train=train)
     written = read_prompts(tmp_path, "test", max_samples=None, seed=1)
     for row, sample in enumerate(written.sample):
         place = int(test.row_of(np.array([sample]))[0])
         asked = one_sample(test.history_of(place).tolist(), domain=int(test.domain[place]))
         rows = neighbours.matrix(np.array([place]))[0]
-        question, num_shown = write_prompt(
-            asked, train.sample[rows].tolist(), run_dir=tmp_path, pair=pair, train=train, tokenizer=tokenizer,
-            config=config,
-        )  # fmt: skip
+        question, num_shown = prompts.write(asked, train.sample[rows].tolist())
         assert [list(prompt) for prompt in question.prompts] == written.prompts(np.array([row]))
         assert num_shown <= config.num_neighbours
 
@@ -130,3 +127,14 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_pat
         assert final.scores == pytest.approx(written.scores[row, : len(final.items)].tolist())
         assert not set(final.items) & set(test.history_of(row).tolist())
         assert all(set(ranks) <= {*bank.scorers, "graph", "llm"} for ranks in final.ranks)
+
+
+def test_a_line_of_a_file_of_questions_is_read_or_refused_in_one_line() -> None:
+    assert read_question('{"domain": "X", "history": ["pen"]}', k=7) == Question("X", ["pen"], 7)
+    assert read_question('{"domain": "X", "history": [], "k": 2}', k=7).k == 2
+    for line in ("", "[" * 100_000, "[]", '{"domain": "X"}', '{"domain": "X", "history": ["a"], "l": 1}'):
+        with pytest.raises(InputError):
+            read_question(line, k=7)
+    for wrong in ('"domain": 1, "history": ["a"]', '"domain": "X", "history": "a"', '"domain": "X", "history": [1]'):
+        with pytest.raises(InputError, match="history a list of texts"):
+            read_question(f"{{{wrong}}}", k=7)
