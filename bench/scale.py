@@ -1,12 +1,14 @@
 """How every stage grows: synthetic pairs of growing size, each stage in a process of its own, and the slopes.
 
     python -m bench.scale --users 10000 100000 [--items-share 0.25] [--stages prepare pretrain ...] [--json]
+        [--target 10000000 --ranks 64]
 
 The catalogue grows with the users (`--items-share` items to a user). Training is bounded by steps
 (bench/scaling/few_steps.py), the fine-tune and what it answers as well (bench/scaling/runs.py); all else is whole.
 Slopes are log by log, from the smallest size to the largest: in users, that of a stage's CPU seconds; in the catalogue,
 that of its CPU seconds per sample: 0 is flat, 1 says that a sample costs as much more as there are more items. Start-up
-is counted, so small sizes look flatter than they are.
+is counted, so small sizes look flatter than they are. `--target` carries them on to a size that is not run
+(bench/scaling/target.py says what that assumes).
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.scaling.runs import STAGES, STEP, Cost, SizedRun, run_size
+from bench.scaling.target import ASSUMPTIONS, estimates, render_target
 
 MIB = 2**20
 NAMES = [stage.name for stage in STAGES]
@@ -34,6 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--stages", nargs="+", choices=NAMES, default=NAMES, help="those not run before must be named")
     parser.add_argument("--folder", type=Path, help="keep the runs here; what is there is gone on with")
     parser.add_argument("--minutes", type=float, default=60.0, help="that a stage may take")
+    parser.add_argument("--target", type=int, metavar="USERS", help="estimate the stages at so many users as well")
+    parser.add_argument("--ranks", type=int, default=64, help="that share the stages at the target")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
@@ -45,8 +50,17 @@ def main(argv: list[str] | None = None) -> None:
             for users in sorted(options.users)
         ]  # fmt: skip
     print(render(runs))
+    told = to_json(runs)
+    if options.target:
+        estimated = estimates(runs, users=options.target, ranks=options.ranks)
+        print("\n" + render_target(estimated, users=options.target))
+        told["target"] = {
+            "users": options.target,
+            "stages": [asdict(estimate) for estimate in estimated],
+            "assumptions": ASSUMPTIONS,
+        }
     if options.json:
-        print(json.dumps(to_json(runs)))
+        print(json.dumps(told))
 
 
 def slopes(runs: Sequence[SizedRun]) -> dict[str, dict[str, float]]:

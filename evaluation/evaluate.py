@@ -5,6 +5,7 @@ torchrun --nproc-per-node 2 -m evaluation.evaluate --config demo
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from evaluation.chosen import Clock, Inputs, choose
 from evaluation.config import EvaluationConfig
+from evaluation.list_parts import write_own_lists
 from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, read_timeline
 from evaluation.list_ranker.llm_share import gain_on
@@ -97,6 +99,9 @@ def evaluate(
         }
     with clock.part("protocols"):
         protocols = protocol_tables(chosen, timeline, judged["test"].verdict)
+    with clock.part("write"):
+        beyond = out_of_domain(judged, pair.items, world)
+        write_judged_lists(judged, run_dir, world)
     if world is not None and not world.is_main:
         return {}
     quality = run_dir / "neighbours" / "quality.json"
@@ -109,14 +114,12 @@ def evaluate(
         "splits": splits,
         "protocols": protocols,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
-        "out_of_domain": out_of_domain(judged, pair.items),
+        "out_of_domain": beyond,
         "chosen": chosen_values(chosen.baselines, chosen.choices, final_list),
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
         for split, judgement in judged.items():
-            for system, lists in judgement.verdict.lists.items():
-                write_lists(list_path(run_dir, system, split), lists)
             _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", judgement)
         if rankers["test"] is not None:
             save_trees(rankers["test"], run_dir)
@@ -129,6 +132,17 @@ def evaluate(
     _track(metrics, tracker)
     log.info("evaluate, seconds: %s", metrics["timing"]["evaluate"])
     return metrics
+
+
+def write_judged_lists(judged: Mapping[Judged, Judgement], run_dir: Path, world: World | None) -> None:
+    """Every list that is made here; a rank holds those of the samples that it has judged. A collective."""
+    for split, judgement in judged.items():
+        for system, lists in judgement.verdict.lists.items():
+            path = list_path(run_dir, system, split)
+            if world is None or world.size == 1:
+                write_lists(path, lists)
+            else:
+                write_own_lists(path, lists, folder=run_dir / "report" / "parts", world=world)
 
 
 def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:

@@ -1,11 +1,17 @@
 """What is searched: every different train history once."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from launch.distributed import World
+from launch.errors import InputError
+from launch.state.kept import read_arrays, write_arrays
 from pairs.history_keys import history_keys
 from pairs.tables import Ints, Samples
+
+FORMAT = "keys 1"
 
 
 @dataclass(frozen=True)
@@ -54,3 +60,37 @@ def unique_histories(train: Samples) -> Keys:
         user=train.user[rows],
         last_time=None if times is None else times[train.offsets[rows + 1] - 1],
     )
+
+
+def shared_keys(run_dir: Path, train: Samples, world: World) -> Keys:
+    """The keys in neighbours/keys.safetensors, which the first rank makes: one copy a node, mapped by all. A
+    collective."""
+    path = _keys_path(run_dir)
+    if world.is_main:
+        keys = unique_histories(train)
+        columns = {"sample": keys.sample, "row": keys.row, "user": keys.user}
+        if keys.last_time is not None:
+            columns["last_time"] = keys.last_time
+        write_arrays(path, columns, mark=FORMAT)
+    world.barrier()
+    return _read_keys(path)
+
+
+def run_keys(run_dir: Path, train: Samples) -> Keys:
+    """The keys of a run that has retrieved; made now where an earlier version has left none."""
+    path = _keys_path(run_dir)
+    return _read_keys(path) if path.is_file() else unique_histories(train)
+
+
+def _read_keys(path: Path) -> Keys:
+    try:
+        arrays, mark = read_arrays(path)
+        if mark != FORMAT:
+            raise ValueError(f"it is of format {mark}")
+        return Keys(arrays["sample"], arrays["row"], arrays["user"], arrays.get("last_time"))
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}: {error}; run `kinrec retrieve` again") from error
+
+
+def _keys_path(run_dir: Path) -> Path:
+    return run_dir / "neighbours" / "keys.safetensors"

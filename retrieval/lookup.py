@@ -15,7 +15,7 @@ from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
 from retrieval.indexes.config import IndexConfig
 from retrieval.indexes.sharded import ALONE, ShardedIndex
-from retrieval.keys import unique_histories
+from retrieval.keys import run_keys
 from retrieval.kindred import Asking, alone, find_kindred
 from retrieval.posterior.expected import ExpectedItems, expect
 from retrieval.posterior.find import Holders, filled_up
@@ -45,7 +45,7 @@ class KindredLookup:
         meta = read_json(run_dir / "neighbours" / "meta.json")
         self._items = load_pair(run_dir).items
         self._train = load_samples(run_dir, "train")
-        self._keys = unique_histories(self._train)
+        self._keys = run_keys(run_dir, self._train)
         self._vectors = open_vectors(run_dir, meta["part_weights"])
         self._index_config = IndexConfig(**meta.get("index", {"kind": "exact"}))
         self._vector_keys = vector_keys(self._vectors, self._train, self._keys, longest=meta["longest_key"])

@@ -28,7 +28,7 @@ from pairs.draws import draw_rows
 from pairs.row_parts import finished_parts, missing_rows, part_path
 from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
-from retrieval.keys import unique_histories
+from retrieval.keys import shared_keys
 from retrieval.neighbour_tables import (
     NeighbourTable,
     OpenPart,
@@ -62,7 +62,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     pair = load_pair(run_dir)
     samples = {split: load_samples(run_dir, split) for split in SPLITS}
     train = samples["train"]
-    keys = unique_histories(train)
+    keys = shared_keys(run_dir, train, world)
     if len(np.unique(keys.user)) < 2:
         raise InputError(f"{run_dir / 'pair' / 'train.parquet'}: retrieval needs histories of at least two train users")
     past_only = decide_past_only(config.past_only, samples, order=read_json(run_dir / "pair" / "card.json")["order"])

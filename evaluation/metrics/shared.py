@@ -14,7 +14,7 @@ from evaluation.candidates.pool import Pool
 from evaluation.metrics.ranks import DomainSamples, batch_rows, make_batch
 from launch.distributed import World
 from launch.watch.beats import beat
-from pairs.tables import Items, Samples
+from pairs.tables import Ints, Items, Samples
 
 
 def shared_batches(
@@ -25,6 +25,14 @@ def shared_batches(
         if world is None or number % world.size == world.rank:
             beat()
             yield number, make_batch(samples, items, pool, domain, rows)
+
+
+def own_rows(samples: Samples, items: Items, pool: Pool | None, world: World | None) -> Ints:
+    """The rows of this rank's batches, ascending."""
+    if world is None:
+        return np.arange(len(samples))
+    parts = [rows for _, rows in batch_rows(samples, items, pool)]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *parts[world.rank :: world.size]]))
 
 
 def share_rows(

@@ -27,13 +27,15 @@ LIST_BYTES = 12
 
 
 def plan_evaluate(setting: Setting) -> Estimate:
-    """The estimate of the stage `evaluate`: every rank holds what is known, and the lists of all samples."""
+    """The estimate of the stage `evaluate`: every rank holds what is known and the lists of other stages, and of
+    the lists that are made here its share."""
     config: EvaluationConfig = setting.recipe.sections["evaluation"]
     counts, machine = setting.counts, setting.machine
     judged = counts.held_out if config.max_samples is None else min(counts.held_out, 2 * config.max_samples)
     cells = BATCH_CELLS if counts.items / 2 <= WHOLE_ITEMS else BATCH_CELLS // 8
     learnt = min(config.ranker_samples, counts.train) + min(20_000, judged / 2)
-    lists = LIST_BYTES * judged * (config.list_depth * len(SYSTEMS) + READ_DEPTH * READ_SYSTEMS)
+    made = LIST_BYTES * judged * config.list_depth * len(SYSTEMS)
+    lists = LIST_BYTES * judged * READ_DEPTH * READ_SYSTEMS + made / machine.ranks
     return Estimate(
         stage="evaluate",
         host=[
@@ -43,7 +45,7 @@ def plan_evaluate(setting: Setting) -> Estimate:
             Need("lists to learn from", machine.processes * 4 * CANDIDATES * FEATURES * learnt),
             Need("scores of a batch", machine.processes * 4.0 * BATCH_ARRAYS * cells),
         ],
-        disk=[Need("ranked lists", LIST_BYTES * config.list_depth * len(SYSTEMS) * judged)],
+        disk=[Need("ranked lists", made)],
         seconds=SECONDS * judged / machine.ranks,
         how=f"rough: {judged:,} samples at {SECONDS} s, and what is chosen before",
     )

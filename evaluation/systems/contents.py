@@ -21,6 +21,7 @@ from evaluation.systems.summary import (
     system_table,
 )
 from evaluation.systems.tuning import Baselines
+from launch.distributed import World
 from launch.systems import BASELINES
 from pairs.tables import Items, Samples
 
@@ -68,8 +69,8 @@ def split_metrics(
     }
 
 
-def out_of_domain(judged: Mapping[Judged, Judgement], items: Items) -> Json:
-    """Out-of-domain rates by split: the LLM's texts, the paper's refinement, the final lists."""
+def out_of_domain(judged: Mapping[Judged, Judgement], items: Items, world: World | None) -> Json:
+    """Out-of-domain rates by split: the LLM's texts, the paper's refinement, the final lists; a collective."""
     rates: Json = {}
     if all(judgement.sources.llm is not None for judgement in judged.values()):
         rates["llm_raw"] = {split: raw_out_of_domain(judgement.sources) for split, judgement in judged.items()}
@@ -79,7 +80,9 @@ def out_of_domain(judged: Mapping[Judged, Judgement], items: Items) -> Json:
     if known:
         rates["paper_refined_replaced"] = known
     rates["kinrec"] = {
-        split: lists_out_of_domain(judgement.verdict.lists["kinrec"], judgement.samples, items)
+        split: lists_out_of_domain(
+            judgement.verdict.lists["kinrec"], judgement.samples.domain[judgement.verdict.own], items, world
+        )
         for split, judgement in judged.items()
     }
     return rates

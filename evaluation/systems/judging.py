@@ -12,14 +12,14 @@ from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, Ranks, list_ranks, target_ranks
-from evaluation.metrics.shared import share_rows, shared_batches
+from evaluation.metrics.shared import own_rows, share_rows, shared_batches
 from evaluation.ranked_lists import RankedLists, top_k
 from evaluation.systems.fusion import fuse, refine_as_paper
 from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
 from evaluation.systems.sources import Sources
 from launch.distributed import World
 from launch.systems import SYSTEMS
-from pairs.tables import Items, Samples
+from pairs.tables import Ints, Items, Samples
 
 
 @dataclass
@@ -31,7 +31,9 @@ class Verdict:
     other_ranks: dict[str, Ranks] = field(default_factory=dict)
     """The other way."""
     lists: dict[str, RankedLists] = field(default_factory=dict)
-    """The lists of the systems that this stage makes, as configured."""
+    """The lists of the systems that this stage makes, as configured: of the samples that this rank has judged."""
+    own: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """The rows of those samples, ascending."""
     replaced: NDArray[np.bool_] | None = None
     """[N] where the paper's refinement took the graph's list."""
 
@@ -77,8 +79,9 @@ def judge(
         way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "fusion", "kinrec")}
         for way in modes
     }
-    kept = {name: _blank_lists(samples, config.list_depth) for name in ranks[config.filter_history]}
     pool = pool_of(scorers, sources.nominating, items, config)
+    verdict.own = own_rows(samples, items, pool, world)
+    kept = {name: _blank_lists(samples.sample[verdict.own], config.list_depth) for name in ranks[config.filter_history]}
     for _, batch in shared_batches(samples, items, pool, world):
         raw = batch.scores(scorers)
         for way, ingredients in modes.items():
@@ -92,15 +95,15 @@ def judge(
                 ranks[way][name][batch.rows] = target_ranks(scores_BC, batch)
                 if way == config.filter_history:
                     best = top_k(scores_BC, config.list_depth, batch.columns)
-                    kept[name].items[batch.rows], kept[name].scores[batch.rows] = best
+                    places = np.searchsorted(verdict.own, batch.rows)
+                    kept[name].items[places], kept[name].scores[places] = best
     share_rows([ranks_N for of_way in ranks.values() for ranks_N in of_way.values()], samples, items, pool, world)
-    share_rows([part for lists in kept.values() for part in (lists.items, lists.scores)], samples, items, pool, world)
     given = dict(sources.lists)
     if sources.graph is not None and sources.llm is not None:
         given["paper_refined"], verdict.replaced = refine_as_paper(
             sources.graph, sources.llm, sources.in_domain, top=config.refine_top
         )
-        kept["paper_refined"] = given["paper_refined"]
+        kept["paper_refined"] = given["paper_refined"].take(verdict.own)
     for way in modes:
         for name, lists in given.items():
             ranks[way][name] = list_ranks(lists, samples, num_items=items.num_items, filter_history=way)
@@ -126,9 +129,9 @@ def _in_order(ranks: Mapping[str, Ranks]) -> dict[str, Ranks]:
     return {name: ranks[name] for name in SYSTEMS if name in ranks}
 
 
-def _blank_lists(samples: Samples, depth: int) -> RankedLists:
+def _blank_lists(sample_N: Ints, depth: int) -> RankedLists:
     return RankedLists(
-        samples.sample,
-        np.empty((len(samples), depth), dtype=np.int64),
-        np.empty((len(samples), depth), dtype=np.float32),
+        sample_N,
+        np.empty((len(sample_N), depth), dtype=np.int64),
+        np.empty((len(sample_N), depth), dtype=np.float32),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from evaluation.metrics.intervals import bootstrap_means, interval, paired_difference
@@ -11,8 +12,9 @@ from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.metrics.ranks import Ranks, in_history
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from evaluation.systems.sources import Sources
+from launch.distributed import World
 from launch.systems import BASELINES, COMPARED, SYSTEMS
-from pairs.tables import Items, Samples
+from pairs.tables import Ints, Items, Samples
 
 Json = dict[str, Any]  # Any: plain JSON values
 DIGITS = 6
@@ -97,11 +99,13 @@ def first_out_of_domain(sources: Sources) -> float:
     return _short(float(np.mean(first))) if first else 0.0
 
 
-def lists_out_of_domain(lists: RankedLists, samples: Samples, items: Items) -> float:
-    """Share of the listed items that are not of the asked domain."""
+def lists_out_of_domain(lists: RankedLists, domain_N: Ints, items: Items, world: World | None) -> float:
+    """Share of the items listed by all ranks that are not of the asked domain; a collective."""
     listed_NK = lists.items != NO_ITEM
-    other_NK = listed_NK & (items.domain[lists.items] != samples.domain[:, None])
-    return _short(float(other_NK.sum()) / max(1, int(listed_NK.sum())))
+    other_NK = listed_NK & (items.domain[lists.items] != domain_N[:, None])
+    counts = torch.tensor([int(other_NK.sum()), int(listed_NK.sum())])
+    other, listed = (counts if world is None else world.sum(counts)).tolist()
+    return _short(float(other) / max(1, listed))
 
 
 def _short(value: float) -> float:

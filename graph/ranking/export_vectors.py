@@ -6,9 +6,9 @@ import numpy as np
 
 from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import PARTS
-from graph.ranking.rank_parts import PartColumn, joined, writing
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
+from pairs.rank_parts import PartColumn, joined, writing
 from pairs.tables import SPLITS, Samples, load_samples
 
 

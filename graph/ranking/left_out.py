@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.list_parts import read_parts
 from evaluation.list_ranker.blocks import as_of, is_chronological
 from evaluation.ranked_lists import NO_ITEM
 from graph.companions.kept import CompanionPlace, drop_companions
 from graph.load import TABLES_OF_PARTS, Prepared
 from graph.ranking.full_ranking import Judge
-from graph.ranking.list_parts import PARTS, Question, read_parts, write_parts
+from graph.ranking.list_parts import PARTS, Question, write_parts
 from graph.ranking.parts import evidence_scores
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder

@@ -4,23 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
-from evaluation.ranked_lists import RankedLists, write_list_blocks
+from evaluation.list_parts import list_columns, read_parts
+from evaluation.ranked_lists import write_list_blocks
 from graph.ranking.full_ranking import Judge, Scores
-from graph.ranking.rank_parts import PartColumn, PartColumns, joined, writing
 from launch.distributed import World
+from pairs.rank_parts import writing
 from pairs.tables import Samples
 
 Question: TypeAlias = tuple[Judge, Samples, Scores]
 """Samples, who judges them, by what scores."""
 PARTS = Path("graph", "checkpoints", "parts")
 """Below the run folder; gone when all is put together."""
-
-
-def list_columns(depth: int) -> PartColumns:
-    """Of lists that are `depth` long at most."""
-    return {"items": PartColumn(np.int32, depth), "scores": PartColumn(np.float32, depth)}
 
 
 def write_ranked(run_dir: Path, name: str, asked: Iterator[Question], *, depth: int, world: World) -> None:
@@ -42,9 +36,3 @@ def write_parts(folder: Path, name: str, asked: Iterator[Question], *, depth: in
         for judge, samples, scores in asked:
             for lists in judge.own_lists(samples, depth, scores=scores):
                 part.add(lists.sample, items=lists.items, scores=lists.scores)
-
-
-def read_parts(folder: Path, name: str, depth: int, world: World) -> Iterator[RankedLists]:
-    """All ranks' lists by rising sample id, some at a time; their files are gone then."""
-    for sample_N, values in joined(folder, name, list_columns(depth), world.size):
-        yield RankedLists(sample_N, values["items"].astype(np.int64), values["scores"])

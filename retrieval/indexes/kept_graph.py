@@ -24,6 +24,8 @@ MOST_LEVELS = 64
 
 def kept_hnsw(name: str, blocks: KeyBlocks, config: IndexConfig, kept: KeptArrays) -> faiss.Index:
     """The index of these keys with the graph that the run keeps under `name`, or with one that is built now."""
+    if kept.folder is None:  # the stage's own
+        return hnsw_index(blocks, config)
     arrays = kept.arrays(name, lambda: graph_arrays(hnsw_index(blocks, config)))
     return index_with(arrays, blocks, config) if fits(arrays, len(blocks.keys), config) else hnsw_index(blocks, config)
 

@@ -7,6 +7,7 @@ import pytest
 
 from bench.scale import main, slope, slopes, to_json
 from bench.scaling.runs import STEP, Cost, SizedRun, run_size
+from bench.scaling.target import ASSUMPTIONS, estimates, render_target
 from launch.plan.counts import PairSizes
 
 SMALL, LARGE = 500, 1500
@@ -54,6 +55,27 @@ def test_slopes_are_those_of_powers() -> None:
     assert told["users"] == pytest.approx(2.0)
     assert told["catalogue"] == pytest.approx(1.0)  # per sample
     assert told["memory"] == pytest.approx(0.0)
+
+
+def test_the_target_is_the_same_power_further_on_and_shared_out() -> None:
+    runs = [sized(1000, 5.0), sized(4000, 80.0)]  # seconds as users squared
+    (one,) = estimates(runs, users=40_000, ranks=8)
+    assert (one.stage, one.ranks) == ("retrieve", 8)
+    assert one.hours == pytest.approx(80.0 * 100 / 8 / 3600)
+    assert one.slope == pytest.approx(2.0)
+    assert one.peak_gib == pytest.approx(1.0)
+    assert estimates(runs[1:], users=40_000, ranks=8) == []
+    assert all(assumption in render_target([one], users=40_000) for assumption in ASSUMPTIONS)
+
+
+def test_pretrain_at_the_target_is_a_whole_epoch_of_steps() -> None:
+    runs = []
+    for users in (1000, 4000):
+        sizes = PairSizes(users, users // 4, 18 * users, 64 * users, users, "told")  # a step a user
+        costs = {"pretrain": Cost(9.0, 9.0, 1.0, 0, users), STEP: Cost(0.5, 0.5, 1.0, 0, 64)}
+        runs.append(SizedRun(users, sizes, costs, None))
+    (one,) = estimates(runs, users=4000, ranks=1)
+    assert one.hours == pytest.approx((9.0 + 0.5 * 4000) / 3600)
 
 
 def test_a_stage_that_fails_is_named_and_ends_its_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

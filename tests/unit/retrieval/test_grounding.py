@@ -2,11 +2,13 @@
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from launch.errors import InputError
+from launch.state.kept import KeptArrays
 from pairs.tables import Items
 from retrieval.grounding import TitleGrounder, first_places
 
@@ -107,3 +109,19 @@ def test_places_that_are_named_twice_take_one_place_of_the_best() -> None:
     named = np.array([0, 5, 3, 3, 1, 4, 4, 2, 1, 5])
     assert first_places(scores, named, 3, most_times=2).tolist() == [1, 3, 4]
     assert first_places(scores, named, 9, most_times=2).tolist() == [1, 3, 4, 2, 5]
+
+
+def test_a_kept_index_finds_what_a_fresh_one_finds(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    words = ["rosé", "blue", "5", "pack", "of", "pens", "a", "筆", "ink"]
+    titles = [" ".join(random.choice(words, random.integers(0, 5))) for _ in range(60)]
+    items = catalogue(titles, random.integers(0, 3, 60).tolist(), num_x=30)
+    texts = [" ".join(random.choice([*words, "unheard"], 3)) for _ in range(25)] + titles[:10] + ["", "ROSÉ!"]
+    fresh = TitleGrounder(items)
+    for _ in range(2):  # made and kept, then read
+        kept = TitleGrounder(items, kept=KeptArrays(tmp_path, "a"))
+        for domain in (None, 0, 1):
+            one, other = fresh.ground(texts, 7, domain=domain), kept.ground(texts, 7, domain=domain)
+            assert np.array_equal(one.items, other.items)
+            assert np.array_equal(one.scores, other.scores)
+    assert (tmp_path / "title_words.safetensors").is_file()

@@ -41,7 +41,8 @@ def test_every_sample_of_every_split_gets_other_users_nearest_first(tmp_path: Pa
         write_expected(tmp_path)
     files = run(tmp_path)
     assert set(files) == {
-        *(f"{split}.parquet" for split in SPLITS), "quality.json", "meta.json", "vectors/items.npy", "vectors/text.npy"
+        *(f"{split}.parquet" for split in SPLITS), "quality.json", "meta.json", "keys.safetensors",
+        "vectors/items.npy", "vectors/text.npy",
     }  # fmt: skip
     train = load_samples(tmp_path, "train")
     user_of = dict(zip(train.sample.tolist(), train.user.tolist(), strict=True))

@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.metrics.metrics import METRICS, metric_values, sample_slices
 from evaluation.metrics.ranks import DomainSamples, batches, list_ranks, target_ranks, without_history
+from evaluation.metrics.shared import own_rows
 from evaluation.ranked_lists import NO_ITEM, RankedLists
+from launch.distributed import World
 from pairs.tables import Samples
 from tests.evaluation_runs import make_items, make_samples
 
@@ -131,3 +134,15 @@ def test_slices_follow_the_target_domain_the_history_and_the_popularity() -> Non
         "history 0-5": [True, False, True],
         "history 6-10": [False, True, False],
     }
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_ranks_have_rows_of_their_own_and_all_of_them_together(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.metrics.ranks.BATCH_CELLS", 3 * NUM_X)  # a few samples a batch
+    samples = make_samples([(user, user % 2, [], 0 if user % 2 == 0 else 7) for user in range(50)])
+    items = make_items(NUM_X, NUM_ITEMS)
+    worlds = [World(rank=rank, size=size, local_rank=rank, device=torch.device("cpu")) for rank in range(size)]
+    own = [own_rows(samples, items, None, world) for world in worlds]
+    assert sorted(np.concatenate(own).tolist()) == list(range(50))
+    assert max(map(len, own)) < 50 / size + 8
+    assert all((np.diff(rows) > 0).all() for rows in own)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from graph.ranking import rank_parts
-from graph.ranking.rank_parts import PartColumn, PartWriter, joined, writing
 from launch.distributed import World
+from pairs import rank_parts
+from pairs.rank_parts import PartColumn, PartWriter, joined, writing
 
 COLUMNS = {"items": PartColumn(np.int32, 3), "scores": PartColumn(np.float32, 2)}
 RANDOM = np.random.default_rng(1)
