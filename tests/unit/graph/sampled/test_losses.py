@@ -13,9 +13,9 @@ from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.load import load_blocks, make_ranker, prepare, with_left_out
 from graph.noise import Noise
-from graph.objective import TERMS, Forward, Objective, count_terms, is_sampled
+from graph.objective import TERMS, Forward, Objective, count_terms
 from graph.sampled.losses import sampled_losses
-from graph.sampled.negatives import Drawn, whole_domain
+from graph.sampled.negatives import Drawn, is_sampled, whole_domain
 from tests.graph_runs import ALONE, NUM_ITEMS, tiny, write_run
 
 Sums = tuple[Tensor, Tensor]
