@@ -126,6 +126,9 @@ class LossConfig:
     """Items of a domain that a step draws: beside every sample's own candidates (companions, nearest, target) for the
     target's losses of late interaction and evidence, beside the next item for those of attention; 0: always all items,
     the full softmax."""
+    sampled_candidates: Decides[int] = 1024
+    """Candidates of a sample above which, where its loss is sampled, about so many of them are drawn, those that say
+    more the more likely, and stand for all (late only); 0: all of them, whose number grows with the catalogue."""
     full_softmax_items: Decides[int] = 50_000
     """A domain of at most so many items keeps the full softmax: there it costs little, and nothing is estimated."""
     twins: Decides[Twins] = "both"
@@ -135,7 +138,7 @@ class LossConfig:
     def __post_init__(self) -> None:
         weights = ("next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight")
         _at_least("graph.loss", self, 0, *weights, "perturbation", "predicted_positions")
-        _at_least("graph.loss", self, 0, "sampled_negatives", "full_softmax_items")
+        _at_least("graph.loss", self, 0, "sampled_negatives", "sampled_candidates", "full_softmax_items")
         _share("graph.loss", self, "label_smoothing")
         if not 0 < self.infomax_share <= 1:
             raise ValueError(f"graph.loss.infomax_share must be above 0 and at most 1, got {self.infomax_share}")

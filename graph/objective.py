@@ -114,7 +114,14 @@ class Forward:
                 # Drawn on every rank, with or without samples of the domain: all ranks draw the same numbers in order.
                 drawn = graphs.negatives[domain].draw(self.noise.table_uniform(self.loss.sampled_negatives))
                 sums = sampled_losses(
-                    self.ranker, graphs, batch.take(row_R), domain, drawn, smoothing=self.loss.label_smoothing
+                    self.ranker,
+                    graphs,
+                    batch.take(row_R),
+                    domain,
+                    drawn,
+                    smoothing=self.loss.label_smoothing,
+                    budget=self.loss.sampled_candidates,
+                    noise=self.noise,
                 )
                 target, fused = target + sums[0], fused + sums[1]
                 continue

@@ -47,6 +47,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "loss.perturbation": (0.05, 0.05, 0.05),
     "loss.label_smoothing": (0.0, 0.0, 0.0),
     "loss.sampled_negatives": (2048, 2048, 2048),
+    "loss.sampled_candidates": (1024, 1024, 1024),
     "loss.full_softmax_items": (50_000, 50_000, 50_000),
     "loss.twins": ("both", "both", "both"),
     "schedule.epochs": (10, 10, 4),
