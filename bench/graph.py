@@ -23,6 +23,7 @@ from bench.graph_ranks import NUM_TRAIN, measure_ranks
 from bench.graph_reference import added_up, edge_ends, looped_companions, looped_successors, same_arrays
 from bench.graph_scale.summary import measure_quality, measure_scale
 from bench.graph_training import some_rows, train_plain, train_preset
+from bench.released.summary import measure_released
 from graph.companions.count import CompanionRules
 from graph.companions.kept import own_companions
 from graph.config import GraphConfig, PresetName
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--ranked", type=int, default=96, help="valid samples that are ranked")
     parser.add_argument("--ranks", type=int, default=2, help="gloo ranks of one thread; 1 leaves them out")
     parser.add_argument("--scale_steps", type=int, default=10, help="steps at 50 k and 5 M items; 0 leaves them out")
+    parser.add_argument("--released_steps", type=int, default=3, help="steps of preset code; 0 leaves them out")
     parser.add_argument(
         "--quality", action="store_true", help="train the pair twice, full and sampled softmax; minutes"
     )
@@ -92,6 +94,8 @@ def main(argv: list[str] | None = None) -> None:
             what = f"training, small model, {options.ranks} gloo ranks of 1 thread"
             rows.append(speed(what, "sequences/s", NUM_TRAIN, measured["ranks"], measured["one"], "1 rank of 1 thread"))
         asked = measure_scale(options.scale_steps) if options.scale_steps else {}
+        if options.released_steps:
+            asked |= measure_released(options.released_steps)
         if options.quality:
             asked |= measure_quality(run_dir, world=ALONE)
 

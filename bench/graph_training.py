@@ -15,9 +15,10 @@ from torch import nn
 from bench.graph_reference import PlainSasrec
 from graph.batches import Batch, epoch_batches, make_batch, next_items
 from graph.config import GraphConfig
+from graph.learning.optimizer import BETAS
 from graph.load import Prepared, make_ranker
 from graph.objective import Objective
-from graph.training import BETAS, Trainer
+from graph.training import Trainer
 from launch.distributed import World
 from launch.tracking import Tracker
 from pairs.tables import Ints, Samples

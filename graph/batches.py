@@ -40,12 +40,19 @@ def steps_of_epoch(num_rows: int, global_batch: int) -> int:
     return max(1, num_rows // global_batch)
 
 
-def epoch_batches(num_rows: int, *, global_batch: int, seed: int, epoch: int) -> list[Ints]:
+def epoch_batches(num_rows: int, *, global_batch: int, seed: int, epoch: int, group: Ints | None = None) -> list[Ints]:
     """The rows of each step's global batch: every row once, in an order set by (seed, epoch), sizes as equal as can be.
 
     Equal sizes, rather than a short last batch, leave every rank with a sample in every step.
+
+    Args:
+        group: [N] numbers from 0 on; rows of one number follow each other.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(num_rows)
+    random = np.random.default_rng([seed, epoch])
+    if group is None:
+        order = random.permutation(num_rows)
+    else:
+        order = np.argsort(random.permutation(int(group.max(initial=0)) + 1)[group], kind="stable")
     return [rows.astype(np.int64) for rows in np.array_split(order, steps_of_epoch(num_rows, global_batch))]
 
 

@@ -97,7 +97,7 @@ def build_graphs(
     return Graphs(
         mixed=item_graphs[0],
         within=item_graphs[1],
-        attributes=_attribute_graph(words.attributes, has_edges=propagates and model.attribute_graph),
+        attributes=attribute_graph(words.attributes, has_edges=propagates and model.attribute_graph),
         num_items=items.num_items,
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
@@ -120,7 +120,8 @@ def _no_entries(shape: tuple[int, int]) -> Matrix:
     return sp.csr_matrix((np.zeros(0, dtype=np.float32), (nothing, nothing)), shape=shape)
 
 
-def _attribute_graph(attributes: Matrix, *, has_edges: bool) -> AttributeGraph:
+def attribute_graph(attributes: Matrix, *, has_edges: bool) -> AttributeGraph:
+    """Of who has what [I, V]."""
     has = attributes if has_edges else _no_entries(attributes.shape)
     both = sp.csr_matrix(sp.block_array([[None, sp.csr_array(has)], [sp.csr_array(has.T), None]]))
     both.sort_indices()

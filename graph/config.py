@@ -22,7 +22,8 @@ TABLES = ("shared", "within", "words")
 """Those of late interaction (graph/late/item_tables.py)."""
 VECTOR_COLUMNS = 64
 """Of each of them, the most important first, in a user's vector."""
-Twins = Literal["both", "one"]
+TableOptimizer = Literal["dense", "rows"]
+Twins = Literal["both", "together", "one"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,8 @@ class LossConfig:
     """Weight of the loss of evidence and encoders together (evidence only)."""
     infomax_weight: Decides[float] = 0.3
     """Weight of the infomax losses; 0 leaves their discriminators out."""
+    infomax_share: Decides[float] = 1.0
+    """Share of a batch's histories, drawn, that the infomax losses look at; their mean is the same one, estimated."""
     perturbation: Decides[float] = 0.05
     """Norm of the perturbation of corrupted histories (infomax)."""
     align_weight: Decides[float] = 0.3
@@ -120,18 +123,25 @@ class LossConfig:
     label_smoothing: Decides[float] = 0.0
     """Share of the next-item target that is spread over the domain."""
     sampled_negatives: Decides[int] = 2048
-    """Items of the target's domain that a step draws, beside every sample's own candidates (companions, nearest,
-    target), for the target's losses of late interaction and evidence; 0: always all items, the full softmax."""
+    """Items of a domain that a step draws: beside every sample's own candidates (companions, nearest, target) for the
+    target's losses of late interaction and evidence, beside the next item for those of attention; 0: always all items,
+    the full softmax."""
+    sampled_candidates: Decides[int] = 1024
+    """Candidates of a sample above which, where its loss is sampled, about so many of them are drawn, those that say
+    more the more likely, and stand for all (late only); 0: all of them, whose number grows with the catalogue."""
     full_softmax_items: Decides[int] = 50_000
     """A domain of at most so many items keeps the full softmax: there it costs little, and nothing is estimated."""
     twins: Decides[Twins] = "both"
-    """Train samples of one user with one history: learn from all of them, or from one, drawn; the graphs are of all."""
+    """Train samples of one user with one history: learn from all of them, or from one, drawn; the graphs are of all.
+    together: from all, in one batch; with attention and without `drop_target_edges` their history is encoded once."""
 
     def __post_init__(self) -> None:
         weights = ("next_item_weight", "target_weight", "fused_weight", "infomax_weight", "align_weight")
         _at_least("graph.loss", self, 0, *weights, "perturbation", "predicted_positions")
-        _at_least("graph.loss", self, 0, "sampled_negatives", "full_softmax_items")
+        _at_least("graph.loss", self, 0, "sampled_negatives", "sampled_candidates", "full_softmax_items")
         _share("graph.loss", self, "label_smoothing")
+        if not 0 < self.infomax_share <= 1:
+            raise ValueError(f"graph.loss.infomax_share must be above 0 and at most 1, got {self.infomax_share}")
         if self.next_item_weight + self.target_weight == 0:
             raise ValueError("graph.loss.next_item_weight and target_weight are both 0; one must be positive")
 
@@ -150,6 +160,9 @@ class ScheduleConfig:
     """Adam's learning rate."""
     table_rate: Decides[float] = 1.0
     """Learning rate of the item and attribute tables, as a share of `lr`; 0 leaves them as they start."""
+    table_optimizer: Decides[TableOptimizer] = "dense"
+    """dense: Adam moves every row of tables and head at each step; rows: only those that the step has a gradient for,
+    the others and their moments wait (as SparseAdam)."""
     evidence_lr: Decides[float] = 2e-2
     """Adam's learning rate of the few evidence weights."""
     weight_decay: Decides[float] = 0.0

@@ -73,7 +73,12 @@ class Source:
             companions = self._kept_companions(known, place) if place and self.settings.model.evidence else None
             text_IK = first_columns(self.text, TEXT_DIM)
             graphs = build_graphs(known, self.items, self.words, text_IK, self.settings, companions=companions)
-            if not votes or self.settings.model.encoder != "late":
+            if self.settings.model.encoder == "attention":
+                num_users_I = np.asarray(user_item_matrix(known, self.items.num_items).sum(axis=0)).ravel()
+                of_x, of_y = np.split(num_users_I, [self.items.num_x])
+                negatives = (negatives_of(torch.from_numpy(of_x)), negatives_of(torch.from_numpy(of_y)))
+                return dataclasses.replace(graphs, negatives=negatives)
+            if not votes:
                 return graphs
 
             def make() -> ItemTables:

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from graph.attention.model import DualGraphModel, Tables
 from graph.batches import Batch, next_items, next_of_own_domain
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.late.interaction import LateInteraction
-from graph.model import DualGraphModel, States, Tables
 
 
 class GraphRanker(nn.Module):
@@ -83,11 +83,6 @@ class GraphRanker(nn.Module):
             if len(row_R):
                 said_BD = said_BD.index_copy(0, row_R, late(votes[domain], batch.history[row_R], graphs.num_items))
         return said_BD
-
-    def state_scores(self, graphs: Graphs, tables: Tables, states: States, row_R: Tensor, domain: int) -> Tensor:
-        """The attention encoders' scores of some rows of a batch [R, size]."""
-        model = self.attention
-        return model.scores(graphs, tables, model.user_vectors(states, domain)[row_R], domain)
 
     def user_vectors(
         self, graphs: Graphs, tables: Tables | None, batch: Batch, *, drop_edges: bool

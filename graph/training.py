@@ -1,9 +1,8 @@
 """The training loop: DistributedDataParallel, early stopping on valid, checkpoints that resume to the bit."""
 
 import logging
-import resource
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 from graph.batches import Batch, epoch_batches, make_batch, rank_rows, steps_of_epoch
 from graph.build import Graphs
 from graph.config import GraphConfig
+from graph.learning.optimizer import build_optimizer, set_rate
+from graph.learning.state import EpochSums, copied, peak_memory_gib
 from graph.noise import Noise
 from graph.objective import TERMS, Objective, count_terms
 from graph.ranking.full_ranking import Judge
@@ -25,22 +26,12 @@ from launch.saves import Writer
 from launch.steps import Reached, Rhythm, Wishes, learn
 from launch.stopping import is_asked
 from launch.tracking import Tracker
+from pairs.history_keys import twin_groups
 from pairs.tables import Ints, Samples
 
-BETAS = (0.9, 0.98)
 LOG_EVERY = 50
 """Steps between two lines of losses."""
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class EpochSums:
-    """What the steps since the last line of the log, and those of this epoch, came to on this rank."""
-
-    losses: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
-    counts: Tensor = field(default_factory=lambda: torch.zeros(len(TERMS)))
-    sequences: int = 0
-    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -88,6 +79,7 @@ class Trainer:
     def fit(self, train: Samples, valid: Samples) -> Reached:
         """Train until valid stops getting better or the epochs are over; leave the best epoch's weights loaded."""
         self._train, self._valid = train, valid
+        self._twins = twin_groups(train) if self.settings.loss.twins == "together" else None
         saved = load_checkpoint(self.folder, self.world)
         if saved is not None and saved[1]["reached"]["best_step"] > 0:
             why = self._why_damaged()
@@ -209,7 +201,10 @@ class Trainer:
         epoch, place = divmod(step, self._epoch_steps)
         if self._epoch[0] != epoch:
             global_batch = self.settings.schedule.global_batch
-            batches = epoch_batches(len(self._train), global_batch=global_batch, seed=self.seed, epoch=epoch)
+            group = self._twins
+            batches = epoch_batches(
+                len(self._train), global_batch=global_batch, seed=self.seed, epoch=epoch, group=group
+            )
             self._epoch = (epoch, batches)
         return self._epoch[1][place]
 
@@ -221,55 +216,3 @@ class Trainer:
             own = losses if self.world.is_main else torch.zeros_like(losses)
             self._epoch_sums = EpochSums(losses=own, counts=counts)
         return Reached(**state["reached"])
-
-
-def build_optimizer(objective: Objective, settings: GraphConfig) -> torch.optim.AdamW:
-    """Adam with decoupled decay of tables and matrices; the few weights of evidence and late
-    interaction have a rate of their own and no decay."""
-    ranker = objective.ranker
-    evidence = [*ranker.evidence.parameters(), *ranker.late.parameters(), *ranker.blend.parameters()]
-    known = {id(weight) for weight in evidence}
-    tables = [] if ranker.model is None else [*ranker.model.tables.values(), ranker.model.attribute_table]
-    known |= {id(weight) for weight in tables}
-    others = [weight for weight in objective.parameters() if id(weight) not in known]
-    table_lr = settings.schedule.lr * settings.schedule.table_rate
-    groups = [
-        {
-            "params": [w for w in tables if w.requires_grad],
-            "lr": table_lr,
-            "weight_decay": settings.schedule.weight_decay,
-        },
-        {
-            "params": [w for w in others if w.ndim > 1],
-            "lr": settings.schedule.lr,
-            "weight_decay": settings.schedule.weight_decay,
-        },
-        {"params": [w for w in others if w.ndim <= 1], "lr": settings.schedule.lr, "weight_decay": 0.0},
-        {"params": evidence, "lr": settings.schedule.evidence_lr, "weight_decay": 0.0},
-    ]
-    chosen = [{**group, "peak": group["lr"]} for group in groups if group["params"]]
-    return torch.optim.AdamW(chosen, betas=BETAS)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Learning rates as a share of their peaks."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * share
-
-
-def copied(state: Any) -> Any:  # Any: nested, as torch.save takes it
-    """A copy of a nested state, its tensors on the CPU, that further steps do not change."""
-    if isinstance(state, Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, dict):
-        return {key: copied(value) for key, value in state.items()}
-    if isinstance(state, list):
-        return [copied(value) for value in state]
-    return state
-
-
-def peak_memory_gib(world: World) -> float:
-    """Most memory this rank has held: on its GPU, or in the process."""
-    if world.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(world.device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

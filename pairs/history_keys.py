@@ -18,6 +18,12 @@ def history_keys(samples: Samples) -> Hashes:
     return keys
 
 
+def twin_groups(samples: Samples) -> npt.NDArray[np.int64]:
+    """A number from 0 on [N], the same for samples of one user with one history."""
+    keys = np.stack([samples.user.astype(np.uint64), history_keys(samples)])
+    return np.unique(keys, axis=1, return_inverse=True)[1].ravel().astype(np.int64)
+
+
 def one_of_twins(samples: Samples, *, seed: int) -> Samples:
     """The samples, in their order, with one of each user's samples of one history, drawn."""
     draw = np.random.default_rng(seed).permutation(len(samples))

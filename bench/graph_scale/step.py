@@ -31,12 +31,12 @@ from graph.item_graph import as_edge_index, build_item_graph
 from graph.late.interaction import VoteGraph
 from graph.late.left_out import LeftOut
 from graph.late.nearest import NearestItems
+from graph.learning.optimizer import build_optimizer
 from graph.noise import Noise
 from graph.objective import Objective, count_terms
 from graph.presets import PRESETS
 from graph.ranker import GraphRanker
 from graph.sampled.negatives import negatives_of
-from graph.training import build_optimizer
 from pairs.ragged import offsets_of
 from pairs.tables import Ints, Samples
 

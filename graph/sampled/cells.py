@@ -3,12 +3,16 @@
 Shapes: R samples of one domain, D its items, M cells, P pairs of a sample and a candidate that come more than once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from graph.sampled.negatives import Drawn
+
+Thin: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Cells:
     """D."""
     row: Tensor  # [M]
     column: Tensor  # [M]
-    log_weight: Tensor  # [M], 0 for a candidate
+    log_weight: Tensor  # [M], 0 for a candidate that stands for itself
     target: Tensor  # [R], the cell of each row's target
 
     @property
@@ -33,23 +37,34 @@ class Cells:
         return is_among(self.key, key_C)
 
 
-def gather_cells(key_P: Tensor, target_R: Tensor, drawn: Drawn, *, size: int) -> tuple[Cells, Tensor]:
-    """The cells, and the cell of each pair [P].
+def gather_cells(
+    key_P: Tensor, target_R: Tensor, drawn: Drawn, *, size: int, thin: Thin | None = None
+) -> tuple[Cells, Tensor]:
+    """The cells, and the cell of each pair [P], -1 where it was not kept.
 
     Args:
         key_P: row * D + column of all pairs that say something of a candidate.
         target_R: the column of each row's target, which is always a candidate.
+        thin: (row [A], column [A], the candidate of each pair [P], that of each target [R]) -> the share that each
+            candidate stands for [A], 0 for those that are left out; None: all stand for themselves.
     """
     num_rows = len(target_R)
     row_R = torch.arange(num_rows, device=target_R.device)
     key_A, cell_A = torch.unique(torch.cat([key_P, row_R * size + target_R]), return_inverse=True)
+    cell_P, target_cell_R = cell_A[: len(key_P)], cell_A[len(key_P) :]
     drawn_RS = row_R[:, None] * size + drawn.column
     fresh_RS = ~is_among(drawn_RS, key_A)  # what is a candidate anyway has its weight already
-    key_M = torch.cat([key_A, drawn_RS[fresh_RS]])
     weight_RS = drawn.log_weight.expand(num_rows, -1)
-    log_weight_M = torch.cat([torch.zeros(len(key_A), device=key_M.device), weight_RS[fresh_RS]])
-    cells = Cells(num_rows, size, key_M // size, key_M % size, log_weight_M, cell_A[len(key_P) :])
-    return cells, cell_A[: len(key_P)]
+    log_weight_A = torch.zeros(len(key_A), device=key_A.device)
+    if thin is not None:
+        share_A = thin(key_A // size, key_A % size, cell_P, target_cell_R)
+        kept_A = share_A > 0
+        place_A = torch.where(kept_A, kept_A.cumsum(0) - 1, -1)
+        key_A, log_weight_A = key_A[kept_A], -share_A[kept_A].log()
+        cell_P, target_cell_R = place_A[cell_P], place_A[target_cell_R]
+    key_M = torch.cat([key_A, drawn_RS[fresh_RS]])
+    log_weight_M = torch.cat([log_weight_A, weight_RS[fresh_RS]])
+    return Cells(num_rows, size, key_M // size, key_M % size, log_weight_M, target_cell_R), cell_P
 
 
 def sampled_cross_entropy_sum(scores_M: Tensor, cells: Cells, *, smoothing: float) -> Tensor:

@@ -7,18 +7,29 @@ from graph.batches import Batch
 from graph.build import Graphs
 from graph.evidence import Evidence
 from graph.late.interaction import LateInteraction
+from graph.noise import Noise
 from graph.ranker import GraphRanker
 from graph.sampled.cells import Cells, gather_cells, sampled_cross_entropy_sum
 from graph.sampled.negatives import Drawn
+from graph.sampled.thinning import drawn_cells, kept_share
 
 
 def sampled_losses(
-    ranker: GraphRanker, graphs: Graphs, rows: Batch, domain: int, drawn: Drawn, *, smoothing: float
+    ranker: GraphRanker,
+    graphs: Graphs,
+    rows: Batch,
+    domain: int,
+    drawn: Drawn,
+    *,
+    smoothing: float,
+    budget: int = 0,
+    noise: Noise | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The target under late interaction's scores, and under those fused with evidence; sums over the samples.
 
     Args:
         rows: train samples whose target is in `domain`; what they bought is left out, as in the dense path.
+        budget: candidates of a sample above which `noise` draws some of them (graph/sampled/thinning.py); 0: all.
     """
     late = ranker.late[domain]
     assert isinstance(late, LateInteraction)
@@ -36,13 +47,27 @@ def sampled_losses(
         row_P, column_P, value_P = evidence.near_pairs(graphs.evidence[domain], rows.history, rows.user)
         pairs.append((row_P * size + column_P, value_P))
     nothing = rows.sample[:0]
-    cells, cell_P = gather_cells(
-        torch.cat([nothing, *(key_P for key_P, _ in pairs)]), rows.target - first, drawn, size=size
-    )
     value_P = torch.cat([nothing.float(), *(value_P for _, value_P in pairs)])
 
+    def thin(row_A: Tensor, column_A: Tensor, cell_P: Tensor, target_R: Tensor) -> Tensor:
+        assert noise is not None
+        mass_A = torch.zeros(len(row_A), device=value_P.device).index_add(0, cell_P, value_P.detach())
+        share_A = kept_share(row_A, mass_A, target_R, budget=budget)
+        key_A = rows.sample[row_A] * size + column_A
+        return torch.where(drawn_cells(share_A, key_A, noise), share_A, 0.0)
+
+    cells, cell_P = gather_cells(
+        torch.cat([nothing, *(key_P for key_P, _ in pairs)]),
+        rows.target - first,
+        drawn,
+        size=size,
+        thin=thin if budget and noise is not None else None,
+    )
+
     def added_up(part: slice) -> Tensor:
-        return torch.zeros(len(cells.row), device=value_P.device).index_add(0, cell_P[part], value_P[part])
+        kept_K = torch.nonzero(cell_P[part] >= 0)[:, 0]
+        into = torch.zeros(len(cells.row), device=value_P.device)
+        return into.index_add(0, cell_P[part][kept_K], value_P[part].index_select(0, kept_K))
 
     late_M = _late_scores(late, graphs, cells, block_R, added_up(slice(num_votes)), domain)
     target = sampled_cross_entropy_sum(late_M, cells, smoothing=smoothing)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graph.config import LossConfig
+
 POWER = 0.75
 
 
@@ -46,3 +48,8 @@ def negatives_of(num_users_D: Tensor) -> Negatives:
 def whole_domain(size: int, device: torch.device) -> Drawn:
     """Every item once: with these the sampled loss is the full softmax's."""
     return Drawn(torch.arange(size, device=device), torch.zeros(size, device=device))
+
+
+def is_sampled(loss: LossConfig, num_items: int) -> bool:
+    """Whether losses over a domain of so many items are estimated."""
+    return loss.sampled_negatives > 0 and num_items > loss.full_softmax_items

@@ -48,6 +48,7 @@ MOST = {
     "graph.model.max_companions": 10**7,
     "graph.loss.predicted_positions": 100_000,
     "graph.loss.sampled_negatives": 10**7,
+    "graph.loss.sampled_candidates": 10**7,
     "graph.loss.full_softmax_items": BILLION,
     "graph.schedule.epochs": 10_000,
     "graph.schedule.patience": 10_000,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from graph.training import copied
+from graph.learning.state import copied
 from launch.saves import Saves, Writer
 
 

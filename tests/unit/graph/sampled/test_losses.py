@@ -13,9 +13,10 @@ from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.load import load_blocks, make_ranker, prepare, with_left_out
 from graph.noise import Noise
-from graph.objective import TERMS, Forward, Objective, count_terms, is_sampled
+from graph.objective import TERMS, Forward, Objective, count_terms
 from graph.sampled.losses import sampled_losses
-from graph.sampled.negatives import Drawn, whole_domain
+from graph.sampled.negatives import Drawn, is_sampled, whole_domain
+from graph.sampled.thinning import drawn_cells, kept_share
 from tests.graph_runs import ALONE, NUM_ITEMS, tiny, write_run
 
 Sums = tuple[Tensor, Tensor]
@@ -92,6 +93,46 @@ def test_the_more_is_drawn_the_nearer_is_the_loss(tmp_path: Path) -> None:
         errors.append(float((torch.stack(asked.sampled(drawn)).detach() / full - 1).abs().max()))
     assert errors[0] > 3 * errors[2]
     assert errors[2] < 0.02
+
+
+@pytest.mark.parametrize("budget", [4, 12])
+def test_a_budget_of_candidates_estimates_the_softmaxs_sum(tmp_path: Path, budget: int) -> None:
+    asked = Asked(tmp_path, tiny())
+    rows = asked.batch.take(torch.nonzero(asked.batch.domain == 1)[:, 0])
+    drawn = Drawn(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+    ranker, graphs = asked.objective.ranker, asked.graphs
+    whole = sampled_losses(ranker, graphs, rows, 1, drawn, smoothing=0.0)[1]
+    few = [
+        sampled_losses(ranker, graphs, rows, 1, drawn, smoothing=0.0, budget=budget, noise=Noise(1, step, rows.sample))[
+            1
+        ]
+        for step in range(30)
+    ]
+    sums = torch.stack(few).detach()
+    assert float(sums.std()) > 0, "nothing was left out"
+    # The logarithm of a noisy sum is a little below that of its mean.
+    assert float(sums.mean()) == pytest.approx(float(whole.detach()), rel=0.15 / budget**0.5)
+    roomy = sampled_losses(
+        ranker, graphs, rows, 1, drawn, smoothing=0.0, budget=NUM_ITEMS, noise=Noise(1, 0, rows.sample)
+    )[1]
+    assert torch.equal(roomy, whole)
+
+
+def test_kept_cells_stand_for_all_of_their_row() -> None:
+    row = torch.tensor([0] * 50 + [1] * 3)
+    mass = torch.cat([torch.rand(50, generator=torch.Generator().manual_seed(1)), torch.ones(3)])
+    target = torch.tensor([7, 51])
+    share = kept_share(row, mass, target, budget=10)
+    assert share[50:].tolist() == [1.0] * 3
+    assert float(share[7]) == 1
+    assert float(share[:50].min()) >= 0.5 * 10 / 50
+    assert 9 < float(share[:50].sum()) < 12
+    sums = []
+    for step in range(400):
+        kept = drawn_cells(share, torch.arange(53), Noise(1, step, target))
+        assert bool(kept[target].all())
+        sums.append(float((mass / share)[:50][kept[:50]].sum()))
+    assert np.mean(sums) == pytest.approx(float(mass[:50].sum()), rel=0.03)
 
 
 def test_words_of_cells_are_those_of_the_whole_table(tmp_path: Path) -> None:

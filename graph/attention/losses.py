@@ -6,17 +6,26 @@ Sums and counts, because an average of ranks' averages is not the average.
 import torch
 from torch import Tensor, nn
 
-from graph.encoder import masked_mean
-from graph.model import States
+from graph.attention.encoder import masked_mean
+from graph.attention.model import States
 
 SMALL = 1e-12
 
 
-def cross_entropy_sum(scores_PC: Tensor, target_P: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """- sum log softmax(scores)[target], the target smoothed over all candidates; 0 for no rows."""
+def cross_entropy_sum(
+    scores_PC: Tensor, target_P: Tensor, *, smoothing: float = 0.0, times_P: Tensor | None = None
+) -> Tensor:
+    """- sum log softmax(scores)[target], the target smoothed over all candidates; 0 for no rows.
+
+    Args:
+        times_P: how often each row counts, if not once.
+    """
     if len(target_P) == 0:
         return scores_PC.sum()  # zero, but a part of the graph: every parameter gets its gradient
-    return nn.functional.cross_entropy(scores_PC, target_P, reduction="sum", label_smoothing=smoothing)
+    if times_P is None:
+        return nn.functional.cross_entropy(scores_PC, target_P, reduction="sum", label_smoothing=smoothing)
+    each_P = nn.functional.cross_entropy(scores_PC, target_P, reduction="none", label_smoothing=smoothing)
+    return (each_P * times_P).sum()
 
 
 class Discriminator(nn.Module):
@@ -33,12 +42,14 @@ class Discriminator(nn.Module):
 
 
 def infomax_sum(
-    discriminator: Discriminator, states: States, corrupted_BLK: Tensor, domain: int
-) -> tuple[Tensor, Tensor]:
+    discriminator: Discriminator, states: States, corrupted_BLK: Tensor, domain: int, times_B: Tensor
+) -> Tensor:
     """Tell (mean H_D, mean H_S over the other domain's positions) from the same with a corrupted mixed history.
 
-    Returns: the sum over rows of the two binary cross-entropies' mean, and which rows count [B]: those with items of
-        both domains.
+    Returns: the sum over rows with items of both domains of the two binary cross-entropies' mean.
+
+    Args:
+        times_B: how often each row counts.
     """
     own_BLK, is_own_BL = states.of(domain)
     is_other_BL = states.is_y if domain == 0 else states.is_x
@@ -47,19 +58,19 @@ def infomax_sum(
     true_B = discriminator(own_BK, masked_mean(states.shared, is_other_BL))
     false_B = discriminator(own_BK, masked_mean(corrupted_BLK, is_other_BL))
     each_B: Tensor = nn.functional.softplus(-true_B) + nn.functional.softplus(false_B)
-    return (each_B * counts_B).sum() / 2, counts_B
+    return (each_B * counts_B * times_B).sum() / 2
 
 
-def perturb(x_BLK: Tensor, uniform_BLK: Tensor, epsilon: float) -> Tensor:
+def perturb(x_TK: Tensor, uniform_TK: Tensor, epsilon: float) -> Tensor:
     """x + epsilon sign(x) u / |u|: noise of a fixed norm that keeps every sign (SimGCL, Yu et al. 2022)."""
-    direction_BLK = uniform_BLK / uniform_BLK.norm(dim=2, keepdim=True).clamp_min(SMALL)
-    perturbed_BLK: Tensor = x_BLK + epsilon * x_BLK.sign() * direction_BLK
-    return perturbed_BLK
+    direction_TK = uniform_TK / uniform_TK.norm(dim=-1, keepdim=True).clamp_min(SMALL)
+    perturbed_TK: Tensor = x_TK + epsilon * x_TK.sign() * direction_TK
+    return perturbed_TK
 
 
-def alignment_sum(halves: tuple[Tensor, Tensor]) -> Tensor:
-    """Mean squared distance of an item's two halves [P, d], summed over the items."""
-    return (halves[0] - halves[1]).square().mean(dim=1).sum()
+def alignment_sum(halves: tuple[Tensor, Tensor], times_P: Tensor) -> Tensor:
+    """Mean squared distance of an item's two halves [P, d], summed over the items, each so many times."""
+    return ((halves[0] - halves[1]).square().mean(dim=1) * times_P).sum()
 
 
 def mean_discrepancy(halves: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Causal self-attention over a history (SASRec, Kang and McAuley 2018), with positions that may be masked out."""
+"""The encoder as one would write it first: all places are worked on, the masked ones zeroed again and again."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from graph.noise import Noise
 
 
-class Encoder(nn.Module):
+class DenseEncoder(nn.Module):
     """x_BLK + position -> `blocks` times [attention, feed-forward] -> H_BLK.
 
     One block: q = LN(x); x = q + Attention(q, x, x); x = LN(x); x = x + W2 relu(W1 x). One head. A position sees itself
@@ -22,19 +22,6 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList([_Block(width, dropout) for _ in range(blocks)])
         self.last_norm = nn.LayerNorm(width, eps=1e-8)
         nn.init.normal_(self.position_LK, std=0.02)
-
-    def start_as_mean(self) -> None:
-        """Begin by adding the mean of what is seen to each item, so that states live in the items' space."""
-        for block in self.blocks:
-            assert isinstance(block, _Block)
-            for linear in (block.value, block.out):
-                nn.init.eye_(linear.weight)
-                nn.init.zeros_(linear.bias)
-            for linear in (block.query, block.key):
-                nn.init.normal_(linear.weight, std=0.02)
-            nn.init.zeros_(block.query.bias)
-            nn.init.zeros_(block.outer.weight)
-            nn.init.zeros_(block.outer.bias)
 
     def forward(self, x_BLK: Tensor, real_BL: Tensor, noise: Noise | None) -> Tensor:
         """States [B, L, K], zero where `real_BL` is false."""
@@ -74,19 +61,3 @@ class _Block(nn.Module):
         x_BLK = self.norm(q_BLK + self.out(weights_BLL @ self.value(x_BLK)))
         fed_BLK: Tensor = x_BLK + drop(self.outer(drop(torch.relu(self.inner(x_BLK)))))
         return fed_BLK
-
-
-def last_real(states_BLK: Tensor, real_BL: Tensor) -> Tensor:
-    """The state at each row's last real position [B, K]; zeros for a row that has none."""
-    length = real_BL.shape[1]
-    place_BL = torch.arange(1, length + 1, device=real_BL.device) * real_BL
-    last_B = place_BL.amax(dim=1) - 1 if length else torch.full((len(real_BL),), -1, device=real_BL.device)
-    picked_BK = states_BLK[torch.arange(len(states_BLK), device=last_B.device), last_B.clamp_min(0)]
-    return picked_BK * (last_B >= 0)[:, None].to(picked_BK.dtype)
-
-
-def masked_mean(states_BLK: Tensor, chosen_BL: Tensor) -> Tensor:
-    """The mean state over the chosen positions [B, K]; zeros for a row that has none."""
-    weight_BL = chosen_BL.to(states_BLK.dtype)
-    count_B1 = weight_BL.sum(dim=1, keepdim=True).clamp_min(1.0)
-    return (states_BLK * weight_BL[:, :, None]).sum(dim=1) / count_B1

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from graph.attention.forward import corrupt
 from graph.batches import make_batch, next_items, next_of_own_domain
 from graph.config import GraphConfig
 from graph.load import Prepared, make_ranker, prepare
 from graph.noise import Noise
-from graph.objective import corrupt
 from graph.ranker import GraphRanker
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_samples, tiny, write_run
 

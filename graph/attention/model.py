@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from graph.attention.encoder import Encoder, last_real
+from graph.attention.propagation import Neighbours, Propagated, propagate, propagate_to
 from graph.build import Graphs
-from graph.encoder import Encoder, last_real
 from graph.noise import Noise
-from graph.propagation import Propagated, propagate
 
 STREAMS = ("S", "X", "Y")
 
@@ -46,6 +46,10 @@ class States:
     def real(self) -> Tensor:
         """Positions that are not padding."""
         return self.is_x | self.is_y
+
+    def take(self, rows: Tensor) -> "States":
+        """Only `rows`."""
+        return States(self.shared[rows], self.x[rows], self.y[rows], self.is_x[rows], self.is_y[rows])
 
     def of(self, domain: int) -> tuple[Tensor, Tensor]:
         """H_X or H_Y, and the positions it exists at."""
@@ -100,15 +104,21 @@ class DualGraphModel(nn.Module):
             for table in self.tables.values():
                 table.copy_(vectors_IK)
 
-    def propagate(self, graphs: Graphs, noise: Noise | None) -> Tables:
-        """Propagate all tables once."""
-        p = self.propagation_dropout
+    def propagate(self, graphs: Graphs, noise: Noise | None, item_N: Tensor | None = None) -> Tables:
+        """Propagate all tables once.
+
+        Args:
+            item_N: the items, ascending, that will be asked for; None: all.
+        """
+
+        def sent_over(graph: Neighbours, table_VK: Tensor, bias_LK: Tensor) -> Propagated:
+            if item_N is None:
+                return propagate(graph, table_VK, bias_LK, noise, dropout=self.propagation_dropout)
+            return propagate_to(item_N, graph, table_VK, bias_LK, noise, dropout=self.propagation_dropout)
+
         of_stream = {"S": graphs.mixed, "X": graphs.within, "Y": graphs.within}
-        s, x, y = (
-            propagate(of_stream[name], self.tables[name], self.biases[name], noise, dropout=p) for name in STREAMS
-        )
-        attributes = propagate(graphs.attributes, self.attribute_table, self.attribute_bias, noise, dropout=p)
-        return Tables((s, x, y), attributes)
+        s, x, y = (sent_over(of_stream[name], self.tables[name], self.biases[name]) for name in STREAMS)
+        return Tables((s, x, y), sent_over(graphs.attributes, self.attribute_table, self.attribute_bias))
 
     def halves(
         self, tables: Tables, stream: int, item_P: Tensor, without: tuple[Graphs, Tensor] | None = None
@@ -124,10 +134,9 @@ class DualGraphModel(nn.Module):
         else:
             graphs, target_P = without
             propagated_PK = table.without_edges(graphs.mixed if stream == 0 else graphs.within, item_P, target_P)
-        collaborative_PK = propagated_PK + nn.functional.embedding(item_P, self.tables[name])
-        by_words_PK = self.propagated_map[name](tables.attributes.at(item_P)) + self.own_map(
-            nn.functional.embedding(item_P, self.attribute_table)
-        )
+        collaborative_PK = propagated_PK + table.own_at(item_P)
+        attributes = tables.attributes
+        by_words_PK = self.propagated_map[name](attributes.at(item_P)) + self.own_map(attributes.own_at(item_P))
         return collaborative_PK, by_words_PK
 
     def item_vectors(self, halves: tuple[Tensor, Tensor]) -> Tensor:
@@ -143,12 +152,9 @@ class DualGraphModel(nn.Module):
         *,
         without: tuple[Graphs, Tensor] | None = None,
     ) -> Tensor:
-        """r of the items at the positions `real_BL`, zeros elsewhere [B, L, 2 d]."""
-        item_P = history_BL[real_BL]
+        """r of the items at the positions `real_BL`, in order of rows and places [T, 2 d]."""
         edges = None if without is None else (without[0], without[1][real_BL])
-        r_PK = self.item_vectors(self.halves(tables, stream, item_P, edges))
-        x_BLK = torch.zeros(*history_BL.shape, r_PK.shape[1], dtype=r_PK.dtype, device=r_PK.device)
-        return x_BLK.masked_scatter(real_BL[:, :, None], r_PK)
+        return self.item_vectors(self.halves(tables, stream, history_BL[real_BL], edges))
 
     def encode(
         self,
@@ -172,21 +178,35 @@ class DualGraphModel(nn.Module):
         for stream, real_BL in enumerate((is_x_BL | is_y_BL, is_x_BL, is_y_BL)):
             targets_BL = next_any_BL if stream == 0 else next_own_BL
             without = None if targets_BL is None else (graphs, targets_BL)
-            x_BLK = self.embed(tables, stream, history_BL, real_BL, without=without)
-            states.append(self.encoders[STREAMS[stream]](x_BLK, real_BL, noise))
+            x_TK = self.embed(tables, stream, history_BL, real_BL, without=without)
+            states.append(self.encoders[STREAMS[stream]](x_TK, real_BL, noise))
         return States(states[0], states[1], states[2], is_x_BL, is_y_BL)
 
-    def scores(self, graphs: Graphs, tables: Tables, states_PK: Tensor, domain: int) -> Tensor:
-        """The head: scores of every item of a domain [P, size]."""
-        bias_D = self.head_bias[domain]
+    def scores(
+        self, graphs: Graphs, tables: Tables, states_PK: Tensor, domain: int, column_S: Tensor | None = None
+    ) -> Tensor:
+        """The head: scores of every item of a domain [P, size].
+
+        Args:
+            column_S: only of these items of it, counted from its first.
+        """
+        vectors_SK, bias_S = self.head_of(graphs, tables, domain, column_S)
+        scores_PS: Tensor = states_PK @ vectors_SK.T + bias_S
+        return scores_PS
+
+    def head_of(
+        self, graphs: Graphs, tables: Tables, domain: int, column_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What states are multiplied with, and what is added, of a domain's items [S, 2 d], [S]."""
+        ids, bias_S = graphs.ids(domain), self.head_bias[domain]
+        if column_S is not None:
+            bias_S = bias_S[column_S]
         if len(self.head):
-            scores_PD: Tensor = states_PK @ self.head[domain].T + bias_D
-            return scores_PD
-        ids = graphs.ids(domain)
-        item_D = torch.arange(ids.start, ids.stop, device=states_PK.device)
-        vectors_DK = torch.cat(self.halves(tables, 0, item_D), dim=1)
-        tied_PD: Tensor = states_PK @ vectors_DK.T + bias_D
-        return tied_PD
+            head_DK = self.head[domain]
+            return head_DK if column_S is None else nn.functional.embedding(column_S, head_DK), bias_S
+        if column_S is None:
+            column_S = torch.arange(len(ids), device=bias_S.device)
+        return torch.cat(self.halves(tables, 0, column_S + ids.start), dim=1), bias_S
 
     @staticmethod
     def user_vectors(states: States, domain: int) -> Tensor:

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from graph.attention.propagation import propagate
 from graph.config import EdgeWeight
 from graph.edges import successor_edges
 from graph.item_graph import ItemGraph, build_item_graph
 from graph.noise import Noise
-from graph.propagation import propagate
 from pairs.tables import Samples
 from tests.graph_runs import NUM_ITEMS, NUM_X, make_samples, make_splits
 

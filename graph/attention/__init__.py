@@ -1,0 +1,1 @@
+"""Three self-attention encoders over trained tables that are propagated over graphs: the publication's model."""

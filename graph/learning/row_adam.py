@@ -1,0 +1,50 @@
+"""Adam that, of large tables, works only on the rows that a step has a gradient for.
+
+The others stay as they are, with their moments, as in `torch.optim.SparseAdam`: they are neither decayed nor carried on
+by momentum. Where every row has a gradient it is AdamW. Gradients are dense tensors, so that ranks can sum them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROWS = "rows"
+"""The key of a parameter group that is updated by rows."""
+
+
+class RowAdam(torch.optim.AdamW):
+    """AdamW whose groups with `rows=True` hold tables [I, K]."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # as torch
+        """One step; groups without `rows` as AdamW has it."""
+        assert closure is None
+        tables = [(group, table) for group in self.param_groups if group.get(ROWS) for table in group["params"]]
+        gradients = [table.grad for _, table in tables]
+        for (group, table), gradient in zip(tables, gradients, strict=True):
+            if gradient is not None:
+                self._step_rows(table, gradient, group)
+            table.grad = None  # AdamW leaves out what has no gradient
+        super().step()
+        for (_, table), gradient in zip(tables, gradients, strict=True):
+            table.grad = gradient
+        return None
+
+    def _step_rows(self, table: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:  # Any: as torch has groups
+        state = self.state[table]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
+        state["step"] += 1
+        first, second = group["betas"]
+        row_R = torch.nonzero(torch.count_nonzero(gradient, dim=1))[:, 0]
+        gradient_RK = gradient[row_R]
+        mean_RK = state["exp_avg"][row_R].lerp_(gradient_RK, 1 - first)
+        square_RK = state["exp_avg_sq"][row_R].mul_(second).addcmul_(gradient_RK, gradient_RK, value=1 - second)
+        state["exp_avg"][row_R], state["exp_avg_sq"][row_R] = mean_RK, square_RK
+        done = float(state["step"])
+        length_RK = (square_RK / (1 - second**done)).sqrt_().add_(group["eps"])
+        kept_RK = table[row_R].mul_(1 - group["lr"] * group["weight_decay"])
+        table[row_R] = kept_RK.addcdiv_(mean_RK, length_RK, value=-group["lr"] / (1 - first**done))
