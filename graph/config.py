@@ -22,6 +22,7 @@ TABLES = ("shared", "within", "words")
 """Those of late interaction (graph/late/item_tables.py)."""
 VECTOR_COLUMNS = 64
 """Of each of them, the most important first, in a user's vector."""
+Ranking = Literal["auto", "all", "candidates"]
 TableOptimizer = Literal["dense", "rows"]
 Twins = Literal["both", "together", "one"]
 
@@ -169,13 +170,15 @@ class ScheduleConfig:
     """Decoupled weight decay of tables and matrices."""
     grad_clip: Decides[float] = 5.0
     """Gradient norm at most."""
+    valid_samples: Decides[int] = 20_000
+    """Valid samples that an epoch is judged by; of more, as many of them drawn once."""
     checkpoint_every: Means[int] = 500
     """Steps between checkpoints inside an epoch; every epoch's end has one."""
     checkpoint_minutes: Means[float | None] = 30.0
     """Minutes after which there is another checkpoint, however few steps they were; null: by steps alone."""
 
     def __post_init__(self) -> None:
-        _at_least("graph.schedule", self, 1, "epochs", "patience", "global_batch", "checkpoint_every")
+        _at_least("graph.schedule", self, 1, "epochs", "patience", "global_batch", "checkpoint_every", "valid_samples")
         _positive("graph.schedule", self, "lr", "evidence_lr", "grad_clip")
         _at_least("graph.schedule", self, 0, "table_rate", "weight_decay")
         if self.checkpoint_minutes is not None:
@@ -197,6 +200,10 @@ class GraphConfig:
     """How long and how fast it learns."""
     list_depth: Decides[int] = 200
     """Items in an exported list; the history's own are not removed."""
+    ranking: Decides[Ranking] = "auto"
+    """Items that valid and the exported lists of valid and test rank. all: those of the domain; candidates: companions
+    and nearest items of the history and popular ones (late only), others are not ranked; auto: candidates in domains of
+    more than `loss.full_softmax_items`."""
     encode_batch: Means[int] = 256
     """Samples encoded or ranked at a time outside training."""
     memory_gib: Means[float] = 1.0

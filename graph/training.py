@@ -15,7 +15,7 @@ from graph.batches import Batch, epoch_batches, make_batch, rank_rows, steps_of_
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.learning.optimizer import build_optimizer, set_rate
-from graph.learning.state import EpochSums, copied, peak_memory_gib
+from graph.learning.state import EpochSums, copied, peak_memory_gib, some_of
 from graph.noise import Noise
 from graph.objective import TERMS, Objective, count_terms
 from graph.ranking.full_ranking import Judge
@@ -78,7 +78,7 @@ class Trainer:
 
     def fit(self, train: Samples, valid: Samples) -> Reached:
         """Train until valid stops getting better or the epochs are over; leave the best epoch's weights loaded."""
-        self._train, self._valid = train, valid
+        self._train, self._valid = train, some_of(valid, self.settings.schedule.valid_samples, seed=self.seed)
         self._twins = twin_groups(train) if self.settings.loss.twins == "together" else None
         saved = load_checkpoint(self.folder, self.world)
         if saved is not None and saved[1]["reached"]["best_step"] > 0:

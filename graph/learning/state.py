@@ -5,11 +5,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graph.objective import TERMS
 from launch.distributed import World
+from pairs.tables import Samples
 
 
 @dataclass
@@ -38,3 +40,11 @@ def peak_memory_gib(world: World) -> float:
     if world.device.type == "cuda":
         return torch.cuda.max_memory_allocated(world.device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def some_of(samples: Samples, most: int, *, seed: int) -> Samples:
+    """The samples or, of more than `most`, so many of them, drawn, in their order."""
+    if len(samples) <= most:
+        return samples
+    rows = np.random.default_rng([seed, most]).choice(len(samples), most, replace=False)
+    return samples.take(np.sort(rows).astype(np.int64))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,12 +18,15 @@ from graph.batches import Batch, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.ranker import GraphRanker
+from graph.ranking.pools import Pooled, PoolParts, is_two_stage, pool_scores, pooled_target_ranks
 from launch.distributed import World
 from launch.watch.beats import beat
 from pairs.tables import Ints, Samples
 
-Scores: TypeAlias = Callable[[Batch, int], Tensor]
+WholeScores: TypeAlias = Callable[[Batch, int], Tensor]
 """Of all items of a domain [B, size], for a batch of histories."""
+Scores: TypeAlias = Callable[[Batch, int], Tensor | Pooled]
+"""The same, or of each history's candidates alone."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,12 @@ class Judge:
             if leave():
                 left = 1.0
                 break
-            scores_BD = scores(batch, chunk.domain)
+            scored, ids = scores(batch, chunk.domain), self.graphs.ids(chunk.domain)
             whole_BL = _whole_histories(samples, chunk.rows, self.graphs.num_items).to(self.world.device)
-            rank_B = target_ranks(scores_BD, batch.target, whole_BL, self.graphs.ids(chunk.domain)).cpu()
+            if isinstance(scored, Pooled):
+                rank_B = pooled_target_ranks(scored, batch.target, whole_BL, ids).cpu()
+            else:
+                rank_B = target_ranks(scored, batch.target, whole_BL, ids).cpu()
             totals += torch.stack([(rank_B <= 10).double().sum(), (1 / rank_B).sum(), torch.tensor(float(len(rank_B)))])
         hits, reciprocal, count, left = self.world.sum(torch.cat([totals, totals.new_tensor([left])])).tolist()
         if left:
@@ -90,10 +97,21 @@ class Judge:
         return {"hr@10": hits / max(1.0, count), "mrr": reciprocal / max(1.0, count)}
 
     def whole(self) -> Scores:
-        """The scores that rank, with the tables propagated now."""
+        """The scores that rank, with the tables propagated now; of candidates alone in large domains."""
+        ranker, graphs = self.ranker, self.graphs
         with torch.no_grad():
-            tables = self.ranker.propagate(self.graphs)
-        return lambda batch, domain: self.ranker.rank(self.graphs, tables, batch.history, domain)
+            tables = ranker.propagate(graphs)
+        evidence = ranker.evidence if graphs.evidence is not None else None
+        parts = PoolParts(ranker.late, evidence, None if evidence is None else ranker.blend)
+        return self.by_size(lambda batch, domain: ranker.rank(graphs, tables, batch.history, domain), parts)
+
+    def by_size(self, scores: Scores, parts: PoolParts) -> Scores:
+        """Some scores and, in domains that are ranked by candidates, those of the same parts for candidates."""
+        two_stage = [is_two_stage(self.settings, len(self.graphs.ids(domain))) for domain in (0, 1)]
+        if not any(two_stage) or self.graphs.votes is None:
+            return scores
+        few = pool_scores(parts, self.graphs, depth=self.settings.list_depth)
+        return lambda batch, domain: few(batch, domain) if two_stage[domain] else scores(batch, domain)
 
     @torch.no_grad()
     def own_lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> Iterator[RankedLists]:
@@ -105,10 +123,8 @@ class Judge:
         """
         score = scores or self.whole()
         for chunk, batch in self._chunks(samples):
-            scores_BD = score(batch, chunk.domain).cpu().numpy()
-            yield RankedLists(
-                samples.sample[chunk.rows], *top_k(scores_BD, depth, np.array(self.graphs.ids(chunk.domain)))
-            )
+            scores_BC, ids_C = numbered(score(batch, chunk.domain), self.graphs.ids(chunk.domain))
+            yield RankedLists(samples.sample[chunk.rows], *top_k(scores_BC, depth, ids_C))
 
     def lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> RankedLists:
         """The same for every sample, by sample id, in the memory of all ranks: of a few."""
@@ -147,6 +163,13 @@ class Judge:
             pad=self.graphs.num_items,
             device=self.world.device,
         )
+
+
+def numbered(scored: Tensor | Pooled, ids: range) -> tuple[npt.NDArray[np.float32], Ints]:
+    """Scores and the items that they are of, as `top_k` takes them."""
+    if isinstance(scored, Pooled):
+        return scored.score.cpu().numpy(), scored.column.cpu().numpy() + ids.start
+    return scored.cpu().numpy(), np.array(ids)
 
 
 def _whole_histories(samples: Samples, rows: Ints, pad: int) -> Tensor:

@@ -16,7 +16,7 @@ from graph.companions.kept import CompanionPlace
 from graph.config import GraphConfig
 from graph.load import Prepared, load_trained
 from graph.ranker import GraphRanker
-from graph.ranking.full_ranking import Judge
+from graph.ranking.full_ranking import Judge, numbered
 from graph.ranking.parts import system_scores
 from launch.distributed import World
 from launch.state.kept import NOTHING_KEPT, KeptArrays
@@ -45,6 +45,7 @@ class TrainedGraph:
         self._settings = settings
         self._ranker = ranker
         self._world = world
+        self._scores = Judge(ranker, prepared.graphs, settings, world).whole()
         with torch.no_grad():
             self._tables = ranker.propagate(prepared.graphs)
 
@@ -60,12 +61,11 @@ class TrainedGraph:
         recent = history[-self._settings.model.max_history :]
         padded = [pad] * (self._settings.model.max_history - len(recent)) + recent
         history_1L = torch.tensor([padded], dtype=torch.int64, device=self._world.device)
-        scores_1D = self._ranker.rank(self._graphs, self._tables, history_1L, domain)
         nobody_1 = torch.zeros(1, dtype=torch.int64, device=self._world.device)
         batch = Batch(nobody_1, nobody_1, nobody_1 + domain, nobody_1, history_1L)
         vector_1K = self._ranker.user_vectors(self._graphs, self._tables, batch, drop_edges=False)[domain]
-        scores, ids = scores_1D.cpu().numpy().copy(), np.array(self._graphs.ids(domain))
-        scores[0, np.isin(ids, history)] = -np.inf
+        scores, ids = numbered(self._scores(batch, domain), self._graphs.ids(domain))
+        scores = np.where(np.isin(ids, history), np.float32(-np.inf), scores)
         items, best = top_k(scores, depth, ids)
         allowed = best[0] > -np.inf
         return Answer(items[0][allowed], best[0][allowed], vector_1K[0].cpu().numpy())

@@ -7,7 +7,8 @@ from graph.batches import Batch
 from graph.build import Graphs
 from graph.evidence import Evidence
 from graph.ranker import GraphRanker
-from graph.ranking.full_ranking import Judge, Scores
+from graph.ranking.full_ranking import Judge, Scores, WholeScores
+from graph.ranking.pools import PoolParts
 
 
 def system_scores(judge: Judge) -> dict[str, Scores]:
@@ -15,15 +16,16 @@ def system_scores(judge: Judge) -> dict[str, Scores]:
     if judge.graphs.evidence is None:
         return {"graph": judge.whole()}
     untrained = nn.ModuleList([Evidence(), Evidence()]).to(judge.world.device)
+    ranker, graphs = judge.ranker, judge.graphs
     return {
         "graph": judge.whole(),
-        "evidence": evidence_scores(judge.ranker.evidence, judge.graphs),
-        "evidence_untrained": evidence_scores(untrained, judge.graphs),
-        "encoders": encoder_scores(judge.ranker, judge.graphs),
+        "evidence": judge.by_size(evidence_scores(ranker.evidence, graphs), PoolParts(None, ranker.evidence)),
+        "evidence_untrained": judge.by_size(evidence_scores(untrained, graphs), PoolParts(None, untrained)),
+        "encoders": judge.by_size(encoder_scores(ranker, graphs), PoolParts(ranker.late, None)),
     }
 
 
-def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool = False) -> Scores:
+def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool = False) -> WholeScores:
     """What evidence alone says; with `leave_own`, to train users as if their samples did not exist."""
     assert graphs.evidence is not None
     of_domain = graphs.evidence
@@ -35,7 +37,7 @@ def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool 
     return scores
 
 
-def encoder_scores(ranker: GraphRanker, graphs: Graphs) -> Scores:
+def encoder_scores(ranker: GraphRanker, graphs: Graphs) -> WholeScores:
     """What the encoders alone say."""
     with torch.no_grad():
         tables = ranker.propagate(graphs)
@@ -46,7 +48,7 @@ def encoder_scores(ranker: GraphRanker, graphs: Graphs) -> Scores:
     return scores
 
 
-def left_out_scores(ranker: GraphRanker, graphs: Graphs) -> Scores:
+def left_out_scores(ranker: GraphRanker, graphs: Graphs) -> WholeScores:
     """What late interaction says to train samples that its tables were told nothing of."""
 
     def scores(batch: Batch, domain: int) -> Tensor:

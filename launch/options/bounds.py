@@ -53,6 +53,7 @@ MOST = {
     "graph.schedule.epochs": 10_000,
     "graph.schedule.patience": 10_000,
     "graph.schedule.global_batch": 10**7,
+    "graph.schedule.valid_samples": BILLION,
     "graph.schedule.checkpoint_every": BILLION,
     "graph.schedule.checkpoint_minutes": BILLION,
     "graph.list_depth": 100_000,

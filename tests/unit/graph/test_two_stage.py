@@ -1,0 +1,95 @@
+"""Ranking by candidates beside ranking all items."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graph.config import GraphConfig
+from graph.learning.state import some_of
+from graph.load import Prepared, make_ranker, prepare
+from graph.ranking import pools
+from graph.ranking.full_ranking import Judge
+from graph.ranking.infer import TrainedGraph
+from graph.ranking.parts import system_scores
+from graph.ranking.pools import is_two_stage
+from pairs.tables import Samples
+from tests.graph_runs import ALONE, tiny, write_run
+
+FEW_POPULAR = 4
+
+
+def judges(run_dir: Path, config: GraphConfig) -> tuple[Prepared, Judge, Judge]:
+    """(prepared, of all items, of candidates), with weights that are anything."""
+    prepared = prepare(run_dir, config, ALONE)
+    ranker = make_ranker(prepared, config, seed=1, device=ALONE.device).eval()
+    with torch.no_grad():
+        for weight in (*ranker.evidence.parameters(), *ranker.late.parameters()):
+            weight.add_(0.1 * torch.randn_like(weight))
+    whole, few = (
+        Judge(ranker, prepared.graphs, replace(config, ranking=kind), ALONE) for kind in ("all", "candidates")
+    )
+    return prepared, whole, few
+
+
+@pytest.mark.parametrize("system", ["graph", "evidence", "evidence_untrained", "encoders"])
+def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking(tmp_path: Path, system: str) -> None:
+    valid: Samples = write_run(tmp_path)["valid"]
+    _, whole, few = judges(tmp_path, tiny())
+    expected = whole.lists(valid, 20, scores=system_scores(whole)[system])
+    given = few.lists(valid, 20, scores=system_scores(few)[system])
+    assert np.allclose(given.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    assert (given.items == expected.items).mean() > 0.99  # near ties may turn
+    mine, theirs = few.metrics(valid), whole.metrics(valid)
+    assert mine is not None
+    assert theirs is not None
+    assert mine == pytest.approx(theirs, abs=1e-4)
+    assert theirs["mrr"] > 0
+
+
+def test_few_candidates_are_scored_as_among_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "LEAST_POPULAR", FEW_POPULAR)
+    valid = write_run(tmp_path)["valid"]
+    config = replace(tiny(nearest=2, window=1, max_companions=2), list_depth=20)
+    _, whole, few = judges(tmp_path, config)
+    for domain in (0, 1):
+        batch = whole._batch(valid, np.flatnonzero(valid.domain == domain))
+        dense = whole.whole()(batch, domain)
+        parts = pools.PoolParts(few.ranker.late, few.ranker.evidence, few.ranker.blend)
+        pooled = pools.pool_scores(parts, few.graphs, depth=1)(batch, domain)
+        assert isinstance(dense, torch.Tensor)
+        inside = pooled.column < dense.shape[1]
+        assert 0 < float(inside.float().sum(dim=1).mean()) < dense.shape[1]
+        at = dense.gather(1, pooled.column.clamp_max(dense.shape[1] - 1))
+        torch.testing.assert_close(pooled.score[inside], at[inside], rtol=1e-5, atol=1e-5)
+        assert bool((pooled.column.diff(dim=1)[inside[:, 1:]] > 0).all())
+
+
+def test_recommending_by_candidates_agrees(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    prepared, whole, few = judges(tmp_path, tiny())
+    answers = [
+        TrainedGraph(prepared, judge.settings, judge.ranker, ALONE).ask([1, 20, 2], 1, depth=8)
+        for judge in (whole, few)
+    ]
+    assert answers[0].items.tolist() == answers[1].items.tolist()
+    assert 20 not in answers[1].items
+
+
+def test_large_domains_are_ranked_by_candidates_and_small_ones_whole() -> None:
+    config = tiny(full_softmax_items=100)
+    assert not is_two_stage(config, 100)
+    assert is_two_stage(config, 101)
+    assert not is_two_stage(replace(config, ranking="all"), 10**7)
+    assert is_two_stage(replace(config, ranking="candidates"), 5)
+    assert not is_two_stage(tiny("paper", full_softmax_items=100), 10**7)
+
+
+def test_a_sample_of_valid_is_the_same_every_time(tmp_path: Path) -> None:
+    valid = write_run(tmp_path)["valid"]
+    one, again = (some_of(valid, 7, seed=3) for _ in range(2))
+    assert len(one) == 7
+    assert one.sample.tolist() == again.sample.tolist() == sorted(one.sample.tolist())
+    assert some_of(valid, len(valid), seed=3) is valid
