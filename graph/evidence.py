@@ -151,6 +151,26 @@ class Evidence(nn.Module):
         likeness_UB = sparse_product(item_T[kept_T], place_T[kept_T].long(), value_T, len(column_U), query)
         return likeness_UB.flatten().index_select(0, place_M * num_rows + row_M)  # its gradient sorts nothing
 
+    @torch.no_grad()
+    def word_candidates(self, graph: EvidenceGraph, history_BL: Tensor, *, most: int) -> tuple[Tensor, Tensor]:
+        """(row, candidate) [P] that share the words that weigh most in a history, about `most` of each row."""
+        word_C, row_C, value_C = self._query(graph, history_BL)
+        (offsets, item), _ = graph.domain_words.get_csc()
+        rare_C = offsets[word_C + 1] - offsets[word_C] <= most // 2  # a common word would leave no room for others
+        word_C, row_C, value_C = word_C[rare_C], row_C[rare_C], value_C[rare_C]
+        key_Q, place_C = torch.unique(row_C * graph.num_words + word_C, return_inverse=True)
+        value_Q = torch.zeros(len(key_Q), device=key_Q.device).index_add(0, place_C, value_C)
+        order_Q = torch.argsort(value_Q, descending=True)
+        order_Q = order_Q[torch.argsort(key_Q[order_Q] // graph.num_words, stable=True)]
+        row_Q, word_Q = key_Q[order_Q] // graph.num_words, key_Q[order_Q] % graph.num_words
+        shared_Q = offsets[word_Q + 1] - offsets[word_Q]
+        before_Q = shared_Q.cumsum(0) - shared_Q
+        first_B = torch.searchsorted(row_Q, torch.arange(len(history_BL), device=row_Q.device))
+        before_Q = before_Q - before_Q[first_B.clamp_max(max(0, len(row_Q) - 1))][row_Q] if len(row_Q) else before_Q
+        kept_K = torch.nonzero(before_Q + shared_Q <= most)[:, 0]
+        entry_P, cell_P = expand(offsets, word_Q[kept_K])
+        return row_Q[kept_K][entry_P], item[cell_P]
+
     def _query(self, graph: EvidenceGraph, history_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Words of the histories: (word, row, weight), each [C]; a word may come several times."""
         entries = entries_of(history_BL, len(graph.num_users) - 1)

@@ -1,8 +1,9 @@
 """Two-stage ranking: a few candidates of each sample, and what the ranker and its parts say of those alone.
 
-Candidates are the companions of the history's items, the items nearest to them by the tables of late interaction, and
-the domain's most popular ones. Their scores are the very ones that full ranking gives them; an item that is none of
-them is not ranked, and a sample costs the same however many items its domain has.
+Candidates are the companions of the history's items, the items nearest to them by the tables of late interaction,
+those that share the words that weigh most, and the domain's most popular ones. Their scores are the very ones that full
+ranking gives them; an item that is none of them is not ranked, and a sample costs the same however many items its
+domain has.
 
 Shapes: B samples, M cells, P places of the longest pool, D items of the domain.
 """
@@ -23,6 +24,8 @@ from graph.sampled.cells import gather_cells
 from graph.sampled.negatives import Drawn
 
 LEAST_POPULAR = 500
+SHARING_WORDS = 10_000
+"""Items, a shared word each, by the words that weigh most in a history."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,10 @@ def _pooled(parts: PoolParts, graphs: Graphs, history_BL: Tensor, domain: int, p
     pairs = [late.vote_pairs(votes, history_BL, graphs.num_items)]
     if graphs.evidence is not None:
         pairs.append(evidence.near_pairs(graphs.evidence[domain], history_BL, None))
+    num_near = sum(len(row_P) for row_P, _, _ in pairs)
+    if graphs.evidence is not None and graphs.evidence[domain].terms.words:
+        row_P, column_P = evidence.word_candidates(graphs.evidence[domain], history_BL, most=SHARING_WORDS)
+        pairs.append((row_P, column_P, torch.zeros(len(row_P), device=row_P.device)))
     key_P = torch.cat([row_P * size + column_P for row_P, column_P, _ in pairs])
     drawn = Drawn(popular_S, torch.zeros(len(popular_S), device=popular_S.device))
     cells, cell_P = gather_cells(key_P, popular_S[:1].expand(num_rows), drawn, size=size)
@@ -90,7 +97,7 @@ def _pooled(parts: PoolParts, graphs: Graphs, history_BL: Tensor, domain: int, p
         graph = graphs.evidence[domain]
         words_M = evidence.words_of(graph, history_BL, cells.row, cells.column)
         users_M = graph.num_users[graph.first + cells.column]
-        scores.append(evidence.mixed(graph.terms, added_up(slice(num_votes, None), pairs[1][2]), words_M, users_M))
+        scores.append(evidence.mixed(graph.terms, added_up(slice(num_votes, num_near), pairs[1][2]), words_M, users_M))
     if parts.late is not None:
         late_M = late.mixed(added_up(slice(num_votes), pairs[0][2]), votes.num_users[cells.column])
         scores.append(late_M if parts.blend is None else parts.blend[domain].exp() * late_M)

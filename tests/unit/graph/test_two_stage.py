@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from graph.config import GraphConfig
+from graph.evidence import Evidence
 from graph.learning.state import some_of
 from graph.load import Prepared, make_ranker, prepare
 from graph.ranking import pools
@@ -51,6 +52,7 @@ def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking
 
 def test_few_candidates_are_scored_as_among_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "LEAST_POPULAR", FEW_POPULAR)
+    monkeypatch.setattr(pools, "SHARING_WORDS", 2)
     valid = write_run(tmp_path)["valid"]
     config = replace(tiny(nearest=2, window=1, max_companions=2), list_depth=20)
     _, whole, few = judges(tmp_path, config)
@@ -65,6 +67,23 @@ def test_few_candidates_are_scored_as_among_all(tmp_path: Path, monkeypatch: pyt
         at = dense.gather(1, pooled.column.clamp_max(dense.shape[1] - 1))
         torch.testing.assert_close(pooled.score[inside], at[inside], rtol=1e-5, atol=1e-5)
         assert bool((pooled.column.diff(dim=1)[inside[:, 1:]] > 0).all())
+
+
+def test_items_that_share_a_historys_words_are_named(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    _, whole, _ = judges(tmp_path, tiny())
+    assert whole.graphs.evidence is not None
+    graph, evidence = whole.graphs.evidence[1], whole.ranker.evidence[1]
+    assert isinstance(evidence, Evidence)
+    history = torch.tensor([[1, 20, 2], [30, 30, 25], [30, 30, 30]])
+    likeness = evidence.words(graph, history).detach()
+    row, column = evidence.word_candidates(graph, history, most=1000)
+    named = torch.zeros_like(likeness, dtype=torch.bool)
+    named[row, column] = True
+    assert torch.equal(named, likeness > 0)
+    assert bool(named[:2].any(dim=1).all())
+    few, _ = evidence.word_candidates(graph, history, most=9)
+    assert 0 < int(torch.bincount(few, minlength=3).max()) <= 9
 
 
 def test_recommending_by_candidates_agrees(tmp_path: Path) -> None:
