@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.bank import Bank, fit_bank
+from evaluation.list_ranker.bank import Bank, fit_bank, user_counts
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
@@ -107,6 +107,8 @@ class Chosen:
     """Fitted on valid, too, for what comes after it in time."""
     llm_share: LlmShare | None
     """None where the run has no lists of a language model, or the simple fusion is final."""
+    age: int | None = None
+    """Seconds, of the knowledge that the ranker was fitted for where that is not of its own time (aged.py)."""
 
     def bank_of(self, protocol: Timeline) -> Bank:
         """What test is ranked with under a protocol."""
@@ -147,7 +149,10 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
         mixture, choices = choose_mixture(deciding, items, baselines.scorers, given, config, inputs.world)
         log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
     with clock.part("fit_list_ranker"):
-        bank = Bank(items, baselines.material.vectors, baselines.scorers, baselines.material.sales)
+        material = baselines.material
+        bank = Bank(
+            items, material.vectors, baselines.scorers, material.sales, user_counts(material.everyone, items.num_items)
+        )
         taught = {name: valid.lists[name].of_samples(deciding.sample) for name in TAUGHT if name in valid.lists}
         ranker = fit_list_ranker(
             train,

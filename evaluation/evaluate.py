@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluation.aged import choice_under
 from evaluation.chosen import Clock, Inputs, choose
 from evaluation.config import EvaluationConfig
 from evaluation.list_parts import write_own_lists
@@ -65,10 +66,12 @@ def evaluate(
         sources = {split: inputs.sources(split, timeline) for split in JUDGED_SPLITS}
     chosen = choose(inputs, timeline, sources["valid"], clock)
     with clock.part("refit"):
+        of_test = choice_under(chosen, timeline)
         banks = {"valid": chosen.bank, "test": chosen.bank}
-        if timeline.knowledge != "train":
-            banks["test"] = chosen.bank_of(timeline)
-    rankers = {"valid": chosen.ranker, "test": chosen.ranker_of(timeline)}
+        if timeline.knowledge != "train" or of_test is not chosen:
+            banks["test"] = of_test.bank_of(timeline)
+    rankers = {"valid": chosen.ranker, "test": of_test.ranker_of(timeline)}
+    mixtures = {"valid": chosen.mixture, "test": of_test.mixture}
     judged: dict[Judged, Judgement] = {}
     with clock.part("judge"):
         for split, samples in inputs.judged.items():
@@ -77,7 +80,7 @@ def evaluate(
                 samples,
                 pair.items,
                 scorers=banks[split].scorers,
-                mixture=chosen.mixture,
+                mixture=mixtures[split],
                 sources=sources[split],
                 config=config,
                 final=final and final.asking(banks[split], sources[split].lists),
@@ -89,7 +92,7 @@ def evaluate(
         llm_adds = chosen.llm_share and chosen.llm_share.to_json()
         if chosen.llm_share is not None and chosen.llm_share.weight and final is not None:
             asked = final.asking(banks["test"], test.lists)
-            gain = gain_on(inputs.judged["test"], asked, chosen.mixture, test.fused, config, seed=seed, world=world)
+            gain = gain_on(inputs.judged["test"], asked, of_test.mixture, test.fused, config, seed=seed, world=world)
             llm_adds = chosen.llm_share.to_json(gain)
     with clock.part("intervals"):
         best = best_baseline(judged["valid"], inputs.deciding(timeline), config)
@@ -115,7 +118,7 @@ def evaluate(
         "protocols": protocols,
         "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
         "out_of_domain": beyond,
-        "chosen": chosen_values(chosen.baselines, chosen.choices, final_list),
+        "chosen": chosen_values(of_test.baselines, of_test.choices, final_list),
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
@@ -152,6 +155,7 @@ def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:
         final |= {
             "depth": ranker.depth,
             "weights": dict(ranker.weights),
+            "by_words": ranker.by_words,
             "trees": [trees.num_trees() for trees in ranker.trees],
             "given": list(ranker.bank.given),
             "features": ranker.importance(),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.aged import choice_under
 from evaluation.chosen import Chosen, Inputs
 from evaluation.list_ranker.bank import user_counts
 from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test, sold_by_all
@@ -55,6 +56,7 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
 
 
 def _ranks(chosen: Chosen, protocol: Timeline, test: Samples) -> dict[str, Ranks]:
+    chosen = choice_under(chosen, protocol)
     bank, sources, ranker = (
         chosen.bank_of(protocol),
         chosen.inputs.sources("test", protocol),

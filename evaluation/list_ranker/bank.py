@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.candidates.asked import Scorer
 from evaluation.list_ranker.features import Candidates, feature_names, find_candidates
@@ -27,6 +28,8 @@ class Bank:
     words: Sparse
     scorers: Mapping[str, Scorer]
     sales: Sales | None
+    num_buyers: Ints
+    """[I] users of each item, those of one domain among them."""
     given: Mapping[str, RankedLists] = field(default_factory=dict)
     """Lists of other stages, aligned with the samples that are asked; made from what is known, too."""
 
@@ -63,6 +66,16 @@ class Bank:
         at_B = None if self.sales is None else moments(batch.samples, self.sales)
         return find_candidates(batch, self.items, kept, told, depth=depth, sales=self.sales, at_B=at_B)
 
+    def never_sold(self, batch: DomainSamples, candidates: Candidates) -> NDArray[np.bool_]:
+        """[P] whether a candidate has no buyer in what is known and, where the sales know more, none before the
+        question."""
+        item_P = batch.item_at(candidates.row, candidates.column)
+        never_P = self.num_buyers[item_P] == 0
+        if self.sales is not None:
+            at_B = moments(batch.samples, self.sales)
+            never_P &= self.sales.before(item_P, at_B[candidates.row]) == 0
+        return np.asarray(never_P, dtype=bool)
+
 
 def fit_bank(
     known: Samples,
@@ -91,7 +104,7 @@ def fit_bank(
         for name, baseline in BASELINE_TABLE.items()
         if material.sales is not None or not baseline.needs_times
     }
-    return Bank(counted, material.vectors, scorers, material.sales)
+    return Bank(counted, material.vectors, scorers, material.sales, user_counts(material.everyone, items.num_items))
 
 
 def user_counts(samples: Samples, num_items: int) -> Ints:

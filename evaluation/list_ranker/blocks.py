@@ -1,7 +1,8 @@
 """What the list ranker learns from: train samples whose users, or whose times, the sources do not know.
 
 On a chronological pair a block is a span of time: the sources know what came before it, as they know what came before
-valid. Elsewhere a block is a part of the users: the sources know all others.
+valid; or what came some time before it, for a list ranker that will be asked with knowledge of that age. Elsewhere a
+block is a part of the users: the sources know all others.
 """
 
 import math
@@ -50,10 +51,17 @@ def make_blocks(
     seed: int,
     chronological: bool,
     others: Samples | None = None,
+    age: int = 0,
 ) -> list[FitBlock]:
-    """Blocks with at most `most` samples to learn from in all; `others` are users of one domain."""
-    make = _time_blocks if chronological else _user_blocks
-    return make(train, others, most, seed)
+    """Blocks with at most `most` samples to learn from in all; `others` are users of one domain.
+
+    Args:
+        age: seconds between what is known and the span of time that is asked about; of chronological pairs alone.
+    """
+    if chronological:
+        return _time_blocks(train, others, most, seed, age)
+    assert age == 0, age
+    return _user_blocks(train, others, most, seed)
 
 
 def _user_blocks(train: Samples, others: Samples | None, most: int, seed: int) -> list[FitBlock]:
@@ -71,7 +79,7 @@ def _user_blocks(train: Samples, others: Samples | None, most: int, seed: int) -
     return blocks
 
 
-def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int) -> list[FitBlock]:
+def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int, age: int) -> list[FitBlock]:
     assert train.target_time is not None
     blocks = []
     until = int(train.target_time.max())
@@ -79,11 +87,11 @@ def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int) -
         cut = int(np.quantile(train.target_time, 1 - TIME_SHARE * (number + 1), method="lower"))
         inside = np.flatnonzero((train.target_time > cut) & (train.target_time <= until))
         rows = _first_of_users(train, inside)
-        known = as_of(train, cut)
+        known = as_of(train, cut - age)
         if len(rows) and len(known):
             drawn = np.random.default_rng(seed).permutation(len(rows))[: most // TIME_BLOCKS]  # fewer are some of more
             asked = train.take(rows[np.sort(drawn)])
-            blocks.append(FitBlock(asked, known, None if others is None else as_of(others, cut)))
+            blocks.append(FitBlock(asked, known, None if others is None else as_of(others, cut - age)))
         until = cut
     return blocks
 

@@ -66,10 +66,10 @@ def choose_final(
     for _, batch in shared_batches(valid, ranker.bank.items, pool, world):
         raw = ranker.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
-        said_BC = ranker.say(batch, raw, filter_history=config.filter_history)
+        said = ranker.say(batch, raw, filter_history=config.filter_history)
         for candidate, ranks_N in zip(candidates, ranks, strict=True):
             fusion_BC = scores["fusion"]
-            final_BC = fusion_BC if candidate is None else candidate.mix(said_BC, fusion_BC, scaled)
+            final_BC = fusion_BC if candidate is None else candidate.mix(said, fusion_BC, scaled)
             ranks_N[batch.rows] = target_ranks(final_BC, batch)
     share_rows(ranks, valid, ranker.bank.items, pool, world)
     for one, ranks_N in zip(candidates, ranks, strict=True):

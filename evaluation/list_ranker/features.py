@@ -13,6 +13,7 @@ from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples
 from evaluation.ranked_lists import NO_ITEM, top_k
 from evaluation.sales import DAY, Sales
+from evaluation.systems.baseline_table import WORDS
 from pairs.tables import Ints, Items
 
 WINDOWS_DAYS = (7, 30, 90)
@@ -28,10 +29,17 @@ class Candidates:
     column: Ints  # [P], of the domain's items
     features: Floats  # [P, F]
     best_place: Ints  # [P], from 0, in any source
+    word_place: Ints  # [P], from 0, by words; `depth` where words do not name it
 
     def take(self, kept_P: NDArray[np.bool_]) -> "Candidates":
         """Some of them, in their order."""
-        return Candidates(self.row[kept_P], self.column[kept_P], self.features[kept_P], self.best_place[kept_P])
+        return Candidates(
+            self.row[kept_P],
+            self.column[kept_P],
+            self.features[kept_P],
+            self.best_place[kept_P],
+            self.word_place[kept_P],
+        )
 
 
 def feature_names(sources: list[str], told: list[str], *, timed: bool) -> list[str]:
@@ -83,7 +91,15 @@ def find_candidates(
         columns += _sales_columns(sales, batch.item_at(row_P, column_P), at_B[row_P])
     features_PF = np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
     best_P = np.min([place_BC[row_P, column_P] for place_BC in places.values()], axis=0)
-    return Candidates(row_P.astype(np.int64), column_P.astype(np.int64), features_PF, best_P.astype(np.int64))
+    by_words = places.get(WORDS)
+    word_P = np.full(len(row_P), depth) if by_words is None else by_words[row_P, column_P]
+    return Candidates(
+        row_P.astype(np.int64),
+        column_P.astype(np.int64),
+        features_PF,
+        best_P.astype(np.int64),
+        word_P.astype(np.int64),
+    )
 
 
 def coarse(scores_BC: Floats) -> Floats:

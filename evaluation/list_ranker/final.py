@@ -13,6 +13,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.blocks import FitBlock, make_blocks
 from evaluation.list_ranker.fit import LEAST_LISTS, Lists, fit_trees, joined_lists, make_lists, refit_trees
+from evaluation.list_ranker.never_sold import Slots, put_into
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples
 from evaluation.ranked_lists import RankedLists
@@ -30,6 +31,16 @@ TIE_BREAK = np.float32(1e-4)
 """Weight of the fusion, among candidates, which trees often leave equal, and among all else, behind them."""
 
 
+@dataclass(frozen=True)
+class Said:
+    """What the trees say of a batch."""
+
+    scores: Floats
+    """[B, C], from 1 for a row's first candidate to 0 for its last and for all else."""
+    slots: Slots
+    """Of items that nobody has bought, of which the trees say nothing."""
+
+
 @dataclass(frozen=True, repr=False)
 class ListRanker:
     """Trees and what they ask."""
@@ -40,6 +51,8 @@ class ListRanker:
     depth: int
     weights: Weights = field(default_factory=lambda: {TREES: 1.0})
     """Of what the trees say and of lists, `SYSTEM/SCALE`; all of them from 0 to 1."""
+    by_words: bool = False
+    """Whether items that nobody has bought stand where words put them, and the trees say nothing of them."""
     taught: Lists | None = None
     """What the trees were fitted on; None where they were read from a run."""
 
@@ -73,28 +86,36 @@ class ListRanker:
             fusion_BC: the simple fusion, -inf where an item may not be recommended.
             lists: scaled from 1 to 0, of which those with a weight are added.
         """
-        said_BC = self.say(batch, scores, filter_history=filter_history) if TREES in self.weights else None
-        return self.mix(said_BC, fusion_BC, lists)
+        said = self.say(batch, scores, filter_history=filter_history) if TREES in self.weights else None
+        return self.mix(said, fusion_BC, lists)
 
-    def say(self, batch: DomainSamples, scores: Mapping[str, Floats], *, filter_history: bool) -> Floats:
-        """[B, C] what the trees say, from 1 for a row's first candidate to 0 for its last and for all else."""
+    def say(self, batch: DomainSamples, scores: Mapping[str, Floats], *, filter_history: bool) -> "Said":
+        """What the trees say of the candidates, and with `by_words` where those stand that nobody has bought."""
         candidates = self.bank.candidates(batch, scores, depth=self.depth, filter_history=filter_history)
+        nobodys_P = np.zeros(len(candidates.row), dtype=bool)
+        if self.by_words:
+            nobodys_P = self.bank.never_sold(batch, candidates)
+        slots = candidates.take(nobodys_P & (candidates.word_place < self.depth))
+        candidates = candidates.take(~nobodys_P)
         said_BC = np.zeros((len(batch.rows), batch.num_columns), dtype=np.float32)
         if len(candidates.row):
             said = [np.asarray(trees.predict(candidates.features, num_threads=1)) for trees in self.trees]
             said_P = np.asarray(np.mean(said, axis=0), dtype=np.float64)
             said_BC[candidates.row, candidates.column] = from_zero_to_one(said_P, candidates.row, len(batch.rows))
-        return said_BC
+        return Said(said_BC, Slots(slots.row, slots.column, slots.word_place))
 
-    def mix(self, said_BC: Floats | None, fusion_BC: Floats, lists: Mapping[str, Floats]) -> Floats:
-        """[B, C] the weighted sum of what the trees say and of the lists; the fusion decides among equals."""
+    def mix(self, said: "Said | None", fusion_BC: Floats, lists: Mapping[str, Floats]) -> Floats:
+        """[B, C] the weighted sum of what the trees say and of the lists; the fusion decides among equals. Items that
+        nobody has bought take their slots in it, where they have any."""
         final_BC = TIE_BREAK * scale_rows(fusion_BC)
         for name, weight in self.weights.items():
             if name != TREES:
                 final_BC += np.float32(weight) * lists[name]
-            elif said_BC is not None:
-                final_BC += np.float32(weight) * said_BC
+            elif said is not None:
+                final_BC += np.float32(weight) * said.scores
         final_BC[np.isneginf(fusion_BC)] = -np.inf
+        if said is not None and TREES in self.weights:
+            put_into(final_BC, said.slots)
         return final_BC
 
 
@@ -121,6 +142,7 @@ def fit_list_ranker(
     config: EvaluationConfig,
     seed: int,
     world: World | None = None,
+    age: int = 0,
 ) -> ListRanker | None:
     """Fitted on blocks of train, stopped on valid; None where train holds too few lists.
 
@@ -130,8 +152,12 @@ def fit_list_ranker(
             without them is not asked.
         others: users of one domain.
         sold: whose purchases are the sales; None: those of who is known.
+        age: seconds between what is known and what is asked about, for blocks of time; `bank` is of that age, too.
+            With an age, items that nobody has bought stand where words put them.
     """
-    blocks = make_blocks(train, most=config.ranker_samples, seed=seed, chronological=chronological, others=others)
+    blocks = make_blocks(
+        train, most=config.ranker_samples, seed=seed, chronological=chronological, others=others, age=age
+    )
     bank = dataclasses.replace(bank, given=_learnt_from(bank.given, left_out, blocks))
     lists = []
     for block in blocks:
@@ -143,7 +169,7 @@ def fit_list_ranker(
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
-        lists.append(make_lists(of_block, block.asked, config, world))
+        lists.append(make_lists(of_block, block.asked, config, world, sold_only=age > 0))
     num_lists = sum(map(len, lists))
     if num_lists < LEAST_LISTS:
         log.warning(
@@ -151,9 +177,9 @@ def fit_list_ranker(
         )
         return None
     taught = joined_lists(lists)
-    stopping = make_lists(*_few(bank, valid, seed), config, world)
+    stopping = make_lists(*_few(bank, valid, seed), config, world, sold_only=age > 0)
     trees = fit_trees(taught, stopping, bank.names, seed=seed)
-    return ListRanker(bank, trees, config.ranker_depth, taught=taught)
+    return ListRanker(bank, trees, config.ranker_depth, by_words=age > 0, taught=taught)
 
 
 def refit_list_ranker(
@@ -165,7 +191,7 @@ def refit_list_ranker(
     seed: int,
     world: World | None = None,
 ) -> ListRanker:
-    """As many trees, fitted on what `ranker` was and on valid's lists: it is asked about what comes after them.
+    """As many trees, fitted on what `ranker` was and on valid's lists: it is asked about what comes after them in time.
 
     Args:
         lists: of other stages, aligned with `valid`.

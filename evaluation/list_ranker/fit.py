@@ -59,9 +59,15 @@ class Lists:
         return len(self.lengths)
 
 
-def make_lists(bank: Bank, samples: Samples, config: EvaluationConfig, world: World | None = None) -> Lists:
-    """The candidates of `samples`. Lists without their target teach nothing and are left out."""
-    parts = list(_lists_of(bank, samples, config, world))
+def make_lists(
+    bank: Bank, samples: Samples, config: EvaluationConfig, world: World | None = None, *, sold_only: bool = False
+) -> Lists:
+    """The candidates of `samples`. Lists without their target teach nothing and are left out.
+
+    Args:
+        sold_only: without candidates that nobody has bought, as far as is known.
+    """
+    parts = list(_lists_of(bank, samples, config, world, sold_only))
     width = len(bank.names)
     empty = (np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
     columns = [np.concatenate(column) for column in zip(empty, *parts, strict=True)]
@@ -71,7 +77,7 @@ def make_lists(bank: Bank, samples: Samples, config: EvaluationConfig, world: Wo
 
 
 def _lists_of(
-    bank: Bank, samples: Samples, config: EvaluationConfig, world: World | None
+    bank: Bank, samples: Samples, config: EvaluationConfig, world: World | None, sold_only: bool
 ) -> Iterator[tuple[Floats, Floats, Ints]]:
     pool = pool_of(bank.scorers, bank.given, bank.items, config)
     for _, batch in shared_batches(samples, bank.items, pool, world):
@@ -79,6 +85,8 @@ def _lists_of(
             batch, bank.scores(batch), depth=config.ranker_depth, filter_history=config.filter_history
         )
         candidates = candidates.take(candidates.best_place < TAUGHT_DEPTH)
+        if sold_only:
+            candidates = candidates.take(~bank.never_sold(batch, candidates))
         target_P = batch.samples.target[candidates.row] == batch.item_at(candidates.row, candidates.column)
         has_target_B = np.bincount(candidates.row[target_P], minlength=len(batch.rows)) > 0
         kept_P = has_target_B[candidates.row]

@@ -53,6 +53,16 @@ def read_timeline(train: Samples, valid: Samples, test: Samples, config: Evaluat
     return Timeline(chronological, knowledge)
 
 
+def age_before_test(train: Samples, valid: Samples) -> int:
+    """Seconds from the end of train to the end of valid: how long before test begins what train tells has ended.
+
+    It is said without test: where valid ends, test begins.
+    """
+    assert train.target_time is not None
+    assert valid.target_time is not None
+    return int(valid.target_time.max() - train.target_time.max())
+
+
 def known_to_test(train: Samples, valid: Samples, test: Samples, timeline: Timeline) -> Samples:
     """What goes together and what sells, for test's lists; never a target of test's.
 

@@ -125,9 +125,9 @@ def ranks_of(
     for _, batch in shared_batches(samples, items, pool, world):
         raw = first.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
-        said_BC = first.say(batch, raw, filter_history=filtering)
+        said = first.say(batch, raw, filter_history=filtering)
         for ranker, ranks_N in zip(rankers, ranks, strict=True):
-            ranks_N[batch.rows] = target_ranks(ranker.mix(said_BC, scores["fusion"], scaled), batch)
+            ranks_N[batch.rows] = target_ranks(ranker.mix(said, scores["fusion"], scaled), batch)
     share_rows(ranks, samples, items, pool, world)
     return ranks
 

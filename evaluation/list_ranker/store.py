@@ -36,7 +36,7 @@ def save_trees(ranker: ListRanker, run_dir: Path) -> None:
     write_json(folder / SEAL_FILE, seal_files(folder, names, key=state_key()))
 
 
-def load_ranker(run_dir: Path, bank: Bank, *, depth: int, weights: Weights) -> ListRanker:
+def load_ranker(run_dir: Path, bank: Bank, *, depth: int, weights: Weights, by_words: bool = False) -> ListRanker:
     """The trees of a run, asking `bank`. InputError if this user did not write them so, or they ask other features."""
     folder = run_dir / "report"
     paths = sorted(folder.glob(TREES_FILE.format(number="*")))
@@ -56,4 +56,4 @@ def load_ranker(run_dir: Path, bank: Bank, *, depth: int, weights: Weights) -> L
     for path, trees in zip(paths, fits, strict=True):
         if trees.feature_name() != names:
             raise InputError(f"{path}: fitted on other features than this version makes; {cure}")
-    return ListRanker(bank, fits, depth, weights)
+    return ListRanker(bank, fits, depth, weights, by_words)

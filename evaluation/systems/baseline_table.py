@@ -20,6 +20,8 @@ from pairs.tables import Items, Samples, with_others
 
 Parameters: TypeAlias = dict[str, float]
 Grid: TypeAlias = dict[str, tuple[float, ...]]
+WORDS = "text_squares"
+"""By whose places items stand in the final list that nobody has bought."""
 HALF_LIVES = (30.0, 7.0, 3.0, 14.0, 90.0, 365.0)
 """Days."""
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -70,6 +70,28 @@ def fit_baselines(
             fitted.seconds[name] = time.perf_counter() - started
             log.info("%s: %s, %.1f s", name, parameters, fitted.seconds[name])
     return fitted
+
+
+def retune_timed(
+    parameters: Mapping[str, Parameters],
+    known: Samples,
+    valid: Samples,
+    items: Items,
+    *,
+    config: EvaluationConfig,
+    seed: int,
+    others: Samples | None = None,
+    world: World | None = None,
+) -> dict[str, Parameters]:
+    """The parameters, those of baselines that read times tuned anew on what `known` tells."""
+    material = Material(known, items, config.ridge_max_users, seed, others, clock=config.clock)
+    few = sample_of_users(valid, config.tuning_samples, seed)
+    return {
+        name: _tune(partial(BASELINE_TABLE[name].fit, material), BASELINE_TABLE[name].grid, few, items, config, world)
+        if BASELINE_TABLE[name].needs_times
+        else values
+        for name, values in parameters.items()
+    }
 
 
 def scorer_ranks(

@@ -81,3 +81,26 @@ def test_the_graph_leaves_lists_of_as_many_samples_as_the_list_ranker_asks_for(c
         blocks = make_blocks(train, most=most, seed=1, chronological=chronological)
         asked[most] = {sample for block in blocks for sample in block.asked.sample.tolist()}
     assert asked[40] < asked[100], "whoever asks for fewer finds the graph's lists of all of them"
+
+
+@pytest.mark.parametrize("days", [0, 1, 9])
+def test_blocks_of_an_age_ask_the_same_and_know_so_much_less(days: int) -> None:
+    train = timed_samples(num_users=200)
+    others = timed_samples(seed=1, num_users=50)
+    others = dataclasses.replace(others, user=others.user + 1000, sample=others.sample + 1000)
+    fresh = make_blocks(train, most=1000, seed=1, chronological=True, others=others)
+    aged = make_blocks(train, most=1000, seed=1, chronological=True, others=others, age=days * DAY)
+    assert train.target_time is not None
+    times = np.unique(train.target_time)
+    for one, other in zip(fresh, aged, strict=True):
+        assert other.asked.sample.tolist() == one.asked.sample.tolist()
+        assert one.asked.target_time is not None
+        cut = int(times[times < one.asked.target_time.min()].max())
+        for known, everything in ((other.known, train), (other.others, others)):
+            assert known is not None
+            assert events_of(known) == {event for event in events_of(everything) if event[2] <= cut - days * DAY}
+
+
+def test_parts_of_the_users_have_no_age() -> None:
+    with pytest.raises(AssertionError):
+        make_blocks(timed_samples(), most=10, seed=1, chronological=False, age=DAY)
