@@ -120,7 +120,7 @@ def planned(trial: Trial) -> float:
     shape = trial.shape
     load = Load(
         rows=trial.rows, tokens=trial.tokens, learnt=trial.learnt, number=4 if trial.precision == "fp32" else 2,
-        checkpointing=False, trained=shape.parameters, on_gpu=False, eager=True,
+        checkpointing=False, trained=shape.parameters, on_gpu=False, eager=trial.precision == "bf16",
     )  # fmt: skip
     engine = engine_of(read_deepspeed_file(trial.config)[1])
     return total(peak_parts(shape, load, engine, ranks=trial.ranks)[0])
