@@ -24,8 +24,11 @@ class Slots:
 
 def put_into(final_BC: Floats, slots: Slots) -> None:
     """Move items to their slots, in place; what may not be recommended (-inf) stays out."""
-    for row in np.unique(slots.row).tolist():
-        of_row = slots.row == row
+    if len(slots.row) == 0:
+        return
+    order = np.argsort(slots.row, kind="stable")
+    rows, starts = np.unique(slots.row[order], return_index=True)
+    for row, of_row in zip(rows.tolist(), np.split(order, starts[1:]), strict=True):
         column_S, place_S = slots.column[of_row], slots.place[of_row]
         allowed_S = np.isfinite(final_BC[row, column_S])
         column_S, place_S = column_S[allowed_S], place_S[allowed_S]

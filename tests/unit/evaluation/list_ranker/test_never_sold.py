@@ -42,6 +42,24 @@ def test_items_take_their_slots_and_the_others_keep_their_order(seed: int) -> No
     assert np.argsort(-final[0], kind="stable").tolist() == expected
 
 
+def test_rows_of_a_batch_are_as_each_alone() -> None:
+    random = np.random.default_rng(4)
+    scores = random.random((5, 30)).astype(np.float32)
+    row = random.permutation(np.repeat([0, 1, 3], 4))
+    column = random.permutation(30)[:12]
+    place = random.integers(0, 9, 12)
+    together, alone = scores.copy(), scores.copy()
+    put_into(together, Slots(row, column, place))
+    for one in (0, 1, 3):
+        own = row == one
+        put_into(alone[one : one + 1], Slots(row[own] * 0, column[own], place[own]))
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(together[[2, 4]], scores[[2, 4]])
+    nothing = np.zeros(0, dtype=np.int64)
+    put_into(together, Slots(nothing, nothing, nothing))
+    np.testing.assert_array_equal(together, alone)
+
+
 def test_equal_places_stand_together_and_what_is_out_stays_out() -> None:
     final = np.array([[5, 4, 3, 2, -np.inf]], dtype=np.float32)
     put_into(final, Slots(np.zeros(3, np.int64), np.array([2, 3, 4]), np.array([1, 1, 0])))
