@@ -54,8 +54,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def open_questions(name: str) -> AbstractContextManager[TextIO]:
-    """A file of questions, or standard input."""
-    return nullcontext(sys.stdin) if name == "-" else Path(name).open(encoding="utf-8")
+    """A file of questions, or standard input; bytes that are no text make a line that is no question. InputError where
+    there is no such file."""
+    if name == "-":
+        return nullcontext(sys.stdin)
+    try:
+        return Path(name).open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"--questions {name}: {error.strerror}; give a file with a question a line") from error
 
 
 def answer_all(recommender: Recommender, lines: Iterable[str], *, k: int) -> None:

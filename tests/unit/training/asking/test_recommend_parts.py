@@ -21,7 +21,7 @@ from training.asking.final_ranking import load_known, rank_finally
 from training.asking.new_prompt import open_prompts
 from training.config import PromptsConfig
 from training.prompts.kindred import read_neighbours
-from training.recommend import Question, read_question
+from training.recommend import Question, open_questions, read_question
 from training.tokenize_prompts import tokenize_prompts
 
 TITLES = ["Red paper", "Soft brush: large", "Steel desk", "Red paper", "Stapler"]
@@ -138,3 +138,19 @@ def test_a_line_of_a_file_of_questions_is_read_or_refused_in_one_line() -> None:
     for wrong in ('"domain": 1, "history": ["a"]', '"domain": "X", "history": "a"', '"domain": "X", "history": [1]'):
         with pytest.raises(InputError, match="history a list of texts"):
             read_question(f"{{{wrong}}}", k=7)
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "."])
+def test_a_file_of_questions_that_cannot_be_opened_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="--questions .*; give a file"):
+        open_questions(str(tmp_path / name))
+
+
+def test_bytes_that_are_no_text_are_a_line_that_is_no_question(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes(b"\xff\xfe\n" + b'{"domain": "X", "history": []}\n')
+    with open_questions(str(path)) as file:
+        wrong, right = file
+    with pytest.raises(InputError, match="not JSON"):
+        read_question(wrong, k=1)
+    assert read_question(right, k=1) == Question("X", [], 1)
