@@ -142,7 +142,7 @@ def test_a_line_of_a_file_of_questions_is_read_or_refused_in_one_line() -> None:
 
 @pytest.mark.parametrize("name", ["none.jsonl", "."])
 def test_a_file_of_questions_that_cannot_be_opened_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="--questions .*; give a file"):
+    with pytest.raises(InputError, match=r"--questions .*; give a file"):
         open_questions(str(tmp_path / name))
 
 
