@@ -7,22 +7,23 @@ import dataclasses
 import importlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from launch.errors import InputError
 from launch.options.bounds import check_name, check_values
 from launch.options.fields import MarkedField, Means, values
-from launch.options.keys import check_null, check_section, describe, fields_of, unknown_key
+from launch.options.keys import check_null, check_section, fields_of
+from launch.options.overrides import check_overrides
+from launch.options.typed import flat, quietly
 from launch.slurm.config import SlurmConfig
 from launch.stages import STAGES, Stage
 
-C = TypeVar("C")
 RECIPES = Path(__file__).parent / "recipes"
+COMMAND_LINE = "command line"
+"""Where a mistake in the overrides is said to be."""
 TOP_FIELDS = {"name": MarkedField("name", str, None), "seed": MarkedField("seed", int, None)}
 
 
@@ -101,25 +102,42 @@ def find_recipe(recipe: str) -> Path:
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, apply `--section.key=value` overrides, check every key, type and value."""
+    """Read a recipe, apply `--section.key=value` overrides, check every key, type and value.
+
+    InputError says where the mistake is: in the file, which is wrong in the same way without them, or in the overrides.
+    """
     from launch.options.recipe_text import read_recipe  # here: YAML takes time that `kinrec --help` need not pay
 
     text = read_recipe(path)
+    try:
+        return _load(path, text, overrides)
+    except ValueError as error:  # ours, or a config's own __post_init__
+        where = str(path) if not overrides or _mistake(path, text) == str(error) else COMMAND_LINE
+        raise InputError(f"{where}: {error}") from error
+
+
+def _load(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     sections = _sections()
     known = known_fields()
+    for key, value in text.items():
+        if key in sections:
+            check_section(value, sections[key], key, known)
+        elif key in TOP_FIELDS:
+            check_null(key, value, known)
+        else:
+            raise InputError(f"unknown key {key!r}; a recipe has {', '.join([*TOP_FIELDS, *sections])}")
+    check_values(flat(text))
+    check_overrides(overrides, known)
+    return _parse(path, text, overrides, known)
+
+
+def _mistake(path: Path, text: dict[str, Any]) -> str | None:
+    """What is wrong with the file alone."""
     try:
-        for key, value in text.items():
-            if key in sections:
-                check_section(value, sections[key], key, known)
-            elif key in TOP_FIELDS:
-                check_null(key, value, known)
-            else:
-                raise InputError(f"unknown key {key!r}; a recipe has {', '.join([*TOP_FIELDS, *sections])}")
-        check_values(_flat(text))
-        _check_overrides(overrides, known)
-        return _parse(path, text, overrides, known)
-    except ValueError as error:  # ours, or a config's own __post_init__
-        raise InputError(f"{path}: {error}") from error
+        _load(path, text, ())
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def known_fields() -> dict[str, MarkedField]:
@@ -131,50 +149,10 @@ def _sections() -> dict[str, type]:
     return OF_NO_STAGE | {stage.section: config_class(stage.config) for stage in STAGES}
 
 
-def read_section(path: Path, name: str, config_type: type[C]) -> C:
-    """One section of a recipe that has a file of its own, checked as in a recipe; its keys stand at the file's top."""
-    from jsonargparse import ArgumentParser
-
-    from launch.options.recipe_text import read_recipe
-
-    text = read_recipe(path)
-    known = fields_of({name: config_type})
-    parser = ArgumentParser(exit_on_error=False, default_env=False, parser_mode="yaml")
-    parser.add_class_arguments(config_type, name)
-    try:
-        check_section(text, config_type, name, known)
-        check_values(_flat(text, f"{name}."))
-        built: C = parser.instantiate(_quietly(lambda: parser.parse_object({name: text}), known))[name]
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
-    return built
-
-
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     """Without what is null or empty at every depth: a hundred keys that ask for nothing."""
     inside = {key: _given(value) if isinstance(value, dict) else value for key, value in values.items()}
     return {key: value for key, value in inside.items() if value is not None and value != {}}
-
-
-def _flat(text: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in text.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _check_overrides(overrides: Sequence[str], known: Mapping[str, MarkedField]) -> None:
-    """Each names one key in full: argparse would take the beginning of one, and a section's name for a file's."""
-    for word in overrides:
-        given = re.fullmatch(r"--([\w.]+)=.*", word, flags=re.DOTALL)
-        if not given:
-            raise InputError(f"override {word!r} is not of the form --section.key=value")
-        name = given[1]
-        if name not in known:
-            if any(other.startswith(f"{name}.") for other in known):
-                raise InputError(f"override {word!r} names a section; give one key of it: --{name}.key=value")
-            raise unknown_key(name, known)
 
 
 def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Mapping[str, MarkedField]) -> Recipe:
@@ -192,7 +170,7 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Ma
         if stage.presets is not None:
             parser.set_defaults(_preset(stage, text, overrides))
     plain = text if asks_slurm else {key: value for key, value in text.items() if key != "slurm"}
-    parsed = _quietly(lambda: parser.parse_args(list(overrides), namespace=parser.parse_object(plain)), known)
+    parsed = quietly(lambda: parser.parse_args(list(overrides), namespace=parser.parse_object(plain)), known)
     given = vars(parsed.as_flat())
     for name, value in given.items():
         if name in known:
@@ -208,17 +186,6 @@ def _parse(path: Path, text: dict[str, Any], overrides: Sequence[str], known: Ma
         slurm=built.slurm if asks_slurm else SlurmConfig(),
         sections={stage.section: built[stage.section] for stage in STAGES},
     )
-
-
-def _quietly(parse: Callable[[], Any], known: Mapping[str, MarkedField]) -> Any:  # Any: a namespace of jsonargparse
-    """What `parse` gives; the library's errors in our words."""
-    try:
-        with redirect_stderr(StringIO()):
-            return parse()
-    except InputError:
-        raise
-    except Exception as error:  # jsonargparse raises argparse's and its own errors, by version
-        raise InputError(_readable(str(error), known)) from error
 
 
 def _preset(stage: Stage, text: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -248,19 +215,6 @@ def config_class(reference: str) -> type:
     section_type = getattr(importlib.import_module(module), name)
     assert isinstance(section_type, type)
     return section_type
-
-
-def _readable(message: str, known: Mapping[str, MarkedField]) -> str:
-    """jsonargparse's several lines as one, the dotted key first."""
-    line = " ".join(message.split())
-    wrong = re.match(r'Parser key "([\w.]+)": (.*)', line)
-    if not wrong:
-        return line[:500]
-    name, why = wrong.groups()
-    given = re.search(r"(?:Got value:|Given value:|value of type \S+:) (.*?)(?: - | Given value type:|$)", why)
-    if given is None or name not in known:
-        return f"{name}: {why[:400]}"
-    return f"{name} must be {describe(known[name].type)}, got {given[1][:200]}"
 
 
 def default_run_dir(recipe: Recipe) -> Path:

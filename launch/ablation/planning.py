@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch.ablation.parts import AblatedPart, Card, parts_named, without, words_of
-from launch.config import Recipe, known_fields
+from launch.config import COMMAND_LINE, Recipe, known_fields
 from launch.errors import InputError
 from launch.pipeline import ABLATIONS, check_folder, check_recipe, open_recipe
 from launch.slurm.sweeps import variants
@@ -122,7 +122,7 @@ def _other_way(part: AblatedPart, recipe: Recipe, name: str, overrides: Sequence
     try:
         return open_recipe(name, [*without(overrides, switched), *words_of(switched)], None)[0]
     except InputError as error:  # the recipe itself is good: it is the switch that does not go with it
-        return str(error).removeprefix(f"{recipe.path}: ")
+        return str(error).removeprefix(f"{COMMAND_LINE}: ")
 
 
 def _of_seeds(recipe: Recipe, name: str, overrides: Sequence[str], seeds: str | None) -> dict[int, Recipe]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from launch.config import Recipe, read_section
+from launch.config import Recipe
 from launch.errors import InputError
+from launch.options.typed import read_section
 from launch.slurm.config import JobConfig, SlurmConfig, option_of
 from launch.stages import STAGES
 

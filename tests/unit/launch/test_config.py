@@ -44,6 +44,23 @@ def test_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, overrides: l
         load_recipe(recipe(tmp_path, text), overrides)
 
 
+@pytest.mark.parametrize(
+    ("text", "overrides", "where"),
+    [
+        ("graph: {ranking: all}\n", ["--graph.ranking=al"], "command line: graph.ranking"),
+        ("graph: {ranking: al}\n", ["--seed=2"], "mine.yaml: graph.ranking"),
+        ("grap: {}\n", ["--graph.ranking=al"], "mine.yaml: unknown key 'grap'"),
+        ("seed: 1\n", ["--graph.rankin=al"], "command line: unknown key graph.rankin"),
+        ("prompts: {base: ' '}\n", ["--launch.processes=0"], "launch.processes"),
+    ],
+)
+def test_a_mistake_is_said_to_be_where_it_is(tmp_path: Path, text: str, overrides: list[str], where: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load_recipe(recipe(tmp_path, text), overrides)
+    assert where in str(refused.value)
+    assert str(refused.value).startswith(("command line: ", str(tmp_path)))
+
+
 def test_unknown_recipe_lists_the_shipped_ones() -> None:
     with pytest.raises(InputError, match="demo"):
         find_recipe("nothing")
