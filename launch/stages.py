@@ -38,6 +38,8 @@ class Stage:
     """`module:function` that estimates what the stage needs (launch.plan.estimates)."""
     version: int = 1
     """Raised when the same configuration and inputs give other results than before."""
+    huge_pages: bool = False
+    """On CPUs its ranks ask for and hand back large blocks all the time: they ask the system for huge pages."""
     presets: str | None = None
     """`module:NAME` of a mapping of whole configurations that the section may start from; the first is the default."""
 
@@ -72,12 +74,12 @@ STAGES: tuple[Stage, ...] = (
         ("tokenize",), ("llm/**/*",), ("llm/checkpoints",),
         checks=("training.checks:check_base", "training.checks:check_engine"),
         examines=("training.checks:examine_base",), compiles="training.checks:compiled_ops",
-        plan="training.plan.finetune:plan_finetune", version=2,
+        plan="training.plan.finetune:plan_finetune", version=2, huge_pages=True,
     ),
     Stage(
         "generate", "training.generate", "generation", "training.answers.config:GenerationConfig", "torchrun",
         ("prepare", "tokenize", "finetune"), ("lists/llm_*.parquet", "generated/**/*"), ("generated/parts",),
-        plan="training.plan.others:plan_generate",
+        plan="training.plan.others:plan_generate", huge_pages=True,
     ),
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "torchrun",

@@ -44,7 +44,9 @@ def check_ranks(launch: LaunchConfig, recipe: Path, run_dir: Path, *, seconds: f
     nodes = count_nodes(launch.nodes, allocation)
     if allocation is None:
         words = stage_command(PROBE, recipe=recipe, run_dir=run_dir, launch=launch)
-        outcome = run_child(words, seconds=seconds, environment={**child_environment(), **machine_environment(launch)})
+        outcome = run_child(
+            words, seconds=seconds, environment={**child_environment(), **machine_environment(PROBE, launch)}
+        )
     else:
         outcome = _run_step(launch, recipe, run_dir, allocation, seconds=seconds)
     yield from read_ranks(outcome, size=nodes * resources(launch).processes, node_gpus=count_gpus())

@@ -13,6 +13,7 @@ from pathlib import Path
 from launch.config import LaunchConfig
 from launch.errors import InputError
 from launch.processes.orphans import COMMAND, PARENT, own_identity
+from launch.processes.pages import page_environment
 from launch.stages import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,12 +119,13 @@ def tied_environment(*, first: bool = False) -> dict[str, str]:
     }
 
 
-def machine_environment(launch: LaunchConfig) -> dict[str, str]:
-    """What the ranks of this machine have to know of it."""
+def machine_environment(stage: Stage, launch: LaunchConfig) -> dict[str, str]:
+    """What a stage's ranks on this machine have to know of it."""
     given = resources(launch)
     return {
         "OMP_NUM_THREADS": str(given.threads),
         **({} if given.gpus else {"DS_ACCELERATOR": "cpu"}),  # DeepSpeed need not guess, nor say so
+        **page_environment(stage, gpus=given.gpus),
         **(dict.fromkeys(INTERFACES, launch.interface) if launch.interface else {}),
     }
 

@@ -94,7 +94,7 @@ def find_place(names: Sequence[str], *, master: str, port: int) -> Place | None:
 
 def node_environment(stage: Stage, launch: LaunchConfig, *, place: Place | None, folder: Path) -> dict[str, str]:
     """The environment of this node's launcher and ranks."""
-    environment = tied_environment(first=stage.starter == "accelerate") | machine_environment(launch)
+    environment = tied_environment(first=stage.starter == "accelerate") | machine_environment(stage, launch)
     environment["TMPDIR"] = str(folder)
     if place is not None and GLOO_INTERFACE not in environment:
         interface = interface_to(place.master)

@@ -89,7 +89,7 @@ def start_stage(
         first = stage.starter == "accelerate"  # it appends the folder the user stands in
         with _open_log(log_path) as kept:
             if allocation is None:
-                environment |= {"TMPDIR": short_name, **machine_environment(launch)}
+                environment |= {"TMPDIR": short_name, **machine_environment(stage, launch)}
                 words = stage_command(stage, recipe=recipe, run_dir=run_dir, launch=launch)
                 status, shown = _run(words, {**tied_environment(first=first), **environment}, kept)
             else:

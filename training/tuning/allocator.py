@@ -2,27 +2,27 @@
 
 glibc keeps what is freed, in a heap that tensors of another size at every step tear into pieces: a rank holds up to
 twice what is in use, and more from step to step. Where blocks above a bound come from the system and go back there,
-it holds what is in use; the system's zeroing of pages costs a tenth of the time, and more of a small model's.
+it holds little more than what is in use. Each comes back as pages that the system has zeroed and has to map one by
+one, which costs: so only large blocks, in huge pages (`launch.processes.pages`).
 """
 
 import ctypes
 import logging
-import os
+
+from launch.processes.pages import is_managed
 
 M_MMAP_THRESHOLD = -3
 """Of glibc's malloc.h."""
-BLOCK = 1 << 20
-"""Bytes from which on a block is the system's: activations of a layer, not its vectors."""
+BLOCK = 4 << 20
+"""Bytes from which on a block is the system's: two huge pages, and activations of a layer, not its vectors."""
 LARGE = 50_000_000
 """Parameters from which on that is worth it."""
-OWN = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
-"""Where a user has said how memory is managed."""
 log = logging.getLogger(__name__)
 
 
 def hand_back_blocks() -> bool:
     """Let large blocks go back to the system when they are freed; False where that is not ours to say."""
-    if any(os.environ.get(name) for name in OWN):
+    if is_managed():
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     done = mallopt is not None and mallopt(M_MMAP_THRESHOLD, BLOCK) == 1

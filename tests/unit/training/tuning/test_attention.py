@@ -75,7 +75,15 @@ def test_a_model_without_a_list_of_layers_is_left_as_it_is(caplog: pytest.LogCap
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
-@pytest.mark.parametrize(("own", "done"), [({}, "True"), ({"LD_PRELOAD": "/lib/none.so"}, "False")])
+@pytest.mark.parametrize(
+    ("own", "done"),
+    [
+        ({}, "True"),
+        ({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, "True"),
+        ({"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1000"}, "False"),
+        ({"LD_PRELOAD": "/lib/none.so"}, "False"),
+    ],
+)
 def test_blocks_are_handed_back_unless_the_user_manages_memory(own: dict[str, str], done: str) -> None:
     words = "from training.tuning.allocator import hand_back_blocks as hand; print(hand())"
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_", "LD_PRE"))}
