@@ -26,6 +26,8 @@ from bench.llm_prompts import write_random_neighbours
 from bench.plan import memory
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world, join_alone
+from launch.processes.pages import page_environment
+from launch.stages import stage_named
 from launch.tracking import Tracker
 from pairs.config import PairConfig
 from pairs.prepare import prepare
@@ -128,9 +130,10 @@ def launch_side(comparison: Comparison, side: str, run_dir: Path) -> Measured:
     """One side in a fresh process, so that each has its own peak of memory."""
     words = [f"--{name}={value}" for name, value in vars(comparison).items() if name != "compile"]
     words += ["--compile"] * comparison.compile
+    pages = page_environment(stage_named("finetune"), gpus=0) if side == "ours" else {}
     done = subprocess.run(
         [sys.executable, "-m", "bench.llm_trainer", *words, "--side", side, "--run-dir", str(run_dir)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONWARNINGS": "ignore", **pages},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:

@@ -25,6 +25,8 @@ from transformers import PreTrainedModel
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.plan.estimates import MIB, total
+from launch.processes.pages import page_environment
+from launch.stages import stage_named
 from launch.tracking import Tracker
 from training.base_files import find_base
 from training.base_model import load_model
@@ -40,8 +42,11 @@ from training.tuning.fit import fit
 from training.tuning.layers import set_attention
 
 ANSWER_TOKENS = 16
-LEAN = {"scratch": {"MALLOC_MMAP_THRESHOLD_": str(1 << 16)}, "smollm2": {}}
-"""What has the C library hand back what is freed. For large models the fine-tune sees to it by itself."""
+LEAN = {
+    "scratch": {"MALLOC_MMAP_THRESHOLD_": str(1 << 16)},
+    "smollm2": page_environment(stage_named("finetune"), gpus=0),
+}
+"""What has the C library hand back what is freed. For large models the fine-tune and its launcher see to it."""
 
 
 @dataclass(frozen=True)
