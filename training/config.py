@@ -129,7 +129,7 @@ class LlmConfig:
     file."""
     precision: Decides[PrecisionChoice] = "bf16"
     """Arithmetic of the model; optimizer state is fp32 either way. auto: bf16 where the device multiplies such
-    matrices natively (on CPUs: AMX), else fp32; llm/engine.json says which."""
+    matrices natively (on CPUs: AMX, AVX-512 BF16), else fp32; llm/engine.json says which."""
     task: Decides[Task] = "write"
     """What is taught. write: the target's title; rank: to put the target first among candidates, all of which one
     forward pass reads; both."""

@@ -19,7 +19,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 @pytest.mark.skipif(not CPUINFO.is_file(), reason="no /proc/cpuinfo to ask what the processor can")
 def test_auto_is_bf16_exactly_where_the_processor_computes_it() -> None:
-    native = "amx_bf16" in CPUINFO.read_text(encoding="utf-8").split()
+    native = {"amx_bf16", "avx512_bf16"} & set(CPUINFO.read_text(encoding="utf-8").split())
     assert resolve_precision("auto", CPU) == ("bf16" if native else "fp32")
 
 
