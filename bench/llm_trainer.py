@@ -200,7 +200,7 @@ def run_theirs(comparison: Comparison, data: PromptData, rows: Ints, run_dir: Pa
         max_steps=1 + comparison.steps,
         learning_rate=config.lr, adam_beta1=ADAM_BETAS[0], adam_beta2=ADAM_BETAS[1], max_grad_norm=config.clip_norm,
         lr_scheduler_type="constant", bf16=comparison.precision == "bf16", save_strategy="no", logging_strategy="no",
-        report_to=[], remove_unused_columns=False, disable_tqdm=True,
+        report_to=[], remove_unused_columns=False, disable_tqdm=True, use_cpu=world.device.type == "cpu",
         deepspeed=deepspeed_settings(config, world, hidden_size=int(model.config.hidden_size)),
     )  # fmt: skip
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
