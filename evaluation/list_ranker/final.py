@@ -152,8 +152,8 @@ def fit_list_ranker(
             without them is not asked.
         others: users of one domain.
         sold: whose purchases are the sales; None: those of who is known.
+        chronological: whether the split is one of time: items that nobody has bought then stand where words put them.
         age: seconds between what is known and what is asked about, for blocks of time; `bank` is of that age, too.
-            With an age, items that nobody has bought stand where words put them.
     """
     blocks = make_blocks(
         train, most=config.ranker_samples, seed=seed, chronological=chronological, others=others, age=age
@@ -169,7 +169,7 @@ def fit_list_ranker(
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
-        lists.append(make_lists(of_block, block.asked, config, world, sold_only=age > 0))
+        lists.append(make_lists(of_block, block.asked, config, world, sold_only=chronological))
     num_lists = sum(map(len, lists))
     if num_lists < LEAST_LISTS:
         log.warning(
@@ -177,9 +177,9 @@ def fit_list_ranker(
         )
         return None
     taught = joined_lists(lists)
-    stopping = make_lists(*_few(bank, valid, seed), config, world, sold_only=age > 0)
+    stopping = make_lists(*_few(bank, valid, seed), config, world, sold_only=chronological)
     trees = fit_trees(taught, stopping, bank.names, seed=seed)
-    return ListRanker(bank, trees, config.ranker_depth, by_words=age > 0, taught=taught)
+    return ListRanker(bank, trees, config.ranker_depth, by_words=chronological, taught=taught)
 
 
 def refit_list_ranker(
@@ -198,9 +198,10 @@ def refit_list_ranker(
     """
     assert ranker.taught is not None
     bank = ranker.asking(ranker.bank, lists).bank
-    newest = make_lists(*_few(bank, valid, seed), config, world)
-    trees = refit_trees(ranker.trees, joined_lists([ranker.taught, newest]), bank.names, seed=seed)
-    return dataclasses.replace(ranker, trees=trees)
+    newest = make_lists(*_few(bank, valid, seed), config, world, sold_only=ranker.by_words)
+    taught = joined_lists([ranker.taught, newest])
+    trees = refit_trees(ranker.trees, taught, bank.names, seed=seed)
+    return dataclasses.replace(ranker, trees=trees, taught=taught)
 
 
 def _few(bank: Bank, valid: Samples, seed: int) -> tuple[Bank, Samples]:

@@ -1,4 +1,4 @@
-"""Items that nobody has bought, as far as is known, stand where their words put them: the final list under `train`.
+"""Items that nobody has bought, as far as is known, stand where their words put them: the final list over time.
 
 An item that the likeness of words has at place p takes place p of the final list; the others keep their order around
 it. A catalogue is made of what was bought at some time: where the split is one of time, that nobody has bought an item

@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.fit import make_lists
+from evaluation.list_ranker.final import fit_list_ranker, refit_list_ranker
+from evaluation.list_ranker.fit import Lists, make_lists
 from evaluation.list_ranker.never_sold import Slots, put_into
 from evaluation.metrics.ranks import batches
+from evaluation.sales import DAY
 from evaluation.systems.baseline_table import WORDS
-from tests.unit.evaluation.list_ranker.test_list_ranker import ITEMS, TRAIN, VALID, bank_of, fitted
+from pairs.tables import Samples
+from tests.unit.evaluation.list_ranker.test_list_ranker import (
+    CONFIG,
+    ITEMS,
+    PARAMETERS,
+    TRAIN,
+    VALID,
+    bank_of,
+    fitted,
+    tasteful,
+)
 
 NEW = (3, 17, 33, 51, 70)
 """Items that nobody buys."""
@@ -24,7 +36,21 @@ def without_new(num_items: int = 80) -> "np.typing.NDArray[np.int64]":
     return new_id
 
 
-KNOWN = dataclasses.replace(TRAIN, target=without_new()[TRAIN.target], history=without_new()[TRAIN.history])
+def in_time(samples: Samples, *, since: int) -> Samples:
+    """Targets of a hundred days, in any order; each history on the day before."""
+    target_time = since * DAY + np.random.default_rng(since).integers(100 * DAY, size=len(samples))
+    return dataclasses.replace(
+        samples,
+        target_time=target_time,
+        history_time=target_time[samples.item_rows] - DAY + np.arange(len(samples.history)) % 7,
+    )
+
+
+def none_new(samples: Samples) -> Samples:
+    return dataclasses.replace(samples, target=without_new()[samples.target], history=without_new()[samples.history])
+
+
+KNOWN = none_new(TRAIN)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -96,6 +122,26 @@ def test_lists_of_what_was_sold_hold_nothing_else() -> None:
     assert len(make_lists(bank_of(KNOWN), asked, config)) > 0
     assert len(make_lists(bank_of(TRAIN), asked, config, sold_only=True)) > 0
     lists = make_lists(bank_of(KNOWN), VALID, config, sold_only=True)
-    popularity = lists.features[:, bank_of(KNOWN).names.index("popularity score")]
     assert len(lists) > 0
-    assert popularity.min() > 0
+    assert least_popular(lists) > 0
+
+
+def test_trees_of_a_split_of_time_never_learn_that_nobody_has_bought_an_item_yet() -> None:
+    """Valid's users buy the new items: the catalogue has them for that alone."""
+    known, valid = in_time(none_new(tasteful(800, seed=1)), since=1), in_time(VALID, since=101)
+    ranker = fit_list_ranker(
+        known, valid, bank_of(known), PARAMETERS, left_out={}, chronological=True, config=CONFIG, seed=1
+    )
+    assert ranker is not None
+    assert ranker.by_words
+    assert ranker.taught is not None
+    assert least_popular(ranker.taught) > 0
+    later = refit_list_ranker(ranker, valid, {}, CONFIG, seed=1)
+    assert later.by_words
+    assert later.taught is not None
+    assert len(later.taught) > len(ranker.taught)
+    assert least_popular(later.taught) > 0
+
+
+def least_popular(lists: Lists) -> float:
+    return float(lists.features[:, bank_of(KNOWN).names.index("popularity score")].min())
