@@ -14,7 +14,15 @@ import scipy.sparse as sp
 from evaluation.candidates.asked import Scorer
 from evaluation.matrices import Floats, Sparse, transition_matrix, user_item_matrix
 from evaluation.sales import Sales
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Recent, Text, TextSquares
+from evaluation.systems.baselines import (
+    ItemCosine,
+    Markov,
+    Popularity,
+    Recent,
+    Text,
+    TextSquares,
+    bought_together,
+)
 from evaluation.systems.ridge import DIRECT_ITEMS, DirectRidge, Ridge, ridge_weights, sample_users
 from evaluation.tfidf import EVERY_WORD, Words, item_texts
 from pairs.tables import Ints, Items, Samples, with_others
@@ -55,6 +63,11 @@ class Material:
     def bought(self) -> Sparse:
         """[U, I] ones where one of `everyone` has an item."""
         return user_item_matrix(self.everyone, self.items.num_items)
+
+    @cached_property
+    def together(self) -> tuple[Sparse, Sparse] | None:
+        """How often items are bought by the same user; None where that is not counted at once."""
+        return bought_together(self.bought, self.items)
 
     @cached_property
     def ridge_rows(self) -> Sparse:
@@ -131,7 +144,7 @@ def fit_markov(material: Material, *, within_domain: float, decay: float) -> Sco
 
 
 def fit_item_cosine(material: Material, *, exponent: float, decay: float) -> Scorer:
-    return ItemCosine(material.bought, material.items, exponent=exponent, decay=decay)
+    return ItemCosine(material.bought, material.items, exponent=exponent, decay=decay, together=material.together)
 
 
 def fit_ridge(material: Material, *, penalty: float, weight: float, decay: float, cross: float) -> Scorer:

@@ -7,9 +7,9 @@ users exists: X D X' is never formed.
 """
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from evaluation.candidates.asked import RowsAsked
@@ -104,14 +104,13 @@ def ridge_weights(bought_UI: Sparse, *, penalty: float, weight: float) -> Floats
     system_II = (bought_UI.T @ bought_UI).toarray().astype(np.float64)
     diagonal = np.diag_indices_from(system_II)
     system_II[diagonal] += penalty_I
-    factor, invert = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (system_II,))
     with threadpool_limits(limits=1):  # the number of threads would change the last bits
-        root_II, failed = factor(system_II.T, lower=1, overwrite_a=1)  # .T: in LAPACK's order, nothing is copied
+        root_II, failed = lapack.dpotrf(system_II.T, lower=1, overwrite_a=1)  # .T: in LAPACK's order, nothing is copied
         assert failed == 0, "the penalty keeps the system positive"
-        inverse_II, failed = invert(root_II, lower=1, overwrite_c=1)
+        inverse_II, failed = lapack.dpotri(root_II, lower=1, overwrite_c=1)
         assert failed == 0
     inverse_II = np.tril(inverse_II)  # what LAPACK leaves above the diagonal is not of the inverse
-    weights_II = -(inverse_II + np.tril(inverse_II, -1).T) * penalty_I
+    weights_II: NDArray[np.float64] = -(inverse_II + np.tril(inverse_II, -1).T) * penalty_I
     weights_II[diagonal] += 1
     return weights_II.astype(np.float32)
 
