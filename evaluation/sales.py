@@ -49,17 +49,14 @@ class Sales:
 
     def before(self, item_P: Ints, at_P: Ints) -> Ints:
         """[P] purchases of each item before its moment."""
-        return self._place(item_P, at_P) - self._place(item_P, np.full(len(item_P), self._start))
+        return self._place(item_P, at_P) - self._first[item_P]
 
-    def days_since_last(self, item_P: Ints, at_P: Ints) -> Floats:
-        """[P] days from an item's last purchase before the moment; `NEVER_DAYS` where there is none."""
-        place_P = self._place(item_P, at_P)
-        return self._days(place_P - 1, place_P > self._place(item_P, np.full(len(item_P), self._start)), at_P)
-
-    def days_since_first(self, item_P: Ints, at_P: Ints) -> Floats:
-        """[P] days from an item's first purchase to the moment; `NEVER_DAYS` where it comes later or never."""
-        first_P = self._place(item_P, np.full(len(item_P), self._start))
-        return self._days(first_P, self._place(item_P, at_P) > first_P, at_P)
+    def facts(self, item_P: Ints, at_P: Ints) -> tuple[Ints, Floats, Floats]:
+        """[P] each: purchases of an item before its moment, days from the last of them to it, and from the first;
+        `NEVER_DAYS` where there is none."""
+        first_P, place_P = self._first[item_P], self._place(item_P, at_P)
+        some_P = place_P > first_P
+        return place_P - first_P, self._days(place_P - 1, some_P, at_P), self._days(first_P, some_P, at_P)
 
     def fading_counts(self, at_B: Ints, ids: range, half_life: float) -> Floats:
         """[B, C] purchases before each moment, each counting 1/2 ** (its age / `half_life` days)."""
@@ -92,7 +89,7 @@ class Sales:
         if len(self.time) == 0:
             return np.zeros(len(item_P))
         place_P = self._place(item_P, at_P)
-        some_P = place_P > self._place(item_P, np.full(len(item_P), self._start))
+        some_P = place_P > self._first[item_P]
         last_P = np.maximum(place_P - 1, 0)
         age_P = np.where(some_P, at_P - self.time[last_P], 0)
         return np.where(some_P, self._faded(half_life)[last_P] * 0.5 ** (age_P / (half_life * DAY)), 0.0)
@@ -139,6 +136,11 @@ class Sales:
             inside = (item >= ids.start) & (item < ids.stop)
             self._domains[key] = item[inside] - ids.start, time[inside]
         return self._domains[key]
+
+    @cached_property
+    def _first(self) -> Ints:
+        """[I] the place of each item's first purchase or, without any, where it would be."""
+        return np.searchsorted(self.item, np.arange(self.num_items), side="left").astype(np.int64)
 
     @cached_property
     def _start(self) -> int:
