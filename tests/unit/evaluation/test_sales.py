@@ -84,8 +84,8 @@ def test_what_comes_later_changes_nothing() -> None:
     )
     items, at_P = np.arange(NUM_ITEMS), np.full(NUM_ITEMS, at)
     assert sales_of(samples).before(items, at_P).tolist() == sales_of(later).before(items, at_P).tolist()
-    for now, then in zip(sales_of(samples).facts(items, at_P), sales_of(later).facts(items, at_P), strict=True):
-        assert now.tolist() == then.tolist()
+    told = (sales_of(one).facts(items, at_P) for one in (samples, later))
+    assert all(np.array_equal(now, then) for now, then in zip(*told, strict=True))
 
 
 def test_a_question_is_asked_as_of_its_target_or_of_the_end_of_what_is_known() -> None:
