@@ -3,11 +3,14 @@
 Each scores a few samples against one domain's items: dense rows for a batch, never users x items whole.
 """
 
+from functools import partial
+
 import numpy as np
 import scipy.sparse as sp
 
 from evaluation.candidates.asked import EqualAsked, GuessedAsked, SparseAsked, rare_words
 from evaluation.candidates.leaders import LeadersAsked
+from evaluation.candidates.words import likeness_at, squares_at
 from evaluation.matrices import Floats, Sparse, recency_matrix
 from evaluation.sales import Sales, best_sellers, moments
 from pairs.tables import Ints, Items, Samples
@@ -150,7 +153,7 @@ class Text:
         words_BV, by_domain = self._words(samples), self._by_domain[domain]
         telling_BV = rare_words(words_BV, np.diff(by_domain.indptr), most=QUERY_POSTINGS)
         nominees = SparseAsked(sp.csr_matrix(telling_BV @ by_domain), self._items.ids(domain).start)
-        return GuessedAsked(nominees, lambda items_U: dense(sp.csr_matrix(words_BV @ self._vectors[items_U].T)))
+        return GuessedAsked(nominees, partial(likeness_at, words_BV, self._vectors))
 
     def _words(self, samples: Samples) -> Sparse:
         return sp.csr_matrix(recency_matrix(samples, self._decay, self._items.num_items) @ self._vectors)
@@ -179,7 +182,7 @@ class TextSquares:
         likeness.data **= 2
         votes_BC = sp.csr_matrix(sp.csr_matrix(queries_BI[:, asked]) @ likeness)
         nominees = SparseAsked(votes_BC, self._items.ids(domain).start)
-        return GuessedAsked(nominees, lambda items_U: self._votes(queries_BI, sp.csr_matrix(self._vectors[items_U].T)))
+        return GuessedAsked(nominees, partial(squares_at, queries_BI, self._vectors))
 
     def _queries(self, samples: Samples, domain: int) -> Sparse:
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
