@@ -18,10 +18,10 @@ from evaluation.systems.baselines import discount_other, split_columns
 from pairs.draws import draw_rows
 from pairs.tables import Items, Samples
 
-DIRECT_ITEMS = 4_096
-"""Items with a buyer, up to which W [items, items] is made: three seconds and 130 MB in doubles there."""
+DIRECT_ITEMS = 3_000
+"""Items with a buyer, up to which W [items, items] is made: a second there, which `recommend` waits for, too."""
 SOLVED_AT_ONCE = 64
-"""Samples: more fall out of the caches, and are as fast only while there are few users."""
+"""Samples: more fall out of the caches."""
 
 
 class DirectRidge:
