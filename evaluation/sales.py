@@ -30,6 +30,7 @@ class Sales:
     end: int
     """Just after the last purchase; at this moment all is known."""
     _leaders: dict[tuple[int, float, int], tuple[Ints, Ints]] = field(default_factory=dict, init=False, repr=False)
+    _domains: dict[tuple[int, int], tuple[Ints, Ints]] = field(default_factory=dict, init=False, repr=False)
     _faded_by: dict[float, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -48,17 +49,14 @@ class Sales:
 
     def before(self, item_P: Ints, at_P: Ints) -> Ints:
         """[P] purchases of each item before its moment."""
-        return self._place(item_P, at_P) - self._place(item_P, np.full(len(item_P), self._start))
+        return self._place(item_P, at_P) - self._first[item_P]
 
-    def days_since_last(self, item_P: Ints, at_P: Ints) -> Floats:
-        """[P] days from an item's last purchase before the moment; `NEVER_DAYS` where there is none."""
-        place_P = self._place(item_P, at_P)
-        return self._days(place_P - 1, place_P > self._place(item_P, np.full(len(item_P), self._start)), at_P)
-
-    def days_since_first(self, item_P: Ints, at_P: Ints) -> Floats:
-        """[P] days from an item's first purchase to the moment; `NEVER_DAYS` where it comes later or never."""
-        first_P = self._place(item_P, np.full(len(item_P), self._start))
-        return self._days(first_P, self._place(item_P, at_P) > first_P, at_P)
+    def facts(self, item_P: Ints, at_P: Ints) -> tuple[Ints, Floats, Floats]:
+        """[P] each: purchases of an item before its moment, days from the last of them to it, and from the first;
+        `NEVER_DAYS` where there is none."""
+        first_P, place_P = self._first[item_P], self._place(item_P, at_P)
+        some_P = place_P > first_P
+        return place_P - first_P, self._days(place_P - 1, some_P, at_P), self._days(first_P, some_P, at_P)
 
     def fading_counts(self, at_B: Ints, ids: range, half_life: float) -> Floats:
         """[B, C] purchases before each moment, each counting 1/2 ** (its age / `half_life` days)."""
@@ -70,30 +68,31 @@ class Sales:
 
     def _counts_at(self, asked_A: Ints, ids: range, half_life: float) -> Iterator[NDArray[np.float64]]:
         """[C] fading counts at one ascending moment after the other, in one array."""
-        item, time = self._by_time
-        inside = (item >= ids.start) & (item < ids.stop)
-        column, time = item[inside] - ids.start, time[inside]
-        now_C, begin = np.zeros(len(ids)), 0
+        column, time = self._of_domain(ids)
+        at = asked_A[0] if len(asked_A) else self._start
+        now_C = self._fading(np.arange(ids.start, ids.stop), np.full(len(ids), at), half_life)
+        begin = int(np.searchsorted(time, at, side="left"))
         for row, at in enumerate(asked_A.tolist()):
             if row:
                 now_C *= 0.5 ** ((at - asked_A[row - 1]) / (half_life * DAY))
-            end = int(np.searchsorted(time, at, side="left"))
-            weight = 0.5 ** ((at - time[begin:end]) / (half_life * DAY))
-            now_C += np.bincount(column[begin:end], weights=weight, minlength=len(ids))
-            begin = end
+                end = int(np.searchsorted(time, at, side="left"))
+                weight = 0.5 ** ((at - time[begin:end]) / (half_life * DAY))
+                now_C += np.bincount(column[begin:end], weights=weight, minlength=len(ids))
+                begin = end
             yield now_C
 
     def fading(self, item_P: Ints, at_P: Ints, half_life: float) -> Floats:
         """[P] what `fading_counts` says of single items, each as of its own moment."""
+        return self._fading(item_P, at_P, half_life).astype(np.float32)
+
+    def _fading(self, item_P: Ints, at_P: Ints, half_life: float) -> NDArray[np.float64]:
         if len(self.time) == 0:
-            return np.zeros(len(item_P), dtype=np.float32)
+            return np.zeros(len(item_P))
         place_P = self._place(item_P, at_P)
-        some_P = place_P > self._place(item_P, np.full(len(item_P), self._start))
+        some_P = place_P > self._first[item_P]
         last_P = np.maximum(place_P - 1, 0)
         age_P = np.where(some_P, at_P - self.time[last_P], 0)
-        return np.where(some_P, self._faded(half_life)[last_P] * 0.5 ** (age_P / (half_life * DAY)), 0).astype(
-            np.float32
-        )
+        return np.where(some_P, self._faded(half_life)[last_P] * 0.5 ** (age_P / (half_life * DAY)), 0.0)
 
     def leaders(self, ids: range, half_life: float, depth: int) -> tuple[Ints, Ints]:
         """The items of a domain with the largest fading counts at some moments: [M] ascending, [M, K] items."""
@@ -128,6 +127,20 @@ class Sales:
         """Items and times [E] in order of time."""
         order = np.argsort(self.time, kind="stable")
         return self.item[order], self.time[order]
+
+    def _of_domain(self, ids: range) -> tuple[Ints, Ints]:
+        """Columns and times, in order of time, of the purchases of a domain's items."""
+        key = (ids.start, ids.stop)
+        if key not in self._domains:
+            item, time = self._by_time
+            inside = (item >= ids.start) & (item < ids.stop)
+            self._domains[key] = item[inside] - ids.start, time[inside]
+        return self._domains[key]
+
+    @cached_property
+    def _first(self) -> Ints:
+        """[I] the place of each item's first purchase or, without any, where it would be."""
+        return np.searchsorted(self.item, np.arange(self.num_items), side="left").astype(np.int64)
 
     @cached_property
     def _start(self) -> int:

@@ -117,7 +117,7 @@ class GuessedAsked:
 
     nominees: SparseAsked
     score: Callable[[Ints], Floats]
-    """Ascending items [U] -> scores [B, U]."""
+    """Items [B, P] -> their scores [B, P]."""
 
     def best(self, depth: int) -> Ints:
         """More than so many by the cheaper score, for the true one has another order."""
@@ -125,8 +125,7 @@ class GuessedAsked:
 
     def at(self, items_BP: Ints) -> Floats:
         """[B, P]."""
-        items_U, place = np.unique(items_BP, return_inverse=True)
-        return np.take_along_axis(self.score(items_U), place.reshape(items_BP.shape), axis=1)
+        return self.score(items_BP)
 
 
 def answer_of(scorer: Scorer, samples: Samples, domain: int, ids: range) -> Nomination:

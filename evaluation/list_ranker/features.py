@@ -65,24 +65,23 @@ def find_candidates(
         told: scores that are features only.
         sales, at_B: what was sold, and the moment as of which each sample asks; None on pairs without times.
     """
-    num_rows, num_columns = len(batch.rows), batch.num_columns
-    places: dict[str, Floats] = {}
-    is_candidate_BC = np.zeros((num_rows, num_columns), dtype=bool)
+    width = batch.num_columns
     sources = {name: coarse(scores_BC) for name, scores_BC in sources.items()}
-    told = {name: coarse(scores_BC) for name, scores_BC in told.items()}
-    for name, scores_BC in sources.items():
-        row, column, place = _best(scores_BC, depth, batch)
-        is_candidate_BC[row, column] = True
-        places[name] = np.full((num_rows, num_columns), depth, dtype=np.float32)
-        places[name][row, column] = place
-    row_P, column_P = np.nonzero(is_candidate_BC)
+    lowest = {name: _lowest(scores_BC) for name, scores_BC in sources.items()}
+    listed = {name: _best(scores_BC, lowest[name], depth, batch) for name, scores_BC in sources.items()}
+    keys_P = np.unique(np.concatenate([row * width + column for row, column, _ in listed.values()]))
+    row_P, column_P = keys_P // width, keys_P % width
+    places: dict[str, Ints] = {}
     columns = []
-    for name, scores_BC in sources.items():
-        low_B, high_B = _extremes(scores_BC)
+    for name, (row, column, place) in listed.items():
+        places[name] = np.full(len(keys_P), depth, dtype=np.int64)
+        places[name][np.searchsorted(keys_P, row * width + column)] = place
+        scores_BC = sources[name]
+        low_B, high_B = _extremes(scores_BC, lowest[name])
         score_P = np.maximum(scores_BC[row_P, column_P], low_B[row_P])
         share_P = (score_P - low_B[row_P]) / np.maximum(high_B - low_B, 1e-12)[row_P]
-        columns += [score_P, share_P, np.log1p(places[name][row_P, column_P])]
-    columns += [scores_BC[row_P, column_P] for scores_BC in told.values()]
+        columns += [score_P, share_P, np.log1p(places[name].astype(np.float32))]
+    columns += [coarse(scores_BC[row_P, column_P]) for scores_BC in told.values()]
     same_B = _same_domain_lengths(batch, items)
     columns += [batch.samples.lengths[row_P], same_B[row_P]]
     columns += [_staleness(batch, at_B)[row_P]]
@@ -90,32 +89,24 @@ def find_candidates(
         assert at_B is not None
         columns += _sales_columns(sales, batch.item_at(row_P, column_P), at_B[row_P])
     features_PF = np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
-    best_P = np.min([place_BC[row_P, column_P] for place_BC in places.values()], axis=0)
-    by_words = places.get(WORDS)
-    word_P = np.full(len(row_P), depth) if by_words is None else by_words[row_P, column_P]
-    return Candidates(
-        row_P.astype(np.int64),
-        column_P.astype(np.int64),
-        features_PF,
-        best_P.astype(np.int64),
-        word_P.astype(np.int64),
-    )
+    best_P = np.min(list(places.values()), axis=0)
+    return Candidates(row_P, column_P, features_PF, best_P, places.get(WORDS, np.full(len(row_P), depth)))
 
 
 def coarse(scores_BC: Floats) -> Floats:
     """Scores rounded to 14 bits of mantissa: what differs by less differs by the order in which it was summed."""
-    bits_BC = np.ascontiguousarray(scores_BC, dtype=np.float32).view(np.uint32)
-    rounded_BC = ((bits_BC + np.uint32(1 << 8)) & ~np.uint32((1 << 9) - 1)).view(np.float32)
-    return np.where(np.isfinite(scores_BC), rounded_BC, scores_BC)
+    bits_BC = np.array(scores_BC, dtype=np.float32).view(np.uint32)
+    bits_BC += np.uint32(1 << 8)
+    bits_BC &= ~np.uint32((1 << 9) - 1)
+    return bits_BC.view(np.float32)  # an infinity stays one: its mantissa is 0
 
 
-def _best(scores_BC: Floats, depth: int, batch: DomainSamples) -> tuple[Ints, Ints, Ints]:
+def _best(scores_BC: Floats, lowest_B: Floats, depth: int, batch: DomainSamples) -> tuple[Ints, Ints, Ints]:
     """(row, column, place from 0) of at most `depth` items a row that are above the row's lowest score.
 
     Equal scores have equal places, and all of them or none are taken: ids decide nothing.
     """
     listed_BK, best_BK = top_k(scores_BC, depth + 1, batch.columns)
-    lowest_B = np.where(np.isfinite(scores_BC), scores_BC, np.inf).min(axis=1, initial=np.inf)
     bar_B = np.maximum(best_BK[:, depth], lowest_B)
     starts_BK = np.ones(best_BK.shape, dtype=bool)
     starts_BK[:, 1:] = best_BK[:, 1:] < best_BK[:, :-1]
@@ -125,13 +116,17 @@ def _best(scores_BC: Floats, depth: int, batch: DomainSamples) -> tuple[Ints, In
     return row.astype(np.int64), column, place_BK[row, cell].astype(np.int64)
 
 
-def _extremes(scores_BC: Floats) -> tuple[Floats, Floats]:
+def _lowest(scores_BC: Floats) -> Floats:
+    """[B] the lowest finite score of each row; inf for a row without any."""
+    allowed_BC = np.where(scores_BC == -np.inf, np.float32(np.inf), scores_BC)
+    return np.asarray(allowed_BC.min(axis=1, initial=np.inf), dtype=np.float32)
+
+
+def _extremes(scores_BC: Floats, lowest_B: Floats) -> tuple[Floats, Floats]:
     """[B] the lowest and the highest score of each row; 0 for a row without any."""
-    finite_BC = np.isfinite(scores_BC)
-    low_B = np.where(finite_BC, scores_BC, np.inf).min(axis=1, initial=np.inf)
-    high_B = np.where(finite_BC, scores_BC, -np.inf).max(axis=1, initial=-np.inf)
-    has_any_B = finite_BC.any(axis=1)
-    return np.where(has_any_B, low_B, 0).astype(np.float32), np.where(has_any_B, high_B, 0).astype(np.float32)
+    has_any_B = np.isfinite(lowest_B)
+    high_B = scores_BC.max(axis=1, initial=-np.inf)
+    return np.where(has_any_B, lowest_B, 0).astype(np.float32), np.where(has_any_B, high_B, 0).astype(np.float32)
 
 
 def _same_domain_lengths(batch: DomainSamples, items: Items) -> Ints:
@@ -148,7 +143,7 @@ def _staleness(batch: DomainSamples, at_B: Ints | None) -> Floats:
 
 
 def _sales_columns(sales: Sales, item_P: Ints, at_P: Ints) -> list[Floats]:
-    before_P = sales.before(item_P, at_P)
+    before_P, last_P, first_P = sales.facts(item_P, at_P)
     windows = [before_P - sales.before(item_P, at_P - days * DAY) for days in WINDOWS_DAYS]
     counts = [np.log1p(count_P).astype(np.float32) for count_P in (before_P, *windows)]
-    return [*counts, sales.days_since_last(item_P, at_P), sales.days_since_first(item_P, at_P)]
+    return [*counts, last_P, first_P]

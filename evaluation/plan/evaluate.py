@@ -13,6 +13,12 @@ ITEM_BYTES = 1_200
 """Title, attributes, and their words in a few sparse matrices."""
 PURCHASE_BYTES = 150
 """Of an interaction, in the matrices of users and items."""
+MOST_TOGETHER = 64_000_000
+"""As in evaluation/systems/baselines.py."""
+SKEW = 1.5
+"""Pairs of items of one user beside those that equal histories would have."""
+PAIR_BYTES = 12
+"""Of such a pair, twins counted once, in the two or three banks that are there at a time."""
 BATCH_ARRAYS = 40
 """Arrays of a batch that are held at once."""
 CANDIDATES, FEATURES = 300, 45
@@ -33,6 +39,7 @@ def plan_evaluate(setting: Setting) -> Estimate:
     counts, machine = setting.counts, setting.machine
     judged = counts.held_out if config.max_samples is None else min(counts.held_out, 2 * config.max_samples)
     cells = BATCH_CELLS if counts.items / 2 <= WHOLE_ITEMS else BATCH_CELLS // 8
+    pairs = SKEW * counts.interactions**2 / max(1, counts.users)
     learnt = min(config.ranker_samples, counts.train) + min(20_000, judged / 2)
     made = LIST_BYTES * judged * config.list_depth * len(SYSTEMS)
     lists = LIST_BYTES * judged * READ_DEPTH * READ_SYSTEMS + made / machine.ranks
@@ -41,6 +48,7 @@ def plan_evaluate(setting: Setting) -> Estimate:
         host=[
             Need("catalogue and its words", machine.processes * ITEM_BYTES * counts.items),
             Need("who bought what", machine.processes * PURCHASE_BYTES * counts.interactions),
+            Need("items of the same users", machine.processes * PAIR_BYTES * (pairs if pairs <= MOST_TOGETHER else 0)),
             Need("ranks and lists", machine.processes * (lists + 8 * WAYS * len(SYSTEMS) * judged)),
             Need("lists to learn from", machine.processes * 4 * CANDIDATES * FEATURES * learnt),
             Need("scores of a batch", machine.processes * 4.0 * BATCH_ARRAYS * cells),

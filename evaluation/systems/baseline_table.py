@@ -8,15 +8,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+import numpy as np
 import scipy.sparse as sp
 
 from evaluation.candidates.asked import Scorer
-from evaluation.matrices import Sparse, transition_matrix, user_item_matrix
+from evaluation.matrices import Floats, Sparse, transition_matrix, user_item_matrix
 from evaluation.sales import Sales
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Recent, Text, TextSquares
-from evaluation.systems.ridge import Ridge, sample_users
+from evaluation.systems.baselines import (
+    ItemCosine,
+    Markov,
+    Popularity,
+    Recent,
+    Text,
+    TextSquares,
+    bought_together,
+)
+from evaluation.systems.ridge import DIRECT_ITEMS, DirectRidge, Ridge, ridge_weights, sample_users
 from evaluation.tfidf import EVERY_WORD, Words, item_texts
-from pairs.tables import Items, Samples, with_others
+from pairs.tables import Ints, Items, Samples, with_others
 
 Parameters: TypeAlias = dict[str, float]
 Grid: TypeAlias = dict[str, tuple[float, ...]]
@@ -43,6 +52,7 @@ class Material:
     clock: bool = True
     """Whether times of sales are told."""
     _transitions: dict[bool, Sparse] = field(default_factory=dict, init=False)
+    _ridge_weights: dict[tuple[float, float], Floats] = field(default_factory=dict, init=False)
 
     @cached_property
     def everyone(self) -> Samples:
@@ -55,6 +65,11 @@ class Material:
         return user_item_matrix(self.everyone, self.items.num_items)
 
     @cached_property
+    def together(self) -> tuple[Sparse, Sparse] | None:
+        """How often items are bought by the same user; None where that is not counted at once."""
+        return bought_together(self.bought, self.items)
+
+    @cached_property
     def ridge_rows(self) -> Sparse:
         """The rows of `bought` that the ridge is fitted on: train's users and, where there is room, others."""
         if self.others is None:
@@ -65,6 +80,19 @@ class Material:
             return sample_users(own, self.ridge_max_users, self.seed)
         beside = sample_users(user_item_matrix(self.others, self.items.num_items), room, self.seed)
         return sp.csr_matrix(sp.vstack([own, beside]))
+
+    @cached_property
+    def ridge_items(self) -> Ints:
+        """The items that those rows hold, ascending."""
+        return np.unique(self.ridge_rows.indices).astype(np.int64)
+
+    def ridge_weights(self, *, penalty: float, weight: float) -> Floats:
+        """W of the `ridge_items`; the last one is kept, for a grid goes on with what it has chosen."""
+        if (penalty, weight) not in self._ridge_weights:
+            self._ridge_weights.clear()
+            rows = sp.csr_matrix(self.ridge_rows[:, self.ridge_items])
+            self._ridge_weights[penalty, weight] = ridge_weights(rows, penalty=penalty, weight=weight)
+        return self._ridge_weights[penalty, weight]
 
     @cached_property
     def sales(self) -> Sales | None:
@@ -116,10 +144,13 @@ def fit_markov(material: Material, *, within_domain: float, decay: float) -> Sco
 
 
 def fit_item_cosine(material: Material, *, exponent: float, decay: float) -> Scorer:
-    return ItemCosine(material.bought, material.items, exponent=exponent, decay=decay)
+    return ItemCosine(material.bought, material.items, exponent=exponent, decay=decay, together=material.together)
 
 
 def fit_ridge(material: Material, *, penalty: float, weight: float, decay: float, cross: float) -> Scorer:
+    if len(material.ridge_items) <= DIRECT_ITEMS:
+        weights = material.ridge_weights(penalty=penalty, weight=weight)
+        return DirectRidge(weights, material.ridge_items, material.items, decay=decay, cross=cross)
     return Ridge(material.ridge_rows, material.items, penalty=penalty, weight=weight, decay=decay, cross=cross)
 
 

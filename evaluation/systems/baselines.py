@@ -3,20 +3,23 @@
 Each scores a few samples against one domain's items: dense rows for a batch, never users x items whole.
 """
 
+from functools import partial
+
 import numpy as np
 import scipy.sparse as sp
 
 from evaluation.candidates.asked import EqualAsked, GuessedAsked, SparseAsked, rare_words
 from evaluation.candidates.leaders import LeadersAsked
+from evaluation.candidates.words import likeness_at, squares_at
 from evaluation.matrices import Floats, Sparse, recency_matrix
 from evaluation.sales import Sales, best_sellers, moments
 from pairs.tables import Ints, Items, Samples
 
 ITEMS_AT_ONCE = 512
-
-
 MOST_LEADERS = 5_000
 """Best-selling items that may be nominated; more than anybody asks for."""
+MOST_TOGETHER = 64_000_000
+"""Pairs of items of one user, over all users, that are counted at once: 8 bytes each at most, and a second to ten."""
 QUERY_POSTINGS, ITEM_POSTINGS = 20_000, 4_000
 """Texts that a query's, or an item's, rarest words are looked up in for nominees."""
 
@@ -84,11 +87,23 @@ class ItemCosine:
     An exponent of 0.5 is the cosine; a lower one favours popular items.
     """
 
-    def __init__(self, bought_UI: Sparse, items: Items, *, exponent: float, decay: float) -> None:
+    def __init__(
+        self,
+        bought_UI: Sparse,
+        items: Items,
+        *,
+        exponent: float,
+        decay: float,
+        together: tuple[Sparse, Sparse] | None = None,
+    ) -> None:
+        """together: `bought_together`, where it is there; else a sample's items are followed to all their buyers."""
         frequency_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
-        scaled_UI = sp.csr_matrix(bought_UI @ sp.diags_array((frequency_I**-exponent).astype(np.float32)))
-        self._users_of_items = sp.csr_matrix(scaled_UI.T)
-        self._by_domain = [split_columns(scaled_UI, items, domain) for domain in (0, 1)]
+        self._weight = (frequency_I**-exponent).astype(np.float32)
+        self._together = together
+        if together is None:
+            scaled_UI = sp.csr_matrix(bought_UI @ sp.diags_array(self._weight))
+            self._users_of_items = sp.csr_matrix(scaled_UI.T)
+            self._by_domain = [split_columns(scaled_UI, items, domain) for domain in (0, 1)]
         self._items = items
         self._decay = decay
 
@@ -100,7 +115,22 @@ class ItemCosine:
 
     def _sparse(self, samples: Samples, domain: int) -> Sparse:
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
-        return sp.csr_matrix(queries_BI @ self._users_of_items @ self._by_domain[domain])
+        if self._together is None:
+            return sp.csr_matrix(queries_BI @ self._users_of_items @ self._by_domain[domain])
+        scores_BC = sp.csr_matrix(sp.csr_matrix(queries_BI @ sp.diags_array(self._weight)) @ self._together[domain])
+        scores_BC.data *= self._weight[scores_BC.indices + self._items.ids(domain).start]
+        return scores_BC
+
+
+def bought_together(bought_UI: Sparse, items: Items) -> tuple[Sparse, Sparse] | None:
+    """[I, C] of each domain: by how many users an item was bought with one of the domain. None where that is too much:
+    of a million users what is common has a million partners."""
+    most = (np.diff(bought_UI.indptr).astype(np.float64) ** 2).sum()
+    if most > MOST_TOGETHER:
+        return None
+    buyers_IU = sp.csr_matrix(bought_UI.T)
+    first, second = (sp.csr_matrix(buyers_IU @ split_columns(bought_UI, items, domain)) for domain in (0, 1))
+    return first, second
 
 
 class Text:
@@ -123,7 +153,7 @@ class Text:
         words_BV, by_domain = self._words(samples), self._by_domain[domain]
         telling_BV = rare_words(words_BV, np.diff(by_domain.indptr), most=QUERY_POSTINGS)
         nominees = SparseAsked(sp.csr_matrix(telling_BV @ by_domain), self._items.ids(domain).start)
-        return GuessedAsked(nominees, lambda items_U: dense(sp.csr_matrix(words_BV @ self._vectors[items_U].T)))
+        return GuessedAsked(nominees, partial(likeness_at, words_BV, self._vectors))
 
     def _words(self, samples: Samples) -> Sparse:
         return sp.csr_matrix(recency_matrix(samples, self._decay, self._items.num_items) @ self._vectors)
@@ -152,7 +182,7 @@ class TextSquares:
         likeness.data **= 2
         votes_BC = sp.csr_matrix(sp.csr_matrix(queries_BI[:, asked]) @ likeness)
         nominees = SparseAsked(votes_BC, self._items.ids(domain).start)
-        return GuessedAsked(nominees, lambda items_U: self._votes(queries_BI, sp.csr_matrix(self._vectors[items_U].T)))
+        return GuessedAsked(nominees, partial(squares_at, queries_BI, self._vectors))
 
     def _queries(self, samples: Samples, domain: int) -> Sparse:
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)

@@ -1,18 +1,53 @@
-"""Ridge regression on items in its dual form, the baseline `ridge`.
+"""Ridge regression on items, the baseline `ridge`: W = argmin |X - X W|^2 + lambda |D^-1/2 W|^2.
 
-Primal: W = argmin |X - X W|^2 + lambda |D^-1/2 W|^2 with D = diag(df^-weight): frequent items are penalised more.
-Dual: W = D X' (X D X' + lambda I)^-1 X, one unknown a train user instead of items x items. The system is solved for
-a batch of samples at a time by conjugate gradients, so that not even users x users exists: X D X' is never formed.
+With D = diag(df^-weight) frequent items are penalised more. Where few items have a buyer, W is solved for at once, and
+a sample costs as much as its history is long. Elsewhere the dual is solved, one unknown a train user instead of items
+x items: W = D X' (X D X' + lambda I)^-1 X, for some samples at a time by conjugate gradients, so that not even users x
+users exists: X D X' is never formed.
 """
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from evaluation.candidates.asked import RowsAsked
 from evaluation.matrices import Floats, Sparse, recency_matrix
 from evaluation.systems.baselines import discount_other, split_columns
 from pairs.draws import draw_rows
 from pairs.tables import Items, Samples
+
+DIRECT_ITEMS = 3_000
+"""Items with a buyer, up to which W [items, items] is made: a second there, which `recommend` waits for, too."""
+SOLVED_AT_ONCE = 64
+"""Samples: more fall out of the caches."""
+
+
+class DirectRidge:
+    """Scores q W, where q holds the history with a recency decay and W is there whole."""
+
+    def __init__(self, weights_RR: Floats, bought_R: NDArray[np.int64], items: Items, *, decay: float, cross: float):
+        """weights_RR, bought_R: `ridge_weights` and the items that they are of."""
+        self._bought = bought_R
+        of_domain = [items.domain[bought_R] == domain for domain in (0, 1)]
+        self._ids = [bought_R[mask_R] for mask_R in of_domain]
+        self._weights = [np.ascontiguousarray(weights_RR[:, mask_R]) for mask_R in of_domain]
+        self._items, self._decay, self._cross = items, decay, cross
+
+    def score(self, samples: Samples, domain: int) -> Floats:
+        ids = self._items.ids(domain)
+        scores_BC = np.zeros((len(samples), len(ids)), dtype=np.float32)
+        scores_BC[:, self._ids[domain] - ids.start] = self._scores(samples, domain)
+        return scores_BC
+
+    def ask(self, samples: Samples, domain: int) -> RowsAsked:
+        return RowsAsked(self._scores(samples, domain), self._ids[domain])
+
+    def _scores(self, samples: Samples, domain: int) -> Floats:
+        queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
+        queries_BI = discount_other(queries_BI, self._items, domain, cross=self._cross)
+        return np.asarray(sp.csr_matrix(queries_BI[:, self._bought]) @ self._weights[domain], dtype=np.float32)
 
 
 class Ridge:
@@ -31,7 +66,7 @@ class Ridge:
     ) -> None:
         frequency_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
         root_UI = sp.csr_matrix(bought_UI @ sp.diags_array((frequency_I ** (-weight / 2)).astype(np.float32)))
-        self._root = root_UI
+        self._root, self._root_transposed = root_UI, sp.csr_matrix(root_UI.T)
         self._item_weight = (frequency_I**-weight).astype(np.float32)
         self._bought = bought_UI
         self._by_domain = [sp.csr_matrix(split_columns(bought_UI, items, domain).T) for domain in (0, 1)]
@@ -39,29 +74,61 @@ class Ridge:
         self._penalty, self._decay, self._tolerance = penalty, decay, tolerance
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        return np.ascontiguousarray((self._by_domain[domain] @ self._dual(samples, domain)).T)
+        return self._scores(samples, domain, self._by_domain[domain])
 
     def ask(self, samples: Samples, domain: int) -> RowsAsked:
         bought_R = np.flatnonzero(np.diff(self._by_domain[domain].indptr))
-        scores_BR = np.ascontiguousarray((self._by_domain[domain][bought_R] @ self._dual(samples, domain)).T)
+        scores_BR = self._scores(samples, domain, self._by_domain[domain][bought_R])
         return RowsAsked(scores_BR, bought_R + self._items.ids(domain).start)
 
-    def _dual(self, samples: Samples, domain: int) -> Floats:
-        """[U, B] how much each user counts for each sample."""
+    def _scores(self, samples: Samples, domain: int, buyers_RU: Sparse) -> Floats:
+        """[B, R] of the items whose buyers are given."""
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
         queries_BI = discount_other(queries_BI, self._items, domain, cross=self._cross)
-        weighted_BI = queries_BI @ sp.diags_array(self._item_weight)
-        likeness_UB = np.asarray((self._bought @ weighted_BI.T).toarray(), dtype=np.float32)
-        return solve_dual(self._root, likeness_UB, penalty=self._penalty, tolerance=self._tolerance)
+        weighted_BI = sp.csr_matrix(queries_BI @ sp.diags_array(self._item_weight))
+        scores_BR = np.empty((len(samples), buyers_RU.shape[0]), dtype=np.float32)
+        for start in range(0, len(samples), SOLVED_AT_ONCE):
+            some = slice(start, start + SOLVED_AT_ONCE)
+            likeness_UB = np.asarray((self._bought @ weighted_BI[some].T).toarray(), dtype=np.float32)
+            dual_UB = solve_dual(
+                self._root, self._root_transposed, likeness_UB, penalty=self._penalty, tolerance=self._tolerance
+            )
+            scores_BR[some] = (buyers_RU @ dual_UB).T
+        return scores_BR
 
 
-def solve_dual(root_UI: Sparse, right_UB: Floats, *, penalty: float, tolerance: float, max_steps: int = 200) -> Floats:
+def ridge_weights(bought_UI: Sparse, *, penalty: float, weight: float) -> Floats:
+    """[I, I] W, of items that all have a buyer: (X'X + P)^-1 X'X = 1 - (X'X + P)^-1 P with P = penalty D^-1."""
+    frequency_I = np.asarray(bought_UI.sum(axis=0), dtype=np.float64).ravel()
+    penalty_I = penalty * frequency_I**weight
+    system_II = (bought_UI.T @ bought_UI).toarray().astype(np.float64)
+    diagonal = np.diag_indices_from(system_II)
+    system_II[diagonal] += penalty_I
+    with threadpool_limits(limits=1):  # the number of threads would change the last bits
+        root_II, failed = lapack.dpotrf(system_II.T, lower=1, overwrite_a=1)  # .T: in LAPACK's order, nothing is copied
+        assert failed == 0, "the penalty keeps the system positive"
+        inverse_II, failed = lapack.dpotri(root_II, lower=1, overwrite_c=1)
+        assert failed == 0
+    inverse_II = np.tril(inverse_II)  # what LAPACK leaves above the diagonal is not of the inverse
+    weights_II: NDArray[np.float64] = -(inverse_II + np.tril(inverse_II, -1).T) * penalty_I
+    weights_II[diagonal] += 1
+    return weights_II.astype(np.float32)
+
+
+def solve_dual(
+    root_UI: Sparse,
+    transposed_IU: Sparse,
+    right_UB: Floats,
+    *,
+    penalty: float,
+    tolerance: float,
+    max_steps: int = 200,
+) -> Floats:
     """Solve (R R' + penalty I) Y = right for every column by conjugate gradients.
 
     Ends when every column's residual is below `tolerance` of its right side's norm. The penalty keeps the
     system well-conditioned: five to twenty steps are usual.
     """
-    transposed_IU = sp.csr_matrix(root_UI.T)
     solution_UB = np.zeros_like(right_UB)
     residual_UB = right_UB.copy()
     direction_UB = residual_UB.copy()

@@ -56,8 +56,10 @@ def test_counts_and_ages_equal_the_slow_ones() -> None:
         assert sales.before(items, at_P).tolist() == [len(times) for times in before]
         last = [(at - times[-1]) / DAY if times else NEVER_DAYS for times in before]
         first = [(at - times[0]) / DAY if times else NEVER_DAYS for times in before]
-        assert sales.days_since_last(items, at_P) == pytest.approx(last)
-        assert sales.days_since_first(items, at_P) == pytest.approx(first)
+        counts, since_last, since_first = sales.facts(items, at_P)
+        assert counts.tolist() == [len(times) for times in before]
+        assert since_last == pytest.approx(last)
+        assert since_first == pytest.approx(first)
         fading = [sum(0.5 ** ((at - time) / (7 * DAY)) for time in times) for times in before]
         assert sales.fading_counts(at_P[:1], range(NUM_ITEMS), 7.0)[0] == pytest.approx(fading, rel=1e-5)
 
@@ -81,8 +83,9 @@ def test_what_comes_later_changes_nothing() -> None:
         target=np.where(samples.target_time >= at, shuffled[samples.target], samples.target),
     )
     items, at_P = np.arange(NUM_ITEMS), np.full(NUM_ITEMS, at)
-    for ask in (Sales.before, Sales.days_since_last, Sales.days_since_first):
-        assert ask(sales_of(samples), items, at_P).tolist() == ask(sales_of(later), items, at_P).tolist()
+    assert sales_of(samples).before(items, at_P).tolist() == sales_of(later).before(items, at_P).tolist()
+    told = (sales_of(one).facts(items, at_P) for one in (samples, later))
+    assert all(np.array_equal(now, then) for now, then in zip(*told, strict=True))
 
 
 def test_a_question_is_asked_as_of_its_target_or_of_the_end_of_what_is_known() -> None:

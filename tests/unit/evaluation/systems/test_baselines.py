@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from evaluation.candidates.asked import Scorer
 from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
-from evaluation.systems.baseline_table import Material, fit_item_cosine, fit_popularity
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text
-from evaluation.systems.ridge import Ridge, sample_users
+from evaluation.systems.baseline_table import Material, fit_item_cosine, fit_popularity, fit_ridge
+from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text, bought_together
+from evaluation.systems.ridge import DirectRidge, Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words
 from pairs.tables import Samples, joined
 from tests.evaluation_runs import make_items, make_samples
@@ -78,13 +78,14 @@ def test_popularity_scores_by_train_count() -> None:
 
 
 @pytest.mark.parametrize("domain", [0, 1])
-@pytest.mark.parametrize(("exponent", "decay"), [(0.5, 1.0), (0.3, 0.9)])
-def test_item_cosine_equals_a_dense_loop(exponent: float, decay: float, domain: int) -> None:
+@pytest.mark.parametrize(("exponent", "decay", "at_once"), [(0.5, 1.0, True), (0.3, 0.9, True), (0.3, 0.9, False)])
+def test_item_cosine_equals_a_dense_loop(exponent: float, decay: float, at_once: bool, domain: int) -> None:
     train = random_train()
     bought = slow_bought(train)
     frequency = np.maximum(bought.sum(axis=0), 1)
-    scorer = ItemCosine(user_item_matrix(train, NUM_ITEMS), ITEMS, exponent=exponent, decay=decay)
-    scores = scorer.score(queries(), domain)
+    matrix = user_item_matrix(train, NUM_ITEMS)
+    counts = bought_together(matrix, ITEMS) if at_once else None
+    scores = ItemCosine(matrix, ITEMS, exponent=exponent, decay=decay, together=counts).score(queries(), domain)
     for row in range(len(queries())):
         query = slow_query(queries().history_of(row).tolist(), decay)
         for column, item in enumerate(ITEMS.ids(domain)):
@@ -106,6 +107,43 @@ def test_dual_ridge_equals_the_primal_solution(penalty: float, weight: float) ->
     query = np.stack([slow_query(queries().history_of(row).tolist(), 0.9) for row in range(len(queries()))])
     assert scorer.score(queries(), 0) == pytest.approx((query @ primal_II)[:, :NUM_X], abs=2e-4)
     assert scorer.score(queries(), 1) == pytest.approx((query @ primal_II)[:, NUM_X:], abs=2e-4)
+
+
+@pytest.mark.parametrize("cross", [1.0, 0.5])
+@pytest.mark.parametrize(("penalty", "weight"), [(0.5, 0.0), (0.5, 0.5), (200.0, 0.5)])
+def test_few_items_are_solved_at_once_with_the_same_scores(
+    penalty: float, weight: float, cross: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = make_samples([(user, 0, [0, 8, 3, user % 3], 4) for user in range(9)] + [(9, 1, [0, 9], 10)])
+    material = Material(train, ITEMS, 100, 0)
+    assert len(material.ridge_items) < NUM_ITEMS  # some items have no buyer
+    settings = {"penalty": penalty, "weight": weight, "decay": 0.9, "cross": cross}
+    at_once = fit_ridge(material, **settings)
+    assert isinstance(at_once, DirectRidge)
+    by_steps = Ridge(material.ridge_rows, ITEMS, **settings, tolerance=1e-6)
+    monkeypatch.setattr("evaluation.systems.ridge.SOLVED_AT_ONCE", 3)
+    for domain in (0, 1):
+        scores = by_steps.score(queries(), domain)
+        assert np.ptp(scores) > 0
+        assert at_once.score(queries(), domain) == pytest.approx(scores, abs=2e-5)
+        asked = np.broadcast_to(np.asarray(ITEMS.ids(domain)), scores.shape)
+        for ridge in (at_once, by_steps):
+            assert ridge.ask(queries(), domain).at(asked) == pytest.approx(scores, abs=2e-5)
+
+
+def test_too_many_pairs_are_not_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bought = user_item_matrix(random_train(), NUM_ITEMS)
+    pairs = int((np.diff(bought.indptr) ** 2).sum())
+    monkeypatch.setattr("evaluation.systems.baselines.MOST_TOGETHER", pairs)
+    assert bought_together(bought, ITEMS) is not None
+    monkeypatch.setattr("evaluation.systems.baselines.MOST_TOGETHER", pairs - 1)
+    assert bought_together(bought, ITEMS) is None
+
+
+def test_many_items_are_solved_by_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.systems.baseline_table.DIRECT_ITEMS", 1)
+    fitted = fit_ridge(Material(random_train(1), ITEMS, 100, 0), penalty=1.0, weight=0.5, decay=0.9, cross=1.0)
+    assert isinstance(fitted, Ridge)
 
 
 def test_ridge_uses_all_users_or_a_random_few_of_them() -> None:
