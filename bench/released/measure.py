@@ -21,6 +21,7 @@ from graph.batches import Batch, epoch_batches, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.learning.optimizer import build_optimizer
+from graph.learning.take_step import take_step
 from graph.noise import Noise
 from graph.objective import Forward, Objective, count_terms
 from graph.presets import PRESETS
@@ -103,16 +104,14 @@ def own_steps(train: Samples, graphs: Graphs, config: GraphConfig) -> Callable[[
     """As the stage takes them."""
     torch.manual_seed(1)
     objective = Objective(GraphRanker(graphs, config), config)
+    objective.keep_rows_only()
     optimizer = build_optimizer(objective, config)
 
     def take(step: int) -> None:
         batch = batch_of(train, graphs, config, step)
         counts = count_terms(graphs, batch, config.loss)
         loss, _ = objective(graphs, batch, Noise(1, step, batch.sample), counts)
-        loss.backward()
-        nn.utils.clip_grad_norm_(objective.parameters(), config.schedule.grad_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        take_step(loss, objective.parameters(), optimizer, clip=config.schedule.grad_clip)
 
     return take
 
