@@ -1,6 +1,6 @@
 """One step of one kind, in a process of its own, so that its peak of memory is its own.
 
-python -m bench.released.measure dense|exact|fast|compare [--steps 2]     prints one JSON object
+python -m bench.released.measure dense|exact|fast|half|compare [--steps 2]     prints one JSON object
 """
 
 import argparse
@@ -41,6 +41,8 @@ FAST = replace(
     loss=replace(EXACT.loss, full_softmax_items=0, infomax_share=0.125),
     schedule=replace(EXACT.schedule, table_optimizer="rows"),
 )
+HALF = replace(FAST, schedule=replace(FAST.schedule, precision="bfloat16"))
+OWN = {"exact": EXACT, "fast": FAST, "half": HALF}
 STILL = replace(
     EXACT, model=replace(EXACT.model, dropout=0.0, propagation_dropout=0.0), loss=replace(EXACT.loss, perturbation=0.0)
 )
@@ -49,7 +51,7 @@ STILL = replace(
 def main(argv: list[str] | None = None) -> None:
     """Measure one kind."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("dense", "exact", "fast", "compare"))
+    parser.add_argument("kind", choices=("dense", *OWN, "compare"))
     parser.add_argument("--steps", type=int, default=2, help="the first is not counted")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -58,10 +60,8 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(compared(train, graphs, STILL)))
         return
     before = restart_peak()
-    if options.kind == "dense":
-        take = dense_steps(train, graphs, EXACT)
-    else:
-        take = own_steps(train, graphs, EXACT if options.kind == "exact" else FAST)
+    dense = options.kind == "dense"
+    take = dense_steps(train, graphs, EXACT) if dense else own_steps(train, graphs, OWN[options.kind])
     seconds = []
     for step in range(options.steps):
         started = time.process_time()

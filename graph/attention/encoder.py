@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from graph.attention.linear import Linear
 from graph.attention.places import Places, Positions
 from graph.noise import Noise
 
@@ -20,11 +21,19 @@ class Encoder(nn.Module):
     and earlier positions that are not masked; a masked one is zero on the way in and out, so it influences no other.
     """
 
-    def __init__(self, width: int, *, max_history: int, blocks: int, dropout: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        max_history: int,
+        blocks: int,
+        dropout: float,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.dropout = dropout
         self.position_LK = nn.Parameter(torch.empty(max_history, width))
-        self.blocks = nn.ModuleList([_Block(width, dropout) for _ in range(blocks)])
+        self.blocks = nn.ModuleList([_Block(width, dropout, precision) for _ in range(blocks)])
         self.last_norm = nn.LayerNorm(width, eps=1e-8)
         nn.init.normal_(self.position_LK, std=0.02)
 
@@ -60,14 +69,15 @@ class Encoder(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, precision: torch.dtype) -> None:
         super().__init__()
         self.dropout = dropout
         self.query_norm = nn.LayerNorm(width, eps=1e-8)
-        self.query, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
-        self.key = nn.Linear(width, width, bias=False)  # a bias would shift a row's logits alike: no effect, only noise
+        self.query, self.value, self.out = (Linear(width, precision=precision) for _ in range(3))
+        # a bias of the keys would shift a row's logits alike: no effect, only noise
+        self.key = Linear(width, bias=False, precision=precision)
         self.norm = nn.LayerNorm(width, eps=1e-8)
-        self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
+        self.inner, self.outer = (Linear(width, precision=precision) for _ in range(2))
 
     def forward(self, x_TK: Tensor, places: Places, asked_A: Tensor | None, noise: Noise | None) -> Tensor:
         at = places.all if asked_A is None else places.all.take(asked_A)

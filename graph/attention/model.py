@@ -72,6 +72,7 @@ class DualGraphModel(nn.Module):
         propagation_dropout: float,
         tie_head: bool,
         init_scale: float,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.dim = dim
@@ -86,7 +87,10 @@ class DualGraphModel(nn.Module):
         self.propagated_map = nn.ModuleDict({s: nn.Linear(attribute_dim, dim, bias=False) for s in STREAMS})
         self.own_map = nn.Linear(attribute_dim, dim, bias=False)
         self.encoders = nn.ModuleDict(
-            {s: Encoder(2 * dim, max_history=max_history, blocks=blocks, dropout=dropout) for s in STREAMS}
+            {
+                s: Encoder(2 * dim, max_history=max_history, blocks=blocks, dropout=dropout, precision=precision)
+                for s in STREAMS
+            }
         )
         sizes = [len(graphs.ids(domain)) for domain in (0, 1)]
         self.head_bias = nn.ParameterList([nn.Parameter(torch.zeros(size)) for size in sizes])

@@ -15,6 +15,8 @@ from graph.learning.take_step import each_row_once
 
 ROWS = "rows"
 """The key of a parameter group that is updated by rows."""
+AT_ONCE = 1024
+"""Rows, on a CPU: what is worked out of them stays in its cache."""
 
 
 class RowAdam(torch.optim.AdamW):
@@ -42,14 +44,16 @@ class RowAdam(torch.optim.AdamW):
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
         state["step"] += 1
         first, second = group["betas"]
-        row_R, gradient_RK = _rows(gradient)
-        mean_RK = state["exp_avg"][row_R].lerp_(gradient_RK, 1 - first)
-        square_RK = state["exp_avg_sq"][row_R].mul_(second).addcmul_(gradient_RK, gradient_RK, value=1 - second)
-        state["exp_avg"][row_R], state["exp_avg_sq"][row_R] = mean_RK, square_RK
         done = float(state["step"])
-        length_RK = (square_RK / (1 - second**done)).sqrt_().add_(group["eps"])
-        kept_RK = table[row_R].mul_(1 - group["lr"] * group["weight_decay"])
-        table[row_R] = kept_RK.addcdiv_(mean_RK, length_RK, value=-group["lr"] / (1 - first**done))
+        of_all_R, gradient_RK = _rows(gradient)
+        size = len(of_all_R) if table.is_cuda else AT_ONCE
+        for row_C, gradient_CK in zip(torch.split(of_all_R, size), torch.split(gradient_RK, size), strict=True):
+            mean_CK = state["exp_avg"][row_C].lerp_(gradient_CK, 1 - first)
+            square_CK = state["exp_avg_sq"][row_C].mul_(second).addcmul_(gradient_CK, gradient_CK, value=1 - second)
+            state["exp_avg"][row_C], state["exp_avg_sq"][row_C] = mean_CK, square_CK
+            length_CK = (square_CK / (1 - second**done)).sqrt_().add_(group["eps"])
+            kept_CK = table[row_C].mul_(1 - group["lr"] * group["weight_decay"])
+            table[row_C] = kept_CK.addcdiv_(mean_CK, length_CK, value=-group["lr"] / (1 - first**done))
 
 
 def _rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
