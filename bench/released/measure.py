@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("dense", *OWN, "compare"))
     parser.add_argument("--steps", type=int, default=2, help="the first is not counted")
+    parser.add_argument("--batch", type=int, default=BATCH, help="samples, of dense steps")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     train, graphs = drawn_pair(EXACT)
@@ -61,7 +62,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     before = restart_peak()
     dense = options.kind == "dense"
-    take = dense_steps(train, graphs, EXACT) if dense else own_steps(train, graphs, OWN[options.kind])
+    config = replace(EXACT, schedule=replace(EXACT.schedule, global_batch=options.batch))
+    take = dense_steps(train, graphs, config) if dense else own_steps(train, graphs, OWN[options.kind])
     seconds = []
     for step in range(options.steps):
         started = time.process_time()
