@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 
-import psutil
 import torch
 
 from bench.released.measure import BATCH
+from launch.plan.control_groups import available_memory
 
 DENSE_BYTES = 11 * 2**30
 """What must be free for a dense step of 384 samples."""
@@ -23,7 +23,7 @@ def measure_released(steps: int) -> dict[str, float]:
     from an eighth of the histories, Adam on the rows that have gradients. `half`: also bfloat16 in the encoders, where
     the processor has it, and then what `speedup` is of.
     """
-    is_whole = psutil.virtual_memory().available > DENSE_BYTES
+    is_whole = available_memory() > DENSE_BYTES
     dense = _asked("dense", steps) if is_whole else _continued(steps)
     exact, fast = (_asked(kind, steps) for kind in ("exact", "fast"))
     has_half = torch.cpu._is_avx512_bf16_supported()
