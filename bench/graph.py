@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bench.graph_parts.item_graphs import measure_edges, measure_propagation
-from bench.graph_parts.rows import Row, fastest, shown, speed
+from bench.graph_parts.rows import Row, fastest, speed, told, told_rows
 from bench.graph_ranks import NUM_TRAIN, measure_ranks
 from bench.graph_scale.summary import measure_quality, measure_scale
 from bench.graph_training import some_rows, train_plain, train_preset
@@ -58,7 +58,8 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(options.threads)
     # First: it asks for the most memory, 10 GiB.
-    asked = measure_released(options.released_steps) if options.released_steps else {}
+    asked = told(measure_released(options.released_steps) if options.released_steps else {})
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
         if options.pair is None:
@@ -66,26 +67,21 @@ def main(argv: list[str] | None = None) -> None:
         else:  # nothing is written into a run folder that we are lent
             (run_dir / "pair").symlink_to((options.pair / "pair").resolve(), target_is_directory=True)
         name, num_items = load_pair(run_dir).name, load_pair(run_dir).items.num_items
-        rows = measure_edges(run_dir, num_rows=options.edge_rows)
+        print(f"{name}: {num_items} items; {options.threads} thread(s) of torch, CPU")
+        print(f"{'':<54}{'unit':>12}{'KinRec':>13}{'beside':>13}{'ratio':>7}  beside it")
+        rows += told_rows(measure_edges(run_dir, num_rows=options.edge_rows))
         for preset in MEASURED:
-            rows += measure_preset(run_dir, preset, options)
+            rows += told_rows(measure_preset(run_dir, preset, options))
         if options.ranks > 1:
             torch.set_num_threads(1)
             measured = measure_ranks(run_dir, ranks=options.ranks, world=ALONE)
             what = f"training, small model, {options.ranks} gloo ranks of 1 thread"
-            rows.append(speed(what, "sequences/s", NUM_TRAIN, measured["ranks"], measured["one"], "1 rank of 1 thread"))
+            seconds = measured["ranks"], measured["one"]
+            rows += told_rows([speed(what, "sequences/s", NUM_TRAIN, *seconds, "1 rank of 1 thread")])
         if options.scale_steps:
-            asked |= measure_scale(options.scale_steps)
+            asked |= told(measure_scale(options.scale_steps))
         if options.quality:
-            asked |= measure_quality(run_dir, world=ALONE)
-
-    print(f"{name}: {num_items} items; {options.threads} thread(s) of torch, CPU")
-    print(f"{'':<54}{'unit':>12}{'KinRec':>13}{'beside':>13}{'ratio':>7}  beside it")
-    for row in rows:
-        print(f"{row.what:<54}{row.unit:>12}{shown(row.kinrec):>13}{shown(row.beside):>13}"
-              f"{row.ratio:>7.2f}  {row.beside_it}")  # fmt: skip
-    for name_of, value in asked.items():
-        print(f"{name_of:<54}{value:>25.4g}")
+            asked |= told(measure_quality(run_dir, world=ALONE))
     if options.json:
         report = asked | {"bench": "graph", "pair": name, "num_items": num_items, "threads": options.threads}
         print(json.dumps(report | {"rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}))

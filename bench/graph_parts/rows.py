@@ -40,3 +40,18 @@ def shown(value: float) -> str:
 def speed(what: str, unit: str, count: int, mine: float, other: float, beside_it: str) -> Row:
     """A row of rates."""
     return Row(what, unit, count / mine, count / other, beside_it)
+
+
+def told_rows(rows: list[Row]) -> list[Row]:
+    """The same, printed as soon as they are there."""
+    for row in rows:
+        numbers = f"{row.unit:>12}{shown(row.kinrec):>13}{shown(row.beside):>13}{row.ratio:>7.2f}"
+        print(f"{row.what:<54}{numbers}  {row.beside_it}", flush=True)
+    return rows
+
+
+def told(values: dict[str, float]) -> dict[str, float]:
+    """The same, printed as soon as they are there."""
+    for name, value in values.items():
+        print(f"{name:<54}{value:>25.4g}", flush=True)
+    return values

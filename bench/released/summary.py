@@ -58,4 +58,5 @@ def _asked(kind: str, steps: int, *, batch: int = BATCH) -> dict[str, float]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{kind}, {batch} samples: {numbers}", file=sys.stderr, flush=True)
     return numbers
