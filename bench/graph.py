@@ -11,24 +11,19 @@ import argparse
 import json
 import logging
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from bench.graph_parts.item_graphs import measure_edges, measure_propagation
+from bench.graph_parts.rows import Row, fastest, speed, told, told_rows
 from bench.graph_ranks import NUM_TRAIN, measure_ranks
-from bench.graph_reference import added_up, edge_ends, looped_companions, looped_successors, same_arrays
 from bench.graph_scale.summary import measure_quality, measure_scale
 from bench.graph_training import some_rows, train_plain, train_preset
 from bench.released.summary import measure_released
-from graph.companions.count import CompanionRules
-from graph.companions.kept import own_companions
 from graph.config import GraphConfig, PresetName
-from graph.edges import successor_edges
-from graph.item_graph import ItemGraph
 from graph.load import Prepared, load_blocks, make_ranker, prepare, with_left_out
 from graph.presets import PRESETS
 from graph.ranking.full_ranking import Judge
@@ -41,22 +36,6 @@ from pairs.tables import load_pair, load_samples
 MEASURED: tuple[PresetName, ...] = ("best", "paper")
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 SYNTHETIC = SyntheticConfig(generator="sampled", num_users=10_000, items_per_domain=5000, compression="none")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; the ratio is ours by the other's."""
-
-    what: str
-    unit: str
-    kinrec: float
-    beside: float
-    beside_it: str
-
-    @property
-    def ratio(self) -> float:
-        """Of rates, above 1 is faster; of memory, above 1 is more."""
-        return self.kinrec / self.beside
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -78,6 +57,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(options.threads)
+    # First: it asks for the most memory, 10 GiB.
+    asked = told(measure_released(options.released_steps) if options.released_steps else {})
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder)
         if options.pair is None:
@@ -85,67 +67,24 @@ def main(argv: list[str] | None = None) -> None:
         else:  # nothing is written into a run folder that we are lent
             (run_dir / "pair").symlink_to((options.pair / "pair").resolve(), target_is_directory=True)
         name, num_items = load_pair(run_dir).name, load_pair(run_dir).items.num_items
-        rows = measure_edges(run_dir, num_rows=options.edge_rows)
+        print(f"{name}: {num_items} items; {options.threads} thread(s) of torch, CPU")
+        print(f"{'':<54}{'unit':>12}{'KinRec':>13}{'beside':>13}{'ratio':>7}  beside it")
+        rows += told_rows(measure_edges(run_dir, num_rows=options.edge_rows))
         for preset in MEASURED:
-            rows += measure_preset(run_dir, preset, options)
+            rows += told_rows(measure_preset(run_dir, preset, options))
         if options.ranks > 1:
             torch.set_num_threads(1)
             measured = measure_ranks(run_dir, ranks=options.ranks, world=ALONE)
             what = f"training, small model, {options.ranks} gloo ranks of 1 thread"
-            rows.append(speed(what, "sequences/s", NUM_TRAIN, measured["ranks"], measured["one"], "1 rank of 1 thread"))
-        asked = measure_scale(options.scale_steps) if options.scale_steps else {}
-        if options.released_steps:
-            asked |= measure_released(options.released_steps)
+            seconds = measured["ranks"], measured["one"]
+            rows += told_rows([speed(what, "sequences/s", NUM_TRAIN, *seconds, "1 rank of 1 thread")])
+        if options.scale_steps:
+            asked |= told(measure_scale(options.scale_steps))
         if options.quality:
-            asked |= measure_quality(run_dir, world=ALONE)
-
-    print(f"{name}: {num_items} items; {options.threads} thread(s) of torch, CPU")
-    print(f"{'':<54}{'unit':>12}{'KinRec':>13}{'beside':>13}{'ratio':>7}  beside it")
-    for row in rows:
-        print(f"{row.what:<54}{row.unit:>12}{shown(row.kinrec):>13}{shown(row.beside):>13}"
-              f"{row.ratio:>7.2f}  {row.beside_it}")  # fmt: skip
-    for name_of, value in asked.items():
-        print(f"{name_of:<54}{value:>25.4g}")
+            asked |= told(measure_quality(run_dir, world=ALONE))
     if options.json:
         report = asked | {"bench": "graph", "pair": name, "num_items": num_items, "threads": options.threads}
         print(json.dumps(report | {"rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}))
-
-
-def measure_edges(run_dir: Path, *, num_rows: int) -> list[Row]:
-    """Item graphs out of train samples."""
-    train, items = some_rows(load_samples(run_dir, "train"), num_rows), load_pair(run_dir).items
-    model = PRESETS["best"].model
-    rules = CompanionRules(items.num_items, items.num_x, window=model.window, max_companions=items.num_items)
-    text_IK = np.zeros((items.num_items, 8), dtype=np.float32)
-    ours, loops = (
-        [successors(train, items.domain, within_domain=within) for within in (False, True)]
-        for successors in (successor_edges, looped_successors)
-    )
-    assert all(map(same_arrays, ours, loops)), "successor edges: the loops find others"
-    looped = looped_companions(train, window=model.window)
-    tables = own_companions(train, text_IK, rules, memory_gib=1.0)
-    given = [graph.pairs_of(torch.arange(items.num_items), None) for graph in tables.of_domain]
-    kept = {
-        (int(item), int(candidate) + graph.ids.start): counts
-        for graph, pairs in zip(tables.of_domain, given, strict=True)
-        for item, candidate, counts in zip(pairs.entry, pairs.candidate, pairs.gap_counts.int().tolist(), strict=True)
-    }
-    assert kept == looped.counts, "companions: the loops find others"
-    seconds = fastest(
-        lambda: [successor_edges(train, items.domain, within_domain=within) for within in (False, True)],
-        lambda: [looped_successors(train, items.domain, within_domain=within) for within in (False, True)],
-        repeats=2,
-    )
-    of_companions = fastest(
-        lambda: own_companions(train, text_IK, rules, memory_gib=1.0),
-        lambda: looped_companions(train, window=model.window),
-        repeats=2,
-    )
-    beside = "dictionaries and loops"
-    return [
-        speed("successor edges, mixed and within a domain", "samples/s", len(train), *seconds, beside),
-        speed("companions, counted onto the disk", "samples/s", len(train), *of_companions, beside),
-    ]
 
 
 def measure_preset(run_dir: Path, preset: PresetName, options: argparse.Namespace) -> list[Row]:
@@ -162,32 +101,6 @@ def measure_preset(run_dir: Path, preset: PresetName, options: argparse.Namespac
         *(measure_propagation(prepared.graphs.mixed, settings, preset) if propagates else []),
         *measure_training(run_dir, prepared, settings, preset, steps=options.steps, epochs=options.epochs),
         measure_ranking(run_dir, prepared, settings, preset, num_samples=options.ranked),
-    ]
-
-
-def measure_propagation(graph: ItemGraph, settings: GraphConfig, preset: str) -> list[Row]:
-    """The neighbours' mean over the mixed graph, and with its gradient."""
-    ends = edge_ends(graph)
-    torch.manual_seed(1)
-    table_IK = torch.randn(graph.num_items, settings.model.dim, requires_grad=True)
-    back_IK = torch.randn_like(table_IK)
-
-    def both_ways(mean: Callable[[], torch.Tensor]) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
-        def run() -> tuple[torch.Tensor, torch.Tensor]:
-            mean_IK = mean()
-            return mean_IK, torch.autograd.grad(mean_IK, table_IK, back_IK)[0]
-
-        return run
-
-    ways = (lambda: graph.neighbour_mean(table_IK), lambda: added_up(ends, graph.weight, table_IK))
-    for result, expected in zip(both_ways(ways[0])(), both_ways(ways[1])(), strict=True):
-        torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
-    forward, there_and_back = fastest(*ways, repeats=10), fastest(*map(both_ways, ways), repeats=10)
-    edges = len(graph.keys)
-    label = f"width {settings.model.dim} ({preset})"
-    return [
-        speed(f"propagation, forward, {label}", "edges/s", edges, *forward, "index_add over edges"),
-        speed(f"propagation, forward and backward, {label}", "edges/s", edges, *there_and_back, "index_add over edges"),
     ]
 
 
@@ -226,27 +139,6 @@ def measure_ranking(run_dir: Path, prepared: Prepared, settings: GraphConfig, pr
     assert (lists.items == expected.items).mean() > 0.99, "one sample at a time ranks otherwise"  # near ties may turn
     label = f"ranking all items, preset {preset}"
     return speed(label, "samples/s", len(samples), *fastest(*ways, repeats=2), "one at a time")
-
-
-def fastest(ours: Callable[[], object], other: Callable[[], object], *, repeats: int) -> tuple[float, float]:
-    """The shortest times of both, taken in turn: what else the machine does meets both."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats):
-        for into, work in zip(seconds, (ours, other), strict=True):
-            started = time.perf_counter()
-            work()
-            into.append(time.perf_counter() - started)
-    return min(seconds[0]), min(seconds[1])
-
-
-def shown(value: float) -> str:
-    """Whole numbers with commas; small ones with three digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def speed(what: str, unit: str, count: int, mine: float, other: float, beside_it: str) -> Row:
-    """A row of rates."""
-    return Row(what, unit, count / mine, count / other, beside_it)
 
 
 if __name__ == "__main__":

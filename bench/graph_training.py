@@ -16,6 +16,7 @@ from bench.graph_reference import PlainSasrec
 from graph.batches import Batch, epoch_batches, make_batch, next_items
 from graph.config import GraphConfig
 from graph.learning.optimizer import BETAS
+from graph.learning.take_step import take_step
 from graph.load import Prepared, make_ranker
 from graph.objective import Objective
 from graph.training import Trainer
@@ -90,10 +91,7 @@ def train_plain(prepared: Prepared, settings: GraphConfig, train: Samples, *, ep
         started = time.perf_counter()
         for rows in epoch_batches(len(train), global_batch=settings.schedule.global_batch, seed=SEED, epoch=epoch):
             loss, _ = model.loss(_batch(prepared, settings, train, rows, world), every_position=every_position)
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(model.parameters(), settings.schedule.grad_clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            take_step(loss, model.parameters(), optimizer, clip=settings.schedule.grad_clip)
         seconds.append(time.perf_counter() - started)
     return Training(min(seconds[1:]), peak_since(before), _num_trained(model))
 

@@ -24,6 +24,7 @@ VECTOR_COLUMNS = 64
 """Of each of them, the most important first, in a user's vector."""
 Ranking = Literal["auto", "all", "candidates"]
 TableOptimizer = Literal["dense", "rows"]
+Precision = Literal["float32", "bfloat16"]
 Twins = Literal["both", "together", "one"]
 
 
@@ -164,6 +165,9 @@ class ScheduleConfig:
     table_optimizer: Decides[TableOptimizer] = "dense"
     """dense: Adam moves every row of tables and head at each step; rows: only those that the step has a gradient for,
     the others and their moments wait (as SparseAdam)."""
+    precision: Decides[Precision] = "float32"
+    """In which the encoders' matrices are multiplied while they learn (attention only); weights, sums and ranking stay
+    float32. bfloat16 is for GPUs and for processors that have it (`avx512_bf16`); others are slower with it."""
     evidence_lr: Decides[float] = 2e-2
     """Adam's learning rate of the few evidence weights."""
     weight_decay: Decides[float] = 0.0

@@ -47,6 +47,23 @@ class Noise:
         bits_TK = self._bits_at(row_T, place_T, length, x_TK.shape[1])
         return x_TK * _kept(bits_TK, p, x_TK.dtype)
 
+    def dropout_parts(
+        self, parts: list[Tensor], rows: list[Tensor], cells: list[Tensor], size: int, p: float
+    ) -> list[Tensor]:
+        """What `dropout` makes of an x [B, size] in some parts of it.
+
+        Args:
+            parts: of some rows [G, ...] each.
+            cells: which of the row's cells each element is, in the part's shape.
+        """
+        if p == 0:
+            return parts
+        rows_B, cells_S = self._halves(self._sample_B, size)
+        return [
+            part * _kept(_mixed(rows_B[row_G].view(-1, *[1] * (part.ndim - 1)) ^ cells_S[cell]), p, part.dtype)
+            for part, row_G, cell in zip(parts, rows, cells, strict=True)
+        ]
+
     def table_dropout(self, table_IK: Tensor, p: float, row_I: Tensor | None = None) -> Tensor:
         """The same for a table of items, whose rows are the same on every rank.
 

@@ -70,6 +70,11 @@ class Objective(nn.Module):
         domains = (0, 1) if config.loss.infomax_weight else ()
         self.discriminators = nn.ModuleList([Discriminator(2 * config.model.dim) for _ in domains])
 
+    def keep_rows_only(self) -> None:
+        """From now on let gradients of tables, where Adam steps by rows, hold a step's rows only: sparse tensors."""
+        if self.ranker.model is not None:
+            self.ranker.model.by_rows = self.config.schedule.table_optimizer == "rows"
+
     def forward(self, graphs: Graphs, batch: Batch, noise: Noise, count_T: Tensor) -> tuple[Tensor, Tensor]:
         """This rank's part of the loss, whose sum over ranks is the loss; and each term's sum [len(TERMS)].
 

@@ -35,6 +35,7 @@ class GraphRanker(nn.Module):
                 propagation_dropout=settings.model.propagation_dropout,
                 tie_head=settings.model.tie_head,
                 init_scale=settings.model.init_scale,
+                precision=torch.bfloat16 if settings.schedule.precision == "bfloat16" else torch.float32,
             )
         self.vector_width = settings.model.vector_width
         """Numbers in a user's vector."""

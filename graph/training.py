@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from graph.batches import Batch, epoch_batches, make_batch, rank_rows, steps_of_epoch
@@ -16,6 +16,7 @@ from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.learning.optimizer import build_optimizer, set_rate
 from graph.learning.state import EpochSums, copied, peak_memory_gib, some_of
+from graph.learning.take_step import take_step
 from graph.noise import Noise
 from graph.objective import TERMS, Objective, count_terms
 from graph.ranking.full_ranking import Judge
@@ -65,6 +66,8 @@ class Trainer:
         self.world = world
         self.tracker = tracker
         self.optimizer = build_optimizer(objective, settings)
+        if world.size == 1:  # DistributedDataParallel sums dense gradients only
+            objective.keep_rows_only()
         self.judged_by = Judge(objective.ranker, graphs, settings, world)
         self._epoch: tuple[int, list[Ints]] = (-1, [])
         self._epoch_sums: EpochSums | None = None
@@ -134,11 +137,10 @@ class Trainer:
         self.objective.train()
         loss, sum_T = self._step_of(self.graphs, batch, Noise(self.seed, step, batch.sample), count_T)
         # The loss is a sum over ranks, DistributedDataParallel takes the mean of gradients.
-        (loss * self.world.size).backward()
-        self._norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.schedule.grad_clip)
         set_rate(self.optimizer, 1 - step / (settings.schedule.epochs * self._epoch_steps))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._norm = take_step(
+            loss * self.world.size, self.objective.parameters(), self.optimizer, clip=settings.schedule.grad_clip
+        )
         sums.losses, sums.counts = sums.losses + sum_T.cpu(), sums.counts + count_T.cpu()
         sums.sequences += len(rows)
 

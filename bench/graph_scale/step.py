@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from torch_geometric import EdgeIndex
 
 from bench.graph_training import peak_since, restart_peak
@@ -32,6 +31,7 @@ from graph.late.interaction import VoteGraph
 from graph.late.left_out import LeftOut
 from graph.late.nearest import NearestItems
 from graph.learning.optimizer import build_optimizer
+from graph.learning.take_step import take_step
 from graph.noise import Noise
 from graph.objective import Objective, count_terms
 from graph.presets import PRESETS
@@ -73,10 +73,7 @@ def step_times(num_items: int, *, steps: int, settings: GraphConfig = PRESETS["b
             )  # fmt: skip
             counts = count_terms(graphs, batch, settings.loss)
             loss, _ = objective(graphs, batch, Noise(1, step, batch.sample), counts)
-            loss.backward()
-            nn.utils.clip_grad_norm_(objective.parameters(), settings.schedule.grad_clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            take_step(loss, objective.parameters(), optimizer, clip=settings.schedule.grad_clip)
             seconds.append(time.process_time() - started)
         return StepTime(float(np.median(seconds[1:])), peak_since(before))
 

@@ -1,6 +1,6 @@
 """One step of one kind, in a process of its own, so that its peak of memory is its own.
 
-python -m bench.released.measure dense|exact|fast|compare [--steps 2]     prints one JSON object
+python -m bench.released.measure dense|exact|fast|half|compare [--steps 2]     prints one JSON object
 """
 
 import argparse
@@ -21,6 +21,7 @@ from graph.batches import Batch, epoch_batches, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.learning.optimizer import build_optimizer
+from graph.learning.take_step import take_step
 from graph.noise import Noise
 from graph.objective import Forward, Objective, count_terms
 from graph.presets import PRESETS
@@ -40,6 +41,8 @@ FAST = replace(
     loss=replace(EXACT.loss, full_softmax_items=0, infomax_share=0.125),
     schedule=replace(EXACT.schedule, table_optimizer="rows"),
 )
+HALF = replace(FAST, schedule=replace(FAST.schedule, precision="bfloat16"))
+OWN = {"exact": EXACT, "fast": FAST, "half": HALF}
 STILL = replace(
     EXACT, model=replace(EXACT.model, dropout=0.0, propagation_dropout=0.0), loss=replace(EXACT.loss, perturbation=0.0)
 )
@@ -48,8 +51,9 @@ STILL = replace(
 def main(argv: list[str] | None = None) -> None:
     """Measure one kind."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("dense", "exact", "fast", "compare"))
+    parser.add_argument("kind", choices=("dense", *OWN, "compare"))
     parser.add_argument("--steps", type=int, default=2, help="the first is not counted")
+    parser.add_argument("--batch", type=int, default=BATCH, help="samples, of dense steps")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     train, graphs = drawn_pair(EXACT)
@@ -57,10 +61,9 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(compared(train, graphs, STILL)))
         return
     before = restart_peak()
-    if options.kind == "dense":
-        take = dense_steps(train, graphs, EXACT)
-    else:
-        take = own_steps(train, graphs, EXACT if options.kind == "exact" else FAST)
+    dense = options.kind == "dense"
+    config = replace(EXACT, schedule=replace(EXACT.schedule, global_batch=options.batch))
+    take = dense_steps(train, graphs, config) if dense else own_steps(train, graphs, OWN[options.kind])
     seconds = []
     for step in range(options.steps):
         started = time.process_time()
@@ -103,16 +106,14 @@ def own_steps(train: Samples, graphs: Graphs, config: GraphConfig) -> Callable[[
     """As the stage takes them."""
     torch.manual_seed(1)
     objective = Objective(GraphRanker(graphs, config), config)
+    objective.keep_rows_only()
     optimizer = build_optimizer(objective, config)
 
     def take(step: int) -> None:
         batch = batch_of(train, graphs, config, step)
         counts = count_terms(graphs, batch, config.loss)
         loss, _ = objective(graphs, batch, Noise(1, step, batch.sample), counts)
-        loss.backward()
-        nn.utils.clip_grad_norm_(objective.parameters(), config.schedule.grad_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        take_step(loss, objective.parameters(), optimizer, clip=config.schedule.grad_clip)
 
     return take
 

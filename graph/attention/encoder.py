@@ -1,40 +1,17 @@
 """Causal self-attention over a history (SASRec, Kang and McAuley 2018), with positions that may be masked out.
 
 Only real positions are worked on: T of them in B histories of L places, in order of rows and places. They lie one
-after the other, and are set out as [B, L] for the attention alone.
+after the other, and are set out as rows for the attention alone (graph/attention/places.py).
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from graph.attention.linear import Linear
+from graph.attention.places import Places, Positions
 from graph.noise import Noise
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the real positions are."""
-
-    real: Tensor  # [B, L]
-    row: Tensor  # [T]
-    place: Tensor  # [T]
-
-    @classmethod
-    def of(cls, real_BL: Tensor) -> "Places":
-        """Those that are true."""
-        return cls(real_BL, *torch.nonzero(real_BL, as_tuple=True))
-
-    def spread(self, x_TK: Tensor) -> Tensor:
-        """[B, L, K], zero at the other places."""
-        num_rows, length = self.real.shape
-        x_XK = x_TK.new_zeros(num_rows * length, x_TK.shape[1]).index_copy(0, self.row * length + self.place, x_TK)
-        return x_XK.view(num_rows, length, -1)
-
-    def drop(self, x_TK: Tensor, p: float, noise: Noise | None) -> Tensor:
-        """Dropout, as of a whole [B, L, K]."""
-        return x_TK if noise is None else noise.dropout_at(x_TK, self.row, self.place, self.real.shape[1], p)
 
 
 class Encoder(nn.Module):
@@ -44,11 +21,19 @@ class Encoder(nn.Module):
     and earlier positions that are not masked; a masked one is zero on the way in and out, so it influences no other.
     """
 
-    def __init__(self, width: int, *, max_history: int, blocks: int, dropout: float) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        max_history: int,
+        blocks: int,
+        dropout: float,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
         self.dropout = dropout
         self.position_LK = nn.Parameter(torch.empty(max_history, width))
-        self.blocks = nn.ModuleList([_Block(width, dropout) for _ in range(blocks)])
+        self.blocks = nn.ModuleList([_Block(width, dropout, precision) for _ in range(blocks)])
         self.last_norm = nn.LayerNorm(width, eps=1e-8)
         nn.init.normal_(self.position_LK, std=0.02)
 
@@ -65,41 +50,67 @@ class Encoder(nn.Module):
             nn.init.zeros_(block.outer.weight)
             nn.init.zeros_(block.outer.bias)
 
-    def forward(self, x_TK: Tensor, real_BL: Tensor, noise: Noise | None) -> Tensor:
-        """States [B, L, K] of the real positions' items, zero at the others."""
-        places, length = Places.of(real_BL), real_BL.shape[1]
-        x_TK = x_TK + nn.functional.embedding(places.place, self.position_LK[-length:])
-        x_TK = places.drop(x_TK, self.dropout, noise)
-        earlier_LL = torch.ones(length, length, dtype=torch.bool, device=x_TK.device).tril()
-        itself_LL = torch.eye(length, dtype=torch.bool, device=x_TK.device)
-        # A masked position may see itself, so that its softmax is defined; nobody reads what it finds.
-        seen_BLL = (earlier_LL & real_BL[:, None, :]) | itself_LL
-        for block in self.blocks:
-            x_TK = block(x_TK, places, seen_BLL, noise)
-        return places.spread(self.last_norm(x_TK))
+    def forward(self, x_TK: Tensor, real_BL: Tensor, noise: Noise | None, asked_BL: Tensor | None = None) -> Tensor:
+        """States [B, L, K] of the real positions' items, zero at the others.
+
+        Args:
+            asked_BL: the positions whose states will be read, if not all; others of them are zero too. The last block
+                lets them be looked at, and works out nothing else of them.
+        """
+        places = Places.of(real_BL)
+        x_TK = x_TK + nn.functional.embedding(places.all.place, self.position_LK[-real_BL.shape[1] :])
+        x_TK = places.drop(x_TK, places.all, self.dropout, noise)
+        *earlier, last = self.blocks
+        for block in earlier:
+            x_TK = block(x_TK, places, None, noise)
+        asked_A = None if asked_BL is None else places.those(asked_BL)
+        x_AK = self.last_norm(last(x_TK, places, asked_A, noise))
+        return places.states(x_AK, places.all if asked_A is None else places.all.take(asked_A))
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, precision: torch.dtype) -> None:
         super().__init__()
         self.dropout = dropout
         self.query_norm = nn.LayerNorm(width, eps=1e-8)
-        self.query, self.value, self.out = (nn.Linear(width, width) for _ in range(3))
-        self.key = nn.Linear(width, width, bias=False)  # a bias would shift a row's logits alike: no effect, only noise
+        self.query, self.value, self.out = (Linear(width, precision=precision) for _ in range(3))
+        # a bias of the keys would shift a row's logits alike: no effect, only noise
+        self.key = Linear(width, bias=False, precision=precision)
         self.norm = nn.LayerNorm(width, eps=1e-8)
-        self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
+        self.inner, self.outer = (Linear(width, precision=precision) for _ in range(2))
 
-    def forward(self, x_TK: Tensor, places: Places, seen_BLL: Tensor, noise: Noise | None) -> Tensor:
-        q_TK = self.query_norm(x_TK)
-        query_BLK, key_BLK, value_BLK = map(places.spread, (self.query(q_TK), self.key(x_TK), self.value(x_TK)))
-        dots_BLL = query_BLK @ key_BLK.transpose(1, 2) / math.sqrt(x_TK.shape[1])
-        weights_BLL = dots_BLL.masked_fill(~seen_BLL, -torch.inf).softmax(dim=2)
+    def forward(self, x_TK: Tensor, places: Places, asked_A: Tensor | None, noise: Noise | None) -> Tensor:
+        at = places.all if asked_A is None else places.all.take(asked_A)
+        q_AK: Tensor = self.query_norm(x_TK if asked_A is None else x_TK.index_select(0, asked_A))
+        found_AK = self._attend(q_AK, at, x_TK, places, noise)
+        x_AK = self.norm(q_AK + self.out(found_AK))
+        inner_AK = places.drop(torch.relu(self.inner(x_AK)), at, self.dropout, noise)
+        fed_AK: Tensor = x_AK + places.drop(self.outer(inner_AK), at, self.dropout, noise)
+        return fed_AK
+
+    def _attend(self, q_AK: Tensor, at: Positions, x_TK: Tensor, places: Places, noise: Noise | None) -> Tensor:
+        """What the positions `at` see of their rows' earlier ones [A, K]."""
+        query_AK, key_TK, value_TK = self.query(q_AK), self.key(x_TK), self.value(x_TK)
+        if not places.groups:
+            if noise is not None:
+                places.drop_weights([], self.dropout, noise)  # the numbers that follow are the same on every rank
+            none_AK: Tensor = query_AK + key_TK + value_TK
+            return none_AK  # but each with its gradient
+        weights = []
+        set_out = (
+            places.set_out(query_AK, at),
+            places.set_out(key_TK, places.all),
+            places.set_out(value_TK, places.all),
+        )
+        for query_GMK, key_GMK in zip(set_out[0], set_out[1], strict=True):
+            size = query_GMK.shape[1]
+            later_MM = torch.ones(size, size, dtype=torch.bool, device=x_TK.device).triu(1)
+            dots_GMM = query_GMK @ key_GMK.transpose(1, 2) / math.sqrt(x_TK.shape[1])
+            weights.append(dots_GMM.masked_fill(later_MM, -torch.inf).softmax(dim=2))
         if noise is not None:
-            weights_BLL = noise.dropout(weights_BLL, self.dropout)
-        x_TK = self.norm(q_TK + self.out((weights_BLL @ value_BLK)[places.row, places.place]))
-        inner_TK = places.drop(torch.relu(self.inner(x_TK)), self.dropout, noise)
-        fed_TK: Tensor = x_TK + places.drop(self.outer(inner_TK), self.dropout, noise)
-        return fed_TK
+            weights = places.drop_weights(weights, self.dropout, noise)
+        found = [weights_GMM @ value_GMK for weights_GMM, value_GMK in zip(weights, set_out[2], strict=True)]
+        return torch.cat([found_GMK.flatten(0, 1) for found_GMK in found]).index_select(0, at.slot)
 
 
 def last_real(states_BLK: Tensor, real_BL: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ sampled: the same drawn items for all positions, the log-Q correction (graph/sam
 target always in.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -60,7 +61,10 @@ class AttentionForward:
         self.mmd = [self._mmd_items(domain) for domain in (0, 1)] if self._compares_sets else []
         dropped = {"next_any_BL": self.next_any_BL, "next_own_BL": self.next_own_BL} if self.drops else {}
         self.tables: Tables = model.propagate(graphs, self.noise, self._items())
-        self.states: States = model.encode(graphs, self.tables, self.own.history, self.noise, **dropped)
+        asked_UL = self._asked_positions()
+        self.states: States = model.encode(
+            graphs, self.tables, self.own.history, self.noise, asked_BL=asked_UL, **dropped
+        )
 
     @property
     def zero(self) -> Tensor:
@@ -72,13 +76,13 @@ class AttentionForward:
         """Shared: the next item of either domain from H_S. Specific: the next of the position's own from H_S + H_D."""
         graphs, states, row_B = self.graphs, self.states, self.own.row
         learnt_L = predicted(self.next_any_BL.shape[1], self.loss.predicted_positions, row_B.device)
-        shared: list[Tensor] = []
-        specific: list[Tensor] = []
+        sums = torch.zeros(2, device=row_B.device)
         for domain in (0, 1):
             own_ULK, is_own_UL = states.of(domain)
-            for into, next_BL, allowed_UL, parts in (
-                (shared, self.next_any_BL, states.real, (states.shared,)),
-                (specific, self.next_own_BL, is_own_UL, (states.shared, own_ULK)),
+            asked = []
+            for next_BL, allowed_UL, parts in (
+                (self.next_any_BL, states.real, (states.shared,)),
+                (self.next_own_BL, is_own_UL, (states.shared, own_ULK)),
             ):
                 chosen_BL = allowed_UL[row_B] & learnt_L & is_of(next_BL, graphs, domain)
                 b_P, l_P = torch.nonzero(chosen_BL, as_tuple=True)
@@ -86,8 +90,9 @@ class AttentionForward:
                     row_B[b_P], l_P, next_BL[b_P, l_P], length=len(learnt_L), num_items=graphs.num_items
                 )
                 states_PK = torch.stack([part[u_P, l_P] for part in parts]).sum(dim=0)
-                into.append(self._next_item_sum(states_PK, next_P - graphs.ids(domain).start, times_P, domain))
-        return shared[0] + shared[1], specific[0] + specific[1]
+                asked.append(Asked(states_PK, next_P - graphs.ids(domain).start, times_P))
+            sums = sums + self._next_item_sums(asked, domain)
+        return sums[0], sums[1]
 
     def target_scores(self, row_R: Tensor, domain: int) -> Tensor:
         """Ranking scores of some samples [R, D]."""
@@ -103,7 +108,8 @@ class AttentionForward:
         row_T, place_T = torch.nonzero(states.real, as_tuple=True)
         uniform_TK = noise.uniform_at(row_T, place_T, states.real.shape[1], x_TK.shape[1]).to(x_TK.dtype)
         x_TK = perturb(x_TK, uniform_TK, self.loss.perturbation)
-        corrupted_VLK = model.encoders[STREAMS[0]](x_TK, states.real, noise)
+        is_other_VL = states.is_y if domain == 0 else states.is_x
+        corrupted_VLK = model.encoders[STREAMS[0]](x_TK, states.real, noise, is_other_VL)
         discriminator = self.discriminators[domain]
         assert isinstance(discriminator, Discriminator)
         times_V = self.own.times[chosen_V] / self.loss.infomax_share
@@ -149,6 +155,22 @@ class AttentionForward:
     def _noise_of_chosen(self) -> Noise:
         return self.noise.aside(self.own.key[self.chosen_V])
 
+    def _asked_positions(self) -> Tensor | None:
+        """Those whose states some loss reads [U, L]; None: all."""
+        history_UL, loss = self.own.history, self.loss
+        if loss.predicted_positions == 0 or self._ranks:
+            return None
+        learnt_L = predicted(history_UL.shape[1], loss.predicted_positions, history_UL.device)
+        asked_UL = learnt_L[None].repeat(len(history_UL), 1)
+        if loss.infomax_weight:
+            asked_UL[self.chosen_V] = True
+        return asked_UL
+
+    @property
+    def _ranks(self) -> bool:
+        """Whether the target is learnt, from the last states."""
+        return self.loss.target_weight + self.loss.fused_weight > 0
+
     def _items(self) -> Tensor | None:
         """All that this batch needs the vectors of, ascending; None: every item."""
         graphs, pad = self.graphs, self.graphs.num_items
@@ -156,8 +178,7 @@ class AttentionForward:
         if self.drops:
             asked += [self.next_any_BL, self.next_own_BL]
         if len(self.model.head) == 0:  # the head is made of the items' vectors
-            ranks = self.loss.target_weight + self.loss.fused_weight > 0
-            if ranks or None in self.drawn:
+            if self._ranks or None in self.drawn:
                 return None
             asked += [self.next_any_BL, self.next_own_BL]
             asked += [drawn.column + graphs.ids(domain).start for domain, drawn in enumerate(self.drawn) if drawn]
@@ -165,21 +186,44 @@ class AttentionForward:
         kept_N: Tensor = item_N[item_N != pad]
         return kept_N
 
-    def _next_item_sum(self, states_PK: Tensor, column_P: Tensor, times_P: Tensor, domain: int) -> Tensor:
+    def _next_item_sums(self, asked: list["Asked"], domain: int) -> Tensor:
+        """Of each kind [len(asked)]."""
         model, graphs, tables, drawn = self.model, self.graphs, self.tables, self.drawn[domain]
         smoothing = self.loss.label_smoothing
-        if drawn is None or len(column_P) == 0:
-            scores_PD = model.scores(graphs, tables, states_PK, domain, None if drawn is None else drawn.column)
-            return cross_entropy_sum(scores_PD, column_P, smoothing=smoothing, times_P=times_P)
-        drawn_PS = model.scores(graphs, tables, states_PK, domain, drawn.column)
-        head_PK, bias_P = model.head_of(graphs, tables, domain, column_P)
-        target_P = (states_PK * head_PK).sum(dim=1) + bias_P
+        if drawn is None:
+            return torch.stack(
+                [
+                    cross_entropy_sum(
+                        model.scores(graphs, tables, of.states, domain),
+                        of.column,
+                        smoothing=smoothing,
+                        times_P=of.times,
+                    )
+                    for of in asked
+                ]
+            )
+        states_PK, column_P = torch.cat([of.states for of in asked]), torch.cat([of.column for of in asked])
+        column_N, place = torch.unique(torch.cat([drawn.column, column_P]), return_inverse=True)
+        head_NK, bias_N = model.head_of(graphs, tables, domain, column_N)
+        place_S, place_P = place[: len(drawn.column)], place[len(drawn.column) :]
+        drawn_PS = states_PK @ nn.functional.embedding(place_S, head_NK).T + bias_N[place_S]
+        target_P = (states_PK * nn.functional.embedding(place_P, head_NK)).sum(dim=1) + bias_N[place_P]
         weighted_PS = (drawn_PS + drawn.log_weight).masked_fill(drawn.column == column_P[:, None], -torch.inf)
         whole_P = torch.cat([target_P[:, None], weighted_PS], dim=1).logsumexp(dim=1)
         if smoothing:
             mean_P = (drawn_PS * drawn.log_weight.exp()).sum(dim=1) / len(graphs.ids(domain))
             target_P = (1 - smoothing) * target_P + smoothing * mean_P
-        return ((whole_P - target_P) * times_P).sum()
+        each_P = (whole_P - target_P) * torch.cat([of.times for of in asked])
+        return torch.stack([part.sum() for part in torch.split(each_P, [len(of.times) for of in asked])])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Positions whose next item is learnt."""
+
+    states: Tensor  # [P, K]
+    column: Tensor  # [P], that item, counted from its domain's first
+    times: Tensor  # [P], how often each counts
 
 
 def corrupt(history_BL: Tensor, graphs: Graphs, noise: Noise, *, replaced: int) -> Tensor:

@@ -37,7 +37,7 @@ class Discriminator(nn.Module):
 
     def forward(self, a_BK: Tensor, b_BK: Tensor) -> Tensor:
         """Logits [B]."""
-        logits_B: Tensor = self.form(a_BK, b_BK)[:, 0]
+        logits_B: Tensor = ((a_BK @ self.form.weight[0]) * b_BK).sum(dim=1) + self.form.bias  # as `form`, but quick
         return logits_B
 
 

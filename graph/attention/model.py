@@ -72,9 +72,12 @@ class DualGraphModel(nn.Module):
         propagation_dropout: float,
         tie_head: bool,
         init_scale: float,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.dim = dim
+        self.by_rows = False
+        """Whether gradients of tables and head are sparse, where a step needs some rows only."""
         self.propagation_dropout = propagation_dropout
         num_nodes = graphs.num_items + graphs.num_attributes
         self.tables = nn.ParameterDict({s: nn.Parameter(torch.empty(graphs.num_items, dim)) for s in STREAMS})
@@ -84,7 +87,10 @@ class DualGraphModel(nn.Module):
         self.propagated_map = nn.ModuleDict({s: nn.Linear(attribute_dim, dim, bias=False) for s in STREAMS})
         self.own_map = nn.Linear(attribute_dim, dim, bias=False)
         self.encoders = nn.ModuleDict(
-            {s: Encoder(2 * dim, max_history=max_history, blocks=blocks, dropout=dropout) for s in STREAMS}
+            {
+                s: Encoder(2 * dim, max_history=max_history, blocks=blocks, dropout=dropout, precision=precision)
+                for s in STREAMS
+            }
         )
         sizes = [len(graphs.ids(domain)) for domain in (0, 1)]
         self.head_bias = nn.ParameterList([nn.Parameter(torch.zeros(size)) for size in sizes])
@@ -108,17 +114,25 @@ class DualGraphModel(nn.Module):
         """Propagate all tables once.
 
         Args:
-            item_N: the items, ascending, that will be asked for; None: all.
+            item_N: the items, ascending, that will be asked for, those of a domain in its own stream; None: all.
         """
+        dropout = self.propagation_dropout
 
-        def sent_over(graph: Neighbours, table_VK: Tensor, bias_LK: Tensor) -> Propagated:
-            if item_N is None:
-                return propagate(graph, table_VK, bias_LK, noise, dropout=self.propagation_dropout)
-            return propagate_to(item_N, graph, table_VK, bias_LK, noise, dropout=self.propagation_dropout)
+        def sent_over(graph: Neighbours, table_VK: Tensor, bias_LK: Tensor, node_N: Tensor | None) -> Propagated:
+            if node_N is None:
+                return propagate(graph, table_VK, bias_LK, noise, dropout=dropout)
+            return propagate_to(node_N, graph, table_VK, bias_LK, noise, dropout=dropout, by_rows=self.by_rows)
 
-        of_stream = {"S": graphs.mixed, "X": graphs.within, "Y": graphs.within}
-        s, x, y = (sent_over(of_stream[name], self.tables[name], self.biases[name]) for name in STREAMS)
-        return Tables((s, x, y), sent_over(graphs.attributes, self.attribute_table, self.attribute_bias))
+        asked: tuple[Tensor | None, ...] = (None, None, None)
+        if item_N is not None:
+            is_x_N = item_N < graphs.num_x
+            asked = (item_N, item_N[is_x_N], item_N[~is_x_N])
+        of_stream = (graphs.mixed, graphs.within, graphs.within)
+        s, x, y = (
+            sent_over(graph, self.tables[name], self.biases[name], node_N)
+            for name, graph, node_N in zip(STREAMS, of_stream, asked, strict=True)
+        )
+        return Tables((s, x, y), sent_over(graphs.attributes, self.attribute_table, self.attribute_bias, item_N))
 
     def halves(
         self, tables: Tables, stream: int, item_P: Tensor, without: tuple[Graphs, Tensor] | None = None
@@ -165,12 +179,14 @@ class DualGraphModel(nn.Module):
         *,
         next_any_BL: Tensor | None = None,
         next_own_BL: Tensor | None = None,
+        asked_BL: Tensor | None = None,
     ) -> States:
         """H_S, H_X, H_Y of left-padded histories.
 
         Args:
             next_any_BL, next_own_BL: the items whose edges from each position are taken out of the graphs, the mixed
                 one and those within a domain; padding where there is none.
+            asked_BL: the positions whose states will be read, if not all.
         """
         is_x_BL = history_BL < graphs.num_x
         is_y_BL = (history_BL >= graphs.num_x) & (history_BL < graphs.num_items)
@@ -179,34 +195,35 @@ class DualGraphModel(nn.Module):
             targets_BL = next_any_BL if stream == 0 else next_own_BL
             without = None if targets_BL is None else (graphs, targets_BL)
             x_TK = self.embed(tables, stream, history_BL, real_BL, without=without)
-            states.append(self.encoders[STREAMS[stream]](x_TK, real_BL, noise))
+            states.append(self.encoders[STREAMS[stream]](x_TK, real_BL, noise, asked_BL))
         return States(states[0], states[1], states[2], is_x_BL, is_y_BL)
 
-    def scores(
-        self, graphs: Graphs, tables: Tables, states_PK: Tensor, domain: int, column_S: Tensor | None = None
-    ) -> Tensor:
-        """The head: scores of every item of a domain [P, size].
-
-        Args:
-            column_S: only of these items of it, counted from its first.
-        """
-        vectors_SK, bias_S = self.head_of(graphs, tables, domain, column_S)
-        scores_PS: Tensor = states_PK @ vectors_SK.T + bias_S
-        return scores_PS
+    def scores(self, graphs: Graphs, tables: Tables, states_PK: Tensor, domain: int) -> Tensor:
+        """The head: scores of every item of a domain [P, size]."""
+        vectors_DK, bias_D = self.head_of(graphs, tables, domain)
+        scores_PD: Tensor = states_PK @ vectors_DK.T + bias_D
+        return scores_PD
 
     def head_of(
         self, graphs: Graphs, tables: Tables, domain: int, column_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What states are multiplied with, and what is added, of a domain's items [S, 2 d], [S]."""
+        """What states are multiplied with, and what is added, of a domain's items [S, 2 d], [S].
+
+        Args:
+            column_S: only of these items of it, counted from its first, each once.
+        """
         ids, bias_S = graphs.ids(domain), self.head_bias[domain]
         if column_S is not None:
             bias_S = bias_S[column_S]
         if len(self.head):
             head_DK = self.head[domain]
-            return head_DK if column_S is None else nn.functional.embedding(column_S, head_DK), bias_S
+            return head_DK if column_S is None else self._rows(head_DK, column_S), bias_S
         if column_S is None:
             column_S = torch.arange(len(ids), device=bias_S.device)
         return torch.cat(self.halves(tables, 0, column_S + ids.start), dim=1), bias_S
+
+    def _rows(self, table_DK: Tensor, row_S: Tensor) -> Tensor:
+        return nn.functional.embedding(row_S, table_DK, sparse=self.by_rows)
 
     @staticmethod
     def user_vectors(states: States, domain: int) -> Tensor:

@@ -102,9 +102,20 @@ def propagate(
 
 
 def propagate_to(
-    node_N: Tensor, graph: Neighbours, table_VK: Tensor, bias_LK: Tensor, noise: Noise | None, *, dropout: float
+    node_N: Tensor,
+    graph: Neighbours,
+    table_VK: Tensor,
+    bias_LK: Tensor,
+    noise: Noise | None,
+    *,
+    dropout: float,
+    by_rows: bool = False,
 ) -> Propagated:
-    """`propagate` for some nodes only, which ascend: the same numbers, of the rows that they need."""
+    """`propagate` for some nodes only, which ascend: the same numbers, of the rows that they need.
+
+    Args:
+        by_rows: whether the table's gradient is to be sparse, of these rows.
+    """
     reached = [node_N]  # by layer, the last first
     edges = []
     offsets = graph.adjacency.get_csr()[0][0]
@@ -113,7 +124,7 @@ def propagate_to(
         column_E = graph.adjacency[1].as_subclass(Tensor)[cell_E]
         edges.append((entry_E, column_E, graph.weight[cell_E]))
         reached.append(torch.unique(torch.cat([reached[-1], column_E])))
-    h_RK = nn.functional.embedding(reached[-1], table_VK)
+    h_RK = nn.functional.embedding(reached[-1], table_VK, sparse=by_rows)
     at_N = torch.searchsorted(reached[-1], node_N)
     own_NK = total_NK = h_RK[at_N]
     means_NK, sent_NK = torch.zeros_like(own_NK), torch.zeros_like(own_NK)

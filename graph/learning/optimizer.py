@@ -29,7 +29,7 @@ def build_optimizer(objective: Objective, settings: GraphConfig) -> torch.optim.
         {"params": evidence, "lr": schedule.evidence_lr, "weight_decay": 0.0},
     ]
     chosen = [{**group, "peak": group["lr"]} for group in groups if group["params"]]
-    return (RowAdam if by_rows else torch.optim.AdamW)(chosen, betas=BETAS)
+    return RowAdam(chosen, betas=BETAS, fused=True) if by_rows else torch.optim.AdamW(chosen, betas=BETAS)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:

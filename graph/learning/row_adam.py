@@ -1,7 +1,8 @@
 """Adam that, of large tables, works only on the rows that a step has a gradient for.
 
 The others stay as they are, with their moments, as in `torch.optim.SparseAdam`: they are neither decayed nor carried on
-by momentum. Where every row has a gradient it is AdamW. Gradients are dense tensors, so that ranks can sum them.
+by momentum. Where every row has a gradient it is AdamW. Gradients are dense tensors, so that ranks can sum them, or on
+a single rank sparse ones of the rows that were needed.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graph.learning.take_step import each_row_once
+
 ROWS = "rows"
 """The key of a parameter group that is updated by rows."""
+AT_ONCE = 1024
+"""Rows, on a CPU: what is worked out of them stays in its cache."""
 
 
 class RowAdam(torch.optim.AdamW):
@@ -39,12 +44,24 @@ class RowAdam(torch.optim.AdamW):
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(table), torch.zeros_like(table)
         state["step"] += 1
         first, second = group["betas"]
-        row_R = torch.nonzero(torch.count_nonzero(gradient, dim=1))[:, 0]
-        gradient_RK = gradient[row_R]
-        mean_RK = state["exp_avg"][row_R].lerp_(gradient_RK, 1 - first)
-        square_RK = state["exp_avg_sq"][row_R].mul_(second).addcmul_(gradient_RK, gradient_RK, value=1 - second)
-        state["exp_avg"][row_R], state["exp_avg_sq"][row_R] = mean_RK, square_RK
         done = float(state["step"])
-        length_RK = (square_RK / (1 - second**done)).sqrt_().add_(group["eps"])
-        kept_RK = table[row_R].mul_(1 - group["lr"] * group["weight_decay"])
-        table[row_R] = kept_RK.addcdiv_(mean_RK, length_RK, value=-group["lr"] / (1 - first**done))
+        of_all_R, gradient_RK = _rows(gradient)
+        size = len(of_all_R) if table.is_cuda else AT_ONCE
+        for row_C, gradient_CK in zip(torch.split(of_all_R, size), torch.split(gradient_RK, size), strict=True):
+            mean_CK = state["exp_avg"][row_C].lerp_(gradient_CK, 1 - first)
+            square_CK = state["exp_avg_sq"][row_C].mul_(second).addcmul_(gradient_CK, gradient_CK, value=1 - second)
+            state["exp_avg"][row_C], state["exp_avg_sq"][row_C] = mean_CK, square_CK
+            length_CK = (square_CK / (1 - second**done)).sqrt_().add_(group["eps"])
+            kept_CK = table[row_C].mul_(1 - group["lr"] * group["weight_decay"])
+            table[row_C] = kept_CK.addcdiv_(mean_CK, length_CK, value=-group["lr"] / (1 - first**done))
+
+
+def _rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows that have a gradient [R], and it [R, K]; those of which it is zero wait, whether it says so or not."""
+    if gradient.is_sparse:
+        merged = each_row_once(gradient)
+        row_R, gradient_RK = merged._indices()[0], merged._values()
+    else:
+        row_R, gradient_RK = torch.arange(len(gradient), device=gradient.device), gradient
+    some_R = torch.linalg.vector_norm(gradient_RK, ord=1, dim=1) != 0
+    return (row_R, gradient_RK) if bool(some_R.all()) else (row_R[some_R], gradient_RK[some_R])

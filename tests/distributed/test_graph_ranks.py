@@ -95,9 +95,17 @@ def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
                 np.testing.assert_allclose(gradient / scale, expected[weight] / scale, atol=2e-4, err_msg=weight)
 
 
-@pytest.mark.parametrize("preset", ["best", "paper"])
-def test_two_ranks_train_to_the_metrics_vectors_and_lists_of_one(tmp_path: Path, preset: PresetName) -> None:
-    config = tiny(preset, epochs=2)
+TRAINED = {
+    "best": tiny("best", epochs=2),
+    "paper": tiny("paper", epochs=2),
+    "rows": tiny("code", epochs=2, table_optimizer="rows", sampled_negatives=8, full_softmax_items=0),
+}
+"""Of `rows` one rank's gradients are sparse, two ranks' dense."""
+
+
+@pytest.mark.parametrize("name_of", TRAINED)
+def test_two_ranks_train_to_the_metrics_vectors_and_lists_of_one(tmp_path: Path, name_of: str) -> None:
+    config = TRAINED[name_of]
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         write_run(folder)
@@ -109,7 +117,7 @@ def test_two_ranks_train_to_the_metrics_vectors_and_lists_of_one(tmp_path: Path,
         np.testing.assert_allclose(two[name], vectors, rtol=1e-3, atol=1e-3, err_msg=name)
     names = {path.name for path in (folders[0] / "lists").iterdir()}
     assert names == {path.name for path in (folders[1] / "lists").iterdir()}
-    assert ("encoders_train.parquet" in names) == (preset == "best")
+    assert ("encoders_train.parquet" in names) == (name_of == "best")
     for name in names:
         lists = [read_lists(folder / "lists" / name) for folder in folders]
         np.testing.assert_array_equal(lists[0].sample, lists[1].sample)

@@ -56,6 +56,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "schedule.lr": (1e-3, 1e-3, 1e-3),
     "schedule.table_rate": (1.0, 1.0, 1.0),
     "schedule.table_optimizer": ("dense", "dense", "dense"),
+    "schedule.precision": ("float32", "float32", "float32"),
     "schedule.evidence_lr": (2e-2, 2e-2, 2e-2),
     "schedule.weight_decay": (0.0, 0.0, 0.0),
     "schedule.grad_clip": (5.0, 5.0, 5.0),

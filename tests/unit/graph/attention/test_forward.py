@@ -63,6 +63,13 @@ class WholeTables(AttentionForward):
         return None
 
 
+class AllStates(AttentionForward):
+    """Works out the states of all positions."""
+
+    def _asked_positions(self) -> Tensor | None:
+        return None
+
+
 def another(asked: Asked, kind: type[AttentionForward], config: GraphConfig | None = None) -> AttentionForward:
     model, discriminators = asked.objective.ranker.attention, asked.objective.discriminators
     noise = Noise(1, 0, asked.batch.sample)
@@ -79,6 +86,33 @@ def test_rows_that_a_batch_needs_give_losses_and_gradients_of_whole_tables(
     few = asked.forward()
     assert few.tables.items[0].node is not None
     asked.agree(asked.sums(few), asked.sums(another(asked, WholeTables)))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_states_that_are_read_give_losses_and_gradients_of_all(tmp_path: Path, share: float) -> None:
+    asked = Asked(tmp_path, tiny("code", predicted_positions=2, infomax_share=share))
+    few, every = asked.forward(), another(asked, AllStates)
+    if share < 1:
+        assert int(few.states.shared.any(dim=2).sum()) < int(every.states.shared.any(dim=2).sum())
+    asked.agree(asked.sums(few), asked.sums(every))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_gradients_of_rows_only_are_those_of_whole_tables(tmp_path: Path, tied: bool) -> None:
+    chosen = {"full_softmax_items": 0, "sampled_negatives": 6, "table_optimizer": "rows", "tie_head": tied}
+    asked = Asked(tmp_path, tiny("code", **chosen))
+    gradients = []
+    for _ in range(2):
+        asked.objective.zero_grad(set_to_none=True)
+        asked.sums(asked.forward()).sum().backward()  # type: ignore[no-untyped-call]
+        given = {name: weight.grad for name, weight in asked.objective.named_parameters()}
+        gradients.append({name: gradient for name, gradient in given.items() if gradient is not None})
+        assert len(given) == len(gradients[-1])
+        asked.objective.keep_rows_only()
+    sparse = {name for name, gradient in gradients[1].items() if gradient.is_sparse}
+    assert len(sparse) == (4 if tied else 6), "tables of three streams and of attributes, heads of two domains"
+    for name, gradient in gradients[1].items():
+        torch.testing.assert_close(gradient.to_dense(), gradients[0][name], rtol=1e-4, atol=1e-4)
 
 
 def test_twins_encoded_once_count_twice(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Parts of `bench.graph`: its table's rows, item graphs and propagation."""
