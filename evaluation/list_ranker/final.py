@@ -154,6 +154,7 @@ def fit_list_ranker(
         sold: whose purchases are the sales; None: those of who is known.
         chronological: whether the split is one of time: items that nobody has bought then stand where words put them.
         age: seconds between what is known and what is asked about, for blocks of time; `bank` is of that age, too.
+            With an age they learn from what somebody has bought alone.
     """
     blocks = make_blocks(
         train, most=config.ranker_samples, seed=seed, chronological=chronological, others=others, age=age
@@ -169,7 +170,7 @@ def fit_list_ranker(
         of_block = dataclasses.replace(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
-        lists.append(make_lists(of_block, block.asked, config, world, sold_only=chronological))
+        lists.append(make_lists(of_block, block.asked, config, world, sold_only=age > 0))
     num_lists = sum(map(len, lists))
     if num_lists < LEAST_LISTS:
         log.warning(
@@ -177,7 +178,7 @@ def fit_list_ranker(
         )
         return None
     taught = joined_lists(lists)
-    stopping = make_lists(*_few(bank, valid, seed), config, world, sold_only=chronological)
+    stopping = make_lists(*_few(bank, valid, seed), config, world, sold_only=age > 0)
     trees = fit_trees(taught, stopping, bank.names, seed=seed)
     return ListRanker(bank, trees, config.ranker_depth, by_words=chronological, taught=taught)
 
@@ -198,10 +199,9 @@ def refit_list_ranker(
     """
     assert ranker.taught is not None
     bank = ranker.asking(ranker.bank, lists).bank
-    newest = make_lists(*_few(bank, valid, seed), config, world, sold_only=ranker.by_words)
-    taught = joined_lists([ranker.taught, newest])
-    trees = refit_trees(ranker.trees, taught, bank.names, seed=seed)
-    return dataclasses.replace(ranker, trees=trees, taught=taught)
+    newest = make_lists(*_few(bank, valid, seed), config, world)
+    trees = refit_trees(ranker.trees, joined_lists([ranker.taught, newest]), bank.names, seed=seed)
+    return dataclasses.replace(ranker, trees=trees)
 
 
 def _few(bank: Bank, valid: Samples, seed: int) -> tuple[Bank, Samples]:

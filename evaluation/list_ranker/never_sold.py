@@ -2,7 +2,8 @@
 
 An item that the likeness of words has at place p takes place p of the final list; the others keep their order around
 it. A catalogue is made of what was bought at some time: where the split is one of time, that nobody has bought an item
-*yet* says that somebody will, and trees that may learn it read the future. So they learn from lists without such items.
+*yet* says that somebody will, and trees that may judge it by that read the future. So the trees have no say in it;
+where they are fitted for knowledge of some age, they learn from lists without such items, too.
 """
 
 from dataclasses import dataclass

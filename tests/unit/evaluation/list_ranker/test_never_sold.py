@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.final import fit_list_ranker, refit_list_ranker
+from evaluation.list_ranker.final import ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.fit import Lists, make_lists
 from evaluation.list_ranker.never_sold import Slots, put_into
 from evaluation.metrics.ranks import batches
@@ -97,9 +97,20 @@ def test_equal_places_stand_together_and_what_is_out_stays_out() -> None:
     assert only[0, 0] > only[0, 1]
 
 
-def test_the_final_list_has_new_items_where_words_have_them() -> None:
-    ranker = dataclasses.replace(fitted(KNOWN, VALID, ITEMS), by_words=True)
-    for batch in batches(VALID, ITEMS):
+def over_time() -> ListRanker:
+    """Valid's users buy the new items: the catalogue has them for that alone."""
+    known, valid = in_time(none_new(tasteful(800, seed=1)), since=1), in_time(VALID, since=101)
+    ranker = fit_list_ranker(
+        known, valid, bank_of(known), PARAMETERS, left_out={}, chronological=True, config=CONFIG, seed=1
+    )
+    assert ranker is not None
+    return refit_list_ranker(ranker, valid, {}, CONFIG, seed=1)
+
+
+@pytest.mark.parametrize("split", ["of users, asked for", "of time"])
+def test_the_final_list_has_new_items_where_words_have_them(split: str) -> None:
+    ranker = over_time() if split == "of time" else dataclasses.replace(fitted(KNOWN, VALID, ITEMS), by_words=True)
+    for batch in batches(in_time(VALID, since=101) if split == "of time" else VALID, ITEMS):
         raw = ranker.bank.scores(batch)
         final_BC = ranker.score(batch, raw, raw["ridge"], {}, filter_history=False)
         candidates = ranker.bank.candidates(batch, raw, depth=ranker.depth, filter_history=False)
@@ -124,23 +135,6 @@ def test_lists_of_what_was_sold_hold_nothing_else() -> None:
     lists = make_lists(bank_of(KNOWN), VALID, config, sold_only=True)
     assert len(lists) > 0
     assert least_popular(lists) > 0
-
-
-def test_trees_of_a_split_of_time_never_learn_that_nobody_has_bought_an_item_yet() -> None:
-    """Valid's users buy the new items: the catalogue has them for that alone."""
-    known, valid = in_time(none_new(tasteful(800, seed=1)), since=1), in_time(VALID, since=101)
-    ranker = fit_list_ranker(
-        known, valid, bank_of(known), PARAMETERS, left_out={}, chronological=True, config=CONFIG, seed=1
-    )
-    assert ranker is not None
-    assert ranker.by_words
-    assert ranker.taught is not None
-    assert least_popular(ranker.taught) > 0
-    later = refit_list_ranker(ranker, valid, {}, CONFIG, seed=1)
-    assert later.by_words
-    assert later.taught is not None
-    assert len(later.taught) > len(ranker.taught)
-    assert least_popular(later.taught) > 0
 
 
 def least_popular(lists: Lists) -> float:
