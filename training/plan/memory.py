@@ -9,6 +9,8 @@ trained):
     gradients     4 T / N, summed in fp32
     gathered      s min(P, live): whole layers while they are at work (ZeRO-3)
     activations   what the backward pass needs of each layer, or with checkpointing of one and each one's input
+    kept          of a large model on a CPU, in the C library's heap: smaller blocks of activations that were freed
+                  (training.tuning.allocator; measured)
     logits        of a chunk of learnt tokens, 8 + s a token and word; the table's gradient, which is made with them
                   (training.tuning.head); 12 of all where the model is none whose loss is made so
     step          the optimizer's own copies: gradients made flat; fused AdamW has no temporaries
@@ -23,6 +25,7 @@ from typing import Any
 from launch.plan.estimates import MIB, Need
 from training.plain_heads import CHUNK_NUMBERS
 from training.plan.shapes import Shape
+from training.tuning.allocator import LARGE
 
 LOGIT_BYTES = 12
 CHUNK_BYTES = 8
@@ -30,6 +33,8 @@ CHUNK_BYTES = 8
 STEP_BYTES = 4
 CPU_OVERHEAD = 60 * MIB
 """What DeepSpeed's start takes of a rank's memory on CPUs, whatever the model."""
+KEPT_SHARE = 0.3
+"""Of the activations: what blocks too small to go back to the system leave behind."""
 SUB_GROUP = 10**9
 """Parameters that ZeRO-3 updates at a time, unless its file says otherwise."""
 
@@ -113,6 +118,8 @@ def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple
         Need("activations", activation_bytes(shape, load)),
         Need("logits", logit_bytes(shape, load)),
     ]
+    if not load.on_gpu and whole >= LARGE:
+        at_work.append(Need("freed and kept", KEPT_SHARE * at_work[1].size))
     if engine.host_optimizer:
         host.append(step)
         return [*device, *at_work], host

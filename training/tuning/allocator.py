@@ -13,8 +13,8 @@ from launch.processes.pages import is_managed
 
 M_MMAP_THRESHOLD = -3
 """Of glibc's malloc.h."""
-BLOCK = 4 << 20
-"""Bytes from which on a block is the system's: two huge pages, and activations of a layer, not its vectors."""
+BLOCK = 2 << 20
+"""Bytes from which on a block is the system's: a huge page, and activations of a layer, not its vectors."""
 LARGE = 50_000_000
 """Parameters from which on that is worth it."""
 log = logging.getLogger(__name__)
