@@ -82,8 +82,8 @@ class _Block(nn.Module):
     def forward(self, x_TK: Tensor, places: Places, asked_A: Tensor | None, noise: Noise | None) -> Tensor:
         at = places.all if asked_A is None else places.all.take(asked_A)
         q_AK: Tensor = self.query_norm(x_TK if asked_A is None else x_TK.index_select(0, asked_A))
-        found_AK = self._attend(q_AK, at, x_TK, places, noise)
-        x_AK = self.norm(q_AK + self.out(found_AK))
+        seen_AK = self._attend(q_AK, at, x_TK, places, noise)
+        x_AK = self.norm(q_AK + self.out(seen_AK))
         inner_AK = places.drop(torch.relu(self.inner(x_AK)), at, self.dropout, noise)
         fed_AK: Tensor = x_AK + places.drop(self.outer(inner_AK), at, self.dropout, noise)
         return fed_AK
@@ -109,8 +109,8 @@ class _Block(nn.Module):
             weights.append(dots_GMM.masked_fill(later_MM, -torch.inf).softmax(dim=2))
         if noise is not None:
             weights = places.drop_weights(weights, self.dropout, noise)
-        found = [weights_GMM @ value_GMK for weights_GMM, value_GMK in zip(weights, set_out[2], strict=True)]
-        return torch.cat([found_GMK.flatten(0, 1) for found_GMK in found]).index_select(0, at.slot)
+        seen = [weights_GMM @ value_GMK for weights_GMM, value_GMK in zip(weights, set_out[2], strict=True)]
+        return torch.cat([seen_GMK.flatten(0, 1) for seen_GMK in seen]).index_select(0, at.slot)
 
 
 def last_real(states_BLK: Tensor, real_BL: Tensor) -> Tensor:

@@ -194,15 +194,15 @@ class AttentionForward:
             return torch.stack(
                 [
                     cross_entropy_sum(
-                        model.scores(graphs, tables, of.states, domain),
-                        of.column,
+                        model.scores(graphs, tables, one.states, domain),
+                        one.column,
                         smoothing=smoothing,
-                        times_P=of.times,
+                        times_P=one.times,
                     )
-                    for of in asked
+                    for one in asked
                 ]
             )
-        states_PK, column_P = torch.cat([of.states for of in asked]), torch.cat([of.column for of in asked])
+        states_PK, column_P = torch.cat([one.states for one in asked]), torch.cat([one.column for one in asked])
         column_N, place = torch.unique(torch.cat([drawn.column, column_P]), return_inverse=True)
         head_NK, bias_N = model.head_of(graphs, tables, domain, column_N)
         place_S, place_P = place[: len(drawn.column)], place[len(drawn.column) :]
@@ -213,8 +213,8 @@ class AttentionForward:
         if smoothing:
             mean_P = (drawn_PS * drawn.log_weight.exp()).sum(dim=1) / len(graphs.ids(domain))
             target_P = (1 - smoothing) * target_P + smoothing * mean_P
-        each_P = (whole_P - target_P) * torch.cat([of.times for of in asked])
-        return torch.stack([part.sum() for part in torch.split(each_P, [len(of.times) for of in asked])])
+        each_P = (whole_P - target_P) * torch.cat([one.times for one in asked])
+        return torch.stack([part.sum() for part in torch.split(each_P, [len(one.times) for one in asked])])
 
 
 @dataclass(frozen=True)
