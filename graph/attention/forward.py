@@ -90,7 +90,7 @@ class AttentionForward:
                     row_B[b_P], l_P, next_BL[b_P, l_P], length=len(learnt_L), num_items=graphs.num_items
                 )
                 states_PK = torch.stack([part[u_P, l_P] for part in parts]).sum(dim=0)
-                asked.append(Asked(states_PK, next_P - graphs.ids(domain).start, times_P))
+                asked.append(LearntPositions(states_PK, next_P - graphs.ids(domain).start, times_P))
             sums = sums + self._next_item_sums(asked, domain)
         return sums[0], sums[1]
 
@@ -186,7 +186,7 @@ class AttentionForward:
         kept_N: Tensor = item_N[item_N != pad]
         return kept_N
 
-    def _next_item_sums(self, asked: list["Asked"], domain: int) -> Tensor:
+    def _next_item_sums(self, asked: list["LearntPositions"], domain: int) -> Tensor:
         """Of each kind [len(asked)]."""
         model, graphs, tables, drawn = self.model, self.graphs, self.tables, self.drawn[domain]
         smoothing = self.loss.label_smoothing
@@ -218,7 +218,7 @@ class AttentionForward:
 
 
 @dataclass(frozen=True)
-class Asked:
+class LearntPositions:
     """Positions whose next item is learnt."""
 
     states: Tensor  # [P, K]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.config import load_recipe
+from launch.config import COMMAND_LINE, load_recipe
 from launch.errors import InputError
 
 
@@ -17,8 +17,9 @@ def refusal(tmp_path: Path, text: str, *overrides: str) -> str:
         load_recipe(path, overrides)
     line = str(refused.value)
     assert "\n" not in line
-    assert line.startswith(f"{path}: ")
-    return line.removeprefix(f"{path}: ")
+    where = COMMAND_LINE if overrides else str(path)
+    assert line.startswith(f"{where}: ")
+    return line.removeprefix(f"{where}: ")
 
 
 ALIAS_BOMB = "a: &a [x, x]\n" + "".join(
