@@ -9,6 +9,7 @@ import torch
 
 from bench.released.measure import BATCH
 from launch.plan.control_groups import available_memory
+from training.precision import resolve_precision
 
 DENSE_BYTES = 11 * 2**30
 """What must be free for a dense step of 384 samples."""
@@ -26,7 +27,7 @@ def measure_released(steps: int) -> dict[str, float]:
     is_whole = available_memory() > DENSE_BYTES
     dense = _asked("dense", steps) if is_whole else _continued(steps)
     exact, fast = (_asked(kind, steps) for kind in ("exact", "fast"))
-    has_half = torch.cpu._is_avx512_bf16_supported()
+    has_half = resolve_precision("auto", torch.device("cpu")) == "bf16"
     half = _asked("half", steps) if has_half else fast
     losses = _asked("compare", steps)
     return {

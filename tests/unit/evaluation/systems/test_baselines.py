@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from evaluation.candidates.asked import Scorer
 from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
+from evaluation.plan import evaluate
+from evaluation.systems import baselines
 from evaluation.systems.baseline_table import Material, fit_item_cosine, fit_popularity, fit_ridge
 from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text, bought_together
 from evaluation.systems.ridge import DirectRidge, Ridge, sample_users
@@ -227,3 +229,7 @@ def test_the_ridge_takes_trains_users_before_those_of_one_domain() -> None:
             assert rows[: len(own)].tolist() == own
         else:
             assert {*map(tuple, rows.tolist())} <= {*map(tuple, own)}
+
+
+def test_the_plan_counts_pairs_of_items_up_to_where_the_baseline_does() -> None:
+    assert evaluate.MOST_TOGETHER == baselines.MOST_TOGETHER
