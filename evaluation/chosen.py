@@ -92,6 +92,20 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What ranks a split."""
+
+    bank: Bank
+    mixture: Mixture
+    ranker: ListRanker | None
+    """None: the simple fusion is final."""
+
+    def final(self, sources: Sources) -> ListRanker | None:
+        """The list ranker, asking the bank and the lists of other stages."""
+        return self.ranker and self.ranker.asking(self.bank, sources.lists)
+
+
+@dataclass(frozen=True)
 class Chosen:
     """All that was chosen on valid."""
 
@@ -111,7 +125,7 @@ class Chosen:
     """Seconds, of the knowledge that the ranker was fitted for where that is not of its own time (aged.py)."""
 
     def bank_of(self, protocol: Timeline) -> Bank:
-        """What test is ranked with under a protocol."""
+        """What test may ask under a protocol."""
         inputs = self.inputs
         return fit_bank(
             known_to_test(*inputs.splits, protocol),
@@ -125,9 +139,14 @@ class Chosen:
             clock=inputs.config.clock,
         )
 
-    def ranker_of(self, protocol: Timeline) -> ListRanker | None:
-        """The trees for test under a protocol."""
-        return self.later if protocol.makes_graphs_anew else self.ranker
+    @property
+    def of_valid(self) -> Fitted:
+        """What valid is ranked with."""
+        return Fitted(self.bank, self.mixture, self.ranker)
+
+    def of_test(self, protocol: Timeline) -> Fitted:
+        """What test is ranked with under a protocol."""
+        return Fitted(self.bank_of(protocol), self.mixture, self.later if protocol.makes_graphs_anew else self.ranker)
 
 
 def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> Chosen:

@@ -5,30 +5,23 @@ torchrun --nproc-per-node 2 -m evaluation.evaluate --config demo
 
 import dataclasses
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from evaluation.aged import choice_under
-from evaluation.chosen import Clock, Inputs, choose
+from evaluation.chosen import Clock, Fitted, Inputs, choose
 from evaluation.config import EvaluationConfig
-from evaluation.list_parts import write_own_lists
 from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, read_timeline
-from evaluation.list_ranker.llm_share import gain_on
-from evaluation.list_ranker.store import remove_trees, save_trees
+from evaluation.list_ranker.llm_share import LlmShare, gain_on
+from evaluation.outputs import write_beside, write_judged_lists
 from evaluation.protocols import protocol_tables
-from evaluation.ranked_lists import write_lists
-from evaluation.report.publish import publish_plots, publish_report
+from evaluation.report.publish import publish_report
 from evaluation.systems.contents import Judgement, best_baseline, chosen_values, out_of_domain, split_metrics
 from evaluation.systems.judging import judge
-from evaluation.systems.sources import JUDGED_SPLITS, Judged, list_path, present_systems
+from evaluation.systems.sources import JUDGED_SPLITS, Judged, Sources, present_systems
 from evaluation.systems.tuning import Baselines, sample_of_users
-from launch.artifacts import atomic_file, read_json, write_json
+from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
@@ -66,34 +59,15 @@ def evaluate(
         sources = {split: inputs.sources(split, timeline) for split in JUDGED_SPLITS}
     chosen = choose(inputs, timeline, sources["valid"], clock)
     with clock.part("refit"):
-        of_test = choice_under(chosen, timeline)
-        banks = {"valid": chosen.bank, "test": chosen.bank}
-        if timeline.knowledge != "train" or of_test is not chosen:
-            banks["test"] = of_test.bank_of(timeline)
-    rankers = {"valid": chosen.ranker, "test": of_test.ranker_of(timeline)}
-    mixtures = {"valid": chosen.mixture, "test": of_test.mixture}
-    judged: dict[Judged, Judgement] = {}
+        for_test = choice_under(chosen, timeline)
+        knows_more = timeline.knowledge != "train" or for_test is not chosen
+        fitted: dict[Judged, Fitted] = {
+            "valid": chosen.of_valid, "test": for_test.of_test(timeline) if knows_more else chosen.of_valid
+        }  # fmt: skip
     with clock.part("judge"):
-        for split, samples in inputs.judged.items():
-            final = rankers[split]
-            verdict = judge(
-                samples,
-                pair.items,
-                scorers=banks[split].scorers,
-                mixture=mixtures[split],
-                sources=sources[split],
-                config=config,
-                final=final and final.asking(banks[split], sources[split].lists),
-                world=world,
-            )
-            judged[split] = Judgement(samples, sources[split], verdict)
+        judged = {split: _judge_split(inputs, split, fitted[split], sources[split]) for split in JUDGED_SPLITS}
     with clock.part("llm_share"):
-        final, test = rankers["test"], sources["test"]
-        llm_adds = chosen.llm_share and chosen.llm_share.to_json()
-        if chosen.llm_share is not None and chosen.llm_share.weight and final is not None:
-            asked = final.asking(banks["test"], test.lists)
-            gain = gain_on(inputs.judged["test"], asked, of_test.mixture, test.fused, config, seed=seed, world=world)
-            llm_adds = chosen.llm_share.to_json(gain)
+        llm_adds = _llm_adds(inputs, chosen.llm_share, fitted["test"], sources["test"])
     with clock.part("intervals"):
         best = best_baseline(judged["valid"], inputs.deciding(timeline), config)
         splits = {
@@ -107,8 +81,7 @@ def evaluate(
         write_judged_lists(judged, run_dir, world)
     if world is not None and not world.is_main:
         return {}
-    quality = run_dir / "neighbours" / "quality.json"
-    final_list = {"best_baseline": best, **final_values(rankers["test"], timeline)}
+    final_list = {"best_baseline": best, **final_values(fitted["test"].ranker, timeline)}
     metrics: Json = {
         "pair": pair.name,
         "domains": list(pair.domain_names),
@@ -116,19 +89,13 @@ def evaluate(
         "llm_adds": llm_adds,
         "splits": splits,
         "protocols": protocols,
-        "retrieval": read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {},
+        "retrieval": _read_quality(run_dir),
         "out_of_domain": beyond,
-        "chosen": chosen_values(of_test.baselines, of_test.choices, final_list),
+        "chosen": chosen_values(for_test.baselines, for_test.choices, final_list),
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
-        for split, judgement in judged.items():
-            _write_ranks(run_dir / "report" / f"ranks_{split}.parquet", judgement)
-        if rankers["test"] is not None:
-            save_trees(rankers["test"], run_dir)
-        else:
-            remove_trees(run_dir)
-        plots = publish_plots(card, run_dir / "report")
+        plots = write_beside(judged, fitted["test"].ranker, card, run_dir)
     metrics["timing"] = _timing(run_dir, clock, chosen.baselines)
     publish_report(metrics, card, plots, run_dir / "report")
     write_json(run_dir / "report" / "metrics.json", metrics)
@@ -137,15 +104,31 @@ def evaluate(
     return metrics
 
 
-def write_judged_lists(judged: Mapping[Judged, Judgement], run_dir: Path, world: World | None) -> None:
-    """Every list that is made here; a rank holds those of the samples that it has judged. A collective."""
-    for split, judgement in judged.items():
-        for system, lists in judgement.verdict.lists.items():
-            path = list_path(run_dir, system, split)
-            if world is None or world.size == 1:
-                write_lists(path, lists)
-            else:
-                write_own_lists(path, lists, folder=run_dir / "report" / "parts", world=world)
+def _judge_split(inputs: Inputs, split: Judged, fitted: Fitted, sources: Sources) -> Judgement:
+    verdict = judge(
+        inputs.judged[split],
+        inputs.pair.items,
+        scorers=fitted.bank.scorers,
+        mixture=fitted.mixture,
+        sources=sources,
+        config=inputs.config,
+        final=fitted.final(sources),
+        world=inputs.world,
+    )
+    return Judgement(inputs.judged[split], sources, verdict)
+
+
+def _llm_adds(inputs: Inputs, share: LlmShare | None, fitted: Fitted, test: Sources) -> Json | None:
+    """What the language model adds to the final list of test; None where the run has none or the fusion is final."""
+    if share is None:
+        return None
+    final = fitted.final(test)
+    if not share.weight or final is None:
+        return share.to_json()
+    gain = gain_on(
+        inputs.judged["test"], final, fitted.mixture, test.fused, inputs.config, seed=inputs.seed, world=inputs.world
+    )
+    return share.to_json(gain)
 
 
 def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:
@@ -161,6 +144,11 @@ def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:
             "features": ranker.importance(),
         }
     return {"kinrec": final, "knowledge": timeline.knowledge, "chronological": timeline.chronological}
+
+
+def _read_quality(run_dir: Path) -> Json:
+    quality = run_dir / "neighbours" / "quality.json"
+    return read_json(quality) if may_read(run_dir, "retrieve") and quality.is_file() else {}
 
 
 def may_read(run_dir: Path, stage: str) -> bool:
@@ -194,15 +182,6 @@ def _read_split(run_dir: Path, split: Judged) -> Samples:
 
 def _sample(samples: Samples, config: EvaluationConfig, seed: int) -> Samples:
     return samples if config.max_samples is None else sample_of_users(samples, config.max_samples, seed)
-
-
-def _write_ranks(path: Path, judgement: Judgement) -> None:
-    """Every sample's target rank by every system (null: not ranked), for `kinrec compare`."""
-    columns = {"sample": judgement.samples.sample, "user": judgement.samples.user, "domain": judgement.samples.domain}
-    for name, ranks_N in judgement.verdict.ranks.items():
-        columns[name] = pa.array(np.where(np.isinf(ranks_N), 0, ranks_N).astype(np.int64), mask=np.isinf(ranks_N))
-    with atomic_file(path) as partial:
-        pq.write_table(pa.table(columns), partial, compression="zstd")
 
 
 def _timing(run_dir: Path, clock: Clock, baselines: Baselines) -> Json:

@@ -56,20 +56,15 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
 
 
 def _ranks(chosen: Chosen, protocol: Timeline, test: Samples) -> dict[str, Ranks]:
-    chosen = choice_under(chosen, protocol)
-    bank, sources, ranker = (
-        chosen.bank_of(protocol),
-        chosen.inputs.sources("test", protocol),
-        chosen.ranker_of(protocol),
-    )
+    fitted, sources = choice_under(chosen, protocol).of_test(protocol), chosen.inputs.sources("test", protocol)
     return judge(
         test,
         chosen.inputs.pair.items,
-        scorers=bank.scorers,
-        mixture=chosen.mixture,
+        scorers=fitted.bank.scorers,
+        mixture=fitted.mixture,
         sources=sources,
         config=chosen.inputs.config,
-        final=ranker and ranker.asking(bank, sources.lists),
+        final=fitted.final(sources),
         both_ways=False,
         world=chosen.inputs.world,
     ).ranks
