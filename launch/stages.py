@@ -62,7 +62,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",
         ("prepare", "pretrain"), ("neighbours/**/*",), ("neighbours/parts",),
-        plan="retrieval.plan.retrieve:plan_retrieve", version=3,
+        plan="retrieval.plan.retrieve:plan_retrieve", version=4,
     ),
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",

@@ -41,6 +41,10 @@ class RetrievalConfig:
     recent_items: Decides[int | None] = None
     """Only so many of the latest items of a train user count for `posterior`; null: all. With `prompts.neighbour_items`
     users are chosen by what a prompt is going to show of them."""
+    most_holders: Decides[int | None] = 65_536
+    """Train histories that `posterior` looks up for a sample: those with its likeliest expected items, until they are
+    so many; who is found is scored by all that is expected. null: all histories that hold anything of it, which are
+    the more the more users there are. neighbours/quality.json has what is missed."""
     vectors: Decides[Literal["model", "items", "text", "hybrid"]] = "hybrid"
     """What users are compared by: one part alone, or all of them with `weights`."""
     weights: PartWeights = PartWeights()
@@ -52,7 +56,7 @@ class RetrievalConfig:
     past_only: Decides[bool | None] = None
     """Only neighbours whose history ends before the sample's target; null: exactly when the pair has times."""
     index: IndexConfig = field(default_factory=IndexConfig)
-    """How the nearest by `vectors` are sought; `posterior` is always exact."""
+    """How the nearest by `vectors` are sought."""
     block: Means[int] = 4096
     """Samples answered, and written to a resumable part, at a time."""
     item_dim: Decides[int] = 256
@@ -70,6 +74,8 @@ class RetrievalConfig:
                 raise ValueError(f"retrieval.{name} must be at least 1, got {getattr(self, name)}")
         if self.recent_items is not None and self.recent_items < 1:
             raise ValueError(f"retrieval.recent_items must be at least 1 or null, got {self.recent_items}")
+        if self.most_holders is not None and self.most_holders < 1:
+            raise ValueError(f"retrieval.most_holders must be at least 1 or null, got {self.most_holders}")
         if any(k < 1 for k in self.quality_at):
             raise ValueError(f"retrieval.quality_at must hold numbers of at least 1, got {self.quality_at}")
         if self.similarity == "inner_product" and self.vectors != "model":

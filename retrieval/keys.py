@@ -1,6 +1,7 @@
 """What is searched: every different train history once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,11 @@ class Keys:
 
     def __len__(self) -> int:
         return len(self.sample)
+
+    @cached_property
+    def per_user(self) -> float:
+        """Keys of a user, on average: histories that grow are several."""
+        return len(self) / max(1, len(np.unique(self.user)))
 
     def samples_at(self, positions: Ints) -> Ints:
         """The sample ids of keys; -1 stays -1."""

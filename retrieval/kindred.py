@@ -5,6 +5,7 @@ with too few. It is then searched deeper until it has k, or until every key was 
 positions.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
@@ -17,7 +18,7 @@ from retrieval.indexes.sharded import ShardedIndex
 from retrieval.indexes.topk import pad_results
 from retrieval.keys import Keys
 
-EXTRA = 16  # searched beyond k at first: own samples, and several of one neighbour
+EXTRA = 16  # searched at first beyond k users with as many keys as usual: own samples, and more of one neighbour
 DEEPER = 4  # times as deep, for rows that fell short
 RESULTS_AT_ONCE = 1 << 23
 
@@ -75,7 +76,7 @@ def find_kindred(index: ShardedIndex[Query], asking: Asking[Query], k: int, *, k
     scores, positions = pad_results(np.empty((len(own), 0), np.float32), np.empty((len(own), 0), np.int64), k)
     more = np.ones(len(own), dtype=bool)  # whether the index may have more for a row
     short = np.arange(len(asking))
-    depth = min(k + EXTRA, len(keys))
+    depth = min(math.ceil(k * keys.per_user) + EXTRA, len(keys))
     while len(short) and depth:
         at_once = max(1, RESULTS_AT_ONCE // depth)
         for start in range(0, len(short), at_once):

@@ -55,6 +55,7 @@ class KindredLookup:
         self._score: Score = meta["score"]
         self._coverage: bool = meta["coverage"]
         self._recent_items: int | None = meta["recent_items"]
+        self._most_holders: int | None = meta["most_holders"]
         self._holders: Holders | None = None
 
     @property
@@ -101,7 +102,12 @@ class KindredLookup:
             histories = item_sets(counted, self._keys.row, num_items=self._items.num_items)
             index = HoldersIndex(histories, np.arange(len(self._keys)))
             self._holders = Holders(
-                ShardedIndex(ALONE, index), counted, self._keys, np.diff(histories.indptr).astype(np.int64)
+                ShardedIndex(ALONE, index),
+                counted,
+                self._keys,
+                np.diff(histories.indptr).astype(np.int64),
+                np.bincount(histories.indices, minlength=self._items.num_items),
+                self._most_holders,
             )
         scores, positions = self._holders.find(asking, k, coverage=self._coverage)
         return filled_up(scores, positions, nearest, asking, keys=self._keys)

@@ -37,15 +37,14 @@ from retrieval.neighbour_tables import (
     remove_parts,
     table_path,
 )
-from retrieval.quality import HitCounter, count_common, random_kindred, rates
+from retrieval.quality import HitCounter, random_kindred, rates
+from retrieval.recall import measure_recall
 from retrieval.turns import block_ranges, even_cuts, turns_of
 from retrieval.vectors import fit_tables, longest_key, open_vectors
 from retrieval.ways import ByExpectation, ByVectors, Rules, Score, Way, by_expectation, by_vectors, decide_past_only
 
 MOST_COMPARED = 4096
 """Samples of a split that the other way is asked for."""
-MOST_SEARCHED = 1000
-"""Samples of a split that an approximate index is compared with an exact one for."""
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +79,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
         )
     way, other = choose_way(config.score, near, expecting)
     work_begins()
-    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, near=near, world=world)
+    stage = NeighbourWriter(config, run_dir=run_dir, rules=rules, way=way, other=other, world=world)
     for split in SPLITS:
         stage.write_split(split, samples[split], tracker=tracker)
     quality = {}
@@ -95,6 +94,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
                 "score": way.score,
                 "coverage": config.coverage,
                 "recent_items": config.recent_items,
+                "most_holders": config.most_holders,
                 "part_weights": config.part_weights(),
                 "index": deciding(index),
                 "longest_key": longest,
@@ -127,8 +127,6 @@ class NeighbourWriter:
     way: Way
     other: Way | None
     """Only judged beside `way`."""
-    near: ByVectors
-    """One of the two; what an approximate index of it misses is measured."""
     world: World
 
     def write_split(self, split: Split, samples: Samples, *, tracker: Tracker) -> None:
@@ -192,27 +190,10 @@ class NeighbourWriter:
             why = " with a history before the target" if self.rules.past_only else ""
             log.warning("%s: %d samples have fewer than %d neighbours: no more users%s", split, num_short, k, why)
         compared = {} if self.other is None else self.compare(self.other, split, samples, counter, seed=seed)
-        missed = self.measure_index(split, samples, seed=seed)
-        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality, **compared, **missed}
-
-    def measure_index(self, split: Split, samples: Samples, *, seed: int) -> dict[str, float]:
-        """The share of the nearest by vectors that an approximate index finds, for some of the samples."""
-        exact = self.near.exactly()
-        if exact is None:
-            return {}
-        rows = draw_rows(len(samples), MOST_SEARCHED, seed=seed)
-        counts = torch.zeros(2, dtype=torch.int64)
-        for block in block_ranges(range(len(rows)), self.config.block):
-            raise_if_stopped(self.world, f"the recall of {split}")
-            asked = rows[block.start : block.stop]
-            cuts = even_cuts(len(asked), self.world.size)
-            nearest = exact.answer(split, samples, asked, cuts)[1]
-            neighbours = self.near.answer(split, samples, asked, cuts)[1]
-            counts += torch.tensor([count_common(nearest, neighbours), int((nearest >= 0).sum())])
-        common, wanted = self.world.sum(counts).tolist()
-        recall = common / max(1, wanted)
-        log.info("%s: the index finds %.4f of what an exact search finds, of %d samples", split, recall, len(rows))
-        return {"num_searched": len(rows), "index_recall": recall}
+        recall: dict[str, float] = {}
+        for way in (self.way, *([] if self.other is None else [self.other])):
+            recall |= measure_recall(way, split, samples, block=self.config.block, seed=seed, world=self.world)
+        return {"num_samples": len(samples), "num_short": num_short, "k": k, **quality, **compared, **recall}
 
     def compare(
         self, other: Way, split: Split, samples: Samples, counter: HitCounter, *, seed: int

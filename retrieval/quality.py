@@ -4,7 +4,8 @@ For the k nearest of each sample: `hit_rate@k` is the share whose target is in o
 can show), `mean_length@k` the items that those histories hold, `uhr@k` the quotient; `item_hit_rate@k` counts all
 that the neighbours have in train, histories and targets; `recent_hit_rate@k`, where only the latest items of a user
 count, is the share whose target is among these. `random_...` are the same for users drawn at random;
-`index_recall` is the share of the nearest by vectors, of `num_searched` samples, that an approximate index finds.
+Of `num_searched` samples, `index_recall` is the share of the nearest by vectors that an approximate index finds, and
+`posterior_recall` the share of the best by what is expected that are found by the likeliest items' holders.
 `vectors_...`, or `posterior_...`, for the way that was not chosen, asked for `num_compared` of the samples.
 Names without `@k` are for all neighbours in the table; `num_short` samples have fewer than k.
 """

@@ -4,6 +4,7 @@ Every rank holds its share of the train histories; all of them answer together, 
 of the questions.
 """
 
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
@@ -46,6 +47,10 @@ class Way(Protocol):
 
         A collective: all ranks ask with the same rows, which increase.
         """
+        ...
+
+    def exactly(self) -> "Way | None":
+        """The same by exact search; None where this is exact."""
         ...
 
 
@@ -114,6 +119,12 @@ class ByExpectation:
     coverage: bool
     otherwise: ByVectors
     score: Score = "posterior"
+
+    def exactly(self) -> "ByExpectation | None":
+        """The same by all holders; None where this is exact."""
+        if not self.holders.may_miss(self.expectations.depth):
+            return None
+        return dataclasses.replace(self, holders=dataclasses.replace(self.holders, most=None))
 
     def answer(self, split: Split, samples: Samples, rows: Ints, cuts: Sequence[int]) -> tuple[Floats, Ints]:
         """See `Way`."""
@@ -184,7 +195,9 @@ def by_expectation(
     histories = item_sets(counted, keys.row[share.start : share.stop], num_items=num_items)
     index = ShardedIndex(world, HoldersIndex(histories, np.arange(share.start, share.stop), rules.times_of(share)))
     own_held = torch.from_numpy(np.diff(histories.indptr).astype(np.int64))
-    holders = Holders(index, counted, keys, torch.cat(world.gather(own_held)).cpu().numpy())
+    num_held = torch.cat(world.gather(own_held)).cpu().numpy()
+    num_holders = world.sum(torch.from_numpy(np.bincount(histories.indices, minlength=num_items))).cpu().numpy()
+    holders = Holders(index, counted, keys, num_held, num_holders, config.most_holders)
     return ByExpectation(rules, Expectations(run_dir), holders, config.coverage, otherwise)
 
 

@@ -62,6 +62,7 @@ MOST = {
     "retrieval.num_neighbours": 10_000,
     "retrieval.recent_items": 100_000,
     "retrieval.block": 10**7,
+    "retrieval.most_holders": BILLION,
     "retrieval.index.nlist": 10**7,
     "retrieval.index.nprobe": 10**7,
     "retrieval.index.pq_bytes": 1024,

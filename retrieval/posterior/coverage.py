@@ -40,7 +40,7 @@ def _cover(
     queries: ExpectedItems, candidates_BC: Ints, k: int, train: Samples, num_held_BC: Ints
 ) -> tuple[Floats, Ints]:
     num_rows, num_candidates = candidates_BC.shape
-    cell_P, slot_P = _held(queries, candidates_BC, train)
+    cell_P, slot_P = held_of(queries, candidates_BC, train)
     row_P = cell_P // max(1, num_candidates)
     roots_BC = length_roots(num_held_BC)
     left_BK = queries.weights.copy()
@@ -60,7 +60,7 @@ def _cover(
     return gains, places
 
 
-def _held(queries: ExpectedItems, candidates_BC: Ints, train: Samples) -> tuple[Ints, Ints]:
+def held_of(queries: ExpectedItems, candidates_BC: Ints, train: Samples) -> tuple[Ints, Ints]:
     """Every expected item of every candidate, once: the cell of [B, C] and the item's place in the list."""
     num_rows, num_slots = queries.items.shape
     cells = np.flatnonzero(candidates_BC.ravel() >= 0)
@@ -75,6 +75,7 @@ def _held(queries: ExpectedItems, candidates_BC: Ints, train: Samples) -> tuple[
     cell_P = cells[rows_of(kept.lengths)]
     slot_P = slot_of[cell_P // max(1, candidates_BC.shape[1]), column_of[kept.history]]
     expected_P = slot_P < num_slots
-    held = np.sort(cell_P[expected_P] * num_slots + slot_P[expected_P])
-    held = held[np.diff(held, prepend=-1) > 0]  # some buy a thing twice
-    return held // num_slots, held % num_slots
+    is_held = np.zeros(candidates_BC.size * num_slots, dtype=bool)
+    is_held[cell_P[expected_P] * num_slots + slot_P[expected_P]] = True  # once, though some buy a thing twice
+    held = np.flatnonzero(is_held)
+    return held // max(1, num_slots), held % max(1, num_slots)

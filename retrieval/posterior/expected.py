@@ -66,6 +66,11 @@ class Expectations:
         self._run_dir = run_dir
         self._lists = lru_cache(maxsize=1)(self._read_lists)
 
+    @property
+    def depth(self) -> int:
+        """Items of a list at most."""
+        return int(np.load(_train_folder(self._run_dir) / "items.npy", mmap_mode="r").shape[1])
+
     def rows(self, split: Split, samples: Samples, rows: Ints) -> ExpectedItems:
         """What `rows` of a split's samples are expected to lead to."""
         return expect(self._lists_of(split, samples, rows), samples.take(rows))

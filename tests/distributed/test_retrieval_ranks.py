@@ -28,6 +28,7 @@ from tests.retrieval_runs import write_expected, write_run
 ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 EXACT = {name: IndexConfig(kind="exact", backend=name) for name in ("torch", "faiss")}
 CONFIG = RetrievalConfig(num_neighbours=4, block=7, item_dim=8, text_dim=6, quality_at=[1, 2])
+FEW_HOLDERS = replace(CONFIG, most_holders=12)
 BY_LISTS = replace(CONFIG, index=IndexConfig(kind="ivf_flat", nlist=6, nprobe=2))
 ONE_A_BLOCK = RetrievalConfig(num_neighbours=4, block=1, item_dim=8, text_dim=6)
 
@@ -62,7 +63,7 @@ def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats
             own = index.search(queries, k, cuts=even_cuts(len(queries), world.size))
             results.append(whole(world, own))
     for run_dir in run_dirs:
-        config = BY_LISTS if "lists" in run_dir.name else CONFIG
+        config = BY_LISTS if "lists" in run_dir.name else FEW_HOLDERS if "few" in run_dir.name else CONFIG
         retrieve(config, run_dir=run_dir, seed=5, world=world, tracker=Tracker(None, "retrieve"))
     return results
 
@@ -71,6 +72,7 @@ def search_and_retrieve(world: World, run_dirs: list[Path]) -> list[tuple[Floats
 @pytest.mark.parametrize("size", [2, 3])
 def test_any_number_of_ranks_writes_the_same_bytes(tmp_path: Path, size: int) -> None:
     pairs = {"vectors": False, "timed vectors": True, "plain": False, "timed": True, "lists of vectors": True}
+    pairs |= {"few": False, "few timed": True}
     for name, timed in pairs.items():
         write_run(tmp_path / "alone" / name, timed=timed)
         if "vectors" not in name:

@@ -20,10 +20,12 @@ from tests.retrieval_runs import NUM_ITEMS, write_expected, write_run
 from tests.unit.retrieval.test_kindred import keys_of_users, samples_of
 
 
-def holders_of(train: Samples) -> Holders:
+def holders_of(train: Samples, *, most: int | None = None) -> Holders:
     keys = unique_histories(train)
     sets = item_sets(train, keys.row, num_items=NUM_ITEMS)
-    return Holders(ShardedIndex(ALONE, HoldersIndex(sets, np.arange(len(keys)))), train, keys, np.diff(sets.indptr))
+    index = ShardedIndex(ALONE, HoldersIndex(sets, np.arange(len(keys)), keys.last_time))
+    num_holders = np.bincount(sets.indices, minlength=NUM_ITEMS)
+    return Holders(index, train, keys, np.diff(sets.indptr), num_holders, most)
 
 
 def find(
