@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from evaluation.kth_largest import kth_largest
 from launch.artifacts import atomic_file
 from launch.errors import InputError
 from pairs.ragged import offsets_of
@@ -95,7 +96,7 @@ def top_k(
     if width == 0 or num_rows == 0:
         return items_BK, best_BK
     scores_BC = scores_BC.astype(np.float32, copy=False)
-    bar_B = np.partition(scores_BC, num_candidates - width, axis=1)[:, num_candidates - width, None]
+    bar_B = kth_largest(scores_BC, width)[:, None]
     keep_BC = scores_BC >= bar_B
     tied = np.flatnonzero(keep_BC.sum(axis=1) > width)
     if len(tied):  # more candidates at the bar than places: the lowest ids of them stay

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from evaluation.kth_largest import kth_largest
 from pairs.ragged import offsets_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
@@ -81,9 +82,7 @@ def _may_be_best(rough_P: Floats, lengths: Ints, k: int) -> Ints:
     most; exact scores of all others would take longer than to find them."""
     least = [np.zeros(0, dtype=np.float32)]
     for rows, cells in _blocks_of(rough_P, lengths, k, nothing=np.float32(-1)):
-        depth = cells.shape[1] - k
-        kth = np.partition(cells, depth, axis=1)[:, depth]
-        least.append(np.where(lengths[rows] > k, kth * np.float32(1 - MARGIN), np.float32(-1)))
+        least.append(np.where(lengths[rows] > k, kth_largest(cells, k) * np.float32(1 - MARGIN), np.float32(-1)))
     return np.flatnonzero(rough_P >= np.repeat(np.concatenate(least), lengths))
 
 
