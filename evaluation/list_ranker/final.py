@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
 from evaluation.config import EvaluationConfig
+from evaluation.list_ranker.asked_trees import ask_trees, from_zero_to_one
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.list_ranker.blocks import FitBlock, make_blocks
 from evaluation.list_ranker.fit import LEAST_LISTS, Lists, fit_trees, joined_lists, make_lists, refit_trees
@@ -21,7 +21,7 @@ from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights, scale_rows
 from evaluation.systems.tuning import sample_of_users
 from launch.distributed import World
-from pairs.tables import Ints, Samples
+from pairs.tables import Samples
 
 log = logging.getLogger(__name__)
 TREES = "list_ranker"
@@ -47,7 +47,7 @@ class ListRanker:
 
     bank: Bank
     trees: tuple[lightgbm.Booster, ...]
-    """Fitted with unlike seeds; what they say is averaged."""
+    """Fitted with unlike seeds; what they say of the candidates that the first has highest is averaged."""
     depth: int
     weights: Weights = field(default_factory=lambda: {TREES: 1.0})
     """Of what the trees say and of lists, `SYSTEM/SCALE`; all of them from 0 to 1."""
@@ -99,8 +99,7 @@ class ListRanker:
         candidates = candidates.take(~nobodys_P)
         said_BC = np.zeros((len(batch.rows), batch.num_columns), dtype=np.float32)
         if len(candidates.row):
-            said = [np.asarray(trees.predict(candidates.features, num_threads=1)) for trees in self.trees]
-            said_P = np.asarray(np.mean(said, axis=0), dtype=np.float64)
+            said_P = ask_trees(self.trees, candidates)
             said_BC[candidates.row, candidates.column] = from_zero_to_one(said_P, candidates.row, len(batch.rows))
         return Said(said_BC, Slots(slots.row, slots.column, slots.word_place))
 
@@ -117,16 +116,6 @@ class ListRanker:
         if said is not None and TREES in self.weights:
             put_into(final_BC, said.slots)
         return final_BC
-
-
-def from_zero_to_one(said_P: NDArray[np.float64], row_P: Ints, num_rows: int) -> Floats:
-    """[P] what the trees say, from 0 for a row's lowest candidate to 1 for its highest."""
-    low_B, high_B = np.full(num_rows, np.inf), np.full(num_rows, -np.inf)
-    np.minimum.at(low_B, row_P, said_P)
-    np.maximum.at(high_B, row_P, said_P)
-    spread_P = (high_B - low_B)[row_P]
-    scaled_P = (said_P - low_B[row_P]) / np.where(spread_P > 0, spread_P, 1.0)
-    return np.asarray(scaled_P, dtype=np.float32)
 
 
 def fit_list_ranker(
