@@ -17,6 +17,8 @@ from graph.companions.pair_keys import LARGEST_KEY, NUM_GAPS
 from pairs.ragged import rows_of, segments
 from pairs.tables import Ints
 
+EACH_GAP = np.ones(NUM_GAPS, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class FoundPairs:
@@ -89,22 +91,24 @@ class CompanionGraph:
         device, item = item_N.device, item_N.cpu().numpy()
         entry_P, pair_P = _cells(self._offsets, item)
         counts_PG = self._counts_of(pair_P)
-        candidate_P = self._candidate[pair_P].astype(np.int64)
+        candidate_P = np.take(self._candidate, pair_P).astype(np.int64)
         if user_N is not None:
             self._leave_out(counts_PG, user_N.cpu().numpy(), entry_P, item[entry_P], candidate_P)
         # The same threshold after the own counts are out: else a pair that stays would tell that the user has it.
-        kept_P = np.flatnonzero(counts_PG.sum(axis=1) >= self._least[item][entry_P])
-        columns = (entry_P[kept_P], candidate_P[kept_P], counts_PG[kept_P], self._likeness[pair_P[kept_P]])
+        kept_P = np.flatnonzero(counts_PG @ EACH_GAP >= np.take(self._least[item], entry_P))
+        columns = [entry_P, candidate_P, counts_PG, np.take(self._likeness, pair_P)]
+        if len(kept_P) < len(pair_P):
+            columns = [np.take(column, kept_P, axis=0) for column in columns]
         return FoundPairs(*(torch.from_numpy(column).to(device) for column in columns))
 
     def _counts_of(self, pair_P: Ints) -> Array:
         """Float32 [P, NUM_GAPS]."""
-        bytes_PG = self._counts[pair_P]
+        bytes_PG = np.take(self._counts, pair_P, axis=0)
         counts_PG = bytes_PG.astype(np.float32)
         if len(self._large_cell):
-            row, gap = np.nonzero(bytes_PG == LARGE)
-            place = np.searchsorted(self._large_cell, pair_P[row] * NUM_GAPS + gap)
-            counts_PG[row, gap] = self._large_count[place]
+            cell = np.flatnonzero(bytes_PG.ravel() == LARGE)
+            place = np.searchsorted(self._large_cell, pair_P[cell // NUM_GAPS] * NUM_GAPS + cell % NUM_GAPS)
+            counts_PG.ravel()[cell] = self._large_count[place]
         return counts_PG
 
     def _leave_out(self, counts_PG: Array, user_N: Ints, entry_P: Ints, item_P: Ints, candidate_P: Ints) -> None:
