@@ -1,6 +1,7 @@
 """Neighbours are other users, each once, as many as there are."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +72,21 @@ def test_a_user_of_many_samples_still_gets_k_neighbours(own: int) -> None:
 
 def test_one_neighbour_of_many_samples_does_not_crowd_out_the_others() -> None:
     assert ask_all(keys_of_users([8] * 300 + [1, 2]), np.array([7]), 3).tolist() == [[100, 400, 401]]
+
+
+def test_users_of_several_histories_each_are_found_in_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    depths: list[int] = []
+    search = ShardedIndex.search
+
+    def counted(self: Any, queries: Any, depth: int, **options: Any) -> Any:  # Any: passed through
+        depths.append(depth)
+        return search(self, queries, depth, **options)
+
+    monkeypatch.setattr(ShardedIndex, "search", counted)
+    keys = keys_of_users([user for user in range(100) for _ in range(3)])
+    assert keys.per_user == 3
+    assert ask_all(keys, np.array([7]), 50).shape == (1, 50)
+    assert depths == [50 * 3 + 16]
 
 
 def test_fewer_neighbours_only_where_fewer_users_exist() -> None:
