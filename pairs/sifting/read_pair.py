@@ -58,6 +58,11 @@ def read_pair(x: RawFiles, y: RawFiles, config: PairConfig, *, scratch: Path) ->
             for frame in ahead(read_items(path)):
                 catalogue.add(frame)
         chosen = catalogue.choose()
+        if config.require_title and chosen.num_titled == 0:
+            raise InputError(
+                f"{files.meta[0]}: none of {chosen.num_items} items has a title; take ids for titles with "
+                "pair.require_title=false"
+            )
         catalogues.append(chosen)
         log.info("%s: %d reviews, %d items in the catalogue", files.name, num_reviews, chosen.num_items)
     refuse_shared(*sketches, x.reviews, y.reviews)

@@ -201,6 +201,10 @@ def cut_in_a_line(folder: Path) -> None:
         (lambda folder: write(folder / "meta_Art.jsonl", {"asin": "A", "title": "t"}, {"title": "u"}), "line 2: asin"),
         (lambda folder: write(folder / "reviews_Art.jsonl"), "holds no review: Art would be an empty domain"),
         (lambda folder: write(folder / "meta_Art.jsonl"), "holds no item: an empty domain"),
+        (
+            lambda folder: write(folder / "meta_Art.jsonl", {"asin": "A1", "title": ""}),
+            r"meta_Art\.jsonl: none of 1 items has a title; take ids for titles with pair\.require_title=false",
+        ),
     ],
 )  # fmt: skip
 def test_broken_file_is_refused_by_file_and_row(tmp_path: Path, change: Callable[[Path], object], said: str) -> None:
