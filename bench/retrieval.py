@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     figures |= approximate(keys, queries, options.k, configs, repeats=options.repeats)
     timed = unit_vectors(options.rank_keys, options.dim, seed=7), unit_vectors(4 * options.queries, options.dim, seed=8)
     figures |= past(*timed, options.k, repeats=options.repeats)
-    figures |= merges(options.k, queries=MERGED_QUERIES, repeats=max(5, options.repeats))
+    figures |= merges(options.k, queries=MERGED_QUERIES, repeats=max(30, options.repeats))
     figures["memory_per_rank_ratio"] = memory_per_rank(options.rank_keys, options.dim, (1, 2, 4))
     if options.huge:
         figures["huge"] = huge(options.huge_keys, options.huge_dim, options.huge_queries, ranks=2)

@@ -67,16 +67,21 @@ def cuts_of(rows: Ints, cuts: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(place) for place in np.searchsorted(rows, cuts))
 
 
-def find_kindred(index: ShardedIndex[Query], asking: Asking[Query], k: int, *, keys: Keys) -> tuple[Floats, Ints]:
+def find_kindred(
+    index: ShardedIndex[Query], asking: Asking[Query], k: int, *, keys: Keys, per_user: float | None = None
+) -> tuple[Floats, Ints]:
     """The k nearest other users' keys for the rows of this rank: scores [b, k] and positions among the keys [b, k].
 
     Rows end with -inf, -1 where fewer exist. A collective: the ranks agree on which rows are searched deeper.
+
+    Args:
+        per_user: how many keys of one user stand together in what the index finds; None: all of hers.
     """
     own = asking.of_rank(index.world.rank)
     scores, positions = pad_results(np.empty((len(own), 0), np.float32), np.empty((len(own), 0), np.int64), k)
     more = np.ones(len(own), dtype=bool)  # whether the index may have more for a row
     short = np.arange(len(asking))
-    depth = min(math.ceil(k * keys.per_user) + EXTRA, len(keys))
+    depth = min(math.ceil(k * (keys.per_user if per_user is None else per_user)) + EXTRA, len(keys))
     while len(short) and depth:
         at_once = max(1, RESULTS_AT_ONCE // depth)
         for start in range(0, len(short), at_once):

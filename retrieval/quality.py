@@ -128,7 +128,7 @@ class RandomIndex:
 def random_kindred(keys: Keys, asking: Asking[Floats], k: int, *, seed: Sequence[int]) -> Ints:
     """k random other users' samples [B, k], under the same rules as the nearest."""
     index = ShardedIndex(ALONE, RandomIndex(keys, seed))
-    return keys.samples_at(find_kindred(index, asking, k, keys=keys)[1])
+    return keys.samples_at(find_kindred(index, asking, k, keys=keys, per_user=1)[1])  # chance brings few of one user
 
 
 def count_common(left: Ints, right: Ints) -> int:
