@@ -65,8 +65,8 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     if len(np.unique(keys.user)) < 2:
         raise InputError(f"{run_dir / 'pair' / 'train.parquet'}: retrieval needs histories of at least two train users")
     past_only = decide_past_only(config.past_only, samples, order=read_json(run_dir / "pair" / "card.json")["order"])
-    fit_tables(run_dir, config, items=pair.items, train=train, keys=keys, seed=seed, world=world)
-    vectors = open_vectors(run_dir, config.part_weights())
+    weights = fit_tables(run_dir, config, items=pair.items, train=train, keys=keys, seed=seed, world=world)
+    vectors = open_vectors(run_dir, weights)
     longest = longest_key(vectors, train, keys, world=world) if config.similarity == "inner_product" else None
     rules = Rules(keys, past_only, config.num_neighbours)
     with long("building the index"):
@@ -95,7 +95,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
                 "coverage": config.coverage,
                 "recent_items": config.recent_items,
                 "most_holders": config.most_holders,
-                "part_weights": config.part_weights(),
+                "part_weights": weights,
                 "index": deciding(index),
                 "longest_key": longest,
                 "num_neighbours": config.num_neighbours,

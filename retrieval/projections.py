@@ -13,7 +13,6 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from evaluation.tfidf import TELLING_WORDS, Words, item_texts
-from launch.errors import InputError
 from pairs.draws import draw_rows
 from pairs.tables import Ints, Items, Samples
 from retrieval.fixed_point import Floats, to_unit_length
@@ -34,13 +33,14 @@ def fit_item_table(train: Samples, keys: Keys, *, num_items: int, dim: int, max_
 
 
 def fit_text_table(items: Items, *, dim: int, max_rows: int, seed: int) -> Floats:
-    """Text: [I, dim], each item's words as a vector of length one (zeros where it has no known word)."""
+    """Text: [I, dim], each item's words as a vector of length one (zeros where it has no known word); [I, 0] where no
+    two items of train share a word."""
     texts = item_texts(items)
     trained = np.flatnonzero(items.train_count > 0)
     fitted = trained[draw_rows(len(trained), max_rows, seed=seed)]
     words = Words([texts[item] for item in fitted], TELLING_WORDS, dtype=np.float64)
     if words.num_words == 0:
-        raise InputError("retrieval.weights.text: no word is in two titles of train; set it to 0")
+        return np.zeros((items.num_items, 0), dtype=np.float32)
     directions = leading_directions(sp.csr_array(words.fitted), dim, seed=seed)
     blocks = [
         np.asarray(words.vectors(texts[start : start + ITEMS_AT_ONCE]) @ directions, dtype=np.float32)

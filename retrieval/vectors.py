@@ -5,6 +5,7 @@ weighted mean of the parts' cosines.
 """
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,8 @@ from retrieval.config import RetrievalConfig
 from retrieval.fixed_point import Floats, row_lengths, to_grid, to_unit_length
 from retrieval.keys import Keys
 from retrieval.projections import bag_of_items, fit_item_table, fit_text_table
+
+log = logging.getLogger(__name__)
 
 
 class Part(Protocol):
@@ -111,10 +114,13 @@ def combine(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats
 
 def fit_tables(
     run_dir: Path, config: RetrievalConfig, *, items: Items, train: Samples, keys: Keys, seed: int, world: World
-) -> None:
-    """Fit the item tables that the configuration needs, on rank 0, unless an earlier start has left them."""
+) -> dict[str, float]:
+    """Fit the item tables that the configuration needs, on rank 0, unless an earlier start has left them.
+
+    Returns the weights of the parts in use, which sum to 1: without text where no word is in two titles.
+    """
+    used = config.part_weights()
     if world.is_main:
-        used = config.part_weights()
         if "items" in used and not _table_path(run_dir, "items").is_file():
             table = fit_item_table(
                 train, keys, num_items=items.num_items, dim=config.item_dim, max_rows=config.max_fit_rows, seed=seed
@@ -124,6 +130,13 @@ def fit_tables(
             table = fit_text_table(items, dim=config.text_dim, max_rows=config.max_fit_rows, seed=seed)
             _save(_table_path(run_dir, "text"), table)
     world.barrier()
+    if "text" not in used or _open_table(run_dir, "text").shape[1]:
+        return used
+    others = {name: weight for name, weight in used.items() if name != "text"}
+    if not others:
+        raise InputError("retrieval.vectors=text: no word is in two titles of train; compare by items or model")
+    log.warning("no word is in two titles of train: users are compared without text")
+    return {name: weight / sum(others.values()) for name, weight in others.items()}
 
 
 def open_vectors(run_dir: Path, weights: Mapping[str, float]) -> UserVectors:

@@ -1,15 +1,22 @@
 """Hybrid vectors: one inner product is the weighted mean of the parts' cosines; tables know train alone."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from launch.artifacts import read_json
 from launch.errors import InputError
+from launch.tracking import Tracker
 from pairs.tables import load_pair, load_samples
 from retrieval.config import PartWeights, RetrievalConfig
 from retrieval.fixed_point import Floats
+from retrieval.indexes.sharded import ALONE
 from retrieval.keys import unique_histories
+from retrieval.neighbours import retrieve
 from retrieval.projections import bag_of_items, fit_item_table, fit_text_table, inverse_frequencies
 from retrieval.vectors import BagPart, KeysByLength, ModelPart, UserVectors, combine
 from tests.retrieval_runs import NUM_ITEMS, write_run
@@ -93,12 +100,41 @@ def test_tables_do_not_depend_on_what_is_outside_train(tmp_path: Path) -> None:
     assert (table[unseen] == 0).all()
 
 
-def test_titles_without_common_words_are_refused(tmp_path: Path) -> None:
-    write_run(tmp_path)
-    items = load_pair(tmp_path).items
-    items.titles[:] = [f"word{number}" for number in range(NUM_ITEMS)]
-    with pytest.raises(InputError, match=r"retrieval\.weights\.text"):
-        fit_text_table(items, dim=6, max_rows=1000, seed=0)
+def write_wordless(run_dir: Path) -> None:
+    """No word is in two titles."""
+    write_run(run_dir)
+    path = run_dir / "pair" / "items.parquet"
+    titles = pa.array([f"word{number}" for number in range(NUM_ITEMS)])
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("title"), "title", titles), path)
+
+
+def test_without_common_words_users_are_compared_by_the_other_parts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_wordless(tmp_path)
+    config = RetrievalConfig(num_neighbours=4, item_dim=8, text_dim=6, quality_at=[1])
+    retrieve(config, run_dir=tmp_path, seed=5, world=ALONE, tracker=Tracker(None, "retrieve"))
+    assert "no word is in two titles of train: users are compared without text" in caplog.text
+    meta = read_json(tmp_path / "neighbours" / "meta.json")
+    assert meta["part_weights"] == {"model": 0.5, "items": 0.5}
+    write_run(tmp_path / "other")
+    without = dataclasses.replace(config, weights=PartWeights(text=0.0))
+    retrieve(without, run_dir=tmp_path / "other", seed=5, world=ALONE, tracker=Tracker(None, "retrieve"))
+    tables = [pq.read_table(folder / "neighbours" / "test.parquet") for folder in (tmp_path, tmp_path / "other")]
+    assert tables[0].equals(tables[1])
+
+
+def test_without_common_words_text_alone_is_refused(tmp_path: Path) -> None:
+    write_wordless(tmp_path)
+    with pytest.raises(
+        InputError, match=r"retrieval\.vectors=text: no word is in two titles of train; compare by items"
+    ):
+        retrieve(
+            RetrievalConfig(vectors="text", num_neighbours=4),
+            run_dir=tmp_path, seed=5, world=ALONE, tracker=Tracker(None, "retrieve"),
+        )  # fmt: skip
+    assert not (tmp_path / "neighbours" / "meta.json").exists()
 
 
 def test_inner_product_ranks_as_the_raw_vectors_do(tmp_path: Path) -> None:
