@@ -5,17 +5,15 @@ So a bound comes first: of the largest values of blocks of columns the k-th is a
 above it, and where they are fewer than k it is the answer itself.
 """
 
-from typing import TypeVar
-
 import numpy as np
-from numpy.typing import NDArray
 
-Scalar = TypeVar("Scalar", np.float32, np.int64)
+from evaluation.matrices import Floats
+
 LEAST_BLOCK, MOST_BLOCK = 8, 64
 """Columns of which the largest is taken; as few as make twice as many blocks as are looked for."""
 
 
-def kth_largest(values_BC: NDArray[Scalar], k: int) -> NDArray[Scalar]:
+def kth_largest(values_BC: Floats, k: int) -> Floats:
     """[B] the k-th largest value of each row, 1 <= k <= C; no NaN."""
     assert 1 <= k <= values_BC.shape[1], (k, values_BC.shape)
     bar_B = _bound(values_BC, k)
@@ -23,15 +21,15 @@ def kth_largest(values_BC: NDArray[Scalar], k: int) -> NDArray[Scalar]:
     count_B = above_BC.sum(axis=1)
     rows = np.flatnonzero(count_B >= k)
     if len(rows):
-        above_RC, count_R = (above_BC, count_B) if len(rows) == len(bar_B) else (above_BC[rows], count_B[rows])
-        values = (values_BC if len(rows) == len(bar_B) else values_BC[rows])[above_RC]
+        count_R = count_B[rows]
+        values = values_BC[above_BC & (count_B >= k)[:, None]]  # end to end, row after row
         cells_RM = np.repeat(bar_B[rows, None], int(count_R.max()), axis=1)
         cells_RM[np.arange(cells_RM.shape[1]) < count_R[:, None]] = values
         bar_B[rows] = _select(cells_RM, k)
     return bar_B
 
 
-def _bound(values_BC: NDArray[Scalar], k: int) -> NDArray[Scalar]:
+def _bound(values_BC: Floats, k: int) -> Floats:
     """[B] at most the k-th largest, and close to it; the k-th itself of short rows."""
     num_rows, num_columns = values_BC.shape
     width = min(MOST_BLOCK, num_columns // (2 * k))
@@ -42,7 +40,7 @@ def _bound(values_BC: NDArray[Scalar], k: int) -> NDArray[Scalar]:
     return _select(blocks.max(axis=2), k)
 
 
-def _select(values_BC: NDArray[Scalar], k: int) -> NDArray[Scalar]:
+def _select(values_BC: Floats, k: int) -> Floats:
     """By numpy, from the end at which values differ."""
-    selected: NDArray[Scalar] = -np.partition(-values_BC, k - 1, axis=1)[:, k - 1]
+    selected: Floats = -np.partition(-values_BC, k - 1, axis=1)[:, k - 1]
     return selected

@@ -6,6 +6,7 @@ score highest. Scores fall along a row, as each is the best of what is left.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from evaluation.ranked_lists import NO_ITEM
 from pairs.ragged import rows_of
@@ -48,9 +49,7 @@ def _cover(
     places = np.full((num_rows, k), -1, dtype=np.int64)
     every_B = np.arange(num_rows)
     for place in range(min(k, num_candidates)):
-        # Sums of whole numbers far below 2^53: exact in float64.
-        sums = np.bincount(cell_P, weights=left_BK[row_P, slot_P], minlength=candidates_BC.size)
-        gain_BC = share_of(sums.reshape(candidates_BC.shape), roots_BC)
+        gain_BC = scores_of(left_BK, cell_P, slot_P, roots_BC)
         best_B = gain_BC.argmax(axis=1)  # of equals the first, the better by itself
         gain_B = gain_BC[every_B, best_B]
         adds_B = gain_B > 0
@@ -58,6 +57,14 @@ def _cover(
         taken_P = cell_P == (every_B * num_candidates + best_B)[row_P]
         left_BK[row_P[taken_P], slot_P[taken_P]] = 0
     return gains, places
+
+
+def scores_of(weights_BK: Ints, cell_P: Ints, slot_P: Ints, roots_BC: npt.NDArray[np.float64]) -> Floats:
+    """Candidates' scores [B, C] by the weights of what each holds, as `held_of` says it."""
+    row_P = cell_P // max(1, roots_BC.shape[1])
+    # Sums of whole numbers far below 2^53: exact in float64.
+    sums = np.bincount(cell_P, weights=weights_BK[row_P, slot_P], minlength=roots_BC.size)
+    return share_of(sums.reshape(roots_BC.shape), roots_BC)
 
 
 def held_of(queries: ExpectedItems, candidates_BC: Ints, train: Samples) -> tuple[Ints, Ints]:

@@ -12,9 +12,9 @@ from evaluation.ranked_lists import NO_ITEM
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
 from retrieval.indexes.topk import best_of, pack, unpack
-from retrieval.posterior.coverage import ROWS_AT_ONCE, held_of
+from retrieval.posterior.coverage import ROWS_AT_ONCE, held_of, scores_of
 from retrieval.posterior.expected import ExpectedItems
-from retrieval.posterior.holders import length_roots, share_of
+from retrieval.posterior.holders import length_roots
 
 NAMED = 1.5
 """Times as many users are named as are asked for."""
@@ -71,9 +71,6 @@ def best_by_all(
     for start in range(0, len(queries), ROWS_AT_ONCE):
         some = np.arange(start, min(start + ROWS_AT_ONCE, len(queries)))
         cell_P, slot_P = held_of(queries[some], rows_BC[some], train)
-        row_P = some[cell_P // max(1, rows_BC.shape[1])]
-        # Sums of whole numbers far below 2^53: exact in float64.
-        sums = np.bincount(cell_P, weights=queries.weights[row_P, slot_P], minlength=rows_BC[some].size)
-        scores_BC[some] = share_of(sums.reshape(rows_BC[some].shape), length_roots(num_held_BC[some]))
+        scores_BC[some] = scores_of(queries.weights[some], cell_P, slot_P, length_roots(num_held_BC[some]))
     scores_BC[rows_BC < 0] = -np.inf
     return unpack(best_of(pack(scores_BC, positions_BC), k))
