@@ -18,10 +18,18 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Weights
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.selection import Choice
-from evaluation.systems.sources import Judged, Sources, list_path, lists_of_train, load_sources
+from evaluation.systems.sources import (
+    AnySources,
+    Judged,
+    Sources,
+    StoredSources,
+    list_path,
+    lists_of_train,
+    load_sources,
+)
 from evaluation.systems.tuning import Baselines, fit_baselines, random_users
 from launch.distributed import World
-from launch.systems import GRAPH_SYSTEMS, TAUGHT
+from launch.systems import FUSED, GRAPH_SYSTEMS, TAUGHT
 from pairs.tables import Pair, Samples
 
 log = logging.getLogger(__name__)
@@ -69,7 +77,7 @@ class Inputs:
         """The part of valid that fusions and the list ranker are chosen on."""
         return random_users(protocol.selected_on(self.judged["valid"]), self.config.tuning_users, self.seed)
 
-    def sources(self, split: Judged, protocol: Timeline) -> Sources:
+    def sources(self, split: Judged, protocol: Timeline) -> StoredSources:
         """The lists of other stages under a protocol."""
         return load_sources(
             self.run_dir,
@@ -149,7 +157,7 @@ class Chosen:
         return Fitted(self.bank_of(protocol), self.mixture, self.later if protocol.makes_graphs_anew else self.ranker)
 
 
-def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> Chosen:
+def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) -> Chosen:
     """Tune the baselines, choose the fusions, fit the list ranker and choose what is final, each on valid.
 
     Args:
@@ -158,21 +166,21 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
     config, seed, items, train = inputs.config, inputs.seed, inputs.pair.items, inputs.train
     sold = sold_by_all(*inputs.splits, timeline)
     deciding = inputs.deciding(timeline)
+    said = valid.take(inputs.judged["valid"].row_of(deciding.sample), (*FUSED, *TAUGHT))
     with clock.part("tune_baselines"):
         baselines = fit_baselines(
             train, deciding, items,
             config=config, seed=seed, others=inputs.others, sold=sold, world=inputs.world,
         )  # fmt: skip
     with clock.part("choose_fusions"):
-        given = {name: ranked.of_samples(deciding.sample) for name, ranked in valid.fused.items()}
-        mixture, choices = choose_mixture(deciding, items, baselines.scorers, given, config, inputs.world)
+        mixture, choices = choose_mixture(deciding, items, baselines.scorers, said.fused, config, inputs.world)
         log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
     with clock.part("fit_list_ranker"):
         material = baselines.material
         bank = Bank(
             items, material.vectors, baselines.scorers, material.sales, user_counts(material.everyone, items.num_items)
         )
-        taught = {name: valid.lists[name].of_samples(deciding.sample) for name in TAUGHT if name in valid.lists}
+        taught = {name: said.lists[name] for name in TAUGHT if name in said.lists}
         ranker = fit_list_ranker(
             train,
             deciding,
@@ -186,15 +194,15 @@ def choose(inputs: Inputs, timeline: Timeline, valid: Sources, clock: Clock) -> 
             seed=seed,
             world=inputs.world,
         )
-        ranker = choose_final(deciding, ranker, mixture, given, config, inputs.world)
+        ranker = choose_final(deciding, ranker, mixture, said.fused, config, inputs.world)
     with clock.part("llm_share"):
-        ranker, llm_share = choose_llm_share(deciding, ranker, mixture, given, config, seed=seed, world=inputs.world)
+        ranker, llm_share = choose_llm_share(
+            deciding, ranker, mixture, said.fused, config, seed=seed, world=inputs.world
+        )
         if llm_share is not None:
             log.info("the language model's weight in the final list: %g", llm_share.weight)
     with clock.part("refit"):
         later = ranker
         if ranker is not None and timeline.chronological and TREES in ranker.weights:
-            later = refit_list_ranker(
-                ranker, inputs.judged["valid"], valid.lists, config, seed=seed, world=inputs.world
-            )
+            later = refit_list_ranker(ranker, inputs.judged["valid"], valid, config, seed=seed, world=inputs.world)
     return Chosen(inputs, baselines, mixture, choices, bank, ranker, later, llm_share)

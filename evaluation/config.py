@@ -41,6 +41,9 @@ class EvaluationConfig:
     """Valid samples that baselines are tuned on; of more, about this many, whole users at random."""
     tuning_users: Decides[int] = 20_000
     """Valid users that fusions, the list ranker and the final list are chosen on; of more, this many at random."""
+    side_users: Decides[int] = 20_000
+    """Users of a split that tables beside the main one are of: history ranked the other way, test with other knowledge;
+    of more, this many at random."""
     candidates: Decides[Literal["auto", "all", "named"]] = "auto"
     """Items that are ranked for a sample. all: those of its domain; named: those that some source has among its best,
     and a target that is none of them is not ranked; auto: all, but in a domain of more than 50,000 items."""
@@ -56,6 +59,7 @@ class EvaluationConfig:
         _at_least(self.ridge_max_users, 1, "ridge_max_users")
         _at_least(self.tuning_samples, 1, "tuning_samples")
         _at_least(self.tuning_users, 1, "tuning_users")
+        _at_least(self.side_users, 1, "side_users")
         _at_least(self.candidate_depth, max(20, self.list_depth, self.ranker_depth + 1), "candidate_depth")
         _at_least(self.ranker_samples, 0, "ranker_samples")
         _at_least(self.ranker_depth, 10, "ranker_depth")

@@ -14,13 +14,13 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, read_timeline
 from evaluation.list_ranker.llm_share import LlmShare, gain_on
-from evaluation.outputs import write_beside, write_judged_lists
+from evaluation.outputs import KeptLists, write_beside
 from evaluation.protocols import protocol_tables
 from evaluation.report.publish import publish_report
 from evaluation.systems.contents import Judgement, best_baseline, chosen_values, out_of_domain, split_metrics
-from evaluation.systems.judging import judge
-from evaluation.systems.sources import JUDGED_SPLITS, Judged, Sources, present_systems
-from evaluation.systems.tuning import Baselines, sample_of_users
+from evaluation.systems.judging import judge, made_here
+from evaluation.systems.sources import JUDGED_SPLITS, Judged, StoredSources, present_systems
+from evaluation.systems.tuning import Baselines, random_users, sample_of_users
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.errors import InputError
@@ -64,8 +64,9 @@ def evaluate(
         fitted: dict[Judged, Fitted] = {
             "valid": chosen.of_valid, "test": for_test.of_test(timeline) if knows_more else chosen.of_valid
         }  # fmt: skip
+    kept = KeptLists(run_dir, config.list_depth, world)
     with clock.part("judge"):
-        judged = {split: _judge_split(inputs, split, fitted[split], sources[split]) for split in JUDGED_SPLITS}
+        judged = {split: _judge_split(inputs, split, fitted[split], sources[split], kept) for split in JUDGED_SPLITS}
     with clock.part("llm_share"):
         llm_adds = _llm_adds(inputs, chosen.llm_share, fitted["test"], sources["test"])
     with clock.part("intervals"):
@@ -77,8 +78,7 @@ def evaluate(
     with clock.part("protocols"):
         protocols = protocol_tables(chosen, timeline, judged["test"].verdict)
     with clock.part("write"):
-        beyond = out_of_domain(judged, pair.items, world)
-        write_judged_lists(judged, run_dir, world)
+        kept.publish(judged, made_here(chosen.bank.scorers))
     if world is not None and not world.is_main:
         return {}
     final_list = {"best_baseline": best, **final_values(fitted["test"].ranker, timeline)}
@@ -90,7 +90,7 @@ def evaluate(
         "splits": splits,
         "protocols": protocols,
         "retrieval": _read_quality(run_dir),
-        "out_of_domain": beyond,
+        "out_of_domain": out_of_domain(judged),
         "chosen": chosen_values(for_test.baselines, for_test.choices, final_list),
     }
     card = read_json(run_dir / "pair" / "card.json")
@@ -104,29 +104,34 @@ def evaluate(
     return metrics
 
 
-def _judge_split(inputs: Inputs, split: Judged, fitted: Fitted, sources: Sources) -> Judgement:
-    verdict = judge(
-        inputs.judged[split],
-        inputs.pair.items,
-        scorers=fitted.bank.scorers,
-        mixture=fitted.mixture,
-        sources=sources,
-        config=inputs.config,
-        final=fitted.final(sources),
-        world=inputs.world,
-    )
-    return Judgement(inputs.judged[split], sources, verdict)
+def _judge_split(inputs: Inputs, split: Judged, fitted: Fitted, sources: StoredSources, kept: KeptLists) -> Judgement:
+    config, samples = inputs.config, inputs.judged[split]
+    few = random_users(samples, config.side_users, inputs.seed)
+    own_way, other_way = config.filter_history, not config.filter_history
+    ways = (own_way, other_way) if len(few) == len(samples) else (own_way,)
+    asked: Json = {
+        "scorers": fitted.bank.scorers,
+        "mixture": fitted.mixture,
+        "config": config,
+        "final": fitted.final,
+        "world": inputs.world,
+    }
+    with kept.of_split(split, made_here(fitted.bank.scorers)) as keep:
+        verdict = judge(samples, inputs.pair.items, sources=sources, ways=ways, keep=keep, **asked)
+    if len(few) < len(samples):
+        part = sources.part(samples.row_of(few.sample))
+        verdict.other_ranks = judge(few, inputs.pair.items, sources=part, ways=(other_way,), **asked).other_ranks
+    return Judgement(samples, sources, verdict, few)
 
 
-def _llm_adds(inputs: Inputs, share: LlmShare | None, fitted: Fitted, test: Sources) -> Json | None:
+def _llm_adds(inputs: Inputs, share: LlmShare | None, fitted: Fitted, test: StoredSources) -> Json | None:
     """What the language model adds to the final list of test; None where the run has none or the fusion is final."""
     if share is None:
         return None
-    final = fitted.final(test)
-    if not share.weight or final is None:
+    if not share.weight or fitted.ranker is None:
         return share.to_json()
     gain = gain_on(
-        inputs.judged["test"], final, fitted.mixture, test.fused, inputs.config, seed=inputs.seed, world=inputs.world
+        inputs.judged["test"], fitted.ranker, fitted.mixture, test, inputs.config, seed=inputs.seed, world=inputs.world
     )
     return share.to_json(gain)
 

@@ -1,12 +1,13 @@
 """Ranked lists of many samples, written by the ranks that make them and put together without any holding them all."""
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
-from evaluation.ranked_lists import RankedLists, write_list_blocks
+from evaluation.ranked_lists import RankedLists
 from launch.distributed import World
 from pairs.rank_parts import PartColumn, PartColumns, joined, writing
 
@@ -22,18 +23,17 @@ def read_parts(folder: Path, name: str, depth: int, world: World) -> Iterator[Ra
         yield RankedLists(sample_N, values["items"].astype(np.int64), values["scores"])
 
 
-def write_own_lists(path: Path, own: RankedLists, *, folder: Path, world: World) -> None:
-    """Write the lists of all ranks, each of which has its own, by sample; a collective.
+Keep: TypeAlias = Callable[[str, RankedLists], None]
+"""Takes some more lists of a system."""
 
-    Args:
-        folder: where the ranks' files are meanwhile; it is gone afterwards, and what a killed start has left there.
-    """
-    if world.is_main:
-        shutil.rmtree(folder, ignore_errors=True)
-    world.barrier()
-    with writing(folder, path.stem, list_columns(own.depth), world) as part:
-        part.add(own.sample, items=own.items, scores=own.scores)
-    if world.is_main:
-        write_list_blocks(path, read_parts(folder, path.stem, own.depth, world))
-        shutil.rmtree(folder)
-    world.barrier()
+
+@contextmanager
+def keeping(folder: Path, names: Iterable[str], depth: int, world: World) -> Iterator[Keep]:
+    """What takes this rank's lists of each name, some at a time, and has them in `folder`; a collective."""
+    with ExitStack() as stack:
+        parts = {name: stack.enter_context(writing(folder, name, list_columns(depth), world)) for name in names}
+
+        def keep(name: str, lists: RankedLists) -> None:
+            parts[name].add(lists.sample, items=lists.items, scores=lists.scores)
+
+        yield keep

@@ -19,7 +19,8 @@ from evaluation.metrics.ranks import Ranks
 from evaluation.sales import DAY, Sales, moments
 from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table
-from pairs.tables import Samples, with_others
+from evaluation.systems.tuning import random_users
+from pairs.tables import Ints, Samples, with_others
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: plain JSON values
@@ -34,7 +35,9 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
     """
     if not timeline.chronological:
         return {}
-    test, config = chosen.inputs.judged["test"], chosen.inputs.config
+    config, judged = chosen.inputs.config, chosen.inputs.judged["test"]
+    test = random_users(judged, config.side_users, chosen.inputs.seed)
+    rows = judged.row_of(test.sample)
     draws: dict[str, int] = {"resamples": config.bootstrap_resamples, "seed": chosen.inputs.seed}
     tables: Json = {}
     for knowledge in PROTOCOLS:
@@ -42,10 +45,12 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
         if not chosen.inputs.may_judge(protocol):
             log.info("no lists of the graph for test under %s: the report has no table of it", knowledge)
             continue
-        ranks = verdict.ranks if protocol == timeline else _ranks(chosen, protocol, test)
-        slices = target_slices(chosen.inputs, protocol)
+        own = protocol == timeline
+        ranks = {name: ranks_N[rows] for name, ranks_N in verdict.ranks.items()} if own else {}
+        ranks = ranks or _ranks(chosen, protocol, test, rows)
+        slices = target_slices(chosen.inputs, test, protocol)
         tables[knowledge] = {
-            "own": protocol == timeline,
+            "own": own,
             "age_days": age_days(chosen.inputs.splits, protocol),
             "slices": {name: int(mask_N.sum()) for name, mask_N in slices.items()},
             "systems": system_table(
@@ -55,28 +60,29 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
     return tables
 
 
-def _ranks(chosen: Chosen, protocol: Timeline, test: Samples) -> dict[str, Ranks]:
+def _ranks(chosen: Chosen, protocol: Timeline, test: Samples, rows: Ints) -> dict[str, Ranks]:
+    """Of test, which are `rows` of what is judged."""
     fitted, sources = choice_under(chosen, protocol).of_test(protocol), chosen.inputs.sources("test", protocol)
     return judge(
         test,
         chosen.inputs.pair.items,
         scorers=fitted.bank.scorers,
         mixture=fitted.mixture,
-        sources=sources,
+        sources=sources.part(rows),
         config=chosen.inputs.config,
-        final=fitted.final(sources),
-        both_ways=False,
+        final=fitted.final,
+        ways=(chosen.inputs.config.filter_history,),
         world=chosen.inputs.world,
     ).ranks
 
 
-def target_slices(inputs: Inputs, protocol: Timeline) -> dict[str, NDArray[np.bool_]]:
+def target_slices(inputs: Inputs, test: Samples, protocol: Timeline) -> dict[str, NDArray[np.bool_]]:
     """Name -> [N] which of test: `all`; `warm_target`, what is known holds the target; `cold_target`, it does not.
 
     Known is what somebody bought: whose purchases the lists are made from (users of one domain, too) and, under
     `rolling`, everybody strictly before the question.
     """
-    test, num_items = inputs.judged["test"], inputs.pair.items.num_items
+    num_items = inputs.pair.items.num_items
     known = with_others(known_to_test(*inputs.splits, protocol), inputs.others)
     warm_N = user_counts(known, num_items)[test.target] > 0
     sold = sold_by_all(*inputs.splits, protocol)

@@ -3,7 +3,8 @@
 Columns: `sample`, `items` (best first), `scores`, and what the writer adds (the LLM: `texts`, `grounded`, `in_domain`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from pairs.ragged import offsets_of
 
 NO_ITEM = -1
 """Fills the end of a list that is shorter than the table is wide."""
+LIST_COLUMNS = ["sample", "items", "scores"]
+ROWS_A_GROUP = 8192
+"""Lists in a part of a file that can be read by itself."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,31 @@ def top_k(
     return items_BK, best_BK
 
 
+def no_lists(depth: int = 0) -> RankedLists:
+    """Of no sample."""
+    return RankedLists(np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
+
+
 def concatenated_lists(parts: Sequence[RankedLists]) -> RankedLists:
-    """The lists of all parts, which are of one depth, one after the other."""
+    """The lists of all parts, one after the other, as wide as the widest."""
+    depth = max((part.depth for part in parts), default=0)
+    wide = [widened(part, depth) for part in parts] or [no_lists()]
     return RankedLists(
-        np.concatenate([part.sample for part in parts]),
-        np.concatenate([part.items for part in parts]),
-        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.sample for part in wide]),
+        np.concatenate([part.items for part in wide]),
+        np.concatenate([part.scores for part in wide]),
+    )
+
+
+def widened(lists: RankedLists, depth: int) -> RankedLists:
+    """The same in a table that is `depth` wide."""
+    if lists.depth == depth:
+        return lists
+    missing = ((0, 0), (0, depth - lists.depth))
+    return RankedLists(
+        lists.sample,
+        np.pad(lists.items, missing, constant_values=NO_ITEM),
+        np.pad(lists.scores, missing, constant_values=-np.inf).astype(np.float32),
     )
 
 
@@ -136,16 +159,15 @@ def write_lists(path: Path, lists: RankedLists, extra_columns: Mapping[str, Any]
         assert len(column) == len(lists), (name, len(column), len(lists))
         columns[name] = column.take(pa.array(order))
     with atomic_file(path) as partial:
-        pq.write_table(pa.table(columns), partial, compression="zstd")
+        pq.write_table(pa.table(columns), partial, compression="zstd", row_group_size=ROWS_A_GROUP)
 
 
 def write_list_blocks(path: Path, blocks: Iterable[RankedLists]) -> None:
     """Write lists that come by rising sample id, some at a time, atomically; none of them is held."""
-    nothing = RankedLists(np.zeros(0, np.int64), np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32))
-    schema = pa.table(_columns(nothing)).schema
+    schema = pa.table(_columns(no_lists())).schema
     with atomic_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for lists in blocks:
-            writer.write_table(pa.table(_columns(lists)))
+            writer.write_table(pa.table(_columns(lists)), row_group_size=ROWS_A_GROUP)
 
 
 def _columns(lists: RankedLists) -> dict[str, Any]:  # Any: pyarrow has no types
@@ -158,7 +180,11 @@ def _columns(lists: RankedLists) -> dict[str, Any]:  # Any: pyarrow has no types
 
 def read_lists(path: Path) -> RankedLists:
     """Read what `write_lists` wrote, without the extra columns."""
-    table = _read_table(path, ["sample", "items", "scores"])
+    return lists_of_table(_read_table(path, LIST_COLUMNS))
+
+
+def lists_of_table(table: Any) -> RankedLists:  # Any: pyarrow has no types
+    """Lists of what Parquet holds of them."""
     items, scores = table.column("items").combine_chunks(), table.column("scores").combine_chunks()
     lengths_N = np.asarray(items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
     width = int(lengths_N.max(initial=0))
@@ -177,10 +203,17 @@ def read_column(path: Path, name: str) -> tuple[NDArray[np.int64], list[Any]]:
 
 
 def _read_table(path: Path, columns: list[str]) -> Any:  # Any: pyarrow has no types
+    with unreadable(path):
+        return pq.read_table(path, columns=columns)
+
+
+@contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """One clear line where lists are missing or no table."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; run the stage that writes these lists")
     try:
-        return pq.read_table(path, columns=columns)
+        yield
     except pa.ArrowException as error:
         raise InputError(f"{path}: not a table of lists ({error}); run the stage that writes it again") from error
 

@@ -140,6 +140,10 @@ class World:
         beat()
 
 
+ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
+"""A process that works by itself."""
+
+
 @contextmanager
 def init_world(*, timeout_minutes: float | None = None) -> Iterator[World]:
     """Join the job that torchrun or accelerate started, or be the only process.

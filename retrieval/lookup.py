@@ -9,12 +9,13 @@ import torch
 
 from evaluation.ranked_lists import RankedLists
 from launch.artifacts import read_json
+from launch.distributed import ALONE
 from launch.errors import InputError
 from launch.state.kept import NOTHING_KEPT, KeptArrays
 from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
 from retrieval.fixed_point import Floats
 from retrieval.indexes.config import IndexConfig
-from retrieval.indexes.sharded import ALONE, ShardedIndex
+from retrieval.indexes.sharded import ShardedIndex
 from retrieval.keys import run_keys
 from retrieval.kindred import Asking, alone, find_kindred
 from retrieval.posterior.expected import ExpectedItems, expect

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from launch.distributed import World
+from launch.distributed import ALONE, World
 from pairs.ragged import offsets_of, rows_of, segments
 from pairs.tables import Ints, Samples
 from retrieval.fixed_point import Floats
-from retrieval.indexes.sharded import ALONE, ShardedIndex
+from retrieval.indexes.sharded import ShardedIndex
 from retrieval.keys import Keys
 from retrieval.kindred import Asking, find_kindred
 from retrieval.posterior.holders import latest_items

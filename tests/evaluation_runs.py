@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from evaluation.ranked_lists import RankedLists, top_k, write_lists
+from evaluation.systems.sources import Sources
 from launch.artifacts import write_json
 from pairs.tables import SPLITS, Items, Samples, Split, load_pair, load_samples
 from tests.pair_files import write_pair
@@ -27,6 +28,11 @@ def make_samples(rows: list[tuple[int, int, list[int], int]], *, first: int = 0)
         history_time=None,
         target_time=None,
     )
+
+
+def sources_of(samples: Samples, lists: dict[str, RankedLists] | None = None) -> Sources:
+    """What other stages say of some samples; the language model, where it has lists, of all of them."""
+    return Sources(np.ones(len(samples), dtype=bool), [[]] * len(samples), lists or {})
 
 
 def make_items(num_x: int, num_items: int, *, counts: list[int] | None = None) -> Items:

@@ -12,11 +12,12 @@ import torch
 
 from evaluation.ranked_lists import read_lists
 from launch.artifacts import read_json
+from launch.distributed import ALONE
 from pairs.tables import Ints, load_samples
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
 from retrieval.indexes.build import index_of
 from retrieval.indexes.config import IndexConfig
-from retrieval.indexes.sharded import ALONE, ShardedIndex, merge_shards
+from retrieval.indexes.sharded import ShardedIndex, merge_shards
 from retrieval.indexes.topk import TopKIndex, pack
 from retrieval.keys import Keys, unique_histories
 from retrieval.kindred import EXTRA, alone, find_kindred

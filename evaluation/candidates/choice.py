@@ -17,7 +17,10 @@ def pool_of(
     Args:
         lists: aligned with the samples that are asked about.
     """
+    return Pool(scorers, lists, config.candidate_depth) if is_by_candidates(items, config) else None
+
+
+def is_by_candidates(items: Items, config: EvaluationConfig) -> bool:
+    """Whether named candidates alone are ranked."""
     largest = max(len(items.ids(domain)) for domain in (0, 1))
-    if config.candidates == "all" or (config.candidates == "auto" and largest <= WHOLE_ITEMS):
-        return None
-    return Pool(scorers, lists, config.candidate_depth)
+    return config.candidates == "named" or (config.candidates == "auto" and largest > WHOLE_ITEMS)

@@ -71,7 +71,7 @@ def choose_final(
             fusion_BC = scores["fusion"]
             final_BC = fusion_BC if candidate is None else candidate.mix(said, fusion_BC, scaled)
             ranks_N[batch.rows] = target_ranks(final_BC, batch)
-    share_rows(ranks, valid, ranker.bank.items, pool, world)
+    share_rows(ranks, valid, ranker.bank.items, world, few=pool is not None)
     for one, ranks_N in zip(candidates, ranks, strict=True):
         hits, reciprocal = (one_metric(ranks_N, name).mean() for name in ("hr@10", "mrr"))
         log.info("on valid: hr@10 %.4f, mrr %.4f: %s", hits, reciprocal, "fusion" if one is None else dict(one.weights))

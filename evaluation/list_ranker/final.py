@@ -19,6 +19,7 @@ from evaluation.metrics.ranks import DomainSamples
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights, scale_rows
+from evaluation.systems.sources import AnySources
 from evaluation.systems.tuning import sample_of_users
 from launch.distributed import World
 from pairs.tables import Samples
@@ -167,7 +168,9 @@ def fit_list_ranker(
         )
         return None
     taught = joined_lists(lists)
-    stopping = make_lists(*_few(bank, valid, seed), config, world, sold_only=age > 0)
+    few = sample_of_users(valid, MOST_STOPPING, seed)
+    of_few = {name: given.of_samples(few.sample) for name, given in bank.given.items()}
+    stopping = make_lists(dataclasses.replace(bank, given=of_few), few, config, world, sold_only=age > 0)
     trees = fit_trees(taught, stopping, bank.names, seed=seed)
     return ListRanker(bank, trees, config.ranker_depth, by_words=chronological, taught=taught)
 
@@ -175,7 +178,7 @@ def fit_list_ranker(
 def refit_list_ranker(
     ranker: ListRanker,
     valid: Samples,
-    lists: Mapping[str, RankedLists],
+    sources: AnySources,
     config: EvaluationConfig,
     *,
     seed: int,
@@ -184,21 +187,15 @@ def refit_list_ranker(
     """As many trees, fitted on what `ranker` was and on valid's lists: it is asked about what comes after them in time.
 
     Args:
-        lists: of other stages, aligned with `valid`.
+        sources: the lists of other stages, aligned with `valid`.
     """
     assert ranker.taught is not None
-    bank = ranker.asking(ranker.bank, lists).bank
-    newest = make_lists(*_few(bank, valid, seed), config, world)
+    few = sample_of_users(valid, MOST_STOPPING, seed)
+    said = sources.take(valid.row_of(few.sample), ranker.bank.given)
+    bank = ranker.asking(ranker.bank, said.lists).bank
+    newest = make_lists(bank, few, config, world)
     trees = refit_trees(ranker.trees, joined_lists([ranker.taught, newest]), bank.names, seed=seed)
     return dataclasses.replace(ranker, trees=trees)
-
-
-def _few(bank: Bank, valid: Samples, seed: int) -> tuple[Bank, Samples]:
-    """Samples that the trees look at, whole users at random, and the bank with its lists of them."""
-    few = sample_of_users(valid, MOST_STOPPING, seed)
-    return dataclasses.replace(
-        bank, given={name: lists.of_samples(few.sample) for name, lists in bank.given.items()}
-    ), few
 
 
 def _learnt_from(

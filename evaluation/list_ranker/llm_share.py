@@ -6,23 +6,25 @@ zero; its weight is then the best on all of valid. On test the list with it and 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.candidates.choice import pool_of
+from evaluation.candidates.choice import is_by_candidates, pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
 from evaluation.metrics.intervals import Difference, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values, one_metric, sample_slices
-from evaluation.metrics.ranks import Ranks, target_ranks
+from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
 from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.ranked_lists import RankedLists
+from evaluation.systems.blocks import own_blocks
 from evaluation.systems.judging import all_scores
-from evaluation.systems.mixture import Mixture, make_ingredients
+from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
+from evaluation.systems.sources import AnySources
 from launch.distributed import World
 from pairs.tables import Items, Samples
 
@@ -89,17 +91,24 @@ def gain_on(
     samples: Samples,
     ranker: ListRanker,
     mixture: Mixture,
-    lists: Mapping[str, RankedLists],
+    sources: AnySources,
     config: EvaluationConfig,
     *,
     seed: int,
     world: World | None = None,
 ) -> dict[str, Difference]:
-    """The final list over itself without the language model, by metric, paired by user."""
+    """The final list over itself without the language model, by metric, paired by user; a collective."""
     kept = {name: weight for name, weight in ranker.weights.items() if name != LLM}
-    without = dataclasses.replace(ranker, weights=kept)
-    ranks_with, ranks_without = ranks_of([ranker, without], samples, mixture, lists, config, world)
-    gain = _differences(ranks_with, ranks_without, samples, config, seed)
+    rankers, items = [ranker, dataclasses.replace(ranker, weights=kept)], ranker.bank.items
+    ranks = [np.empty(len(samples)) for _ in rankers]
+    for block in own_blocks(samples, items, sources, ranker.bank.scorers, config, world):
+        asked = [one.asking(one.bank, block.sources.lists) for one in rankers]
+        ingredients = _ingredients(ranker, block.samples, block.sources.fused, config)
+        of_block = _ranked(asked, block.samples, block.batches(), mixture, ingredients)
+        for ranks_N, ranks_R in zip(ranks, of_block, strict=True):
+            ranks_N[block.rows] = ranks_R
+    share_rows(ranks, samples, items, world, few=is_by_candidates(items, config))
+    gain = _differences(ranks[0], ranks[1], samples, config, seed)
     return {name: gain[name] for name in SHOWN}
 
 
@@ -117,18 +126,37 @@ def ranks_of(
     world: World | None = None,
 ) -> list[Ranks]:
     """[N] target ranks by each of several rankers that differ in their weights alone."""
-    first = rankers[0]
-    filtering, items = config.filter_history, first.bank.items
-    ingredients = make_ingredients(first.bank.scorers, lists, samples, items, filter_history=filtering)
-    ranks = [np.empty(len(samples)) for _ in rankers]
+    first, items = rankers[0], rankers[0].bank.items
     pool = pool_of(first.bank.scorers, {**lists, **first.bank.given}, items, config)
-    for _, batch in shared_batches(samples, items, pool, world):
+    own = (batch for _, batch in shared_batches(samples, items, pool, world))
+    ranks = _ranked(rankers, samples, own, mixture, _ingredients(first, samples, lists, config))
+    share_rows(ranks, samples, items, world, few=pool is not None)
+    return ranks
+
+
+def _ingredients(
+    ranker: ListRanker, samples: Samples, lists: Mapping[str, RankedLists], config: EvaluationConfig
+) -> Ingredients:
+    filtering = config.filter_history
+    return make_ingredients(ranker.bank.scorers, lists, samples, ranker.bank.items, filter_history=filtering)
+
+
+def _ranked(
+    rankers: list[ListRanker],
+    samples: Samples,
+    own: Iterable[DomainSamples],
+    mixture: Mixture,
+    ingredients: Ingredients,
+) -> list[Ranks]:
+    """[N] target ranks by each of several rankers, in this rank's own batches."""
+    first = rankers[0]
+    ranks = [np.empty(len(samples)) for _ in rankers]
+    for batch in own:
         raw = first.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
-        said = first.say(batch, raw, filter_history=filtering)
+        said = first.say(batch, raw, filter_history=ingredients.filter_history)
         for ranker, ranks_N in zip(rankers, ranks, strict=True):
             ranks_N[batch.rows] = target_ranks(ranker.mix(said, scores["fusion"], scaled), batch)
-    share_rows(ranks, samples, items, pool, world)
     return ranks
 
 

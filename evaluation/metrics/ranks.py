@@ -88,15 +88,15 @@ def batches(samples: Samples, items: Items, pool: Pool | None = None) -> Iterato
     Args:
         pool: who nominates candidates; None: all items of a domain are scored.
     """
-    for domain, rows in batch_rows(samples, items, pool):
+    for domain, rows in batch_rows(samples, items, few=pool is not None):
         yield make_batch(samples, items, pool, domain, rows)
 
 
-def batch_rows(samples: Samples, items: Items, pool: Pool | None) -> Iterator[tuple[int, Ints]]:
-    """The domain and the rows of each batch."""
+def batch_rows(samples: Samples, items: Items, *, few: bool) -> Iterator[tuple[int, Ints]]:
+    """The domain and the rows of each batch; `few` items are scored for each sample, or all of the domain."""
     for domain in (0, 1):
         rows_D = np.flatnonzero(samples.domain == domain)
-        size = SAMPLES_AT_ONCE if pool is not None else max(1, BATCH_CELLS // max(1, len(items.ids(domain))))
+        size = SAMPLES_AT_ONCE if few else max(1, BATCH_CELLS // max(1, len(items.ids(domain))))
         for start in range(0, len(rows_D), size):
             yield domain, rows_D[start : start + size]
 

@@ -21,27 +21,27 @@ def shared_batches(
     samples: Samples, items: Items, pool: Pool | None, world: World | None
 ) -> Iterator[tuple[int, DomainSamples]]:
     """This rank's batches, with their numbers; of all of them without a world."""
-    for number, (domain, rows) in enumerate(batch_rows(samples, items, pool)):
+    for number, (domain, rows) in own_batches(samples, items, world, few=pool is not None):
+        beat()
+        yield number, make_batch(samples, items, pool, domain, rows)
+
+
+def own_batches(
+    samples: Samples, items: Items, world: World | None, *, few: bool
+) -> Iterator[tuple[int, tuple[int, Ints]]]:
+    """The number, domain and rows of each of this rank's batches."""
+    for number, batch in enumerate(batch_rows(samples, items, few=few)):
         if world is None or number % world.size == world.rank:
-            beat()
-            yield number, make_batch(samples, items, pool, domain, rows)
-
-
-def own_rows(samples: Samples, items: Items, pool: Pool | None, world: World | None) -> Ints:
-    """The rows of this rank's batches, ascending."""
-    if world is None:
-        return np.arange(len(samples))
-    parts = [rows for _, rows in batch_rows(samples, items, pool)]
-    return np.sort(np.concatenate([np.zeros(0, np.int64), *parts[world.rank :: world.size]]))
+            yield number, batch
 
 
 def share_rows(
-    arrays: Sequence[NDArray[Any]], samples: Samples, items: Items, pool: Pool | None, world: World | None
+    arrays: Sequence[NDArray[Any]], samples: Samples, items: Items, world: World | None, *, few: bool
 ) -> None:
     """Fill in the rows [N, ...] of each array that other ranks' batches have found; call on all ranks."""
     if world is None or world.size == 1:
         return
-    parts = [rows for _, rows in batch_rows(samples, items, pool)]
+    parts = [rows for _, rows in batch_rows(samples, items, few=few)]
     rows_of_rank = [np.concatenate([np.zeros(0, np.int64), *parts[rank :: world.size]]) for rank in range(world.size)]
     for array in arrays:
         shared = world.gather(torch.from_numpy(array[rows_of_rank[world.rank]]))

@@ -94,13 +94,15 @@ def _split_parts(split: str, judged: Json, settings: Json) -> list[Part]:
                 systems_table(judged["systems"], domain),
             ]
     other = "kept in" if settings["filter_history"] else "left out of"
+    few = judged["other_filter"].get("num_samples", judged["num_samples"])
+    of_few = f" ({few} of {judged['num_samples']} samples)" if few < judged["num_samples"] else ""
     return [
         *parts,
         Heading(3, f"{split}, paired differences"),
         _paired(judged["paired"]),
         Heading(3, f"{split}, HR@10 by slice"),
         _slices(judged),
-        Heading(3, f"{split}, history items {other} the ranking"),
+        Heading(3, f"{split}, history items {other} the ranking{of_few}"),
         systems_table(judged["other_filter"]["systems"], "all"),
         Heading(3, f"{split}, ceilings"),
         _ceilings(judged["ceilings"]),

@@ -11,17 +11,15 @@ from evaluation.metrics.metrics import one_metric, sample_slices
 from evaluation.systems.fusion import Weights
 from evaluation.systems.judging import Verdict
 from evaluation.systems.selection import Choice
-from evaluation.systems.sources import Judged, Sources
+from evaluation.systems.sources import AnySources, Judged
 from evaluation.systems.summary import (
     ceilings,
     first_out_of_domain,
-    lists_out_of_domain,
     paired_table,
     raw_out_of_domain,
     system_table,
 )
 from evaluation.systems.tuning import Baselines
-from launch.distributed import World
 from launch.systems import BASELINES
 from pairs.tables import Items, Samples
 
@@ -33,8 +31,11 @@ class Judgement:
     """One split, judged."""
 
     samples: Samples
-    sources: Sources
+    sources: AnySources
     verdict: Verdict
+    """Its other ranks are those of `few`."""
+    few: Samples
+    """Those of the samples that are ranked the other way, too."""
 
 
 def best_baseline(valid: Judgement, deciding: Samples, config: EvaluationConfig) -> str:
@@ -53,7 +54,8 @@ def split_metrics(
     slices = sample_slices(samples, items)
     if not judgement.sources.covered.all() and judgement.sources.covered.any():
         slices["llm_answered"] = judgement.sources.covered
-    main_slices = {name: mask_N for name, mask_N in slices.items() if name in {"all", "X", "Y"}}
+    of_few = sample_slices(judgement.few, items)
+    main_slices = {name: mask_N for name, mask_N in of_few.items() if name in {"all", "X", "Y"}}
     draws: dict[str, int] = {"resamples": config.bootstrap_resamples, "seed": seed}
     return {
         "num_samples": len(samples),
@@ -64,27 +66,24 @@ def split_metrics(
         "ceilings": ceilings(samples, items, filter_history=config.filter_history),
         "other_filter": {
             "filter_history": not config.filter_history,
-            "systems": system_table(verdict.other_ranks, samples.user, main_slices, **draws),
+            "num_samples": len(judgement.few),
+            "systems": system_table(verdict.other_ranks, judgement.few.user, main_slices, **draws),
         },
     }
 
 
-def out_of_domain(judged: Mapping[Judged, Judgement], items: Items, world: World | None) -> Json:
-    """Out-of-domain rates by split: the LLM's texts, the paper's refinement, the final lists; a collective."""
+def out_of_domain(judged: Mapping[Judged, Judgement]) -> Json:
+    """Out-of-domain rates by split: the LLM's texts, the paper's refinement, the final lists."""
     rates: Json = {}
-    if all(judgement.sources.llm is not None for judgement in judged.values()):
+    if all("llm" in judgement.sources.lists for judgement in judged.values()):
         rates["llm_raw"] = {split: raw_out_of_domain(judgement.sources) for split, judgement in judged.items()}
         rates["llm_raw_first"] = {split: first_out_of_domain(judgement.sources) for split, judgement in judged.items()}
     replaced = {split: judgement.verdict.replaced for split, judgement in judged.items()}
     known = {split: round(float(flags_N.mean()), 6) for split, flags_N in replaced.items() if flags_N is not None}
     if known:
         rates["paper_refined_replaced"] = known
-    rates["kinrec"] = {
-        split: lists_out_of_domain(
-            judgement.verdict.lists["kinrec"], judgement.samples.domain[judgement.verdict.own], items, world
-        )
-        for split, judgement in judged.items()
-    }
+    verdicts = {split: judgement.verdict for split, judgement in judged.items()}
+    rates["kinrec"] = {split: round(one.strays / max(1, one.listed), 6) for split, one in verdicts.items()}
     return rates
 
 

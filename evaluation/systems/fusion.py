@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, in_history
-from evaluation.ranked_lists import NO_ITEM, RankedLists
+from evaluation.ranked_lists import NO_ITEM, RankedLists, widened
 from pairs.tables import Samples
 
 Scale: TypeAlias = Literal["row_max", "reciprocal"]
@@ -72,28 +72,23 @@ def spread_list(lists: RankedLists, batch: DomainSamples, *, absent: float = 0.0
     return scores_BC
 
 
-def refine_as_paper(
-    graph: RankedLists, llm: RankedLists, llm_in_domain: list[list[bool]], *, top: int
-) -> tuple[RankedLists, NDArray[np.bool_]]:
-    """The paper's refinement: the LLM's list, but the graph's if any of the top grounded items is out of domain
-    (docs/method.md#answers).
+def is_replaced(llm_in_domain: list[list[bool]], *, top: int) -> NDArray[np.bool_]:
+    """[N] where the paper's refinement takes the graph's list: some of the LLM's `top` texts, or all for want of any,
+    stand for no item of the asked domain (docs/method.md#answers).
 
     Args:
         llm_in_domain: for each sample, whether each generated text stands for an item of the asked domain.
-
-    Returns: the lists, and [N] where the graph's was taken. A sample without any text takes the graph's too.
     """
+    return np.array([not flags or not all(flags[:top]) for flags in llm_in_domain], dtype=bool)
+
+
+def refine_as_paper(graph: RankedLists, llm: RankedLists, replaced_N: NDArray[np.bool_]) -> RankedLists:
+    """The paper's refinement: the LLM's lists, but the graph's where they are `replaced_N`."""
     assert np.array_equal(graph.sample, llm.sample), "lists of different samples"
-    replaced_N = np.array([not flags or not all(flags[:top]) for flags in llm_in_domain], dtype=bool)
     depth = max(graph.depth, llm.depth)
-    graph_items, graph_scores = _widen(graph, depth)
-    llm_items, llm_scores = _widen(llm, depth)
-    items_NK = np.where(replaced_N[:, None], graph_items, llm_items)
-    scores_NK = np.where(replaced_N[:, None], graph_scores, llm_scores)
-    return RankedLists(graph.sample, items_NK, scores_NK), replaced_N
-
-
-def _widen(lists: RankedLists, depth: int) -> tuple[NDArray[np.int64], Floats]:
-    missing = ((0, 0), (0, depth - lists.depth))
-    items_NK = np.pad(lists.items, missing, constant_values=NO_ITEM)
-    return items_NK, np.pad(lists.scores, missing, constant_values=-np.inf).astype(np.float32)
+    graph, llm = widened(graph, depth), widened(llm, depth)
+    return RankedLists(
+        graph.sample,
+        np.where(replaced_N[:, None], graph.items, llm.items),
+        np.where(replaced_N[:, None], graph.scores, llm.scores),
+    )

@@ -1,25 +1,29 @@
 """Rank every sample's target by every system, with and without the history's items, and make the lists to keep."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from evaluation.candidates.asked import Scorer
-from evaluation.candidates.choice import pool_of
+from evaluation.candidates.choice import is_by_candidates
 from evaluation.config import EvaluationConfig
+from evaluation.list_parts import Keep
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, Ranks, list_ranks, target_ranks
-from evaluation.metrics.shared import own_rows, share_rows, shared_batches
-from evaluation.ranked_lists import RankedLists, top_k
-from evaluation.systems.fusion import fuse, refine_as_paper
+from evaluation.metrics.shared import share_rows
+from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
+from evaluation.systems.blocks import own_blocks
+from evaluation.systems.fusion import fuse, is_replaced
 from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
-from evaluation.systems.sources import Sources
+from evaluation.systems.sources import AnySources, Sources
 from launch.distributed import World
 from launch.systems import SYSTEMS
-from pairs.tables import Ints, Items, Samples
+from pairs.tables import Items, Samples
 
 
 @dataclass
@@ -30,10 +34,10 @@ class Verdict:
     """As configured: with `filter_history` or without."""
     other_ranks: dict[str, Ranks] = field(default_factory=dict)
     """The other way."""
-    lists: dict[str, RankedLists] = field(default_factory=dict)
-    """The lists of the systems that this stage makes, as configured: of the samples that this rank has judged."""
-    own: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """The rows of those samples, ascending."""
+    listed: int = 0
+    """Items on the final lists, as configured."""
+    strays: int = 0
+    """Those of them that are not of the asked domain."""
     replaced: NDArray[np.bool_] | None = None
     """[N] where the paper's refinement took the graph's list."""
 
@@ -60,57 +64,74 @@ def judge(
     *,
     scorers: Mapping[str, Scorer],
     mixture: Mixture,
-    sources: Sources,
+    sources: AnySources,
     config: EvaluationConfig,
-    final: FinalScorer | None = None,
-    both_ways: bool = True,
+    final: Callable[[Sources], FinalScorer | None] = lambda _: None,
+    ways: Sequence[bool] = (True, False),
+    keep: Keep | None = None,
     world: World | None = None,
 ) -> Verdict:
-    """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists.
+    """Judge a split once: baselines and fusions by their full scores, graph and LLM by their lists. A collective.
 
     Args:
-        final: without it the simple fusion is the final list.
-        both_ways: whether to rank with and without the history's items, not only as configured.
+        final: what ranks samples finally, from the lists that other stages left of them; None: the simple fusion.
+        ways: whether the history's items are left out of the ranking; both, or one.
+        keep: told the lists of this rank's samples.
     """
-    verdict = Verdict()
-    ways = (True, False) if both_ways else (config.filter_history,)
-    modes = {way: make_ingredients(scorers, sources.fused, samples, items, filter_history=way) for way in ways}
-    ranks = {
-        way: {name: np.empty(len(samples)) for name in (*scorers, "baseline_fusion", "fusion", "kinrec")}
-        for way in modes
-    }
-    pool = pool_of(scorers, sources.nominating, items, config)
-    verdict.own = own_rows(samples, items, pool, world)
-    kept = {name: _blank_lists(samples.sample[verdict.own], config.list_depth) for name in ranks[config.filter_history]}
-    for _, batch in shared_batches(samples, items, pool, world):
-        raw = batch.scores(scorers)
-        for way, ingredients in modes.items():
-            scores, fused = all_scores(ingredients, batch, raw, mixture)
-            scores["kinrec"] = (
-                scores["fusion"]
-                if final is None
-                else final.score(batch, raw, scores["fusion"], fused, filter_history=way)
-            )
-            for name, scores_BC in scores.items():
-                ranks[way][name][batch.rows] = target_ranks(scores_BC, batch)
-                if way == config.filter_history:
-                    best = top_k(scores_BC, config.list_depth, batch.columns)
-                    places = np.searchsorted(verdict.own, batch.rows)
-                    kept[name].items[places], kept[name].scores[places] = best
-    share_rows([ranks_N for of_way in ranks.values() for ranks_N in of_way.values()], samples, items, pool, world)
-    given = dict(sources.lists)
-    if sources.graph is not None and sources.llm is not None:
-        given["paper_refined"], verdict.replaced = refine_as_paper(
-            sources.graph, sources.llm, sources.in_domain, top=config.refine_top
-        )
-        kept["paper_refined"] = given["paper_refined"].take(verdict.own)
-    for way in modes:
-        for name, lists in given.items():
-            ranks[way][name] = list_ranks(lists, samples, num_items=items.num_items, filter_history=way)
-    verdict.ranks = _in_order(ranks[config.filter_history])
+    names = (*made_here(scorers), *sources.lists)
+    ranks = {way: {name: np.full(len(samples), np.inf) for name in names} for way in ways}
+    counts = torch.zeros(2, dtype=torch.int64)
+    for block in own_blocks(samples, items, sources, scorers, config, world):
+        by_final = final(block.sources)
+        modes = {
+            way: make_ingredients(scorers, block.sources.fused, block.samples, items, filter_history=way)
+            for way in ways
+        }
+        for batch in block.batches():
+            raw = batch.scores(scorers)
+            for way, ingredients in modes.items():
+                scores, fused = all_scores(ingredients, batch, raw, mixture)
+                scores["kinrec"] = (
+                    scores["fusion"]
+                    if by_final is None
+                    else by_final.score(batch, raw, scores["fusion"], fused, filter_history=way)
+                )
+                for name, scores_BC in scores.items():
+                    ranks[way][name][block.rows[batch.rows]] = target_ranks(scores_BC, batch)
+                if way == config.filter_history and keep is not None:
+                    counts += _keep(scores, batch, keep, items, depth=config.list_depth)
+        for way in ways:
+            for name, lists in block.sources.lists.items():
+                ranks_R = list_ranks(lists, block.samples, num_items=items.num_items, filter_history=way)
+                ranks[way][name][block.rows] = ranks_R
+    few = is_by_candidates(items, config)
+    share_rows([ranks_N for of_way in ranks.values() for ranks_N in of_way.values()], samples, items, world, few=few)
+    listed, strays = (counts if world is None else world.sum(counts)).tolist()
+    verdict = Verdict(listed=listed, strays=strays)
+    if {"graph", "llm"} <= set(sources.lists):
+        verdict.replaced = is_replaced(sources.in_domain, top=config.refine_top)
+        for of_way in ranks.values():
+            of_way["paper_refined"] = np.where(verdict.replaced, of_way["graph"], of_way["llm"])
+    verdict.ranks = _in_order(ranks.get(config.filter_history, {}))
     verdict.other_ranks = _in_order(ranks.get(not config.filter_history, {}))
-    verdict.lists = kept
     return verdict
+
+
+def made_here(scorers: Iterable[str]) -> tuple[str, ...]:
+    """The systems whose lists come from scores of all items."""
+    return (*scorers, "baseline_fusion", "fusion", "kinrec")
+
+
+def _keep(scores: Mapping[str, Floats], batch: DomainSamples, keep: Keep, items: Items, *, depth: int) -> Tensor:
+    """Have the best of a batch kept: [2] how many items the final lists hold, and how many of another domain."""
+    counts = torch.zeros(2, dtype=torch.int64)
+    for name, scores_BC in scores.items():
+        lists = RankedLists(batch.samples.sample, *top_k(scores_BC, depth, batch.columns))
+        keep(name, lists)
+        if name == "kinrec":
+            listed = lists.items[lists.items != NO_ITEM]
+            counts += torch.tensor([len(listed), np.count_nonzero(items.domain[listed] != batch.domain)])
+    return counts
 
 
 def all_scores(
@@ -127,11 +148,3 @@ def all_scores(
 def _in_order(ranks: Mapping[str, Ranks]) -> dict[str, Ranks]:
     assert set(ranks) <= set(SYSTEMS), set(ranks) - set(SYSTEMS)
     return {name: ranks[name] for name in SYSTEMS if name in ranks}
-
-
-def _blank_lists(sample_N: Ints, depth: int) -> RankedLists:
-    return RankedLists(
-        sample_N,
-        np.empty((len(sample_N), depth), dtype=np.int64),
-        np.empty((len(sample_N), depth), dtype=np.float32),
-    )

@@ -91,5 +91,5 @@ def fused_ranks(
         parts = parts_of(batch)
         for weights, ranks_N in zip(candidates, ranks, strict=True):
             ranks_N[batch.rows] = target_ranks(fuse(parts, weights), batch)
-    share_rows(ranks, samples, items, pool, world)
+    share_rows(ranks, samples, items, world, few=pool is not None)
     return ranks

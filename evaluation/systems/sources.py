@@ -1,6 +1,8 @@
 """The rankings that other stages left in the run folder, aligned with a split's samples."""
 
+import dataclasses
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -8,12 +10,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.ranked_lists import RankedLists, read_column, read_lists
+from evaluation.ranked_lists import RankedLists, read_column
+from evaluation.systems.stored_lists import StoredLists
 from launch.errors import InputError
 from launch.stages import stage_named
 from launch.state.states import state_of
 from launch.systems import FUSED, GRAPH_PARTS, GRAPH_SYSTEMS, TAUGHT, WRITER
-from pairs.tables import Items, Samples
+from pairs.tables import Ints, Items, Samples
 
 log = logging.getLogger(__name__)
 Judged: TypeAlias = Literal["valid", "test"]
@@ -23,14 +26,25 @@ ListsOf: TypeAlias = Literal["train", "valid", "test", "refit"]
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Lists of the graph and the LLM; row n belongs to sample n of the split."""
+class Answers:
+    """What the language model answered of N samples."""
 
-    lists: dict[str, RankedLists]
     covered: NDArray[np.bool_]
     """[N] whether the LLM answered the sample; all true where there is no LLM."""
     in_domain: list[list[bool]]
     """[N] for each generated text, whether it stands for an item of the asked domain; [] where there is none."""
+
+
+@dataclass(frozen=True)
+class Sources(Answers):
+    """Lists of the graph and the LLM; row n belongs to sample n."""
+
+    lists: dict[str, RankedLists]
+
+    def take(self, rows: Ints, systems: Iterable[str] | None = None) -> "Sources":
+        """Those of some rows, and of some systems."""
+        lists = {name: self.lists[name].take(rows) for name in _asked(systems, self.lists)}
+        return Sources(self.covered[rows], [self.in_domain[row] for row in rows.tolist()], lists)
 
     @property
     def fused(self) -> dict[str, RankedLists]:
@@ -42,15 +56,33 @@ class Sources:
         """The lists that name candidates: those that may be fused, and those that the list ranker may be given."""
         return {name: lists for name, lists in self.lists.items() if name in {*FUSED, *TAUGHT}}
 
-    @property
-    def graph(self) -> RankedLists | None:
-        """The graph's lists, if there are any."""
-        return self.lists.get("graph")
 
-    @property
-    def llm(self) -> RankedLists | None:
-        """The LLM's lists, if there are any."""
-        return self.lists.get("llm")
+@dataclass(frozen=True)
+class StoredSources(Answers):
+    """The same of a split or of a part of it, in their files."""
+
+    sample: Ints
+    """[N]."""
+    lists: dict[str, StoredLists]
+
+    def take(self, rows: Ints, systems: Iterable[str] | None = None) -> Sources:
+        """Those of some rows, and of some systems, read."""
+        sample = self.sample[rows]
+        lists = {name: self.lists[name].of_samples(sample) for name in _asked(systems, self.lists)}
+        return Sources(self.covered[rows], [self.in_domain[row] for row in rows.tolist()], lists)
+
+    def part(self, rows: Ints) -> "StoredSources":
+        """Those of some rows, in their files."""
+        lists = {name: dataclasses.replace(stored, sample=self.sample[rows]) for name, stored in self.lists.items()}
+        in_domain = [self.in_domain[row] for row in rows.tolist()]
+        return StoredSources(self.covered[rows], in_domain, self.sample[rows], lists)
+
+
+def _asked(systems: Iterable[str] | None, present: Iterable[str]) -> list[str]:
+    return [name for name in present if systems is None or name in set(systems)]
+
+
+AnySources: TypeAlias = Sources | StoredSources
 
 
 def list_path(run_dir: Path, system: str, split: ListsOf) -> Path:
@@ -82,42 +114,35 @@ def present_systems(run_dir: Path) -> list[str]:
 
 def load_sources(
     run_dir: Path, systems: list[str], *, split: Judged, samples: Samples, items: Items, refit: bool = False
-) -> Sources:
-    """Read the lists of `systems` and check them against the catalogue and the samples.
+) -> StoredSources:
+    """The lists of `systems`, joined with the samples; what they hold is checked against the catalogue when it is read.
 
     Args:
         refit: take the graph's lists of test that were made from all that is known at its cut.
     """
-    lists: dict[str, RankedLists] = {}
+    lists: dict[str, StoredLists] = {}
     covered_N = np.ones(len(samples), dtype=bool)
-    in_domain: list[list[bool]] = [[] for _ in range(len(samples))]
+    in_domain: list[list[bool]] = [[]] * len(samples)
     for system in systems:
         of_what: ListsOf = "refit" if refit and split == "test" and system in GRAPH_SYSTEMS else split
-        path = list_path(run_dir, system, of_what)
-        read = _read(path, system, items)
+        stored = StoredLists(list_path(run_dir, system, of_what), samples.sample, items.num_items, WRITER[system])
         if system == "llm":  # it may have answered some of the samples only (generation.max_samples)
-            lists[system], covered_N = read.aligned(samples.sample)
-            sample, flags = read_column(path, "in_domain")
+            covered_N = stored.listed
+            sample, flags = read_column(stored.path, "in_domain")
             by_sample = dict(zip(sample.tolist(), flags, strict=True))
             in_domain = [by_sample.get(sample) or [] for sample in samples.sample.tolist()]
+            lists[system] = stored
         else:
-            lists[system] = read.of_samples(samples.sample, source=str(path))
+            lists[system] = stored.complete()
     if not covered_N.all():
         log.info("%s: the LLM answered %d of %d samples", split, int(covered_N.sum()), len(samples))
-    return Sources(lists, covered_N, in_domain)
+    return StoredSources(covered_N, in_domain, samples.sample, lists)
 
 
 def lists_of_train(run_dir: Path, system: str, items: Items) -> RankedLists | None:
     """A system's lists of train samples that it was told nothing of; None where there are none."""
     path = list_path(run_dir, system, "train")
-    return _read(path, system, items) if path.is_file() else None
-
-
-def _read(path: Path, system: str, items: Items) -> RankedLists:
-    read = read_lists(path)
-    if read.items.max(initial=0) >= items.num_items:
-        raise InputError(
-            f"{path}: item {read.items.max()} is not in the catalogue of {items.num_items} items; "
-            f"run `kinrec {WRITER[system]}` again"
-        )
-    return read
+    if not path.is_file():
+        return None
+    stored = StoredLists(path, np.zeros(0, np.int64), items.num_items, WRITER[system])
+    return stored.of_samples(stored.in_file)

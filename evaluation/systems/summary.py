@@ -4,17 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from evaluation.metrics.intervals import bootstrap_means, interval, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.metrics.ranks import Ranks, in_history
-from evaluation.ranked_lists import NO_ITEM, RankedLists
-from evaluation.systems.sources import Sources
-from launch.distributed import World
+from evaluation.systems.sources import Answers
 from launch.systems import BASELINES, COMPARED, SYSTEMS
-from pairs.tables import Ints, Items, Samples
+from pairs.tables import Items, Samples
 
 Json = dict[str, Any]  # Any: plain JSON values
 DIGITS = 6
@@ -87,25 +84,16 @@ def ceilings(samples: Samples, items: Items, *, filter_history: bool) -> Json:
     }
 
 
-def raw_out_of_domain(sources: Sources) -> float:
+def raw_out_of_domain(answers: Answers) -> float:
     """Share of the LLM's texts that do not stand for an item of the asked domain."""
-    flags = [flag for of_sample in sources.in_domain for flag in of_sample]
+    flags = [flag for of_sample in answers.in_domain for flag in of_sample]
     return _short(1.0 - float(np.mean(flags))) if flags else 0.0
 
 
-def first_out_of_domain(sources: Sources) -> float:
+def first_out_of_domain(answers: Answers) -> float:
     """Share of the answered samples whose first text does not stand for an item of the asked domain."""
-    first = [not flags or not flags[0] for flags, seen in zip(sources.in_domain, sources.covered, strict=True) if seen]
+    first = [not flags or not flags[0] for flags, seen in zip(answers.in_domain, answers.covered, strict=True) if seen]
     return _short(float(np.mean(first))) if first else 0.0
-
-
-def lists_out_of_domain(lists: RankedLists, domain_N: Ints, items: Items, world: World | None) -> float:
-    """Share of the items listed by all ranks that are not of the asked domain; a collective."""
-    listed_NK = lists.items != NO_ITEM
-    other_NK = listed_NK & (items.domain[lists.items] != domain_N[:, None])
-    counts = torch.tensor([int(other_NK.sum()), int(listed_NK.sum())])
-    other, listed = (counts if world is None else world.sum(counts)).tolist()
-    return _short(float(other) / max(1, listed))
 
 
 def _short(value: float) -> float:

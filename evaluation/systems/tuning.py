@@ -105,7 +105,7 @@ def scorer_ranks(
         if config.filter_history:
             scores_BC = without_history(scores_BC, batch)
         ranks_N[batch.rows] = target_ranks(scores_BC, batch)
-    share_rows([ranks_N], samples, items, pool, world)
+    share_rows([ranks_N], samples, items, world, few=pool is not None)
     return ranks_N
 
 

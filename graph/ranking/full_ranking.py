@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from evaluation.ranked_lists import RankedLists, concatenated_lists, top_k
+from evaluation.ranked_lists import RankedLists, concatenated_lists, no_lists, top_k
 from graph.batches import Batch, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
@@ -128,8 +128,7 @@ class Judge:
 
     def lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> RankedLists:
         """The same for every sample, by sample id, in the memory of all ranks: of a few."""
-        none = RankedLists(np.zeros(0, np.int64), np.zeros((0, depth), np.int64), np.zeros((0, depth), np.float32))
-        own = concatenated_lists([none, *self.own_lists(samples, depth, scores=scores)])
+        own = concatenated_lists([no_lists(depth), *self.own_lists(samples, depth, scores=scores)])
         sample, items, best = (
             torch.cat(self.world.gather(torch.from_numpy(column))).cpu().numpy()
             for column in (own.sample, own.items, own.scores)

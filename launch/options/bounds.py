@@ -120,6 +120,7 @@ MOST = {
     "evaluation.ranker_depth": 10_000,
     "evaluation.tuning_samples": BILLION,
     "evaluation.tuning_users": BILLION,
+    "evaluation.side_users": BILLION,
     "evaluation.candidate_depth": 100_000,
     "evaluation.max_samples": 10**12,
 } | dict.fromkeys(SEEDS, MOST_SEED)

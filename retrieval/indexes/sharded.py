@@ -15,7 +15,6 @@ from retrieval.fixed_point import Floats
 from retrieval.indexes.topk import Ints, TopKIndex, best_of, pack, unpack
 
 Query = TypeVar("Query")
-ALONE = World(rank=0, size=1, local_rank=0, device=torch.device("cpu"))
 
 
 class ShardedIndex(Generic[Query]):

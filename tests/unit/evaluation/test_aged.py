@@ -12,10 +12,9 @@ from evaluation.list_ranker.knowledge import Timeline, age_before_test
 from evaluation.sales import DAY, Sales
 from evaluation.systems.baseline_table import WORDS
 from evaluation.systems.baselines import Recent
-from evaluation.systems.sources import Sources
 from evaluation.systems.tuning import retune_timed, scorer_ranks
 from pairs.tables import Samples
-from tests.evaluation_runs import make_items
+from tests.evaluation_runs import make_items, sources_of
 from tests.unit.evaluation.test_protocols import CONFIG, inputs_of
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
@@ -33,7 +32,7 @@ def parts(*, num_users: int = 9000, until: tuple[int, int] = (40, 50)) -> tuple[
 def chosen_on(train: Samples, valid: Samples, test: Samples) -> Chosen:
     inputs = inputs_of(train, valid, test)
     inputs = dataclasses.replace(inputs, config=dataclasses.replace(CONFIG, ranker_depth=15))
-    return choose(inputs, TRAIN, Sources({}, np.ones(len(valid), dtype=bool), []), Clock())
+    return choose(inputs, TRAIN, sources_of(valid), Clock())
 
 
 @cache

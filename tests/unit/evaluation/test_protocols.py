@@ -51,7 +51,7 @@ def inputs_of(train: Samples, valid: Samples, test: Samples, others: Samples | N
 def test_warm_targets_are_those_that_a_slow_look_finds(knowledge: Knowledge) -> None:
     train, valid, test = parts_in_time()
     test = with_new_targets(test)
-    slices = target_slices(inputs_of(train, valid, test), Timeline(True, knowledge))
+    slices = target_slices(inputs_of(train, valid, test), test, Timeline(True, knowledge))
     assert test.target_time is not None
     cut = max(time for _, _, time in events_of(train) | events_of(valid))
     everything = events_of(train) | events_of(valid) | events_of(test)
@@ -73,7 +73,7 @@ def test_the_second_who_buys_a_new_item_is_warm_where_sales_are_counted_as_they_
     pair = test.take(np.array([0, 1]))
     pair = dataclasses.replace(pair, target=np.array([NEW, NEW]), target_time=np.array([58 * DAY, 59 * DAY]))
     warm = {
-        knowledge: target_slices(inputs_of(train, valid, pair), Timeline(True, knowledge))["warm_target"].tolist()
+        knowledge: target_slices(inputs_of(train, valid, pair), pair, Timeline(True, knowledge))["warm_target"].tolist()
         for knowledge in PROTOCOLS
     }
     assert warm == {"train": [False, False], "refit": [False, False], "rolling": [False, True]}
@@ -85,7 +85,7 @@ def test_what_users_of_one_domain_bought_is_known() -> None:
     others = dataclasses.replace(others, history_time=np.array([DAY]), target_time=np.array([2 * DAY]))
     asked = dataclasses.replace(test, target=np.full(len(test), NEW + 1))
     for known, warm in ((None, False), (others, True)):
-        slices = target_slices(inputs_of(train, valid, asked, known), Timeline(True, "train"))
+        slices = target_slices(inputs_of(train, valid, asked, known), asked, Timeline(True, "train"))
         assert slices["warm_target"].tolist() == [warm] * len(test)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from launch.distributed import ALONE
 from launch.errors import InputError
 from retrieval.fixed_point import Floats, to_grid, to_unit_length
 from retrieval.indexes.build import (
@@ -20,7 +21,7 @@ from retrieval.indexes.build import (
     train_index,
 )
 from retrieval.indexes.config import EXACT_KEYS, IndexConfig
-from retrieval.indexes.sharded import ALONE, ShardedIndex, merge_shards
+from retrieval.indexes.sharded import ShardedIndex, merge_shards
 from retrieval.indexes.topk import Ints, pack
 from retrieval.keys import Keys
 from retrieval.kindred import alone, find_kindred

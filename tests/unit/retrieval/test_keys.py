@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from launch.distributed import ALONE
 from launch.errors import InputError
 from pairs.tables import load_samples
-from retrieval.indexes.sharded import ALONE
 from retrieval.keys import Keys, run_keys, shared_keys, unique_histories
 from tests.retrieval_runs import write_run
 

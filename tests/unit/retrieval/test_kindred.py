@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from launch.distributed import ALONE
 from pairs.tables import Ints, Samples, load_samples
 from retrieval.fixed_point import to_grid, to_unit_length
 from retrieval.indexes.build import index_of
 from retrieval.indexes.config import IndexConfig
-from retrieval.indexes.sharded import ALONE, ShardedIndex
+from retrieval.indexes.sharded import ShardedIndex
 from retrieval.keys import Keys, unique_histories
 from retrieval.kindred import alone, find_kindred
 from tests.retrieval_runs import write_run

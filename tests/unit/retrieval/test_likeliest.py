@@ -7,10 +7,10 @@ import pytest
 
 from evaluation.ranked_lists import NO_ITEM
 from launch.artifacts import read_json
+from launch.distributed import ALONE
 from launch.tracking import Tracker
 from pairs.tables import Ints, load_samples
 from retrieval.config import RetrievalConfig
-from retrieval.indexes.sharded import ALONE
 from retrieval.kindred import alone
 from retrieval.neighbours import retrieve
 from retrieval.posterior.expected import Expectations, ExpectedItems

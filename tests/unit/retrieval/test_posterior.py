@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from evaluation.ranked_lists import NO_ITEM, RankedLists
+from launch.distributed import ALONE
 from launch.errors import InputError
 from pairs.tables import Ints, Samples, load_samples
-from retrieval.indexes.sharded import ALONE, ShardedIndex
+from retrieval.indexes.sharded import ShardedIndex
 from retrieval.keys import unique_histories
 from retrieval.kindred import alone
 from retrieval.posterior.coverage import cover

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from launch.artifacts import read_json
+from launch.distributed import ALONE
 from launch.errors import InputError
 from launch.tracking import Tracker
 from pairs.tables import load_pair, load_samples
 from retrieval.config import PartWeights, RetrievalConfig
 from retrieval.fixed_point import Floats
-from retrieval.indexes.sharded import ALONE
 from retrieval.keys import unique_histories
 from retrieval.neighbours import retrieve
 from retrieval.projections import bag_of_items, fit_item_table, fit_text_table, inverse_frequencies

@@ -18,7 +18,7 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import BASELINE_TABLE
 from launch.errors import InputError
 from pairs.tables import Items, Samples
-from tests.evaluation_runs import make_items, make_samples
+from tests.evaluation_runs import make_items, make_samples, sources_of
 
 NUM_X, NUM_ITEMS, TASTES = 40, 80, 8
 CONFIG = EvaluationConfig(ranker_samples=600, ranker_depth=20)
@@ -224,10 +224,10 @@ def test_a_ranker_is_short_in_the_log(ranker: ListRanker) -> None:
 
 
 def test_refit_trees_are_as_many_and_have_seen_the_newest_lists(ranker: ListRanker) -> None:
-    later = refit_list_ranker(ranker, VALID, {}, CONFIG, seed=1)
+    later = refit_list_ranker(ranker, VALID, sources_of(VALID), CONFIG, seed=1)
     assert [trees.num_trees() for trees in later.trees] == [trees.best_iteration for trees in ranker.trees]
-    again = refit_list_ranker(ranker, VALID, {}, CONFIG, seed=1)
+    again = refit_list_ranker(ranker, VALID, sources_of(VALID), CONFIG, seed=1)
     assert [trees.model_to_string() for trees in again.trees] == [trees.model_to_string() for trees in later.trees]
     changed = dataclasses.replace(VALID, target=np.roll(VALID.target, 2))
-    other = refit_list_ranker(ranker, changed, {}, CONFIG, seed=1)
+    other = refit_list_ranker(ranker, changed, sources_of(changed), CONFIG, seed=1)
     assert [trees.model_to_string() for trees in other.trees] != [trees.model_to_string() for trees in later.trees]

@@ -13,6 +13,7 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.systems.mixture import Mixture
 from launch.summary import llm_adds
 from pairs.tables import Samples
+from tests.evaluation_runs import sources_of
 from tests.unit.evaluation.list_ranker.test_list_ranker import ITEMS, TRAIN, VALID, fitted, tasteful
 
 CONFIG = EvaluationConfig(ranker_samples=600, ranker_depth=20, bootstrap_resamples=300, selection_metric="mrr")
@@ -49,7 +50,7 @@ def test_a_model_that_knows_targets_gets_a_weight_and_a_gain_on_test(ranker: Lis
     in_x = float((VALID.domain == 0).mean())
     parts = in_x * share.slices["X"]["mrr"].mean + (1 - in_x) * share.slices["Y"]["mrr"].mean
     assert parts == pytest.approx(share.gain["mrr"].mean)
-    gain = gain_on(TEST, chosen, MIXTURE, llm_lists(TEST, knows=0.5, seed=2), CONFIG, seed=1)
+    gain = gain_on(TEST, chosen, MIXTURE, sources_of(TEST, llm_lists(TEST, knows=0.5, seed=2)), CONFIG, seed=1)
     assert gain["mrr"].low > 0
     (line,) = llm_adds({"llm_adds": share.to_json(gain)})
     assert line.startswith(f"The language model has weight {share.weight:g} in the final list: hr@10 +")
@@ -71,7 +72,7 @@ def test_the_gain_is_that_of_two_final_lists(ranker: ListRanker) -> None:
     lists = llm_lists(TEST, knows=0.5, seed=2)
     with_it = dataclasses.replace(ranker, weights={TREES: 1.0, LLM: 2.0})
     first, second = ranks_of([with_it, ranker], TEST, MIXTURE, lists, CONFIG)
-    gain = gain_on(TEST, with_it, MIXTURE, lists, CONFIG, seed=1)
+    gain = gain_on(TEST, with_it, MIXTURE, sources_of(TEST, lists), CONFIG, seed=1)
     assert gain["mrr"].mean == pytest.approx((one_metric(first, "mrr") - one_metric(second, "mrr")).mean())
 
 

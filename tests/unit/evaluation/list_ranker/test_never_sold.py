@@ -13,6 +13,7 @@ from evaluation.metrics.ranks import batches
 from evaluation.sales import DAY
 from evaluation.systems.baseline_table import WORDS
 from pairs.tables import Samples
+from tests.evaluation_runs import sources_of
 from tests.unit.evaluation.list_ranker.test_list_ranker import (
     CONFIG,
     ITEMS,
@@ -104,7 +105,7 @@ def over_time() -> ListRanker:
         known, valid, bank_of(known), PARAMETERS, left_out={}, chronological=True, config=CONFIG, seed=1
     )
     assert ranker is not None
-    return refit_list_ranker(ranker, valid, {}, CONFIG, seed=1)
+    return refit_list_ranker(ranker, valid, sources_of(valid), CONFIG, seed=1)
 
 
 @pytest.mark.parametrize("split", ["of users, asked for", "of time"])

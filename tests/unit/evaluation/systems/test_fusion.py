@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from evaluation.metrics.metrics import one_metric
 from evaluation.metrics.ranks import DomainSamples, Ranks
 from evaluation.ranked_lists import NO_ITEM, RankedLists
-from evaluation.systems.fusion import fuse, refine_as_paper, scale_list, scale_rows, spread_list
+from evaluation.systems.fusion import fuse, is_replaced, refine_as_paper, scale_list, scale_rows, spread_list
 from evaluation.systems.mixture import fusion_candidates
 from evaluation.systems.selection import simplest_of
 from tests.evaluation_runs import make_samples
@@ -69,7 +69,8 @@ def test_spreading_a_list_ignores_items_of_the_other_domain() -> None:
 def test_paper_refinement_takes_the_graph_when_one_of_the_top_texts_strays() -> None:
     graph, llm = lists_of([1, 2], [3, 4], [5, 6], [7, 8]), lists_of([11], [12], [13], [14])
     flags = [[True, True, True], [True, False, True], [True, True, False], []]
-    refined, replaced = refine_as_paper(graph, llm, flags, top=2)
+    replaced = is_replaced(flags, top=2)
+    refined = refine_as_paper(graph, llm, replaced)
     assert replaced.tolist() == [False, True, False, True]
     assert refined.items.tolist() == [[11, -1], [3, 4], [13, -1], [7, 8]]
 

@@ -1,0 +1,70 @@
+"""A split in blocks: what other stages left of it is read for some thousand samples at a time."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.candidates.asked import Scorer
+from evaluation.candidates.choice import is_by_candidates, pool_of
+from evaluation.candidates.pool import Pool
+from evaluation.config import EvaluationConfig
+from evaluation.metrics.ranks import DomainSamples, make_batch
+from evaluation.metrics.shared import own_batches
+from evaluation.systems.sources import AnySources, Sources
+from launch.distributed import World
+from launch.watch.beats import beat
+from pairs.tables import Ints, Items, Samples
+
+ROWS_AT_ONCE = 8192
+"""Samples of a block, or a batch more."""
+Cut = tuple[int, Ints]
+"""The domain of a batch and its rows in the split."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Samples that a rank has to itself, with what other stages say of them."""
+
+    rows: Ints
+    """In the split, ascending."""
+    samples: Samples
+    sources: Sources
+    items: Items
+    cuts: list[Cut]
+    pool: Pool | None
+
+    def batches(self) -> Iterator[DomainSamples]:
+        """Those that the whole split is cut into, whatever the blocks; their rows are the block's."""
+        for domain, rows in self.cuts:
+            beat()
+            yield make_batch(self.samples, self.items, self.pool, domain, np.searchsorted(self.rows, rows))
+
+
+def own_blocks(
+    samples: Samples,
+    items: Items,
+    sources: AnySources,
+    scorers: Mapping[str, Scorer],
+    config: EvaluationConfig,
+    world: World | None,
+) -> Iterator[Block]:
+    """This rank's share of a split, each sample once."""
+    few = is_by_candidates(items, config)
+    for cuts in _grouped(cut for _, cut in own_batches(samples, items, world, few=few)):
+        rows = np.sort(np.concatenate([rows for _, rows in cuts]))
+        said = sources.take(rows)
+        yield Block(rows, samples.take(rows), said, items, cuts, pool_of(scorers, said.nominating, items, config))
+
+
+def _grouped(cuts: Iterable[Cut]) -> Iterator[list[Cut]]:
+    group: list[Cut] = []
+    size = 0
+    for domain, rows in cuts:
+        group.append((domain, rows))
+        size += len(rows)
+        if size >= ROWS_AT_ONCE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
