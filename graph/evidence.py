@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
-from graph.companions.mapped import CompanionGraph, expand
+from graph.companions.mapped import CompanionGraph, FoundPairs, expand
 from graph.companions.pair_keys import NUM_GAPS
-from graph.histories import entries_of
+from graph.histories import Entries, entries_of
 from graph.sparse_product import sparse_product
 
 SMALL = 1e-6  # keeps the power of a zero likeness differentiable
@@ -67,6 +67,24 @@ class EvidenceGraph:
         return asker, column
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """The companions of some histories, whatever weighs them."""
+
+    entries: Entries
+    """The histories' items, N of them."""
+    pairs: FoundPairs
+    num_users: Tensor  # [N], of each of those items, the asking user left out where her own counts are
+
+
+def gather_companions(graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Gathered:
+    """With `own_user_B`, as if these users' train samples did not exist."""
+    entries = entries_of(history_BL, len(graph.num_users) - 1)
+    own_user_N = None if own_user_B is None else own_user_B[entries.row]
+    pairs = graph.companions.pairs_of(entries.item, own_user_N)
+    return Gathered(entries, pairs, (graph.num_users[entries.item] - int(own_user_N is not None)).clamp_min(1.0))
+
+
 class Evidence(nn.Module):
     """The weights above, towards one domain; pairs are [other domain's item, same domain's item]."""
 
@@ -87,11 +105,17 @@ class Evidence(nn.Module):
         self.gain, self.likeness = weight(1.4), weight(3.0)
         assert len(self.gap) == NUM_GAPS
 
-    def forward(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
-        """Scores [B, size]; with `own_user_B`, as if these users' train samples did not exist."""
+    def forward(
+        self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None, gathered: Gathered | None = None
+    ) -> Tensor:
+        """Scores [B, size]; with `own_user_B`, as if these users' train samples did not exist.
+
+        Args:
+            gathered: the histories' companions, where they have been gathered already.
+        """
         users_D = graph.num_users[graph.first : graph.first + graph.size]
         users_BD = users_D if own_user_B is None else users_D - graph.is_own(own_user_B).to(users_D.dtype)
-        near_BD = self.near(graph, history_BL, own_user_B)
+        near_BD = self.near(graph, len(history_BL), gathered or gather_companions(graph, history_BL, own_user_B))
         return self.mixed(graph.terms, near_BD, self.words(graph, history_BL), users_BD)
 
     def mixed(self, terms: EvidenceTerms, near: Tensor, words: Tensor, users: Tensor) -> Tensor:
@@ -101,22 +125,17 @@ class Evidence(nn.Module):
         alike = _if(terms.words, self.mix.exp() * (words.clamp_min(0) + SMALL) ** self.bend)
         return self.gain * (near + alike + floor).log() + _if(terms.words, self.likeness * words)
 
-    def near(self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None) -> Tensor:
-        """Weighted companions of the history [B, size]."""
-        row_P, candidate_P, near_P = self.near_pairs(graph, history_BL, own_user_B)
-        near = torch.zeros(len(history_BL) * graph.size, device=history_BL.device)
-        return near.index_add(0, row_P * graph.size + candidate_P, near_P).view(len(history_BL), graph.size)
+    def near(self, graph: EvidenceGraph, num_rows: int, gathered: Gathered) -> Tensor:
+        """Weighted companions of the histories [B, size]."""
+        row_P, candidate_P, near_P = self.near_pairs(graph, gathered)
+        near = torch.zeros(num_rows * graph.size, device=near_P.device)
+        return near.index_add(0, row_P * graph.size + candidate_P, near_P).view(num_rows, graph.size)
 
-    def near_pairs(
-        self, graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def near_pairs(self, graph: EvidenceGraph, gathered: Gathered) -> tuple[Tensor, Tensor, Tensor]:
         """The addends of `near`: (row, candidate, how much), each [P]."""
-        entries = entries_of(history_BL, len(graph.num_users) - 1)
-        own_user_N = None if own_user_B is None else own_user_B[entries.row]
-        pairs = graph.companions.pairs_of(entries.item, own_user_N)
-        users_N = (graph.num_users[entries.item] - int(own_user_N is not None)).clamp_min(1.0)
+        entries, pairs = gathered.entries, gathered.pairs
         same_N = entries.is_of(graph.first, graph.size)
-        weight_N = self._recency(entries.age) + self.bias[same_N] - self.fade[same_N] * users_N.log()
+        weight_N = self._recency(entries.age) + self.bias[same_N] - self.fade[same_N] * gathered.num_users.log()
         same_P = same_N[pairs.entry]
         shared_P = (pairs.gap_counts @ self.gap.exp()).log()
         log_P = weight_N[pairs.entry] + self.power[same_P] * shared_P + self.kind[same_P] * pairs.likeness

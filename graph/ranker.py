@@ -122,5 +122,9 @@ class GraphRanker(nn.Module):
             evidence_BD = torch.stack([weight.sum() for weight in self.evidence[domain].parameters()]).sum() * 0
         else:
             evidence_BD = self.evidence[domain](graph, history_BL, own_user_B)
+        return self.blended(evidence_BD, encoder_BD, domain)
+
+    def blended(self, evidence_BD: Tensor, encoder_BD: Tensor, domain: int) -> Tensor:
+        """The score out of those of evidence and encoders."""
         fused_BD: Tensor = evidence_BD + self.blend[domain].exp() * encoder_BD
         return fused_BD

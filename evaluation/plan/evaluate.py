@@ -25,6 +25,12 @@ CANDIDATES, FEATURES = 300, 45
 """Of a list to learn from, and of a candidate."""
 READ_DEPTH, READ_SYSTEMS = 200, 5
 """Of lists of other stages."""
+BLOCK_ROWS = 8192
+"""As in evaluation/systems/blocks.py."""
+SCALED = 4
+"""Lists made of one that may be fused: by two scales, both ways."""
+USER_SAMPLES = 2
+"""Of a user that is held out."""
 WAYS = 2
 """With the history's items and without."""
 SECONDS = 0.02
@@ -33,8 +39,8 @@ LIST_BYTES = 12
 
 
 def plan_evaluate(setting: Setting) -> Estimate:
-    """The estimate of the stage `evaluate`: every rank holds what is known and the lists of other stages, and of
-    the lists that are made here its share."""
+    """The estimate of the stage `evaluate`: every rank holds what is known, the lists of other stages of what is chosen
+    on, and of all others a block at a time."""
     config: EvaluationConfig = setting.recipe.sections["evaluation"]
     counts, machine = setting.counts, setting.machine
     judged = counts.held_out if config.max_samples is None else min(counts.held_out, 2 * config.max_samples)
@@ -42,7 +48,8 @@ def plan_evaluate(setting: Setting) -> Estimate:
     pairs = SKEW * counts.interactions**2 / max(1, counts.users)
     learnt = min(config.ranker_samples, counts.train) + min(20_000, judged / 2)
     made = LIST_BYTES * judged * config.list_depth * len(SYSTEMS)
-    lists = LIST_BYTES * judged * READ_DEPTH * READ_SYSTEMS + made / machine.ranks
+    deciding = min(USER_SAMPLES * config.tuning_users, judged)
+    lists = LIST_BYTES * READ_DEPTH * (READ_SYSTEMS + SCALED) * (deciding + min(BLOCK_ROWS, judged))
     return Estimate(
         stage="evaluate",
         host=[
@@ -53,7 +60,7 @@ def plan_evaluate(setting: Setting) -> Estimate:
             Need("lists to learn from", machine.processes * 4 * CANDIDATES * FEATURES * learnt),
             Need("scores of a batch", machine.processes * 4.0 * BATCH_ARRAYS * cells),
         ],
-        disk=[Need("ranked lists", made)],
+        disk=[Need("ranked lists, and the ranks' parts of them", 2 * made)],
         seconds=SECONDS * judged / machine.ranks,
         how=f"rough: {judged:,} samples at {SECONDS} s, and what is chosen before",
     )

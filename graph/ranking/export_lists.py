@@ -12,8 +12,8 @@ from graph.companions.kept import CompanionPlace, drop_companions
 from graph.kept_arrays import shared_array
 from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
-from graph.ranking.list_parts import Question, write_ranked
-from graph.ranking.parts import evidence_scores, left_out_scores, system_scores
+from graph.ranking.list_parts import Question, write_ranked, write_systems
+from graph.ranking.parts import evidence_scores, left_out_scores, system_scores, systems_of
 from pairs.tables import Samples, load_others, load_samples, with_others
 
 
@@ -26,15 +26,15 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
     def write(name: str, asked: Iterator[Question]) -> None:
         write_ranked(run_dir, name, asked, depth=depth, world=judge.world)
 
-    def write_systems(asked: Judge, samples: Samples, of_what: str) -> None:
-        for name, scores in system_scores(asked).items():
-            write(f"{name}_{of_what}", iter([(asked, samples, scores)]))
+    def write_all(asked: Judge, samples: Samples, of_what: str) -> None:
+        systems = systems_of(asked)
+        write_systems(run_dir, of_what, asked, samples, system_scores(asked), systems, depth=depth)
 
-    write_systems(judge, valid, "valid")
-    write_systems(judge, test, "test")
+    write_all(judge, valid, "valid")
+    write_all(judge, test, "test")
     if chronological:  # the graphs made for it are as large as train's, and gone when it is done
         known = with_others(known_at_cut(train, valid, test), load_others(run_dir))
-        write_systems(_at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS), test, "refit")
+        write_all(_at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS), test, "refit")
     blocks = load_blocks(run_dir, seed=seed) if judge.graphs.evidence is not None else []
     if blocks:
         folder = run_dir / TABLES_OF_PARTS if chronological else None

@@ -4,21 +4,21 @@ Chunks are cut alike whatever the world size, and a rank takes whole ones: so ev
 of ranks, to the bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from evaluation.ranked_lists import RankedLists, concatenated_lists, no_lists, top_k
 from graph.batches import Batch, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.ranker import GraphRanker
-from graph.ranking.pools import Pooled, PoolParts, is_two_stage, pool_scores, pooled_target_ranks
+from graph.ranking.pools import Pooled, is_two_stage, pool_scores, pooled_target_ranks
 from launch.distributed import World
 from launch.watch.beats import beat
 from pairs.tables import Ints, Samples
@@ -27,6 +27,8 @@ WholeScores: TypeAlias = Callable[[Batch, int], Tensor]
 """Of all items of a domain [B, size], for a batch of histories."""
 Scores: TypeAlias = Callable[[Batch, int], Tensor | Pooled]
 """The same, or of each history's candidates alone."""
+SystemScores: TypeAlias = Callable[[Batch, int], dict[str, Tensor | Pooled]]
+"""The same by several systems."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,22 @@ class Judge:
         ranker, graphs = self.ranker, self.graphs
         with torch.no_grad():
             tables = ranker.propagate(graphs)
-        evidence = ranker.evidence if graphs.evidence is not None else None
-        parts = PoolParts(ranker.late, evidence, None if evidence is None else ranker.blend)
-        return self.by_size(lambda batch, domain: ranker.rank(graphs, tables, batch.history, domain), parts)
+        scores = self.by_size(
+            lambda batch, domain: {"graph": ranker.rank(graphs, tables, batch.history, domain)}, untrained=None
+        )
+        return lambda batch, domain: scores(batch, domain)["graph"]
 
-    def by_size(self, scores: Scores, parts: PoolParts) -> Scores:
-        """Some scores and, in domains that are ranked by candidates, those of the same parts for candidates."""
+    def by_size(self, scores: SystemScores, untrained: nn.ModuleList | None) -> SystemScores:
+        """Some scores and, in domains that are ranked by candidates, those of the same systems for candidates."""
         two_stage = [is_two_stage(self.settings, len(self.graphs.ids(domain))) for domain in (0, 1)]
         if not any(two_stage) or self.graphs.votes is None:
             return scores
-        few = pool_scores(parts, self.graphs, depth=self.settings.list_depth)
-        return lambda batch, domain: few(batch, domain) if two_stage[domain] else scores(batch, domain)
+        few = pool_scores(self.ranker, self.graphs, depth=self.settings.list_depth, untrained=untrained)
+
+        def either(batch: Batch, domain: int) -> dict[str, Tensor | Pooled]:
+            return {**few(batch, domain)} if two_stage[domain] else scores(batch, domain)
+
+        return either
 
     @torch.no_grad()
     def own_lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> Iterator[RankedLists]:
@@ -123,12 +130,35 @@ class Judge:
         """
         score = scores or self.whole()
         for chunk, batch in self._chunks(samples):
-            scores_BC, ids_C = numbered(score(batch, chunk.domain), self.graphs.ids(chunk.domain))
-            yield RankedLists(samples.sample[chunk.rows], *top_k(scores_BC, depth, ids_C))
+            yield self._listed(score(batch, chunk.domain), samples, chunk, depth)
+
+    @torch.no_grad()
+    def own_lists_of(self, samples: Samples, depth: int, scores: SystemScores) -> Iterator[dict[str, RankedLists]]:
+        """The same by several systems."""
+        for chunk, batch in self._chunks(samples):
+            said = scores(batch, chunk.domain)
+            yield {name: self._listed(one, samples, chunk, depth) for name, one in said.items()}
+
+    def _listed(self, scored: Tensor | Pooled, samples: Samples, chunk: Chunk, depth: int) -> RankedLists:
+        scores_BC, ids_C = numbered(scored, self.graphs.ids(chunk.domain))
+        return RankedLists(samples.sample[chunk.rows], *top_k(scores_BC, depth, ids_C))
 
     def lists(self, samples: Samples, depth: int, *, scores: Scores | None = None) -> RankedLists:
         """The same for every sample, by sample id, in the memory of all ranks: of a few."""
-        own = concatenated_lists([no_lists(depth), *self.own_lists(samples, depth, scores=scores)])
+        score = scores or self.whole()
+        return self.lists_of(samples, depth, lambda batch, domain: {"": score(batch, domain)}, ("",))[""]
+
+    def lists_of(
+        self, samples: Samples, depth: int, scores: SystemScores, systems: Iterable[str]
+    ) -> dict[str, RankedLists]:
+        """The same by several systems."""
+        own: dict[str, list[RankedLists]] = {name: [no_lists(depth)] for name in systems}
+        for lists in self.own_lists_of(samples, depth, scores):
+            for name, parts in own.items():
+                parts.append(lists[name])
+        return {name: self._of_all_ranks(concatenated_lists(parts)) for name, parts in own.items()}
+
+    def _of_all_ranks(self, own: RankedLists) -> RankedLists:
         sample, items, best = (
             torch.cat(self.world.gather(torch.from_numpy(column))).cpu().numpy()
             for column in (own.sample, own.items, own.scores)

@@ -85,5 +85,4 @@ class TrainedGraph:
     def rank(self, samples: Samples, *, systems: Iterable[str] = ("graph",), depth: int) -> dict[str, RankedLists]:
         """Lists of any samples, each of its own target domain, by system, as the stage exports them."""
         judge = Judge(self._ranker, self._graphs, self._settings, self._world)
-        scores = system_scores(judge)
-        return {name: judge.lists(samples, depth, scores=scores[name]) for name in systems}
+        return judge.lists_of(samples, depth, system_scores(judge), systems)

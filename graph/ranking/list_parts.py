@@ -1,12 +1,12 @@
 """Ranked lists of many samples, written by the ranks that make them and put together without any holding them all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-from evaluation.list_parts import list_columns, read_parts
+from evaluation.list_parts import keeping, list_columns, read_parts
 from evaluation.ranked_lists import write_list_blocks
-from graph.ranking.full_ranking import Judge, Scores
+from graph.ranking.full_ranking import Judge, Scores, SystemScores
 from launch.distributed import World
 from pairs.rank_parts import writing
 from pairs.tables import Samples
@@ -27,6 +27,28 @@ def write_ranked(run_dir: Path, name: str, asked: Iterator[Question], *, depth: 
     write_parts(run_dir / PARTS, name, asked, depth=depth, world=world)
     if world.is_main:
         write_list_blocks(run_dir / "lists" / f"{name}.parquet", read_parts(run_dir / PARTS, name, depth, world))
+    world.barrier()
+
+
+def write_systems(
+    run_dir: Path,
+    of_what: str,
+    judge: Judge,
+    samples: Samples,
+    scores: SystemScores,
+    systems: Iterable[str],
+    *,
+    depth: int,
+) -> None:
+    """Write lists/SYSTEM_OF_WHAT.parquet of several systems, alike; a collective."""
+    world, names = judge.world, {system: f"{system}_{of_what}" for system in systems}
+    with keeping(run_dir / PARTS, names.values(), depth, world) as keep:
+        for lists in judge.own_lists_of(samples, depth, scores):
+            for system, of_system in lists.items():
+                keep(names[system], of_system)
+    if world.is_main:
+        for name in names.values():
+            write_list_blocks(run_dir / "lists" / f"{name}.parquet", read_parts(run_dir / PARTS, name, depth, world))
     world.barrier()
 
 

@@ -5,24 +5,47 @@ from torch import Tensor, nn
 
 from graph.batches import Batch
 from graph.build import Graphs
-from graph.evidence import Evidence
+from graph.evidence import Evidence, gather_companions
 from graph.ranker import GraphRanker
-from graph.ranking.full_ranking import Judge, Scores, WholeScores
-from graph.ranking.pools import PoolParts
+from graph.ranking.full_ranking import Judge, Scores, SystemScores, WholeScores
+from graph.ranking.pools import Pooled
+from launch.systems import GRAPH_SYSTEMS
 
 
-def system_scores(judge: Judge) -> dict[str, Scores]:
-    """Of every system that the graph stage has lists of: the ranker and, unless it is encoders alone, its parts."""
-    if judge.graphs.evidence is None:
-        return {"graph": judge.whole()}
+def system_scores(judge: Judge) -> SystemScores:
+    """Of every system that the graph stage has lists of: the ranker and, unless it is encoders alone, its parts.
+
+    What they share is worked out once: the ranker's score is the sum of its parts', and trained and untrained evidence
+    weigh the same companions.
+    """
+    ranker, graphs, evidence = judge.ranker, judge.graphs, judge.graphs.evidence
+    if evidence is None:
+        whole = judge.whole()
+        return lambda batch, domain: {"graph": whole(batch, domain)}
     untrained = nn.ModuleList([Evidence(), Evidence()]).to(judge.world.device)
-    ranker, graphs = judge.ranker, judge.graphs
-    return {
-        "graph": judge.whole(),
-        "evidence": judge.by_size(evidence_scores(ranker.evidence, graphs), PoolParts(None, ranker.evidence)),
-        "evidence_untrained": judge.by_size(evidence_scores(untrained, graphs), PoolParts(None, untrained)),
-        "encoders": judge.by_size(encoder_scores(ranker, graphs), PoolParts(ranker.late, None)),
-    }
+    encoders = encoder_scores(ranker, graphs)
+
+    def scores(batch: Batch, domain: int) -> dict[str, Tensor | Pooled]:
+        graph, history_BL = evidence[domain], batch.history
+        gathered = gather_companions(graph, history_BL, None)
+        said_BD, before_BD = (
+            weights[domain](graph, history_BL, None, gathered) for weights in (ranker.evidence, untrained)
+        )
+        encoders_BD = encoders(batch, domain)
+        graph_BD = ranker.blended(said_BD, encoders_BD, domain)
+        return {"graph": graph_BD, "evidence": said_BD, "evidence_untrained": before_BD, "encoders": encoders_BD}
+
+    return judge.by_size(scores, untrained)
+
+
+def systems_of(judge: Judge) -> tuple[str, ...]:
+    """Those that `system_scores` has."""
+    return GRAPH_SYSTEMS if judge.graphs.evidence is not None else ("graph",)
+
+
+def one_of(scores: SystemScores, system: str) -> Scores:
+    """One system's scores."""
+    return lambda batch, domain: scores(batch, domain)[system]
 
 
 def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool = False) -> WholeScores:

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from graph.batches import Batch
 from graph.build import Graphs
 from graph.config import GraphConfig
-from graph.evidence import Evidence
+from graph.evidence import Evidence, EvidenceGraph, Gathered, gather_companions
 from graph.late.interaction import LateInteraction
-from graph.sampled.cells import gather_cells
+from graph.ranker import GraphRanker
+from graph.sampled.cells import Cells, gather_cells
 from graph.sampled.negatives import Drawn
 
 LEAST_POPULAR = 500
@@ -36,16 +37,7 @@ class Pooled:
     score: Tensor  # [B, P], -inf behind them
 
 
-PoolScores: TypeAlias = Callable[[Batch, int], Pooled]
-
-
-@dataclass(frozen=True)
-class PoolParts:
-    """What makes a score, by domain: late interaction, evidence, or both with the logarithm of late's weight."""
-
-    late: nn.ModuleList | None
-    evidence: nn.ModuleList | None
-    blend: nn.ParameterList | None = None
+SystemPools: TypeAlias = Callable[[Batch, int], dict[str, Pooled]]
 
 
 def is_two_stage(settings: GraphConfig, num_items: int) -> bool:
@@ -55,53 +47,95 @@ def is_two_stage(settings: GraphConfig, num_items: int) -> bool:
     return settings.ranking == "candidates" or num_items > settings.loss.full_softmax_items
 
 
-def pool_scores(parts: PoolParts, graphs: Graphs, *, depth: int) -> PoolScores:
-    """A scorer of candidates; lists of `depth` are always full where the domain has as many items."""
+def pool_scores(
+    ranker: GraphRanker, graphs: Graphs, *, depth: int, untrained: nn.ModuleList | None = None
+) -> SystemPools:
+    """A scorer of candidates, by system; lists of `depth` are always full where the domain has as many items.
+
+    Args:
+        untrained: evidence as it was before it was trained: with it the ranker's parts are scored, too, at the same
+            candidates; without it `graph` alone.
+    """
     assert graphs.votes is not None
     popular = tuple(
         torch.topk(votes.num_users, min(len(votes.num_users), max(LEAST_POPULAR, 2 * depth))).indices
         for votes in graphs.votes
     )
 
-    def scores(batch: Batch, domain: int) -> Pooled:
-        return _pooled(parts, graphs, batch.history, domain, popular[domain])
+    def scores(batch: Batch, domain: int) -> dict[str, Pooled]:
+        late = ranker.late[domain]
+        assert isinstance(late, LateInteraction)
+        pool = _make_pool(late, ranker.evidence, graphs, batch.history, domain, popular[domain])
+        if graphs.evidence is None:
+            return {"graph": pool.rows(pool.late)}
+        evidence_M, blend = pool.evidence(ranker.evidence[domain]), ranker.blend[domain].exp()
+        whole = {"graph": pool.rows(torch.stack([evidence_M, blend * pool.late]).sum(dim=0))}
+        if untrained is None:
+            return whole
+        before_M = pool.evidence(untrained[domain])
+        parts = {"evidence": evidence_M, "evidence_untrained": before_M, "encoders": pool.late}
+        return whole | {name: pool.rows(score_M) for name, score_M in parts.items()}
 
     return scores
 
 
-def _pooled(parts: PoolParts, graphs: Graphs, history_BL: Tensor, domain: int, popular_S: Tensor) -> Pooled:
+@dataclass(frozen=True)
+class _Pool:
+    """The candidates of a batch of histories, and what its parts say of them."""
+
+    cells: Cells
+    num_rows: int
+    size: int
+    late: Tensor  # [M]
+    history: Tensor  # [B, L]
+    graph: EvidenceGraph | None
+    gathered: Gathered | None
+    near_cell: Tensor  # [P], of each companion
+
+    def evidence(self, evidence: nn.Module) -> Tensor:
+        """[M] with these weights."""
+        assert isinstance(evidence, Evidence)
+        assert self.graph is not None
+        assert self.gathered is not None
+        row_M, column_M = self.cells.row, self.cells.column
+        _, _, near_P = evidence.near_pairs(self.graph, self.gathered)
+        near_M = torch.zeros(len(row_M), device=near_P.device).index_add(0, self.near_cell, near_P)
+        words_M = evidence.words_of(self.graph, self.history, row_M, column_M)
+        return evidence.mixed(self.graph.terms, near_M, words_M, self.graph.num_users[self.graph.first + column_M])
+
+    def rows(self, score_M: Tensor) -> Pooled:
+        """Scores of the cells as rows."""
+        return _in_rows(self.cells.row, self.cells.column, score_M, self.num_rows, self.size)
+
+
+def _make_pool(
+    late: LateInteraction,
+    evidence: nn.ModuleList,
+    graphs: Graphs,
+    history_BL: Tensor,
+    domain: int,
+    popular_S: Tensor,
+) -> _Pool:
     assert graphs.votes is not None
     size, num_rows, votes = len(graphs.ids(domain)), len(history_BL), graphs.votes[domain]
-    late = parts.late[domain] if parts.late is not None else LateInteraction().to(history_BL.device)
-    assert isinstance(late, LateInteraction)
-    evidence = parts.evidence[domain] if parts.evidence is not None else Evidence().to(history_BL.device)
-    assert isinstance(evidence, Evidence)
-    pairs = [late.vote_pairs(votes, history_BL, graphs.num_items)]
+    row_V, column_V, vote_V = late.vote_pairs(votes, history_BL, graphs.num_items)
+    keys = [row_V * size + column_V]
+    graph = gathered = None
     if graphs.evidence is not None:
-        pairs.append(evidence.near_pairs(graphs.evidence[domain], history_BL, None))
-    num_near = sum(len(row_P) for row_P, _, _ in pairs)
-    if graphs.evidence is not None and graphs.evidence[domain].terms.words:
-        row_P, column_P = evidence.word_candidates(graphs.evidence[domain], history_BL, most=SHARING_WORDS)
-        pairs.append((row_P, column_P, torch.zeros(len(row_P), device=row_P.device)))
-    key_P = torch.cat([row_P * size + column_P for row_P, column_P, _ in pairs])
-    drawn = Drawn(popular_S, torch.zeros(len(popular_S), device=popular_S.device))
-    cells, cell_P = gather_cells(key_P, popular_S[:1].expand(num_rows), drawn, size=size)
-
-    def added_up(part: slice, value_P: Tensor) -> Tensor:
-        return torch.zeros(len(cells.row), device=value_P.device).index_add(0, cell_P[part], value_P)
-
-    num_votes = len(pairs[0][0])
-    scores = []
-    if parts.evidence is not None:
-        assert graphs.evidence is not None
+        weights = evidence[domain]
+        assert isinstance(weights, Evidence)
         graph = graphs.evidence[domain]
-        words_M = evidence.words_of(graph, history_BL, cells.row, cells.column)
-        users_M = graph.num_users[graph.first + cells.column]
-        scores.append(evidence.mixed(graph.terms, added_up(slice(num_votes, num_near), pairs[1][2]), words_M, users_M))
-    if parts.late is not None:
-        late_M = late.mixed(added_up(slice(num_votes), pairs[0][2]), votes.num_users[cells.column])
-        scores.append(late_M if parts.blend is None else parts.blend[domain].exp() * late_M)
-    return _in_rows(cells.row, cells.column, torch.stack(scores).sum(dim=0), num_rows, size)
+        gathered = gather_companions(graph, history_BL, None)
+        keys.append(gathered.entries.row[gathered.pairs.entry] * size + gathered.pairs.candidate)
+        if graph.terms.words:
+            row_P, column_P = weights.word_candidates(graph, history_BL, most=SHARING_WORDS)
+            keys.append(row_P * size + column_P)
+    drawn = Drawn(popular_S, torch.zeros(len(popular_S), device=popular_S.device))
+    cells, cell_P = gather_cells(torch.cat(keys), popular_S[:1].expand(num_rows), drawn, size=size)
+    votes_M = torch.zeros(len(cells.row), device=vote_V.device).index_add(0, cell_P[: len(vote_V)], vote_V)
+    near_cell = cell_P[len(vote_V) : len(vote_V) + (0 if gathered is None else len(gathered.pairs.entry))]
+    late_M = late.mixed(votes_M, votes.num_users[cells.column])
+    return _Pool(cells, num_rows, size, late_M, history_BL, graph, gathered, near_cell)
 
 
 def _in_rows(row_M: Tensor, column_M: Tensor, score_M: Tensor, num_rows: int, size: int) -> Pooled:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from graph.batches import Batch
 from graph.build import Graphs
-from graph.evidence import Evidence
+from graph.evidence import Evidence, gather_companions
 from graph.late.interaction import LateInteraction
 from graph.noise import Noise
 from graph.ranker import GraphRanker
@@ -44,7 +44,8 @@ def sampled_losses(
     if evidence is not None:
         assert isinstance(evidence, Evidence)
         assert graphs.evidence is not None
-        row_P, column_P, value_P = evidence.near_pairs(graphs.evidence[domain], rows.history, rows.user)
+        graph = graphs.evidence[domain]
+        row_P, column_P, value_P = evidence.near_pairs(graph, gather_companions(graph, rows.history, rows.user))
         pairs.append((row_P * size + column_P, value_P))
     nothing = rows.sample[:0]
     value_P = torch.cat([nothing.float(), *(value_P for _, value_P in pairs)])

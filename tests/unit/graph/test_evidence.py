@@ -8,7 +8,7 @@ import torch
 
 from bench.graph_reference import looped_companions
 from graph.build import build_graphs
-from graph.evidence import Evidence, EvidenceGraph
+from graph.evidence import Evidence, EvidenceGraph, gather_companions
 from graph.words import read_words, text_vectors
 from pairs.tables import Samples, load_pair
 from tests.graph_runs import NUM_ITEMS, NUM_X, make_rows, make_samples, tiny, write_run
@@ -69,7 +69,8 @@ def test_near_matches_loops(run_dir: Path) -> None:
     train = make_samples(make_rows(np.random.default_rng(5), range(12)))
     evidence, graph = perturbed(), evidence_graph(run_dir, train)
     history = [1, 20, 3, 25]
-    scores = evidence.near(graph, torch.tensor([[PAD, PAD, *history]]), None)[0]
+    gathered = gather_companions(graph, torch.tensor([[PAD, PAD, *history]]), None)
+    scores = evidence.near(graph, 1, gathered)[0]
     for candidate in range(NUM_X, NUM_ITEMS):
         expected = slow_near(run_dir, train, evidence, history, candidate)
         assert float(scores[candidate - NUM_X]) == pytest.approx(expected, rel=1e-4, abs=1e-7)

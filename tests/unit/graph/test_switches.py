@@ -10,7 +10,7 @@ import torch
 from graph.batches import make_batch
 from graph.build import Graphs, build_graphs
 from graph.config import GraphConfig, ModelConfig
-from graph.evidence import Evidence, EvidenceGraph
+from graph.evidence import Evidence, EvidenceGraph, gather_companions
 from graph.late.nearest import Near
 from graph.load import Source, load_blocks, make_ranker, prepare, with_left_out
 from graph.noise import Noise
@@ -74,11 +74,15 @@ def test_late_interaction_has_no_graphs_to_propagate_over(run_dir: Path) -> None
         assert (graphs.attributes.neighbour_mean(nodes) != 0).any() == has_edges
 
 
+def near_of(evidence: Evidence, graph: EvidenceGraph) -> torch.Tensor:
+    return evidence.near(graph, len(HISTORIES), gather_companions(graph, HISTORIES, None))
+
+
 def test_each_term_that_is_left_out_is_not_in_the_score(run_dir: Path) -> None:
     evidence, whole = Evidence(), evidence_graph(run_dir)
     users = whole.num_users[NUM_X:NUM_ITEMS]
     with torch.no_grad():
-        near, words = evidence.near(whole, HISTORIES, None), evidence.words(whole, HISTORIES)
+        near, words = near_of(evidence, whole), evidence.words(whole, HISTORIES)
         alike = evidence.mix.exp() * (words.clamp_min(0) + 1e-6) ** evidence.bend
         floor = evidence.floor.exp() * (users + 0.1) ** evidence.popularity
         expected = {
@@ -97,7 +101,7 @@ def test_with_all_terms_the_score_is_to_the_bit_what_it_was(run_dir: Path) -> No
     with torch.no_grad():
         words = evidence.words(graph, HISTORIES)
         floor = evidence.floor.exp() * (graph.num_users[NUM_X:NUM_ITEMS] + 0.1) ** evidence.popularity
-        near = evidence.near(graph, HISTORIES, None)
+        near = near_of(evidence, graph)
         mixed = near + evidence.mix.exp() * (words.clamp_min(0) + 1e-6) ** evidence.bend + floor
         assert torch.equal(evidence(graph, HISTORIES, None), evidence.gain * mixed.log() + evidence.likeness * words)
 

@@ -14,7 +14,7 @@ from graph.load import Prepared, make_ranker, prepare
 from graph.ranking import pools
 from graph.ranking.full_ranking import Judge
 from graph.ranking.infer import TrainedGraph
-from graph.ranking.parts import system_scores
+from graph.ranking.parts import one_of, system_scores
 from graph.ranking.pools import is_two_stage
 from pairs.tables import Samples
 from tests.graph_runs import ALONE, tiny, write_run
@@ -39,8 +39,8 @@ def judges(run_dir: Path, config: GraphConfig) -> tuple[Prepared, Judge, Judge]:
 def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking(tmp_path: Path, system: str) -> None:
     valid: Samples = write_run(tmp_path)["valid"]
     _, whole, few = judges(tmp_path, tiny())
-    expected = whole.lists(valid, 20, scores=system_scores(whole)[system])
-    given = few.lists(valid, 20, scores=system_scores(few)[system])
+    expected = whole.lists(valid, 20, scores=one_of(system_scores(whole), system))
+    given = few.lists(valid, 20, scores=one_of(system_scores(few), system))
     assert np.allclose(given.scores, expected.scores, rtol=1e-5, atol=1e-5)
     assert (given.items == expected.items).mean() > 0.99  # near ties may turn
     mine, theirs = few.metrics(valid), whole.metrics(valid)
@@ -59,8 +59,7 @@ def test_few_candidates_are_scored_as_among_all(tmp_path: Path, monkeypatch: pyt
     for domain in (0, 1):
         batch = whole._batch(valid, np.flatnonzero(valid.domain == domain))
         dense = whole.whole()(batch, domain)
-        parts = pools.PoolParts(few.ranker.late, few.ranker.evidence, few.ranker.blend)
-        pooled = pools.pool_scores(parts, few.graphs, depth=1)(batch, domain)
+        pooled = pools.pool_scores(few.ranker, few.graphs, depth=1)(batch, domain)["graph"]
         assert isinstance(dense, torch.Tensor)
         inside = pooled.column < dense.shape[1]
         assert 0 < float(inside.float().sum(dim=1).mean()) < dense.shape[1]
