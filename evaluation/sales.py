@@ -36,16 +36,11 @@ class Sales:
     @classmethod
     def of_samples(cls, samples: Samples, num_items: int) -> "Sales | None":
         """What the histories and targets tell; None where they have no times."""
-        if samples.history_time is None or samples.target_time is None or len(samples) == 0:
+        purchases = purchases_of(samples)
+        if purchases is None:
             return None
-        user = np.concatenate([samples.user[samples.item_rows], samples.user])
-        item = np.concatenate([samples.history, samples.target])
-        time = np.concatenate([samples.history_time, samples.target_time])
-        order = np.lexsort((user, time, item))
-        user, item, time = user[order], item[order], time[order]
-        first = np.ones(len(item), dtype=bool)
-        first[1:] = (item[1:] != item[:-1]) | (time[1:] != time[:-1]) | (user[1:] != user[:-1])
-        return cls(item[first], time[first], num_items, int(time.max()) + 1)
+        _, item, time = purchases
+        return cls(item, time, num_items, int(time.max()) + 1)
 
     def before(self, item_P: Ints, at_P: Ints) -> Ints:
         """[P] purchases of each item before its moment."""
@@ -164,6 +159,21 @@ class Sales:
             return np.full(len(at_P), NEVER_DAYS, dtype=np.float32)
         when_P = self.time[np.clip(place_P, 0, len(self.time) - 1)]
         return np.where(happened_P, (at_P - when_P) / DAY, NEVER_DAYS).astype(np.float32)
+
+
+def purchases_of(samples: Samples) -> tuple[Ints, Ints, Ints] | None:
+    """User, item and time [E] of every purchase of histories and targets once, in order of item, time and user; None
+    where there are no times or no samples."""
+    if samples.history_time is None or samples.target_time is None or len(samples) == 0:
+        return None
+    user = np.concatenate([samples.user[samples.item_rows], samples.user])
+    item = np.concatenate([samples.history, samples.target])
+    time = np.concatenate([samples.history_time, samples.target_time])
+    order = np.lexsort((user, time, item))
+    user, item, time = user[order], item[order], time[order]
+    first = np.ones(len(item), dtype=bool)
+    first[1:] = (item[1:] != item[:-1]) | (time[1:] != time[:-1]) | (user[1:] != user[:-1])
+    return user[first], item[first], time[first]
 
 
 def moments(samples: Samples, sales: Sales) -> Ints:

@@ -19,19 +19,22 @@ class Batch:
     domain: Tensor  # [B]
     target: Tensor  # [B]
     history: Tensor  # [B, L]
+    moment: Tensor  # [B], seconds, as of when it asks; 0 where there are no times
 
     def __len__(self) -> int:
         return len(self.sample)
 
     def take(self, rows: Tensor) -> "Batch":
         """Only `rows`."""
-        return Batch(self.sample[rows], self.user[rows], self.domain[rows], self.target[rows], self.history[rows])
+        columns = (self.sample, self.user, self.domain, self.target, self.history, self.moment)
+        return Batch(*(column[rows] for column in columns))
 
 
 def make_batch(samples: Samples, rows: Ints, *, max_history: int, pad: int, device: torch.device) -> Batch:
     """The samples at `rows`, on `device`."""
     chosen = samples.take(rows)
-    columns = (chosen.sample, chosen.user, chosen.domain, chosen.target, chosen.recent(max_history, pad))
+    moment = np.zeros(len(rows), np.int64) if chosen.target_time is None else chosen.target_time
+    columns = (chosen.sample, chosen.user, chosen.domain, chosen.target, chosen.recent(max_history, pad), moment)
     return Batch(*(torch.from_numpy(np.ascontiguousarray(column)).to(device) for column in columns))
 
 

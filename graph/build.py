@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
+from graph.clock import Clock, clocks_of
 from graph.companions.count import CompanionRules
 from graph.companions.kept import CompanionTables, own_companions
 from graph.config import GraphConfig
@@ -74,6 +75,7 @@ def build_graphs(
     settings: GraphConfig,
     *,
     companions: CompanionTables | None = None,
+    sold: Samples | None = None,
 ) -> Graphs:
     """The graphs, on the CPU; `text_IK` are the items' text vectors.
 
@@ -81,6 +83,8 @@ def build_graphs(
 
     Args:
         companions: those of `train`; without them this process counts its own.
+        sold: those of `train` whose purchases are sales: not of users of one domain, who end at the first cut, so that
+            what they buy would seem to stop there; None: all.
     """
     model = settings.model
     propagates = model.encoder == "attention"
@@ -101,7 +105,12 @@ def build_graphs(
         num_items=items.num_items,
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
-        evidence=_evidence_graphs(train, items, words, text_IK, settings, companions) if model.evidence else None,
+        evidence=_with_clocks(
+            _evidence_graphs(train, items, words, text_IK, settings, companions),
+            clocks_of(train if sold is None else sold, items.num_x, items.num_items) if model.evidence_time else None,
+        )
+        if model.evidence
+        else None,
     )
 
 
@@ -144,6 +153,14 @@ def _evidence_graphs(
         companions = own_companions(train, text_IK, rules, memory_gib=settings.memory_gib)
     x_graph, y_graph = (_evidence_graph(items, words, companions, settings, domain=domain) for domain in (0, 1))
     return x_graph, y_graph
+
+
+def _with_clocks(
+    graphs: tuple[EvidenceGraph, EvidenceGraph], clocks: tuple[Clock, Clock] | None
+) -> tuple[EvidenceGraph, EvidenceGraph]:
+    if clocks is None:
+        return graphs
+    return dataclasses.replace(graphs[0], clock=clocks[0]), dataclasses.replace(graphs[1], clock=clocks[1])
 
 
 def _evidence_graph(

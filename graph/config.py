@@ -76,6 +76,8 @@ class ModelConfig:
     """Whether it counts the likeness of words."""
     evidence_floor: Decides[bool] = True
     """Whether it counts popularity, of which every item has some."""
+    evidence_time: Decides[bool] = True
+    """Whether it counts what sold before the moment of the question, on pairs with times."""
     window: Decides[int] = 30
     """Items this far apart in a train history are companions (evidence only)."""
     max_companions: Decides[int] = 2000

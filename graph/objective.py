@@ -136,7 +136,7 @@ class Forward:
                 target = target + self._cross_entropy(encoder_RD, column_R)
             if self.loss.fused_weight:
                 rows = batch.take(row_R)
-                fused_RD = self.ranker.fuse(graphs, encoder_RD, rows.history, domain, own_user_B=rows.user)
+                fused_RD = self.ranker.fuse(graphs, encoder_RD, rows, domain, own_user_B=rows.user)
                 fused = fused + self._cross_entropy(fused_RD, column_R)
         return target, fused
 

@@ -7,6 +7,9 @@ import logging
 import shutil
 from pathlib import Path
 
+from evaluation.list_ranker.blocks import is_chronological
+from evaluation.list_ranker.knowledge import age_before_test
+from graph.clock import asked_earlier
 from graph.config import GraphConfig
 from graph.load import TABLES_OF_PARTS, load_blocks, make_ranker, prepare, save_settings, with_left_out
 from graph.objective import Objective
@@ -47,7 +50,10 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         tracker=tracker,
     )
     learnt_from = one_of_twins(prepared.train, seed=seed) if config.loss.twins == "one" else prepared.train
-    trainer.fit(learnt_from, load_samples(run_dir, "valid"))
+    valid = load_samples(run_dir, "valid")
+    if is_chronological(prepared.train, valid, load_samples(run_dir, "test")):
+        learnt_from = asked_earlier(learnt_from, age_before_test(prepared.train, valid), seed=seed)
+    trainer.fit(learnt_from, valid)
     objective.eval()
     if world.is_main:
         save_settings(run_dir, config)

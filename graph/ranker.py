@@ -52,10 +52,10 @@ class GraphRanker(nn.Module):
         """What the encoders read of the graphs, made once for many batches; None where there is nothing to make."""
         return None if self.model is None else self.model.propagate(graphs, None)
 
-    def rank(self, graphs: Graphs, tables: Tables | None, history_BL: Tensor, domain: int) -> Tensor:
+    def rank(self, graphs: Graphs, tables: Tables | None, batch: Batch, domain: int) -> Tensor:
         """Scores [B, size] of the domain's items, in eval mode."""
-        encoder_BD = self.encoder_scores(graphs, tables, history_BL, domain)
-        return self.fuse(graphs, encoder_BD, history_BL, domain, own_user_B=None)
+        encoder_BD = self.encoder_scores(graphs, tables, batch.history, domain)
+        return self.fuse(graphs, encoder_BD, batch, domain, own_user_B=None)
 
     def encoder_scores(self, graphs: Graphs, tables: Tables | None, history_BL: Tensor, domain: int) -> Tensor:
         """What the encoders alone say [B, size], in eval mode."""
@@ -112,16 +112,16 @@ class GraphRanker(nn.Module):
         return self.model.user_vectors(states, 0), self.model.user_vectors(states, 1)
 
     def fuse(
-        self, graphs: Graphs, encoder_BD: Tensor, history_BL: Tensor, domain: int, *, own_user_B: Tensor | None
+        self, graphs: Graphs, encoder_BD: Tensor, batch: Batch, domain: int, *, own_user_B: Tensor | None
     ) -> Tensor:
         """Encoder scores and evidence together [B, size]; without an evidence part, the scores as they are."""
         if graphs.evidence is None:
             return encoder_BD
         graph = graphs.evidence[domain]
-        if len(history_BL) == 0:  # no rows on this rank: nothing to score, yet every weight has a gradient, zero
+        if len(batch) == 0:  # no rows on this rank: nothing to score, yet every weight has a gradient, zero
             evidence_BD = torch.stack([weight.sum() for weight in self.evidence[domain].parameters()]).sum() * 0
         else:
-            evidence_BD = self.evidence[domain](graph, history_BL, own_user_B)
+            evidence_BD = self.evidence[domain](graph, batch.history, own_user_B, moment_B=batch.moment)
         return self.blended(evidence_BD, encoder_BD, domain)
 
     def blended(self, evidence_BD: Tensor, encoder_BD: Tensor, domain: int) -> Tensor:

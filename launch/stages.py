@@ -57,7 +57,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "pretrain", "graph.pretrain", "graph", "graph.config:GraphConfig", "torchrun",
         ("prepare",), ("graph/**/*", *(f"lists/{name}_*.parquet" for name in GRAPH_SYSTEMS)), ("graph/checkpoints",),
-        presets="graph.presets:PRESETS", plan="graph.plan.pretrain:plan_pretrain", version=7,
+        presets="graph.presets:PRESETS", plan="graph.plan.pretrain:plan_pretrain", version=8,
     ),
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 import torch
 
+from evaluation.sales import DAY
+from graph.batches import Batch
 from graph.config import GraphConfig, PresetName
 from graph.presets import PRESETS
 from launch.artifacts import write_json
@@ -62,7 +64,24 @@ def make_splits(seed: int = 0) -> dict[Split, Samples]:
     return splits
 
 
-def write_run(run_dir: Path, *, seed: int = 0) -> dict[Split, Samples]:
+def timed(splits: dict[Split, Samples], *, seed: int = 0) -> dict[Split, Samples]:
+    """The same with times: train's targets in the first 50 days, valid's in the next 10, test's in 10 more."""
+    random = np.random.default_rng(seed)
+    spans: dict[Split, tuple[int, int]] = {"train": (1, 50), "valid": (51, 60), "test": (61, 70)}
+    with_times: dict[Split, Samples] = {}
+    for split, samples in splits.items():
+        target_time = random.integers(spans[split][0] * DAY, spans[split][1] * DAY, len(samples))
+        times = [
+            np.sort(random.integers(0, until, length))
+            for until, length in zip(target_time, samples.lengths, strict=True)
+        ]
+        with_times[split] = replace(
+            samples, history_time=np.concatenate(times).astype(np.int64), target_time=target_time
+        )
+    return with_times
+
+
+def write_run(run_dir: Path, *, seed: int = 0, times: bool = False) -> dict[Split, Samples]:
     """`run_dir/pair` as stage `prepare` leaves it."""
     random = np.random.default_rng(seed)
     items = pl.DataFrame(
@@ -74,11 +93,17 @@ def write_run(run_dir: Path, *, seed: int = 0) -> dict[Split, Samples]:
             "attributes": [" ".join(random.choice(WORDS, 2, replace=False)) for _ in range(NUM_ITEMS)],
         }
     )
-    splits = make_splits(seed)
+    splits = timed(make_splits(seed)) if times else make_splits(seed)
     users = pl.DataFrame({"user": range(61), "source_id": [f"U{user}" for user in range(61)]})
     write_pair(run_dir / "pair", items=items, users=users, samples=splits)
     write_json(run_dir / "pair" / "card.json", {"pair": "tiny", "domains": ["x", "y"], "order": "synthetic"})
     return splits
+
+
+def batch_of(history_BL: torch.Tensor, *, moment: int = 0) -> Batch:
+    """Histories without targets, each of a user whom nobody knows."""
+    nobody_B = torch.full((len(history_BL),), -1, device=history_BL.device)
+    return Batch(nobody_B, nobody_B, nobody_B, nobody_B, history_BL, torch.full_like(nobody_B, moment))
 
 
 def tiny(preset: PresetName = "best", **chosen: object) -> GraphConfig:

@@ -104,7 +104,7 @@ class Judge:
         with torch.no_grad():
             tables = ranker.propagate(graphs)
         scores = self.by_size(
-            lambda batch, domain: {"graph": ranker.rank(graphs, tables, batch.history, domain)}, untrained=None
+            lambda batch, domain: {"graph": ranker.rank(graphs, tables, batch, domain)}, untrained=None
         )
         return lambda batch, domain: scores(batch, domain)["graph"]
 

@@ -12,6 +12,7 @@ import torch
 
 from evaluation.ranked_lists import RankedLists, top_k
 from graph.batches import Batch
+from graph.clock import NOW
 from graph.companions.kept import CompanionPlace
 from graph.config import GraphConfig
 from graph.load import Prepared, load_trained
@@ -62,7 +63,7 @@ class TrainedGraph:
         padded = [pad] * (self._settings.model.max_history - len(recent)) + recent
         history_1L = torch.tensor([padded], dtype=torch.int64, device=self._world.device)
         nobody_1 = torch.zeros(1, dtype=torch.int64, device=self._world.device)
-        batch = Batch(nobody_1, nobody_1, nobody_1 + domain, nobody_1, history_1L)
+        batch = Batch(nobody_1, nobody_1, nobody_1 + domain, nobody_1, history_1L, nobody_1 + NOW)
         vector_1K = self._ranker.user_vectors(self._graphs, self._tables, batch, drop_edges=False)[domain]
         scores, ids = numbered(self._scores(batch, domain), self._graphs.ids(domain))
         scores = np.where(np.isin(ids, history), np.float32(-np.inf), scores)

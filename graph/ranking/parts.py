@@ -29,7 +29,8 @@ def system_scores(judge: Judge) -> SystemScores:
         graph, history_BL = evidence[domain], batch.history
         gathered = gather_companions(graph, history_BL, None)
         said_BD, before_BD = (
-            weights[domain](graph, history_BL, None, gathered) for weights in (ranker.evidence, untrained)
+            weights[domain](graph, history_BL, None, moment_B=batch.moment, gathered=gathered)
+            for weights in (ranker.evidence, untrained)
         )
         encoders_BD = encoders(batch, domain)
         graph_BD = ranker.blended(said_BD, encoders_BD, domain)
@@ -54,7 +55,8 @@ def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool 
     of_domain = graphs.evidence
 
     def scores(batch: Batch, domain: int) -> Tensor:
-        said_BD: Tensor = evidence[domain](of_domain[domain], batch.history, batch.user if leave_own else None)
+        own_user_B = batch.user if leave_own else None
+        said_BD: Tensor = evidence[domain](of_domain[domain], batch.history, own_user_B, moment_B=batch.moment)
         return said_BD
 
     return scores

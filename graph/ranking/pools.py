@@ -1,15 +1,16 @@
 """Two-stage ranking: a few candidates of each sample, and what the ranker and its parts say of those alone.
 
 Candidates are the companions of the history's items, the items nearest to them by the tables of late interaction,
-those that share the words that weigh most, and the domain's most popular ones. Their scores are the very ones that full
-ranking gives them; an item that is none of them is not ranked, and a sample costs the same however many items its
-domain has.
+those that share the words that weigh most, and the domain's most popular ones, of all times and of late. Their scores
+are the very ones that full ranking gives them; an item that is none of them is not ranked, and a sample costs the same
+however many items its domain has.
 
 Shapes: B samples, M cells, P places of the longest pool, D items of the domain.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from graph.batches import Batch
 from graph.build import Graphs
+from graph.clock import NOW, WINDOWS_DAYS
 from graph.config import GraphConfig
 from graph.evidence import Evidence, EvidenceGraph, Gathered, gather_companions
 from graph.late.interaction import LateInteraction
@@ -25,6 +27,8 @@ from graph.sampled.cells import Cells, gather_cells
 from graph.sampled.negatives import Drawn
 
 LEAST_POPULAR = 500
+LATELY = WINDOWS_DAYS.index(30)
+"""Of the facts of sales, what popular of late is told by."""
 SHARING_WORDS = 10_000
 """Items, a shared word each, by the words that weigh most in a history."""
 
@@ -57,15 +61,13 @@ def pool_scores(
             candidates; without it `graph` alone.
     """
     assert graphs.votes is not None
-    popular = tuple(
-        torch.topk(votes.num_users, min(len(votes.num_users), max(LEAST_POPULAR, 2 * depth))).indices
-        for votes in graphs.votes
-    )
+    most = max(LEAST_POPULAR, 2 * depth)
+    popular = tuple(_popular(graphs, domain, most) for domain in (0, 1))
 
     def scores(batch: Batch, domain: int) -> dict[str, Pooled]:
         late = ranker.late[domain]
         assert isinstance(late, LateInteraction)
-        pool = _make_pool(late, ranker.evidence, graphs, batch.history, domain, popular[domain])
+        pool = _make_pool(late, ranker.evidence, graphs, batch, domain, popular[domain])
         if graphs.evidence is None:
             return {"graph": pool.rows(pool.late)}
         evidence_M, blend = pool.evidence(ranker.evidence[domain]), ranker.blend[domain].exp()
@@ -79,6 +81,20 @@ def pool_scores(
     return scores
 
 
+def _popular(graphs: Graphs, domain: int, most: int) -> Tensor:
+    """The items that most users have and, where there are times, those that sold most of late [S]."""
+    assert graphs.votes is not None
+    num_users = graphs.votes[domain].num_users
+    most = min(most, len(num_users))
+    best = [torch.topk(num_users, most).indices]
+    clock = None if graphs.evidence is None else graphs.evidence[domain].clock
+    if clock is not None:
+        facts_DF = clock.of_all(torch.full((1,), NOW, device=num_users.device))[0]
+        best.append(torch.topk(facts_DF[:, LATELY], most).indices)
+    column_S: Tensor = torch.unique(torch.cat(best))
+    return column_S
+
+
 @dataclass(frozen=True)
 class _Pool:
     """The candidates of a batch of histories, and what its parts say of them."""
@@ -87,10 +103,17 @@ class _Pool:
     num_rows: int
     size: int
     late: Tensor  # [M]
-    history: Tensor  # [B, L]
+    batch: Batch
     graph: EvidenceGraph | None
     gathered: Gathered | None
     near_cell: Tensor  # [P], of each companion
+
+    @cached_property
+    def facts(self) -> Tensor | None:
+        """What sold of each cell's item before its sample's moment [M, F]."""
+        if self.graph is None or self.graph.clock is None:
+            return None
+        return self.graph.clock.of_cells(self.cells.column, self.batch.moment[self.cells.row])
 
     def evidence(self, evidence: nn.Module) -> Tensor:
         """[M] with these weights."""
@@ -100,8 +123,9 @@ class _Pool:
         row_M, column_M = self.cells.row, self.cells.column
         _, _, near_P = evidence.near_pairs(self.graph, self.gathered)
         near_M = torch.zeros(len(row_M), device=near_P.device).index_add(0, self.near_cell, near_P)
-        words_M = evidence.words_of(self.graph, self.history, row_M, column_M)
-        return evidence.mixed(self.graph.terms, near_M, words_M, self.graph.num_users[self.graph.first + column_M])
+        words_M = evidence.words_of(self.graph, self.batch.history, row_M, column_M)
+        users_M = self.graph.num_users[self.graph.first + column_M]
+        return evidence.mixed(self.graph.terms, near_M, words_M, users_M, self.facts)
 
     def rows(self, score_M: Tensor) -> Pooled:
         """Scores of the cells as rows."""
@@ -112,11 +136,12 @@ def _make_pool(
     late: LateInteraction,
     evidence: nn.ModuleList,
     graphs: Graphs,
-    history_BL: Tensor,
+    batch: Batch,
     domain: int,
     popular_S: Tensor,
 ) -> _Pool:
     assert graphs.votes is not None
+    history_BL = batch.history
     size, num_rows, votes = len(graphs.ids(domain)), len(history_BL), graphs.votes[domain]
     row_V, column_V, vote_V = late.vote_pairs(votes, history_BL, graphs.num_items)
     keys = [row_V * size + column_V]
@@ -135,7 +160,7 @@ def _make_pool(
     votes_M = torch.zeros(len(cells.row), device=vote_V.device).index_add(0, cell_P[: len(vote_V)], vote_V)
     near_cell = cell_P[len(vote_V) : len(vote_V) + (0 if gathered is None else len(gathered.pairs.entry))]
     late_M = late.mixed(votes_M, votes.num_users[cells.column])
-    return _Pool(cells, num_rows, size, late_M, history_BL, graph, gathered, near_cell)
+    return _Pool(cells, num_rows, size, late_M, batch, graph, gathered, near_cell)
 
 
 def _in_rows(row_M: Tensor, column_M: Tensor, score_M: Tensor, num_rows: int, size: int) -> Pooled:

@@ -136,6 +136,11 @@ PARTS = (
         needs=EVIDENCE,
     ),
     AblatedPart(
+        "evidence_time", "what sold before the moment of the question, in the evidence",
+        off={"graph.model.evidence_time": False}, on={"graph.model.evidence_time": True},
+        needs=EVIDENCE, why_not_of=_needs_times,
+    ),
+    AblatedPart(
         "time", "times of sales in the ranking: `recent`, counts and ages",
         off={"evaluation.clock": False}, on={"evaluation.clock": True}, why_not_of=_needs_times,
     ),

@@ -11,7 +11,7 @@ from graph.load import make_ranker, prepare
 from graph.pretrain import pretrain
 from launch.distributed import World
 from launch.tracking import Tracker
-from tests.graph_runs import ALONE, tiny, write_run
+from tests.graph_runs import ALONE, batch_of, tiny, write_run
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,7 +34,7 @@ def test_scores_equal_those_on_the_cpu(tmp_path: Path, preset: PresetName) -> No
         ranker = make_ranker(prepared, settings, seed=3, device=world.device).eval()
         with torch.no_grad():
             tables = ranker.propagate(prepared.graphs)
-            scores.append(ranker.rank(prepared.graphs, tables, history.to(world.device), 1).cpu())
+            scores.append(ranker.rank(prepared.graphs, tables, batch_of(history.to(world.device)), 1).cpu())
     torch.testing.assert_close(scores[0], scores[1], rtol=1e-3, atol=1e-3)
 
 

@@ -19,8 +19,7 @@ from graph.ranking.full_ranking import Judge
 from graph.ranking.infer import TrainedGraph
 from graph.ranking.parts import encoder_scores, evidence_scores
 from launch.tracking import Tracker
-from pairs.tables import Samples, Split
-from tests.graph_runs import ALONE, ATTENTION, make_splits, tiny, write_run
+from tests.graph_runs import ALONE, ATTENTION, make_splits, timed, tiny, write_run
 
 CONFIG = tiny()
 DEPTH = 10
@@ -44,23 +43,6 @@ def exported(run_dir: Path) -> tuple[Judge, Prepared]:
 
 def read(run_dir: Path, name: str) -> RankedLists:
     return read_lists(run_dir / "lists" / f"{name}.parquet")
-
-
-def timed(splits: dict[Split, Samples], *, seed: int = 0) -> dict[Split, Samples]:
-    """The same with times: train's targets in the first 50 days, valid's in the next 10, test's in 10 more."""
-    random = np.random.default_rng(seed)
-    spans: dict[Split, tuple[int, int]] = {"train": (1, 50), "valid": (51, 60), "test": (61, 70)}
-    with_times: dict[Split, Samples] = {}
-    for split, samples in splits.items():
-        target_time = random.integers(spans[split][0] * DAY, spans[split][1] * DAY, len(samples))
-        times = [
-            np.sort(random.integers(0, until, length))
-            for until, length in zip(target_time, samples.lengths, strict=True)
-        ]
-        with_times[split] = dataclasses.replace(
-            samples, history_time=np.concatenate(times).astype(np.int64), target_time=target_time
-        )
-    return with_times
 
 
 def test_parts_are_there_for_both_splits_and_nothing_is_refit_without_times(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "model.evidence_near": (True, True, True),
     "model.evidence_words": (True, True, True),
     "model.evidence_floor": (True, True, True),
+    "model.evidence_time": (True, True, True),
     "model.window": (30, 30, 30),
     "model.max_companions": (2000, 2000, 2000),
     "loss.predicted_positions": (0, 10, 0),

@@ -131,7 +131,7 @@ def test_target_ranks_match_a_slow_count() -> None:
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_every_preset_trains_every_weight(tmp_path: Path, preset: PresetName) -> None:
-    write_run(tmp_path)
+    write_run(tmp_path, times=True)
     config = tiny(preset, alignment="mmd" if preset == "code" else "mse", epochs=1)
     prepared = prepare(tmp_path, config, ALONE)
     before = make_ranker(prepared, config, seed=7, device=ALONE.device).state_dict()

@@ -36,8 +36,11 @@ def judges(run_dir: Path, config: GraphConfig) -> tuple[Prepared, Judge, Judge]:
 
 
 @pytest.mark.parametrize("system", ["graph", "evidence", "evidence_untrained", "encoders"])
-def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking(tmp_path: Path, system: str) -> None:
-    valid: Samples = write_run(tmp_path)["valid"]
+@pytest.mark.parametrize("times", [False, True])
+def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking(
+    tmp_path: Path, system: str, times: bool
+) -> None:
+    valid: Samples = write_run(tmp_path, times=times)["valid"]
     _, whole, few = judges(tmp_path, tiny())
     expected = whole.lists(valid, 20, scores=one_of(system_scores(whole), system))
     given = few.lists(valid, 20, scores=one_of(system_scores(few), system))

@@ -12,7 +12,7 @@ from graph.config import GraphConfig
 from graph.load import Prepared, make_ranker, prepare
 from graph.noise import Noise
 from graph.ranker import GraphRanker
-from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_samples, tiny, write_run
+from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, batch_of, make_samples, tiny, write_run
 
 PAD = NUM_ITEMS
 
@@ -82,7 +82,7 @@ def test_eval_mode_is_deterministic_and_noise_is_not_in_it(made: tuple[Prepared,
     history = histories([1, 20, 2], [21])
     with torch.no_grad():
         tables = ranker.propagate(prepared.graphs)
-        one, other = (ranker.rank(prepared.graphs, tables, history, 1) for _ in range(2))
+        one, other = (ranker.rank(prepared.graphs, tables, batch_of(history), 1) for _ in range(2))
     assert torch.equal(one, other)
 
 

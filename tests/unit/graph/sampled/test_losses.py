@@ -25,8 +25,8 @@ Sums = tuple[Tensor, Tensor]
 class Asked:
     """A perturbed ranker and a batch of train samples, some of no block."""
 
-    def __init__(self, run_dir: Path, config: GraphConfig) -> None:
-        train = write_run(run_dir)["train"]
+    def __init__(self, run_dir: Path, config: GraphConfig, *, times: bool = False) -> None:
+        train = write_run(run_dir, times=times)["train"]
         prepared = with_left_out(prepare(run_dir, config, ALONE), load_blocks(run_dir, seed=1), run_dir, ALONE)
         self.graphs: Graphs = prepared.graphs
         assert self.graphs.left_out is not None
@@ -62,13 +62,16 @@ class Asked:
         return [torch.zeros_like(w) if g is None else g for w, g in zip(weights, given, strict=True)]
 
 
-@pytest.mark.parametrize("absent", ["", "evidence_near", "evidence_words", "evidence_floor", "late_words"])
+@pytest.mark.parametrize("absent", ["", "evidence_near", "evidence_words", "evidence_floor", "late_words", "no times"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_with_all_items_losses_and_gradients_are_the_full_softmaxs(
     tmp_path: Path, smoothing: float, absent: str
 ) -> None:
-    switches = {absent: False} if absent else {}
-    asked = Asked(tmp_path, tiny("best", window=4, label_smoothing=smoothing, **switches))
+    switches = {absent: False} if absent.startswith(("evidence", "late")) else {}
+    config = tiny("best", window=4, label_smoothing=smoothing, **switches)
+    asked = Asked(tmp_path, config, times=absent != "no times")
+    assert asked.graphs.evidence is not None
+    assert (asked.graphs.evidence[0].clock is None) == (absent == "no times")
     for full, estimated in zip(asked.dense(), asked.sampled(asked.whole()), strict=True):
         assert float(full.detach()) > 1
         torch.testing.assert_close(estimated, full, rtol=1e-5, atol=1e-5)

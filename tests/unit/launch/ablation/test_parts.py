@@ -117,7 +117,7 @@ def test_the_parts_of_the_best_with_attention_are_those() -> None:
 def test_terms_of_an_evidence_that_is_not_there_are_not_switched() -> None:
     recipe = recipe_of("--graph.preset=paper")
     told_why = {part.name: part.why_not(recipe) for part in PARTS if part.needs == EVIDENCE}
-    assert set(told_why) == {"evidence_near", "evidence_words", "evidence_floor"}
+    assert set(told_why) == {"evidence_near", "evidence_words", "evidence_floor", "evidence_time"}
     assert set(told_why.values()) == {"it is a part of what graph.model.evidence=false leaves out"}
     others = [part.name for part in PARTS if part.needs != EVIDENCE and part.why_not(recipe)]
     assert others == ["late_words"], "the paper's encoders are attention"
@@ -126,7 +126,7 @@ def test_terms_of_an_evidence_that_is_not_there_are_not_switched() -> None:
 def test_a_card_says_what_a_pair_has_not() -> None:
     timeless = {"time_range": {"train": None}, "twins": {"train": 1.0}}
     timed = {"time_range": {"train": {"targets": []}}, "twins": {"train": 0.0}}
-    assert [part.name for part in PARTS if part.why_not_of(timeless)] == ["time"]
+    assert [part.name for part in PARTS if part.why_not_of(timeless)] == ["evidence_time", "time"]
     assert [part.name for part in PARTS if part.why_not_of(timed)] == ["twins"]
     lonely = {**timed, "twins": {"train": 0.1}, "graph_only_users": 0}
     assert [part.name for part in PARTS if part.why_not_of(lonely)] == ["one_domain_users"]

@@ -1,0 +1,128 @@
+"""What sold of a candidate before a moment, as evidence asks it: counts of the last days, ages of sales.
+
+Nothing at or after the moment is read, and where a train user asks, her own purchases are left out. An item that nobody
+has bought by then says what one says that was last bought long ago, and no more: that it is in the catalogue at all
+tells that somebody will buy it.
+
+Shapes: B samples, D items of a domain, M cells of a sample and an item, E purchases, F facts.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.sales import DAY, purchases_of
+from graph.companions.mapped import expand
+from pairs.tables import Samples
+
+WINDOWS_DAYS = (7, 30, 90)
+OLDEST_DAYS = 365.0
+"""Ages above are taken for this one."""
+FACTS = (*(f"sales of {days} days" for days in WINDOWS_DAYS), "days since the last", "days since the first")
+"""Each as log(1 + x)."""
+NOW = 1 << 60
+"""A moment after all that is known."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Purchases of one domain's items, each (item, user, time) once, in order of item and time."""
+
+    size: int
+    """D."""
+    start: int
+    end: int
+    """Seconds: of the first purchase, and just after the last of any item; later moments are taken for this one."""
+    begin: Tensor  # [D + 1]
+    key: Tensor  # [E], item * span + time - start, ascending
+    user: Tensor  # [E]
+
+    @property
+    def span(self) -> int:
+        """Larger than all times from the start."""
+        return self.end - self.start + 1
+
+    def of_all(self, moment_B: Tensor) -> Tensor:
+        """Facts [B, D, F] of all items, as of each sample's moment."""
+        column_D = torch.arange(self.size, device=self.key.device)
+        return self.of_cells(column_D[None, :], moment_B[:, None])
+
+    def of_cells(self, column: Tensor, moment: Tensor) -> Tensor:
+        """Facts [..., F] of items as of moments, whose shapes are broadcast."""
+        at = self._at(moment)
+        place, first = self._place(column, at), self.begin[column]
+        counts = [place - torch.maximum(self._place(column, at - days * DAY), first) for days in WINDOWS_DAYS]
+        some = place > first
+        ages = [at - self._time(torch.where(some, there, 0), column) for there in (place - 1, first.expand_as(place))]
+        return _facts(counts, [torch.where(some, age, int(OLDEST_DAYS * DAY)) for age in ages])
+
+    def without_own(self, user_M: Tensor, column_M: Tensor, moment_M: Tensor) -> Tensor:
+        """Facts [M, F] of a few cells as if each one's user had bought nothing."""
+        at_M = self._at(moment_M)
+        first_M = self.begin[column_M]
+        ends = torch.stack([first_M, self._place(column_M, at_M)], dim=1).flatten()
+        cell_E, sale_E = expand_spans(ends)
+        kept_K = torch.nonzero(self.user[sale_E] != user_M[cell_E])[:, 0]
+        cell_K = cell_E[kept_K]
+        age_K = at_M[cell_K] - self._time(sale_E[kept_K], column_M[cell_K])
+        counts = [_counted(cell_K[age_K <= days * DAY], len(user_M)) for days in WINDOWS_DAYS]
+        oldest = torch.full_like(at_M, int(OLDEST_DAYS * DAY))
+        last_M = oldest.scatter_reduce(0, cell_K, age_K, "amin")
+        first_M = torch.zeros_like(at_M).scatter_reduce(0, cell_K, age_K, "amax")
+        some_M = _counted(cell_K, len(user_M)) > 0
+        return _facts(counts, [torch.where(some_M, last_M, oldest), torch.where(some_M, first_M, oldest)])
+
+    def _at(self, moment: Tensor) -> Tensor:
+        return moment.clamp(self.start, self.end)
+
+    def _place(self, column: Tensor, at: Tensor) -> Tensor:
+        """Where purchases of an item at or after a moment begin."""
+        return torch.searchsorted(self.key, column * self.span + (at - self.start).clamp_min(0))
+
+    def _time(self, sale: Tensor, column: Tensor) -> Tensor:
+        return self.key[sale.clamp_max(len(self.key) - 1)] - column * self.span + self.start
+
+
+def expand_spans(ends: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells of spans [begin, end), given one after the other [2 M]: (which span, which cell)."""
+    pair, cell = expand(ends, 2 * torch.arange(len(ends) // 2, device=ends.device))
+    return pair, cell
+
+
+def _counted(cell: Tensor, num_cells: int) -> Tensor:
+    return torch.bincount(cell, minlength=num_cells)
+
+
+def _facts(counts: list[Tensor], ages: list[Tensor]) -> Tensor:
+    days = [(age / DAY).clamp(0, OLDEST_DAYS) for age in ages]
+    return torch.stack([value.to(torch.float32).log1p() for value in (*counts, *days)], dim=-1)
+
+
+def asked_earlier(samples: Samples, most: int, *, seed: int) -> Samples:
+    """The same, each asking as of a moment up to `most` seconds before its target's, drawn: what is known when a model
+    is asked has an age, and weights that learn from knowledge of the same hour would trust the last week too much."""
+    if samples.target_time is None or most == 0:
+        return samples
+    age_N = np.random.default_rng(seed).random(len(samples)) * most
+    return dataclasses.replace(samples, target_time=samples.target_time - age_N.astype(np.int64))
+
+
+def clocks_of(known: Samples, num_x: int, num_items: int) -> tuple[Clock, Clock] | None:
+    """Towards X and towards Y, of all that is known; None where there are no times."""
+    purchases = purchases_of(known)
+    if purchases is None:
+        return None
+    user, item, time = purchases
+    start, end = int(time.min()), int(time.max()) + 1
+    clocks = []
+    for ids in (range(num_x), range(num_x, num_items)):
+        low, high = np.searchsorted(item, [ids.start, ids.stop])
+        column = item[low:high] - ids.start
+        begin = np.searchsorted(column, np.arange(len(ids) + 1)).astype(np.int64)
+        key = column * (end - start + 1) + (time[low:high] - start)
+        columns = (begin, key, user[low:high].astype(np.int64))
+        clocks.append(Clock(len(ids), start, end, *(torch.from_numpy(values) for values in columns)))
+    return clocks[0], clocks[1]
