@@ -7,10 +7,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from evaluation.list_ranker.blocks import is_chronological
-from evaluation.list_ranker.knowledge import age_before_test
-from graph.clock import asked_earlier
 from graph.config import GraphConfig
+from graph.learning.material import learning_material
 from graph.load import TABLES_OF_PARTS, load_blocks, make_ranker, prepare, save_settings, with_left_out
 from graph.objective import Objective
 from graph.ranking.export_lists import export_lists
@@ -40,20 +38,19 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world.size,
         config.schedule.global_batch,
     )
+    material = learning_material(prepared, run_dir, world, seed=seed)
     trainer = Trainer(
         objective,
-        prepared.graphs,
+        material.graphs,
         config,
+        judged_with=prepared.graphs,
         seed=seed,
         folder=run_dir / "graph" / "checkpoints",
         world=world,
         tracker=tracker,
     )
-    learnt_from = one_of_twins(prepared.train, seed=seed) if config.loss.twins == "one" else prepared.train
-    valid = load_samples(run_dir, "valid")
-    if is_chronological(prepared.train, valid, load_samples(run_dir, "test")):
-        learnt_from = asked_earlier(learnt_from, age_before_test(prepared.train, valid), seed=seed)
-    trainer.fit(learnt_from, valid)
+    learnt_from = one_of_twins(material.samples, seed=seed) if config.loss.twins == "one" else material.samples
+    trainer.fit(learnt_from, load_samples(run_dir, "valid"))
     objective.eval()
     if world.is_main:
         save_settings(run_dir, config)

@@ -57,7 +57,9 @@ class Trainer:
         folder: Path,
         world: World,
         tracker: Tracker,
+        judged_with: Graphs | None = None,
     ) -> None:
+        """Over `graphs`; valid is judged with others where what is learnt from asks less than all that is known."""
         self.objective = objective
         self.graphs = graphs
         self.settings = settings
@@ -68,7 +70,7 @@ class Trainer:
         self.optimizer = build_optimizer(objective, settings)
         if world.size == 1:  # DistributedDataParallel sums dense gradients only
             objective.keep_rows_only()
-        self.judged_by = Judge(objective.ranker, graphs, settings, world)
+        self.judged_by = Judge(objective.ranker, judged_with or graphs, settings, world)
         self._epoch: tuple[int, list[Ints]] = (-1, [])
         self._epoch_sums: EpochSums | None = None
         self._norm = torch.zeros(())

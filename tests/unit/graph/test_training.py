@@ -36,14 +36,16 @@ class KilledError(Exception):
     """Stands for kill -9 in one process: nothing after it runs."""
 
 
+@pytest.mark.parametrize("times", [False, True])
 @pytest.mark.parametrize("preset", ["best", "paper"])
 @pytest.mark.parametrize("stop_at", [2, 5, 6])
 def test_resume_equals_no_stop_to_the_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: PresetName, stop_at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: PresetName, stop_at: int, times: bool
 ) -> None:
-    config = tiny(preset)
+    monkeypatch.setattr("graph.learning.material.LEAST_SAMPLES", 5)
+    config = tiny(preset, global_batch=8 if times else 16)
     for name in ("whole", "stopped"):
-        write_run(tmp_path / name)
+        write_run(tmp_path / name, times=times)
     run(tmp_path / "whole", config)
     save = Trainer.save
 
