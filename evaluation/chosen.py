@@ -79,13 +79,14 @@ class Inputs:
 
     def sources(self, split: Judged, protocol: Timeline) -> StoredSources:
         """The lists of other stages under a protocol."""
+        anew = split == "test" and protocol.makes_graphs_anew
         return load_sources(
             self.run_dir,
             self.systems,
             split=split,
             samples=self.judged[split],
             items=self.pair.items,
-            refit=protocol.makes_graphs_anew,
+            of_graph=("rolling" if protocol.knowledge == "rolling" else "refit") if anew else None,
         )
 
     def may_judge(self, protocol: Timeline) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from graph.clock import Clock, clocks_of
+from graph.clock import clocks_of
 from graph.companions.count import CompanionRules
 from graph.companions.kept import CompanionTables, own_companions
 from graph.config import GraphConfig
@@ -62,6 +62,15 @@ class Graphs:
         """The global ids of one domain's items."""
         return range(self.num_x) if domain == 0 else range(self.num_x, self.num_items)
 
+    def with_sales(self, sold: Samples, settings: GraphConfig) -> "Graphs":
+        """The same where the evidence reads of these samples what sold when; on the CPU."""
+        clocks = clocks_of(sold, self.num_x, self.num_items) if settings.model.evidence_time else None
+        if self.evidence is None or clocks is None:
+            return self
+        x_graph, y_graph = self.evidence
+        told = (dataclasses.replace(x_graph, clock=clocks[0]), dataclasses.replace(y_graph, clock=clocks[1]))
+        return dataclasses.replace(self, evidence=told)
+
     def to(self, device: torch.device) -> "Graphs":
         """On `device`; the same object where it is there already."""
         return self if device.type == "cpu" else _moved(self, device, {})
@@ -105,13 +114,8 @@ def build_graphs(
         num_items=items.num_items,
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
-        evidence=_with_clocks(
-            _evidence_graphs(train, items, words, text_IK, settings, companions),
-            clocks_of(train if sold is None else sold, items.num_x, items.num_items) if model.evidence_time else None,
-        )
-        if model.evidence
-        else None,
-    )
+        evidence=_evidence_graphs(train, items, words, text_IK, settings, companions) if model.evidence else None,
+    ).with_sales(train if sold is None else sold, settings)
 
 
 def companion_rules(items: Items, settings: GraphConfig) -> CompanionRules:
@@ -153,14 +157,6 @@ def _evidence_graphs(
         companions = own_companions(train, text_IK, rules, memory_gib=settings.memory_gib)
     x_graph, y_graph = (_evidence_graph(items, words, companions, settings, domain=domain) for domain in (0, 1))
     return x_graph, y_graph
-
-
-def _with_clocks(
-    graphs: tuple[EvidenceGraph, EvidenceGraph], clocks: tuple[Clock, Clock] | None
-) -> tuple[EvidenceGraph, EvidenceGraph]:
-    if clocks is None:
-        return graphs
-    return dataclasses.replace(graphs[0], clock=clocks[0]), dataclasses.replace(graphs[1], clock=clocks[1])
 
 
 def _evidence_graph(

@@ -23,8 +23,22 @@ OLDEST_DAYS = 365.0
 """Ages above are taken for this one."""
 FACTS = (*(f"sales of {days} days" for days in WINDOWS_DAYS), "days since the last", "days since the first")
 """Each as log(1 + x)."""
+AGE_SCALE = 5.0
 NOW = 1 << 60
-"""A moment after all that is known."""
+"""The moment when all that is known has just happened."""
+CELLS_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sold:
+    """What sold, and how old that knowledge is."""
+
+    facts: Tensor  # [..., F]
+    age: Tensor  # [...], log(1 + days from the end of what is known to the moment) / AGE_SCALE
+
+    def weighed(self, weight_2F: Tensor) -> Tensor:
+        """[...] the facts by their weights, and by those that grow with the age."""
+        return self.facts @ weight_2F[0] + self.age * (self.facts @ weight_2F[1])
 
 
 @dataclass(frozen=True)
@@ -45,13 +59,34 @@ class Clock:
         """Larger than all times from the start."""
         return self.end - self.start + 1
 
-    def of_all(self, moment_B: Tensor) -> Tensor:
-        """Facts [B, D, F] of all items, as of each sample's moment."""
+    def of_all(self, moment_B: Tensor) -> Sold:
+        """Of all items [B, D], as of each sample's moment."""
         column_D = torch.arange(self.size, device=self.key.device)
-        return self.of_cells(column_D[None, :], moment_B[:, None])
+        parts = torch.split(moment_B, max(1, CELLS_AT_ONCE // self.size))
+        facts = [self._facts_of(column_D[None, :], part[:, None]) for part in parts]
+        return Sold(torch.cat(facts), self._age(moment_B)[:, None])
 
-    def of_cells(self, column: Tensor, moment: Tensor) -> Tensor:
-        """Facts [..., F] of items as of moments, whose shapes are broadcast."""
+    def of_cells(self, column_M: Tensor, moment_M: Tensor) -> Sold:
+        """Of items [M] as of moments."""
+        return Sold(self._facts_of(column_M, moment_M), self._age(moment_M))
+
+    def facts_without_own(self, user_M: Tensor, column_M: Tensor, moment_M: Tensor) -> Tensor:
+        """Facts [M, F] of a few cells as if each one's user had bought nothing."""
+        at_M = self._at(moment_M)
+        ends = torch.stack([self.begin[column_M], self._place(column_M, at_M)], dim=1).flatten()
+        cell_E, sale_E = expand(ends, 2 * torch.arange(len(user_M), device=ends.device))
+        kept_K = torch.nonzero(self.user[sale_E] != user_M[cell_E])[:, 0]
+        cell_K = cell_E[kept_K]
+        age_K = at_M[cell_K] - self._time(sale_E[kept_K], column_M[cell_K])
+        counts = [_counted(cell_K[age_K <= days * DAY], len(user_M)) for days in WINDOWS_DAYS]
+        oldest_M = torch.full_like(at_M, int(OLDEST_DAYS * DAY))
+        last_M = oldest_M.scatter_reduce(0, cell_K, age_K, "amin")
+        first_M = torch.zeros_like(at_M).scatter_reduce(0, cell_K, age_K, "amax")
+        some_M = _counted(cell_K, len(user_M)) > 0
+        return _facts(counts, [torch.where(some_M, age_M, oldest_M) for age_M in (last_M, first_M)])
+
+    def _facts_of(self, column: Tensor, moment: Tensor) -> Tensor:
+        """[..., F] of items as of moments, whose shapes are broadcast."""
         at = self._at(moment)
         place, first = self._place(column, at), self.begin[column]
         counts = [place - torch.maximum(self._place(column, at - days * DAY), first) for days in WINDOWS_DAYS]
@@ -59,21 +94,8 @@ class Clock:
         ages = [at - self._time(torch.where(some, there, 0), column) for there in (place - 1, first.expand_as(place))]
         return _facts(counts, [torch.where(some, age, int(OLDEST_DAYS * DAY)) for age in ages])
 
-    def without_own(self, user_M: Tensor, column_M: Tensor, moment_M: Tensor) -> Tensor:
-        """Facts [M, F] of a few cells as if each one's user had bought nothing."""
-        at_M = self._at(moment_M)
-        first_M = self.begin[column_M]
-        ends = torch.stack([first_M, self._place(column_M, at_M)], dim=1).flatten()
-        cell_E, sale_E = expand_spans(ends)
-        kept_K = torch.nonzero(self.user[sale_E] != user_M[cell_E])[:, 0]
-        cell_K = cell_E[kept_K]
-        age_K = at_M[cell_K] - self._time(sale_E[kept_K], column_M[cell_K])
-        counts = [_counted(cell_K[age_K <= days * DAY], len(user_M)) for days in WINDOWS_DAYS]
-        oldest = torch.full_like(at_M, int(OLDEST_DAYS * DAY))
-        last_M = oldest.scatter_reduce(0, cell_K, age_K, "amin")
-        first_M = torch.zeros_like(at_M).scatter_reduce(0, cell_K, age_K, "amax")
-        some_M = _counted(cell_K, len(user_M)) > 0
-        return _facts(counts, [torch.where(some_M, last_M, oldest), torch.where(some_M, first_M, oldest)])
+    def _age(self, moment: Tensor) -> Tensor:
+        return _days(torch.where(moment >= NOW, 0, moment - self.end)).to(torch.float32).log1p() / AGE_SCALE
 
     def _at(self, moment: Tensor) -> Tensor:
         return moment.clamp(self.start, self.end)
@@ -86,19 +108,17 @@ class Clock:
         return self.key[sale.clamp_max(len(self.key) - 1)] - column * self.span + self.start
 
 
-def expand_spans(ends: Tensor) -> tuple[Tensor, Tensor]:
-    """The cells of spans [begin, end), given one after the other [2 M]: (which span, which cell)."""
-    pair, cell = expand(ends, 2 * torch.arange(len(ends) // 2, device=ends.device))
-    return pair, cell
-
-
 def _counted(cell: Tensor, num_cells: int) -> Tensor:
     return torch.bincount(cell, minlength=num_cells)
 
 
 def _facts(counts: list[Tensor], ages: list[Tensor]) -> Tensor:
-    days = [(age / DAY).clamp(0, OLDEST_DAYS) for age in ages]
-    return torch.stack([value.to(torch.float32).log1p() for value in (*counts, *days)], dim=-1)
+    values = (*counts, *(_days(age) for age in ages))
+    return torch.stack([value.to(torch.float32).log1p() for value in values], dim=-1)
+
+
+def _days(seconds: Tensor) -> Tensor:
+    return (seconds / DAY).clamp(0, OLDEST_DAYS)
 
 
 def asked_earlier(samples: Samples, most: int, *, seed: int) -> Samples:

@@ -10,8 +10,8 @@ c_g counts users that have both items within distance class g, n users of an ite
 counts are out of both (leave one user out), for the same reason as an edge that is to be predicted. With power 1,
 gaps 0 and likeness 0 the first line is item-item cosine with recency. Each of the three terms may be left out: near,
 words (with the likeness behind the logarithm), or the floor, in whose place there is a very small number then. Where
-there are times, what sold of j before the moment of the question is added, in logarithms: sum_f clock_f facts_f(j)
-(graph/clock.py), which starts from nothing.
+there are times, what sold of j before the moment of the question is added, in logarithms: sum_f (clock_f + age
+aged_f) facts_f(j) (graph/clock.py), which starts from nothing; age is that of what is known at the moment.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
-from graph.clock import FACTS, NOW, Clock
+from graph.clock import FACTS, NOW, Clock, Sold
 from graph.companions.mapped import CompanionGraph, FoundPairs, expand
 from graph.companions.pair_keys import NUM_GAPS
 from graph.histories import Entries, entries_of
@@ -56,17 +56,17 @@ class EvidenceGraph:
     clock: Clock | None = None
     """What sold when; None where there are no times, or they are not told."""
 
-    def facts(self, moment_B: Tensor | None, own_user_B: Tensor | None, num_rows: int) -> Tensor | None:
-        """What sold of each candidate before a sample's moment [B, size, F]; without a moment, of all that is known."""
+    def sold(self, moment_B: Tensor | None, own_user_B: Tensor | None, num_rows: int) -> Sold | None:
+        """What sold of each candidate before a sample's moment [B, size]; without a moment, of all that is known."""
         if self.clock is None:
             return None
         moment_B = torch.full((num_rows,), NOW, device=self.word.device) if moment_B is None else moment_B
-        facts_BDF = self.clock.of_all(moment_B)
+        sold = self.clock.of_all(moment_B)
         if own_user_B is not None:
             asker_C, column_C = self.own_columns(own_user_B)
-            own_CF = self.clock.without_own(own_user_B[asker_C], column_C, moment_B[asker_C])
-            facts_BDF[asker_C, column_C] = own_CF
-        return facts_BDF
+            own_CF = self.clock.facts_without_own(own_user_B[asker_C], column_C, moment_B[asker_C])
+            sold.facts[asker_C, column_C] = own_CF
+        return sold
 
     def is_own(self, user_B: Tensor) -> Tensor:
         """[B, size] whether a train user has a candidate."""
@@ -120,7 +120,7 @@ class Evidence(nn.Module):
         self.mix, self.bend = weight(0.0), weight(1.0)
         self.floor, self.popularity = weight(-3.8), weight(0.6)
         self.gain, self.likeness = weight(1.4), weight(3.0)
-        self.clock = nn.Parameter(torch.zeros(len(FACTS)))
+        self.clock = nn.Parameter(torch.zeros(2, len(FACTS)))
         assert len(self.gap) == NUM_GAPS
 
     def forward(
@@ -141,16 +141,16 @@ class Evidence(nn.Module):
         users_D = graph.num_users[graph.first : graph.first + graph.size]
         users_BD = users_D if own_user_B is None else users_D - graph.is_own(own_user_B).to(users_D.dtype)
         near_BD = self.near(graph, len(history_BL), gathered or gather_companions(graph, history_BL, own_user_B))
-        facts_BDF = graph.facts(moment_B, own_user_B, len(history_BL))
-        return self.mixed(graph.terms, near_BD, self.words(graph, history_BL), users_BD, facts_BDF)
+        sold = graph.sold(moment_B, own_user_B, len(history_BL))
+        return self.mixed(graph.terms, near_BD, self.words(graph, history_BL), users_BD, sold)
 
-    def mixed(self, terms: EvidenceTerms, near: Tensor, words: Tensor, users: Tensor, facts: Tensor | None) -> Tensor:
-        """The score of candidates out of their terms, all of one shape, but that of `facts` has F behind it."""
+    def mixed(self, terms: EvidenceTerms, near: Tensor, words: Tensor, users: Tensor, sold: Sold | None) -> Tensor:
+        """The score of candidates out of their terms, all of one shape."""
         near = _if(terms.near, near)
         floor = _if(terms.floor, self.floor.exp() * (users + 0.1) ** self.popularity, least=SMALL)
         alike = _if(terms.words, self.mix.exp() * (words.clamp_min(0) + SMALL) ** self.bend)
-        sold = self.clock.sum() * 0 if facts is None else facts @ self.clock
-        return self.gain * (near + alike + floor).log() + _if(terms.words, self.likeness * words) + sold
+        by_clock = self.clock.sum() * 0 if sold is None else sold.weighed(self.clock)
+        return self.gain * (near + alike + floor).log() + _if(terms.words, self.likeness * words) + by_clock
 
     def near(self, graph: EvidenceGraph, num_rows: int, gathered: Gathered) -> Tensor:
         """Weighted companions of the histories [B, size]."""

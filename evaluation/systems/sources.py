@@ -21,8 +21,8 @@ from pairs.tables import Ints, Items, Samples
 log = logging.getLogger(__name__)
 Judged: TypeAlias = Literal["valid", "test"]
 JUDGED_SPLITS: tuple[Judged, ...] = ("valid", "test")
-ListsOf: TypeAlias = Literal["train", "valid", "test", "refit"]
-"""What lists are of: a split, or test from all that is known at its cut."""
+ListsOf: TypeAlias = Literal["train", "valid", "test", "refit", "rolling"]
+"""What lists are of: a split; or test from all that is known at its cut, or with sales until each question."""
 
 
 @dataclass(frozen=True)
@@ -113,18 +113,20 @@ def present_systems(run_dir: Path) -> list[str]:
 
 
 def load_sources(
-    run_dir: Path, systems: list[str], *, split: Judged, samples: Samples, items: Items, refit: bool = False
+    run_dir: Path, systems: list[str], *, split: Judged, samples: Samples, items: Items, of_graph: ListsOf | None = None
 ) -> StoredSources:
     """The lists of `systems`, joined with the samples; what they hold is checked against the catalogue when it is read.
 
     Args:
-        refit: take the graph's lists of test that were made from all that is known at its cut.
+        of_graph: which of the graph's lists to take; None: those of the split.
     """
     lists: dict[str, StoredLists] = {}
     covered_N = np.ones(len(samples), dtype=bool)
     in_domain: list[list[bool]] = [[]] * len(samples)
     for system in systems:
-        of_what: ListsOf = "refit" if refit and split == "test" and system in GRAPH_SYSTEMS else split
+        of_what = of_graph if of_graph is not None and system in GRAPH_SYSTEMS else split
+        if of_what == "rolling" and not list_path(run_dir, system, of_what).is_file():
+            of_what = "refit"  # what reads no clock says the same
         stored = StoredLists(list_path(run_dir, system, of_what), samples.sample, items.num_items, WRITER[system])
         if system == "llm":  # it may have answered some of the samples only (generation.max_samples)
             covered_N = stored.listed

@@ -3,38 +3,43 @@ all that is known at its cut; and what a list ranker learns from, lists of train
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evaluation.list_ranker.blocks import FitBlock, is_chronological
 from evaluation.list_ranker.knowledge import known_at_cut
+from graph.build import Graphs
 from graph.companions.kept import CompanionPlace, drop_companions
 from graph.kept_arrays import shared_array
 from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import Question, write_ranked, write_systems
 from graph.ranking.parts import evidence_scores, left_out_scores, system_scores, systems_of
-from pairs.tables import Samples, load_others, load_samples, with_others
+from pairs.tables import Samples, joined, load_others, load_samples, with_others
 
 
 def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, seed: int) -> None:
-    """`lists/SYSTEM_{valid,test}.parquet` of every system in `system_scores`, on chronological pairs `SYSTEM_refit`,
-    and `lists/{evidence,encoders}_train.parquet`: the target domain's best items, the history's own not removed."""
+    """Write the target domain's best items, the history's own not removed: of every system in `system_scores`
+    `lists/SYSTEM_{valid,test}.parquet`, on chronological pairs `SYSTEM_refit` and, of those that read the clock,
+    `SYSTEM_rolling`; and `lists/{evidence,encoders}_train.parquet`."""
     train, valid, test = prepared.train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")
     chronological = is_chronological(train, valid, test)
 
     def write(name: str, asked: Iterator[Question]) -> None:
         write_ranked(run_dir, name, asked, depth=depth, world=judge.world)
 
-    def write_all(asked: Judge, samples: Samples, of_what: str) -> None:
-        systems = systems_of(asked)
+    def write_all(asked: Judge, samples: Samples, of_what: str, systems: Sequence[str] | None = None) -> None:
+        systems = systems_of(asked) if systems is None else systems
         write_systems(run_dir, of_what, asked, samples, system_scores(asked), systems, depth=depth)
 
     write_all(judge, valid, "valid")
     write_all(judge, test, "test")
     if chronological:  # the graphs made for it are as large as train's, and gone when it is done
         known = with_others(known_at_cut(train, valid, test), load_others(run_dir))
-        write_all(_at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS), test, "refit")
+        at_cut = _at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS)
+        write_all(at_cut, test, "refit")
+        if reads_clock(at_cut.graphs):
+            write_all(_rolling(at_cut, prepared, joined(joined(train, valid), test)), test, "rolling", READ_CLOCK)
     blocks = load_blocks(run_dir, seed=seed) if judge.graphs.evidence is not None else []
     if blocks:
         folder = run_dir / TABLES_OF_PARTS if chronological else None
@@ -59,6 +64,21 @@ def of_blocks(judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, folde
         yield known, block.asked, scores
         if folder is not None:
             drop_companions(place)
+
+
+READ_CLOCK = ("graph", "evidence")
+"""Systems that say something else where sales are counted as they come in."""
+
+
+def reads_clock(graphs: Graphs) -> bool:
+    """Whether the evidence is told what sold when."""
+    return graphs.evidence is not None and graphs.evidence[0].clock is not None
+
+
+def _rolling(at_cut: Judge, prepared: Prepared, sold: Samples) -> Judge:
+    """The same where everybody's sales are counted until each question, strictly before it."""
+    graphs = at_cut.graphs.with_sales(sold, prepared.source.settings)
+    return dataclasses.replace(at_cut, graphs=graphs.to(at_cut.world.device))
 
 
 def _at_cut(judge: Judge, prepared: Prepared, known: Samples, folder: Path) -> Judge:

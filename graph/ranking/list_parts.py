@@ -44,8 +44,8 @@ def write_systems(
     world, names = judge.world, {system: f"{system}_{of_what}" for system in systems}
     with keeping(run_dir / PARTS, names.values(), depth, world) as keep:
         for lists in judge.own_lists_of(samples, depth, scores):
-            for system, of_system in lists.items():
-                keep(names[system], of_system)
+            for system, name in names.items():
+                keep(name, lists[system])
     if world.is_main:
         for name in names.values():
             write_list_blocks(run_dir / "lists" / f"{name}.parquet", read_parts(run_dir / PARTS, name, depth, world))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from graph.batches import Batch
 from graph.build import Graphs
-from graph.clock import NOW, WINDOWS_DAYS
+from graph.clock import NOW, WINDOWS_DAYS, Sold
 from graph.config import GraphConfig
 from graph.evidence import Evidence, EvidenceGraph, Gathered, gather_companions
 from graph.late.interaction import LateInteraction
@@ -89,8 +89,8 @@ def _popular(graphs: Graphs, domain: int, most: int) -> Tensor:
     best = [torch.topk(num_users, most).indices]
     clock = None if graphs.evidence is None else graphs.evidence[domain].clock
     if clock is not None:
-        facts_DF = clock.of_all(torch.full((1,), NOW, device=num_users.device))[0]
-        best.append(torch.topk(facts_DF[:, LATELY], most).indices)
+        sold = clock.of_all(torch.full((1,), NOW, device=num_users.device))
+        best.append(torch.topk(sold.facts[0, :, LATELY], most).indices)
     column_S: Tensor = torch.unique(torch.cat(best))
     return column_S
 
@@ -109,8 +109,8 @@ class _Pool:
     near_cell: Tensor  # [P], of each companion
 
     @cached_property
-    def facts(self) -> Tensor | None:
-        """What sold of each cell's item before its sample's moment [M, F]."""
+    def sold(self) -> Sold | None:
+        """What sold of each cell's item before its sample's moment [M]."""
         if self.graph is None or self.graph.clock is None:
             return None
         return self.graph.clock.of_cells(self.cells.column, self.batch.moment[self.cells.row])
@@ -125,7 +125,7 @@ class _Pool:
         near_M = torch.zeros(len(row_M), device=near_P.device).index_add(0, self.near_cell, near_P)
         words_M = evidence.words_of(self.graph, self.batch.history, row_M, column_M)
         users_M = self.graph.num_users[self.graph.first + column_M]
-        return evidence.mixed(self.graph.terms, near_M, words_M, users_M, self.facts)
+        return evidence.mixed(self.graph.terms, near_M, words_M, users_M, self.sold)
 
     def rows(self, score_M: Tensor) -> Pooled:
         """Scores of the cells as rows."""

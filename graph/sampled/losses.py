@@ -113,14 +113,14 @@ def _evidence_scores(
     is_own_M = cells.is_one_of(asker_C * cells.size + column_C)
     users_M = graph.num_users[graph.first + cells.column] - is_own_M.to(near_M.dtype)
     words_M = evidence.words_of(graph, rows.history, cells.row, cells.column)
-    facts_MF = None
+    sold = None
     if graph.clock is not None:
-        facts_MF = graph.clock.of_cells(cells.column, rows.moment[cells.row])
+        sold = graph.clock.of_cells(cells.column, rows.moment[cells.row])
         own_C = torch.nonzero(is_own_M)[:, 0]
         row_C = cells.row[own_C]
-        own_CF = graph.clock.without_own(rows.user[row_C], cells.column[own_C], rows.moment[row_C])
-        facts_MF[own_C] = own_CF
-    return evidence.mixed(graph.terms, near_M, words_M, users_M, facts_MF)
+        own_CF = graph.clock.facts_without_own(rows.user[row_C], cells.column[own_C], rows.moment[row_C])
+        sold.facts[own_C] = own_CF
+    return evidence.mixed(graph.terms, near_M, words_M, users_M, sold)
 
 
 def _no_evidence(ranker: GraphRanker, domain: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from evaluation.sales import DAY
 from graph.batches import Batch, make_batch
-from graph.clock import FACTS, NOW, OLDEST_DAYS, WINDOWS_DAYS, Clock, asked_earlier, clocks_of
+from graph.clock import AGE_SCALE, FACTS, NOW, OLDEST_DAYS, WINDOWS_DAYS, Clock, asked_earlier, clocks_of
 from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.load import Prepared, make_ranker, prepare
@@ -52,14 +52,28 @@ def test_facts_are_those_of_a_slow_look(domain: int) -> None:
     known = purchases(TRAIN)
     times = sorted(time for _, _, time in known)
     moments = [0, times[0], times[1], times[40], times[40] + 1, 30 * DAY, times[-1], times[-1] + 1, 99 * DAY, NOW]
-    facts = clock.of_all(torch.tensor(moments))
+    facts = clock.of_all(torch.tensor(moments)).facts
     assert facts.shape == (len(moments), clock.size, len(FACTS))
     for row, moment in enumerate(moments):
         for column in range(clock.size):
             expected = slow_facts(known, first + column, moment, clock.end)
             assert facts[row, column].tolist() == pytest.approx(expected, abs=1e-5)
     cells = clock.of_cells(torch.tensor([3, 1, 3]), torch.tensor([moments[4], moments[5], moments[8]]))
-    assert torch.equal(cells, facts[[4, 5, 8], [3, 1, 3]])
+    assert torch.equal(cells.facts, facts[[4, 5, 8], [3, 1, 3]])
+
+
+def test_knowledge_has_an_age_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = clocks()[0]
+    moments = torch.tensor([5 * DAY, clock.end, clock.end + 10 * DAY, clock.end + 9000 * DAY, NOW])
+    sold = clock.of_all(moments)
+    expected = [0, 0, math.log1p(10) / AGE_SCALE, math.log1p(OLDEST_DAYS) / AGE_SCALE, 0]
+    assert sold.age[:, 0].tolist() == pytest.approx(expected)
+    weight = torch.randn(2, len(FACTS))
+    slow = [[sum(f * (w + a * v) for f, w, v in zip(cell, *weight.tolist(), strict=True)) for cell in row]
+            for row, a in zip(sold.facts.tolist(), expected, strict=True)]  # fmt: skip
+    torch.testing.assert_close(sold.weighed(weight), torch.tensor(slow), rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr("graph.clock.CELLS_AT_ONCE", 20)
+    assert torch.equal(clock.of_all(moments).facts, sold.facts)
 
 
 def test_ones_own_purchases_are_left_out() -> None:
@@ -68,13 +82,13 @@ def test_ones_own_purchases_are_left_out() -> None:
     cells = [(user, item, 45 * DAY) for user in users for other, item, _ in known if other == user and item >= NUM_X]
     columns = (torch.tensor(column) for column in zip(*cells, strict=True))
     user, item, moment = columns
-    facts = clock.without_own(user, item - NUM_X, moment)
-    told = clock.of_cells(item - NUM_X, moment)
+    facts = clock.facts_without_own(user, item - NUM_X, moment)
+    told = clock.of_cells(item - NUM_X, moment).facts
     assert not torch.equal(facts, told)
     for row, (own, bought, at) in enumerate(cells):
         expected = slow_facts(purchases(TRAIN, without=own), bought, at, clock.end)
         assert facts[row].tolist() == pytest.approx(expected, abs=1e-5)
-    nobody = clock.without_own(torch.full_like(user, -5), item - NUM_X, moment)
+    nobody = clock.facts_without_own(torch.full_like(user, -5), item - NUM_X, moment)
     assert torch.allclose(nobody, told)
 
 
@@ -87,8 +101,8 @@ def test_nothing_at_or_after_the_moment_is_read() -> None:
     changed = clocks_of(dataclasses.replace(TRAIN, target=rolled), NUM_X, NUM_ITEMS)
     assert changed is not None
     at = torch.tensor([moment])
-    assert torch.equal(changed[0].of_all(at), clocks()[0].of_all(at))
-    assert not torch.equal(changed[0].of_all(at + 15 * DAY), clocks()[0].of_all(at + 15 * DAY))
+    assert torch.equal(changed[0].of_all(at).facts, clocks()[0].of_all(at).facts)
+    assert not torch.equal(changed[0].of_all(at + 15 * DAY).facts, clocks()[0].of_all(at + 15 * DAY).facts)
 
 
 def test_what_nobody_has_bought_yet_says_what_was_bought_long_ago() -> None:
@@ -99,7 +113,7 @@ def test_what_nobody_has_bought_yet_says_what_was_bought_long_ago() -> None:
     new = dataclasses.replace(old, target=np.array([3]), target_time=np.array([900 * DAY]))
     both = clocks_of(joined(old, new), NUM_X, NUM_ITEMS)
     assert both is not None
-    facts = both[0].of_cells(torch.tensor([2, 3, 4]), torch.tensor([500 * DAY] * 3))
+    facts = both[0].of_cells(torch.tensor([2, 3, 4]), torch.tensor([500 * DAY] * 3)).facts
     assert facts[0].tolist() == facts[1].tolist() == facts[2].tolist()
 
 
@@ -155,7 +169,7 @@ def test_it_is_switched_off_and_absent_without_times(
     assert clock is not None
     evidence = ranker.evidence[0]
     assert isinstance(evidence, Evidence)
-    torch.testing.assert_close(told - untold, clock.of_all(batch.moment) @ evidence.clock)
+    torch.testing.assert_close(told - untold, clock.of_all(batch.moment).weighed(evidence.clock))
 
 
 def test_train_asks_with_knowledge_of_some_age() -> None:

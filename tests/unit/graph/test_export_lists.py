@@ -168,3 +168,37 @@ def test_train_whose_end_is_one_moment_has_nothing_to_learn_from_and_ends_well(
     exported(tmp_path)
     assert not list((tmp_path / "lists").glob("*_train.parquet"))
     assert (tmp_path / "lists" / "evidence_refit.parquet").is_file()
+
+
+def test_rolling_lists_count_sales_until_each_question_and_none_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = timed(make_splits())
+    test = splits["test"]
+    assert test.target_time is not None
+    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
+    write_run(tmp_path / "one")
+    judge, _ = exported(tmp_path / "one")
+    systems = {path.stem for path in (tmp_path / "one" / "lists").glob("*_rolling.parquet")}
+    assert systems == {"graph_rolling", "evidence_rolling"}, "the encoders read no clock"
+    rolling, refit = (read(tmp_path / "one", f"evidence_{kind}") for kind in ("rolling", "refit"))
+    assert rolling.scores.tolist() != refit.scores.tolist()
+    order = np.argsort(test.target_time)
+    middle = test.target_time[order[len(order) // 2]]
+    later = np.flatnonzero(test.target_time >= middle)
+    target = test.target.copy()
+    for domain in (0, 1):
+        rows = later[test.domain[later] == domain]
+        target[rows] = np.roll(target[rows], 1)
+    assert (target != test.target).any()
+    splits["test"] = dataclasses.replace(test, target=target)
+    write_run(tmp_path / "other")
+    prepared = with_left_out(
+        prepare(tmp_path / "other", CONFIG, ALONE), load_blocks(tmp_path / "other", seed=1), tmp_path / "other", ALONE
+    )
+    told = dataclasses.replace(judge, graphs=prepared.graphs)
+    export_lists(told, prepared, tmp_path / "other", depth=DEPTH, seed=1)
+    again = read(tmp_path / "other", "evidence_rolling").of_samples(test.sample)
+    before = np.flatnonzero(test.target_time <= middle)
+    assert again.scores[before].tolist() == rolling.of_samples(test.sample).scores[before].tolist()
+    assert again.scores.tolist() != rolling.of_samples(test.sample).scores.tolist()
