@@ -126,11 +126,11 @@ def no_lists(depth: int = 0) -> RankedLists:
 def concatenated_lists(parts: Sequence[RankedLists]) -> RankedLists:
     """The lists of all parts, one after the other, as wide as the widest."""
     depth = max((part.depth for part in parts), default=0)
-    wide = [widened(part, depth) for part in parts] or [no_lists()]
+    same_depth = [widened(part, depth) for part in parts] or [no_lists()]
     return RankedLists(
-        np.concatenate([part.sample for part in wide]),
-        np.concatenate([part.items for part in wide]),
-        np.concatenate([part.scores for part in wide]),
+        np.concatenate([part.sample for part in same_depth]),
+        np.concatenate([part.items for part in same_depth]),
+        np.concatenate([part.scores for part in same_depth]),
     )
 
 

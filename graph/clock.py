@@ -42,7 +42,7 @@ class Sold:
 
 
 @dataclass(frozen=True)
-class Clock:
+class SalesClock:
     """Purchases of one domain's items, each (item, user, time) once, in order of item and time."""
 
     size: int
@@ -130,7 +130,7 @@ def asked_earlier(samples: Samples, most: int, *, seed: int) -> Samples:
     return dataclasses.replace(samples, target_time=samples.target_time - age_N.astype(np.int64))
 
 
-def clocks_of(known: Samples, num_x: int, num_items: int) -> tuple[Clock, Clock] | None:
+def clocks_of(known: Samples, num_x: int, num_items: int) -> tuple[SalesClock, SalesClock] | None:
     """Towards X and towards Y, of all that is known; None where there are no times."""
     purchases = purchases_of(known)
     if purchases is None:
@@ -144,5 +144,5 @@ def clocks_of(known: Samples, num_x: int, num_items: int) -> tuple[Clock, Clock]
         begin = np.searchsorted(column, np.arange(len(ids) + 1)).astype(np.int64)
         key = column * (end - start + 1) + (time[low:high] - start)
         columns = (begin, key, user[low:high].astype(np.int64))
-        clocks.append(Clock(len(ids), start, end, *(torch.from_numpy(values) for values in columns)))
+        clocks.append(SalesClock(len(ids), start, end, *(torch.from_numpy(values) for values in columns)))
     return clocks[0], clocks[1]

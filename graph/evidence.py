@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 
-from graph.clock import FACTS, NOW, Clock, Sold
+from graph.clock import FACTS, NOW, SalesClock, Sold
 from graph.companions.mapped import CompanionGraph, FoundPairs, expand
 from graph.companions.pair_keys import NUM_GAPS
 from graph.histories import Entries, entries_of
@@ -53,7 +53,7 @@ class EvidenceGraph:
     domain_words: EdgeIndex  # [size, num_words]
     domain_tfidf: Tensor
     terms: EvidenceTerms
-    clock: Clock | None = None
+    clock: SalesClock | None = None
     """What sold when; None where there are no times, or they are not told."""
 
     def sold(self, moment_B: Tensor | None, own_user_B: Tensor | None, num_rows: int) -> Sold | None:

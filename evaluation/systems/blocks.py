@@ -23,7 +23,7 @@ Cut = tuple[int, Ints]
 
 
 @dataclass(frozen=True)
-class Block:
+class SplitBlock:
     """Samples that a rank has to itself, with what other stages say of them."""
 
     rows: Ints
@@ -48,13 +48,13 @@ def own_blocks(
     scorers: Mapping[str, Scorer],
     config: EvaluationConfig,
     world: World | None,
-) -> Iterator[Block]:
+) -> Iterator[SplitBlock]:
     """This rank's share of a split, each sample once."""
     few = is_by_candidates(items, config)
     for cuts in _grouped(cut for _, cut in own_batches(samples, items, world, few=few)):
         rows = np.sort(np.concatenate([rows for _, rows in cuts]))
         said = sources.take(rows)
-        yield Block(rows, samples.take(rows), said, items, cuts, pool_of(scorers, said.nominating, items, config))
+        yield SplitBlock(rows, samples.take(rows), said, items, cuts, pool_of(scorers, said.nominating, items, config))
 
 
 def _grouped(cuts: Iterable[Cut]) -> Iterator[list[Cut]]:

@@ -26,7 +26,7 @@ ListsOf: TypeAlias = Literal["train", "valid", "test", "refit", "rolling"]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answered:
     """What the language model answered of N samples."""
 
     covered: NDArray[np.bool_]
@@ -36,7 +36,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Sources(Answers):
+class Sources(Answered):
     """Lists of the graph and the LLM; row n belongs to sample n."""
 
     lists: dict[str, RankedLists]
@@ -58,7 +58,7 @@ class Sources(Answers):
 
 
 @dataclass(frozen=True)
-class StoredSources(Answers):
+class StoredSources(Answered):
     """The same of a split or of a part of it, in their files."""
 
     sample: Ints

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from evaluation.metrics.intervals import bootstrap_means, interval, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.metrics.ranks import Ranks, in_history
-from evaluation.systems.sources import Answers
+from evaluation.systems.sources import Answered
 from launch.systems import BASELINES, COMPARED, SYSTEMS
 from pairs.tables import Items, Samples
 
@@ -84,13 +84,13 @@ def ceilings(samples: Samples, items: Items, *, filter_history: bool) -> Json:
     }
 
 
-def raw_out_of_domain(answers: Answers) -> float:
+def raw_out_of_domain(answers: Answered) -> float:
     """Share of the LLM's texts that do not stand for an item of the asked domain."""
     flags = [flag for of_sample in answers.in_domain for flag in of_sample]
     return _short(1.0 - float(np.mean(flags))) if flags else 0.0
 
 
-def first_out_of_domain(answers: Answers) -> float:
+def first_out_of_domain(answers: Answered) -> float:
     """Share of the answered samples whose first text does not stand for an item of the asked domain."""
     first = [not flags or not flags[0] for flags, seen in zip(answers.in_domain, answers.covered, strict=True) if seen]
     return _short(float(np.mean(first))) if first else 0.0

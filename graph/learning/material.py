@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Material:
+class LearningMaterial:
     """Samples, and the graphs that they ask."""
 
     samples: Samples
     graphs: Graphs
 
 
-def learning_material(prepared: Prepared, run_dir: Path, world: World, *, seed: int) -> Material:
+def learning_material(prepared: Prepared, run_dir: Path, world: World, *, seed: int) -> LearningMaterial:
     """Of a run; a collective.
 
     Encoders of attention have tables to learn, and learn from all of train. On a split of time they ask the evidence
@@ -45,7 +45,7 @@ def learning_material(prepared: Prepared, run_dir: Path, world: World, *, seed: 
     """
     train, valid, test = prepared.train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")
     model = prepared.source.settings.model
-    whole = Material(train, prepared.graphs)
+    whole = LearningMaterial(train, prepared.graphs)
     if not model.evidence or not is_chronological(train, valid, test):
         return whole
     latest = _latest(prepared, run_dir, world) if model.encoder == "late" else None
@@ -54,7 +54,7 @@ def learning_material(prepared: Prepared, run_dir: Path, world: World, *, seed: 
     return dataclasses.replace(whole, samples=asked_earlier(train, age_before_test(train, valid), seed=seed))
 
 
-def _latest(prepared: Prepared, run_dir: Path, world: World) -> Material | None:
+def _latest(prepared: Prepared, run_dir: Path, world: World) -> LearningMaterial | None:
     """The last part of train over graphs of what was known before it; None where it holds too few."""
     train, others = prepared.train, load_others(run_dir)
     assert train.target_time is not None
@@ -67,4 +67,4 @@ def _latest(prepared: Prepared, run_dir: Path, world: World) -> Material | None:
     log.info("learning from the last %d of %d samples, asked with what was known before", len(rows), len(train))
     place = CompanionPlace(run_dir / TABLES_OF_PARTS / "companions-learning", world)
     past = prepared.source.graphs_of(known, votes=False, place=place).to(world.device)
-    return Material(train.take(rows), dataclasses.replace(prepared.graphs, evidence=past.evidence))
+    return LearningMaterial(train.take(rows), dataclasses.replace(prepared.graphs, evidence=past.evidence))

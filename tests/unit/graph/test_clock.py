@@ -10,7 +10,7 @@ import torch
 
 from evaluation.sales import DAY
 from graph.batches import Batch, make_batch
-from graph.clock import AGE_SCALE, FACTS, NOW, OLDEST_DAYS, WINDOWS_DAYS, Clock, asked_earlier, clocks_of
+from graph.clock import AGE_SCALE, FACTS, NOW, OLDEST_DAYS, WINDOWS_DAYS, SalesClock, asked_earlier, clocks_of
 from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.load import Prepared, make_ranker, prepare
@@ -40,7 +40,7 @@ def slow_facts(known: Purchases, item: int, moment: int, end: int) -> list[float
     return [math.log1p(value) for value in (*counts, *days)]
 
 
-def clocks() -> tuple[Clock, Clock]:
+def clocks() -> tuple[SalesClock, SalesClock]:
     made = clocks_of(TRAIN, NUM_X, NUM_ITEMS)
     assert made is not None
     return made

@@ -9,13 +9,13 @@ import torch
 
 from evaluation.list_ranker.knowledge import age_before_test
 from graph.config import GraphConfig
-from graph.learning.material import LATEST_SHARE, Material, learning_material
+from graph.learning.material import LATEST_SHARE, LearningMaterial, learning_material
 from graph.load import Prepared, prepare
 from pairs.tables import Samples
 from tests.graph_runs import ALONE, ATTENTION, make_splits, timed, tiny, write_run
 
 
-def made(run_dir: Path, config: GraphConfig) -> tuple[Prepared, Material]:
+def made(run_dir: Path, config: GraphConfig) -> tuple[Prepared, LearningMaterial]:
     prepared = prepare(run_dir, config, ALONE)
     return prepared, learning_material(prepared, run_dir, ALONE, seed=1)
 
