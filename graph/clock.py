@@ -9,6 +9,7 @@ Shapes: B samples, D items of a domain, M cells of a sample and an item, E purch
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,15 +31,33 @@ CELLS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Sold:
-    """What sold, and how old that knowledge is."""
+class OwnCells:
+    """Cells whose asking user has bought the item, with what others bought of it."""
 
-    facts: Tensor  # [..., F]
-    age: Tensor  # [...], log(1 + days from the end of what is known to the moment) / AGE_SCALE
+    row: Tensor  # [C]
+    column: Tensor  # [C]
+    facts: Tensor  # [C, F]
+
+
+@dataclass(frozen=True)
+class Sold:
+    """What sold, and how old that knowledge is: of cells [M], or of all items for each of a batch [B, D]."""
+
+    facts: Tensor  # [M, F], or [A, D, F] as of A moments
+    age: Tensor  # [M] or [B, 1], log(1 + days from the end of what is known to the moment) / AGE_SCALE
+    moment: Tensor | None = None  # [B], which of the A moments is a sample's
+    own: OwnCells | None = None
 
     def weighed(self, weight_2F: Tensor) -> Tensor:
-        """[...] the facts by their weights, and by those that grow with the age."""
-        return self.facts @ weight_2F[0] + self.age * (self.facts @ weight_2F[1])
+        """[M] or [B, D] the facts by their weights, and by those that grow with the age."""
+        fresh, aged = self.facts @ weight_2F[0], self.facts @ weight_2F[1]
+        if self.moment is not None:
+            fresh, aged = fresh[self.moment], aged[self.moment]
+        said = fresh + self.age * aged
+        if self.own is None:
+            return said
+        own_C = self.own.facts @ weight_2F[0] + self.age[self.own.row, 0] * (self.own.facts @ weight_2F[1])
+        return said.index_put((self.own.row, self.own.column), own_C)
 
 
 @dataclass(frozen=True)
@@ -59,16 +78,37 @@ class SalesClock:
         """Larger than all times from the start."""
         return self.end - self.start + 1
 
-    def of_all(self, moment_B: Tensor) -> Sold:
+    def of_all(self, moment_B: Tensor, own: OwnCells | None = None) -> Sold:
         """Of all items [B, D], as of each sample's moment."""
-        column_D = torch.arange(self.size, device=self.key.device)
-        parts = torch.split(moment_B, max(1, CELLS_AT_ONCE // self.size))
-        facts = [self._facts_of(column_D[None, :], part[:, None]) for part in parts]
-        return Sold(torch.cat(facts), self._age(moment_B)[:, None])
+        at_A, row_B = torch.unique(self._at(moment_B), return_inverse=True)
+        return Sold(self._table(at_A), self._age(moment_B)[:, None], row_B, own)
 
     def of_cells(self, column_M: Tensor, moment_M: Tensor) -> Sold:
         """Of items [M] as of moments."""
-        return Sold(self._facts_of(column_M, moment_M), self._age(moment_M))
+        at_A, row_M = torch.unique(self._at(moment_M), return_inverse=True)
+        if len(at_A) * self.size <= max(self.size, len(column_M)):
+            facts_MF = self._table(at_A)[row_M, column_M]
+        else:
+            facts_MF = self._facts_of(column_M, moment_M)
+        return Sold(facts_MF, self._age(moment_M))
+
+    def own_cells(self, row_C: Tensor, column_C: Tensor, user_B: Tensor, moment_B: Tensor) -> OwnCells:
+        """Of cells whose users have the items, who are then told of others alone."""
+        return OwnCells(row_C, column_C, self.facts_without_own(user_B[row_C], column_C, moment_B[row_C]))
+
+    def _table(self, at_A: Tensor) -> Tensor:
+        """[A, D, F] of all items as of ascending moments: of the last one there is, which most questions come after,
+        as it was worked out before."""
+        if len(at_A) == 1 and int(at_A[0]) == self.end:
+            return self._latest
+        column_D = torch.arange(self.size, device=self.key.device)
+        parts = torch.split(at_A, max(1, CELLS_AT_ONCE // self.size))
+        return torch.cat([self._facts_of(column_D[None, :], part[:, None]) for part in parts])
+
+    @cached_property
+    def _latest(self) -> Tensor:
+        column_D = torch.arange(self.size, device=self.key.device)
+        return self._facts_of(column_D[None, :], torch.full((1, 1), self.end, device=self.key.device))
 
     def facts_without_own(self, user_M: Tensor, column_M: Tensor, moment_M: Tensor) -> Tensor:
         """Facts [M, F] of a few cells as if each one's user had bought nothing."""

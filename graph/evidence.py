@@ -61,12 +61,10 @@ class EvidenceGraph:
         if self.clock is None:
             return None
         moment_B = torch.full((num_rows,), NOW, device=self.word.device) if moment_B is None else moment_B
-        sold = self.clock.of_all(moment_B)
+        own = None
         if own_user_B is not None:
-            asker_C, column_C = self.own_columns(own_user_B)
-            own_CF = self.clock.facts_without_own(own_user_B[asker_C], column_C, moment_B[asker_C])
-            sold.facts[asker_C, column_C] = own_CF
-        return sold
+            own = self.clock.own_cells(*self.own_columns(own_user_B), own_user_B, moment_B)
+        return self.clock.of_all(moment_B, own)
 
     def is_own(self, user_B: Tensor) -> Tensor:
         """[B, size] whether a train user has a candidate."""

@@ -119,7 +119,7 @@ def _evidence_scores(
         own_C = torch.nonzero(is_own_M)[:, 0]
         row_C = cells.row[own_C]
         own_CF = graph.clock.facts_without_own(rows.user[row_C], cells.column[own_C], rows.moment[row_C])
-        sold.facts[own_C] = own_CF
+        sold.facts[own_C] = own_CF  # gathered for these cells alone
     return evidence.mixed(graph.terms, near_M, words_M, users_M, sold)
 
 

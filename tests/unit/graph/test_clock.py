@@ -46,13 +46,20 @@ def clocks() -> tuple[SalesClock, SalesClock]:
     return made
 
 
+def facts_of_all(clock: SalesClock, moment: torch.Tensor) -> torch.Tensor:
+    """[B, D, F]."""
+    sold = clock.of_all(moment)
+    assert sold.moment is not None
+    return sold.facts[sold.moment]
+
+
 @pytest.mark.parametrize("domain", [0, 1])
 def test_facts_are_those_of_a_slow_look(domain: int) -> None:
     clock, first = clocks()[domain], NUM_X * domain
     known = purchases(TRAIN)
     times = sorted(time for _, _, time in known)
     moments = [0, times[0], times[1], times[40], times[40] + 1, 30 * DAY, times[-1], times[-1] + 1, 99 * DAY, NOW]
-    facts = clock.of_all(torch.tensor(moments)).facts
+    facts = facts_of_all(clock, torch.tensor(moments))
     assert facts.shape == (len(moments), clock.size, len(FACTS))
     for row, moment in enumerate(moments):
         for column in range(clock.size):
@@ -60,6 +67,9 @@ def test_facts_are_those_of_a_slow_look(domain: int) -> None:
             assert facts[row, column].tolist() == pytest.approx(expected, abs=1e-5)
     cells = clock.of_cells(torch.tensor([3, 1, 3]), torch.tensor([moments[4], moments[5], moments[8]]))
     assert torch.equal(cells.facts, facts[[4, 5, 8], [3, 1, 3]])
+    many = torch.arange(clock.size).repeat(12)  # more cells than a table of their moments has
+    told = clock.of_cells(many, torch.tensor(moments)[4 + torch.arange(len(many)) % 3])
+    assert torch.equal(told.facts, facts[4 + torch.arange(len(many)) % 3, many])
 
 
 def test_knowledge_has_an_age_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,10 +80,12 @@ def test_knowledge_has_an_age_after_its_end(monkeypatch: pytest.MonkeyPatch) -> 
     assert sold.age[:, 0].tolist() == pytest.approx(expected)
     weight = torch.randn(2, len(FACTS))
     slow = [[sum(f * (w + a * v) for f, w, v in zip(cell, *weight.tolist(), strict=True)) for cell in row]
-            for row, a in zip(sold.facts.tolist(), expected, strict=True)]  # fmt: skip
+            for row, a in zip(facts_of_all(clock, moments).tolist(), expected, strict=True)]  # fmt: skip
     torch.testing.assert_close(sold.weighed(weight), torch.tensor(slow), rtol=1e-4, atol=1e-4)
     monkeypatch.setattr("graph.clock.CELLS_AT_ONCE", 20)
     assert torch.equal(clock.of_all(moments).facts, sold.facts)
+    late = torch.full((3,), clock.end + DAY)
+    assert clock.of_all(late).facts.shape == (1, clock.size, len(FACTS)), "one moment, told once"
 
 
 def test_ones_own_purchases_are_left_out() -> None:
@@ -101,8 +113,8 @@ def test_nothing_at_or_after_the_moment_is_read() -> None:
     changed = clocks_of(dataclasses.replace(TRAIN, target=rolled), NUM_X, NUM_ITEMS)
     assert changed is not None
     at = torch.tensor([moment])
-    assert torch.equal(changed[0].of_all(at).facts, clocks()[0].of_all(at).facts)
-    assert not torch.equal(changed[0].of_all(at + 15 * DAY).facts, clocks()[0].of_all(at + 15 * DAY).facts)
+    assert torch.equal(facts_of_all(changed[0], at), facts_of_all(clocks()[0], at))
+    assert not torch.equal(facts_of_all(changed[0], at + 15 * DAY), facts_of_all(clocks()[0], at + 15 * DAY))
 
 
 def test_what_nobody_has_bought_yet_says_what_was_bought_long_ago() -> None:
