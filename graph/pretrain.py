@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from graph.config import GraphConfig
-from graph.learning.material import learning_material
+from graph.learning.material import learning_material, with_passes
 from graph.load import TABLES_OF_PARTS, load_blocks, make_ranker, prepare, save_settings, with_left_out
 from graph.objective import Objective
 from graph.ranking.export_lists import export_lists
@@ -42,7 +42,7 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
     trainer = Trainer(
         objective,
         material.graphs,
-        config,
+        with_passes(config, material.passes),
         judged_with=prepared.graphs,
         seed=seed,
         folder=run_dir / "graph" / "checkpoints",

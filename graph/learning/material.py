@@ -18,6 +18,7 @@ from evaluation.list_ranker.knowledge import age_before_test
 from graph.build import Graphs
 from graph.clock import asked_earlier
 from graph.companions.kept import CompanionPlace
+from graph.config import GraphConfig
 from graph.load import TABLES_OF_PARTS, Prepared
 from launch.distributed import World
 from pairs.tables import Samples, load_others, load_samples, with_others
@@ -35,6 +36,15 @@ class LearningMaterial:
 
     samples: Samples
     graphs: Graphs
+    passes: int = 1
+    """Over the samples in an epoch: so many that it has as many steps as one over all of train."""
+
+
+def with_passes(settings: GraphConfig, passes: int) -> GraphConfig:
+    """The settings where each pass is an epoch by itself: valid is judged after it, and patience lasts as many."""
+    schedule = settings.schedule
+    longer = dataclasses.replace(schedule, epochs=schedule.epochs * passes, patience=schedule.patience * passes)
+    return dataclasses.replace(settings, schedule=longer)
 
 
 def learning_material(prepared: Prepared, run_dir: Path, world: World, *, seed: int) -> LearningMaterial:
@@ -67,4 +77,5 @@ def _latest(prepared: Prepared, run_dir: Path, world: World) -> LearningMaterial
     log.info("learning from the last %d of %d samples, asked with what was known before", len(rows), len(train))
     place = CompanionPlace(run_dir / TABLES_OF_PARTS / "companions-learning", world)
     past = prepared.source.graphs_of(known, votes=False, place=place).to(world.device)
-    return LearningMaterial(train.take(rows), dataclasses.replace(prepared.graphs, evidence=past.evidence))
+    graphs = dataclasses.replace(prepared.graphs, evidence=past.evidence)
+    return LearningMaterial(train.take(rows), graphs, passes=round(len(train) / len(rows)))

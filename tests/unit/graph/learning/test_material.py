@@ -9,7 +9,7 @@ import torch
 
 from evaluation.list_ranker.knowledge import age_before_test
 from graph.config import GraphConfig
-from graph.learning.material import LATEST_SHARE, LearningMaterial, learning_material
+from graph.learning.material import LATEST_SHARE, LearningMaterial, learning_material, with_passes
 from graph.load import Prepared, prepare
 from pairs.tables import Samples
 from tests.graph_runs import ALONE, ATTENTION, make_splits, timed, tiny, write_run
@@ -40,6 +40,9 @@ def test_the_last_part_teaches_and_its_graphs_end_where_it_begins(
     prepared, material = made(tmp_path / "one", tiny())
     assert material.samples.sample.tolist() == train.sample[latest(train)].tolist()
     assert material.graphs.votes is prepared.graphs.votes
+    assert material.passes == 5
+    longer = with_passes(tiny(epochs=3), material.passes).schedule
+    assert (longer.epochs, longer.patience) == (15, 10)
     other_targets = train.target.copy()
     other_targets[latest(train)] = np.roll(other_targets[latest(train)], 1)
     same_domain = (other_targets < 14) == (train.target < 14)
