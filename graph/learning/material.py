@@ -8,6 +8,7 @@ samples that it learns from begin.
 
 import dataclasses
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from evaluation.list_ranker.blocks import TIME_BLOCKS, TIME_SHARE, as_of, is_chronological
 from evaluation.list_ranker.knowledge import age_before_test
+from graph.batches import steps_of_epoch
 from graph.build import Graphs
 from graph.clock import asked_earlier
 from graph.companions.kept import CompanionPlace
@@ -27,6 +29,8 @@ LATEST_SHARE = TIME_SHARE * TIME_BLOCKS
 """Of the train samples, by time: those that late interaction's blocks are of."""
 LEAST_SAMPLES = 500
 """In that part; of fewer two dozen weights for each domain are not learnt well, and all of train teaches."""
+LEAST_STEPS = 50
+"""Of an epoch: in fewer the weights do not get far from where they start."""
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +41,7 @@ class LearningMaterial:
     samples: Samples
     graphs: Graphs
     passes: int = 1
-    """Over the samples in an epoch: so many that it has as many steps as one over all of train."""
+    """Over the samples in an epoch."""
 
 
 def with_passes(settings: GraphConfig, passes: int) -> GraphConfig:
@@ -78,4 +82,10 @@ def _latest(prepared: Prepared, run_dir: Path, world: World) -> LearningMaterial
     place = CompanionPlace(run_dir / TABLES_OF_PARTS / "companions-learning", world)
     past = prepared.source.graphs_of(known, votes=False, place=place).to(world.device)
     graphs = dataclasses.replace(prepared.graphs, evidence=past.evidence)
-    return LearningMaterial(train.take(rows), graphs, passes=round(len(train) / len(rows)))
+    return LearningMaterial(train.take(rows), graphs, passes_of(len(rows), prepared.source.settings))
+
+
+def passes_of(num_samples: int, settings: GraphConfig) -> int:
+    """So many that an epoch has `LEAST_STEPS`, but no more steps than one over all of train would have."""
+    steps = steps_of_epoch(num_samples, settings.schedule.global_batch)
+    return min(math.ceil(LEAST_STEPS / steps), round(1 / LATEST_SHARE))

@@ -9,7 +9,7 @@ import torch
 
 from evaluation.list_ranker.knowledge import age_before_test
 from graph.config import GraphConfig
-from graph.learning.material import LATEST_SHARE, LearningMaterial, learning_material, with_passes
+from graph.learning.material import LATEST_SHARE, LearningMaterial, learning_material, passes_of, with_passes
 from graph.load import Prepared, prepare
 from pairs.tables import Samples
 from tests.graph_runs import ALONE, ATTENTION, make_splits, timed, tiny, write_run
@@ -40,7 +40,7 @@ def test_the_last_part_teaches_and_its_graphs_end_where_it_begins(
     prepared, material = made(tmp_path / "one", tiny())
     assert material.samples.sample.tolist() == train.sample[latest(train)].tolist()
     assert material.graphs.votes is prepared.graphs.votes
-    assert material.passes == 5
+    assert material.passes == 5, "the most"
     longer = with_passes(tiny(epochs=3), material.passes).schedule
     assert (longer.epochs, longer.patience) == (15, 10)
     other_targets = train.target.copy()
@@ -96,3 +96,8 @@ def test_without_evidence_nothing_changes(tmp_path: Path) -> None:
     write_run(tmp_path, times=True)
     prepared, material = made(tmp_path, tiny(evidence=False, fused_weight=0.0))
     assert material.samples is prepared.train
+
+
+@pytest.mark.parametrize(("samples", "passes"), [(700, 5), (1300, 3), (2702, 2), (3200, 1), (10**6, 1), (30, 5)])
+def test_a_short_part_is_passed_over_more_than_once(samples: int, passes: int) -> None:
+    assert passes_of(samples, tiny("best", global_batch=64)) == passes
