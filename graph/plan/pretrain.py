@@ -12,6 +12,8 @@ COMPANION_BYTES, RUN_BYTES = 5_500 / 18**2, 4_000 / 18**2
 """On disk, a train user, for every pair of items of a history; and while they are counted."""
 COUNTING_BYTES = 100
 """A train user, beside `graph.memory_gib`, in the process that counts."""
+SALE_BYTES = 16
+"""Of a purchase that the clock reads; once for train, once for what is known at a cut."""
 STEP_SAMPLES = 64
 """For which the seconds of a step were measured."""
 
@@ -29,6 +31,7 @@ def plan_pretrain(setting: Setting) -> Estimate:
     memory = [
         *encoders.memory,
         Need("scores of a batch over the items", 3 * 4 * batch * positions * scored),
+        Need("what sold when", 2 * SALE_BYTES * counts.interactions if model.evidence and model.evidence_time else 0),
     ]
     counting = min(graph.memory_gib * GIB, COMPANION_BYTES * 3 * pairs) + COUNTING_BYTES * counts.users
     host = [*encoders.host, *([Need("counting companions, on the first rank", counting)] if model.evidence else [])]
@@ -44,7 +47,7 @@ def plan_pretrain(setting: Setting) -> Estimate:
             Need("user vectors", 4 * 2 * model.vector_width * (counts.train + counts.held_out)),
             Need("ranked lists", depth * counts.held_out),
             *([Need("lists of train", 8 * graph.list_depth * counts.train)] if model.evidence else []),
-            *([Need("companions, on a chronological pair twice", 2 * COMPANION_BYTES * pairs)] if pairs else []),
+            *([Need("companions, on a chronological pair thrice", 3 * COMPANION_BYTES * pairs)] if pairs else []),
             *([Need("companions, while they are counted", RUN_BYTES * pairs)] if pairs else []),
         ],
         seconds=None if machine.on_gpus else encoders.once + steps * encoders.step * max(1.0, batch / STEP_SAMPLES),
