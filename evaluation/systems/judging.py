@@ -1,6 +1,6 @@
 """Rank every sample's target by every system, with and without the history's items, and make the lists to keep."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, Ranks, list_ranks, target_ranks
 from evaluation.metrics.shared import share_rows
 from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
-from evaluation.systems.blocks import own_blocks
+from evaluation.systems.blocks import SplitBlock, own_blocks
 from evaluation.systems.fusion import fuse, is_replaced
 from evaluation.systems.mixture import Ingredients, Mixture, make_ingredients
 from evaluation.systems.sources import AnySources, Sources
@@ -82,24 +82,11 @@ def judge(
     ranks = {way: {name: np.full(len(samples), np.inf) for name in names} for way in ways}
     counts = torch.zeros(2, dtype=torch.int64)
     for block in own_blocks(samples, items, sources, scorers, config, world):
-        by_final = final(block.sources)
-        modes = {
-            way: make_ingredients(scorers, block.sources.fused, block.samples, items, filter_history=way)
-            for way in ways
-        }
-        for batch in block.batches():
-            raw = batch.scores(scorers)
-            for way, ingredients in modes.items():
-                scores, fused = all_scores(ingredients, batch, raw, mixture)
-                scores["kinrec"] = (
-                    scores["fusion"]
-                    if by_final is None
-                    else by_final.score(batch, raw, scores["fusion"], fused, filter_history=way)
-                )
-                for name, scores_BC in scores.items():
-                    ranks[way][name][block.rows[batch.rows]] = target_ranks(scores_BC, batch)
-                if way == config.filter_history and keep is not None:
-                    counts += _keep(scores, batch, keep, items, depth=config.list_depth)
+        for way, batch, scores in _scored(block, scorers, mixture, final(block.sources), ways):
+            for name, scores_BC in scores.items():
+                ranks[way][name][block.rows[batch.rows]] = target_ranks(scores_BC, batch)
+            if way == config.filter_history and keep is not None:
+                counts += _keep(scores, batch, keep, items, depth=config.list_depth)
         for way in ways:
             for name, lists in block.sources.lists.items():
                 ranks_R = list_ranks(lists, block.samples, num_items=items.num_items, filter_history=way)
@@ -115,6 +102,26 @@ def judge(
     verdict.ranks = _in_order(ranks.get(config.filter_history, {}))
     verdict.other_ranks = _in_order(ranks.get(not config.filter_history, {}))
     return verdict
+
+
+def _scored(
+    block: SplitBlock, scorers: Mapping[str, Scorer], mixture: Mixture, final: FinalScorer | None, ways: Sequence[bool]
+) -> Iterator[tuple[bool, DomainSamples, dict[str, Floats]]]:
+    """(whether the history is left out, batch, scores by every system that scores all items) of a block."""
+    modes = {
+        way: make_ingredients(scorers, block.sources.fused, block.samples, block.items, filter_history=way)
+        for way in ways
+    }
+    for batch in block.batches():
+        raw = batch.scores(scorers)
+        for way, ingredients in modes.items():
+            scores, fused = all_scores(ingredients, batch, raw, mixture)
+            scores["kinrec"] = (
+                scores["fusion"]
+                if final is None
+                else final.score(batch, raw, scores["fusion"], fused, filter_history=way)
+            )
+            yield way, batch, scores
 
 
 def made_here(scorers: Iterable[str]) -> tuple[str, ...]:
