@@ -20,6 +20,8 @@ PROTOCOLS: tuple[Knowledge, ...] = ("train", "refit", "rolling")
 """From the least that may be known to the most."""
 LATE_SHARE = 0.25
 """Of valid, by time, that all is selected on where the split is one of time: what drifts shows there."""
+LEAST_DECIDING = 10_000
+"""Samples of it, or all of valid: of fewer a few dozen are hits, and how many trees are fitted is a matter of luck."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Timeline:
 
     def selected_on(self, valid: Samples) -> Samples:
         """The part of valid that decides."""
-        return latest_part(valid, LATE_SHARE) if self.chronological else valid
+        if not self.chronological:
+            return valid
+        return latest_part(valid, min(1.0, max(LATE_SHARE, LEAST_DECIDING / max(1, len(valid)))))
 
 
 def read_timeline(train: Samples, valid: Samples, test: Samples, config: EvaluationConfig) -> Timeline:

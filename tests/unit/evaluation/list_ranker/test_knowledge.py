@@ -14,14 +14,21 @@ from evaluation.evaluate import evaluate
 from evaluation.list_ranker.bank import fit_bank
 from evaluation.list_ranker.blocks import follows_in_time
 from evaluation.list_ranker.features import SALES_FACTS
-from evaluation.list_ranker.knowledge import Knowledge, known_at_cut, known_to_test, read_timeline, sold_by_all
+from evaluation.list_ranker.knowledge import (
+    Knowledge,
+    Timeline,
+    known_at_cut,
+    known_to_test,
+    read_timeline,
+    sold_by_all,
+)
 from evaluation.ranked_lists import RankedLists, read_lists, write_lists
 from evaluation.sales import DAY, moments
 from evaluation.systems.baseline_table import BASELINE_TABLE, Material
 from launch.artifacts import write_json
 from launch.errors import InputError
 from pairs.tables import SPLITS, Samples, Split, load_samples
-from tests.evaluation_runs import make_items, write_run
+from tests.evaluation_runs import make_items, make_samples, write_run
 from tests.pair_files import write_pair
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
@@ -188,3 +195,16 @@ def write_timed_run(run_dir: Path, *, change_test: Callable[[Samples], Samples] 
     }
     write_pair(run_dir / "pair", items=items, users=users, samples=splits)
     write_json(run_dir / "pair" / "card.json", {"pair": "timed", "domains": ["x", "y"], "order": "chronological"})
+
+
+@pytest.mark.parametrize(("samples", "least", "deciding"), [(80, 100, 80), (80, 60, 60), (80, 8, 20)])
+def test_the_last_quarter_decides_unless_it_is_small(
+    monkeypatch: pytest.MonkeyPatch, samples: int, least: int, deciding: int
+) -> None:
+    monkeypatch.setattr("evaluation.list_ranker.knowledge.LEAST_DECIDING", least)
+    valid = make_samples([(user, 0, [1], 2) for user in range(samples)])
+    valid = dataclasses.replace(valid, history_time=np.zeros(samples, np.int64), target_time=np.arange(samples))
+    chosen = Timeline(True, "refit").selected_on(valid)
+    assert len(chosen) == pytest.approx(deciding, abs=1)
+    assert chosen.sample.max() == samples - 1
+    assert Timeline(False, "train").selected_on(valid) is valid
