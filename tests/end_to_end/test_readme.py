@@ -23,7 +23,7 @@ FEWER_STEPS = "--llm.max_steps=20"
 NEAR = 0.004
 NEAR_OF = {"kinrec": 0.02}
 """How many trees serve valid, and which weight, may change with the last bit of a score."""
-LLM_ROWS = {"llm", "paper_refined"}
+LLM_ROWS = {"llm", "paper_refined", "fusion"}
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "mrr")
 
 

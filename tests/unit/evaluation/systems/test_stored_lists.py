@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.ranked_lists import NO_ITEM, RankedLists, no_lists, read_lists, widened, write_list_blocks, write_lists
@@ -49,6 +49,7 @@ def same(some: RankedLists, others: RankedLists) -> bool:
 def test_they_are_those_of_the_whole_file_in_any_order(path: Path) -> None:
     whole = read_lists(path)
 
+    @settings(deadline=None)
     @given(samples_asked)
     def check(asked: list[int]) -> None:
         lists = stored(path, list(range(25)))
