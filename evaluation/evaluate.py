@@ -5,6 +5,7 @@ torchrun --nproc-per-node 2 -m evaluation.evaluate --config demo
 
 import dataclasses
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,18 +110,20 @@ def _judge_split(inputs: Inputs, split: Judged, fitted: Fitted, sources: StoredS
     few = random_users(samples, config.side_users, inputs.seed)
     own_way, other_way = config.filter_history, not config.filter_history
     ways = (own_way, other_way) if len(few) == len(samples) else (own_way,)
-    asked: Json = {
-        "scorers": fitted.bank.scorers,
-        "mixture": fitted.mixture,
-        "config": config,
-        "final": fitted.final,
-        "world": inputs.world,
-    }
+    judge_by = partial(
+        judge,
+        items=inputs.pair.items,
+        scorers=fitted.bank.scorers,
+        mixture=fitted.mixture,
+        config=config,
+        final=fitted.final,
+        world=inputs.world,
+    )
     with kept.of_split(split, made_here(fitted.bank.scorers)) as keep:
-        verdict = judge(samples, inputs.pair.items, sources=sources, ways=ways, keep=keep, **asked)
+        verdict = judge_by(samples, sources=sources, ways=ways, keep=keep)
     if len(few) < len(samples):
         part = sources.part(samples.row_of(few.sample))
-        verdict.other_ranks = judge(few, inputs.pair.items, sources=part, ways=(other_way,), **asked).other_ranks
+        verdict.other_ranks = judge_by(few, sources=part, ways=(other_way,)).other_ranks
     return Judgement(samples, sources, verdict, few)
 
 

@@ -46,8 +46,11 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
             log.info("no lists of the graph for test under %s: the report has no table of it", knowledge)
             continue
         own = protocol == timeline
-        ranks = {name: ranks_N[rows] for name, ranks_N in verdict.ranks.items()} if own else {}
-        ranks = ranks or _ranks(chosen, protocol, test, rows)
+        ranks = (
+            {name: ranks_N[rows] for name, ranks_N in verdict.ranks.items()}
+            if own
+            else _ranks(chosen, protocol, test, rows)
+        )
         slices = target_slices(chosen.inputs, test, protocol)
         tables[knowledge] = {
             "own": own,

@@ -81,8 +81,10 @@ def timed(splits: dict[Split, Samples], *, seed: int = 0) -> dict[Split, Samples
     return with_times
 
 
-def write_run(run_dir: Path, *, seed: int = 0, times: bool = False) -> dict[Split, Samples]:
-    """`run_dir/pair` as stage `prepare` leaves it."""
+def write_run(
+    run_dir: Path, *, seed: int = 0, times: bool = False, splits: dict[Split, Samples] | None = None
+) -> dict[Split, Samples]:
+    """`run_dir/pair` as stage `prepare` leaves it, of given samples or of those of a seed."""
     random = np.random.default_rng(seed)
     items = pl.DataFrame(
         {
@@ -93,7 +95,8 @@ def write_run(run_dir: Path, *, seed: int = 0, times: bool = False) -> dict[Spli
             "attributes": [" ".join(random.choice(WORDS, 2, replace=False)) for _ in range(NUM_ITEMS)],
         }
     )
-    splits = timed(make_splits(seed)) if times else make_splits(seed)
+    if splits is None:
+        splits = timed(make_splits(seed)) if times else make_splits(seed)
     users = pl.DataFrame({"user": range(61), "source_id": [f"U{user}" for user in range(61)]})
     write_pair(run_dir / "pair", items=items, users=users, samples=splits)
     write_json(run_dir / "pair" / "card.json", {"pair": "tiny", "domains": ["x", "y"], "order": "synthetic"})

@@ -85,5 +85,7 @@ class TrainedGraph:
     @torch.no_grad()
     def rank(self, samples: Samples, *, systems: Iterable[str] = ("graph",), depth: int) -> dict[str, RankedLists]:
         """Lists of any samples, each of its own target domain, by system, as the stage exports them."""
-        judge = Judge(self._ranker, self._graphs, self._settings, self._world)
-        return judge.lists_of(samples, depth, system_scores(judge), systems)
+        judge, names = Judge(self._ranker, self._graphs, self._settings, self._world), tuple(systems)
+        if names == ("graph",):  # nothing is asked of its parts
+            return {"graph": judge.lists(samples, depth)}
+        return judge.lists_of(samples, depth, system_scores(judge), names)

@@ -105,13 +105,10 @@ def test_encoders_of_attention_leave_no_lists_of_train(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["graph", "encoders"])
-def test_a_loaded_model_gives_the_lists_that_were_exported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_loaded_model_gives_the_lists_that_were_exported(tmp_path: Path, name: str) -> None:
     """Told of train, and of all that is known at the cut, as `kinrec recommend` asks it."""
     splits = timed(make_splits())
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(tmp_path)
+    write_run(tmp_path, splits=splits)
     pretrain(tiny(epochs=1), run_dir=tmp_path, seed=7, world=ALONE, tracker=Tracker(None, "pretrain"))
     train, valid, test = (splits[split] for split in ("train", "valid", "test"))
     trained = TrainedGraph.open(tmp_path, ALONE)
@@ -125,10 +122,9 @@ def test_a_loaded_model_gives_the_lists_that_were_exported(
     assert read(tmp_path, f"{name}_test").items.tolist() != read(tmp_path, f"{name}_refit").items.tolist()
 
 
-def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path) -> None:
     splits = timed(make_splits())
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(tmp_path)
+    write_run(tmp_path, splits=splits)
     judge, prepared = exported(tmp_path)
     train, valid, test = (splits[split] for split in ("train", "valid", "test"))
     graphs = prepared.source.graphs_of(known_at_cut(train, valid, test))
@@ -145,7 +141,7 @@ def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, mo
     changed[later] = [random.integers(*((0, 14) if domain == 0 else (14, 30))) for domain in train.domain[later]]
     splits["train"] = dataclasses.replace(train, target=changed)
     other = tmp_path / "other"
-    write_run(other)
+    write_run(other, splits=splits)
     again, prepared_again = exported(other)
     again.ranker.load_state_dict(judge.ranker.state_dict())
     export_lists(again, prepared_again, other, depth=DEPTH, seed=1)
@@ -156,28 +152,22 @@ def test_lists_in_time_know_what_came_before_and_nothing_else(tmp_path: Path, mo
     assert (tmp_path / "graph" / "item_tables.npy").read_bytes() != (other / "graph" / "item_tables.npy").read_bytes()
 
 
-def test_train_whose_end_is_one_moment_has_nothing_to_learn_from_and_ends_well(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_train_whose_end_is_one_moment_has_nothing_to_learn_from_and_ends_well(tmp_path: Path) -> None:
     splits = timed(make_splits())
     train = splits["train"]
     assert train.target_time is not None
     splits["train"] = dataclasses.replace(train, target_time=np.full(len(train), 50 * DAY))
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(tmp_path)
+    write_run(tmp_path, splits=splits)
     exported(tmp_path)
     assert not list((tmp_path / "lists").glob("*_train.parquet"))
     assert (tmp_path / "lists" / "evidence_refit.parquet").is_file()
 
 
-def test_rolling_lists_count_sales_until_each_question_and_none_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rolling_lists_count_sales_until_each_question_and_none_later(tmp_path: Path) -> None:
     splits = timed(make_splits())
     test = splits["test"]
     assert test.target_time is not None
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(tmp_path / "one")
+    write_run(tmp_path / "one", splits=splits)
     judge, _ = exported(tmp_path / "one")
     systems = {path.stem for path in (tmp_path / "one" / "lists").glob("*_rolling.parquet")}
     assert systems == {"graph_rolling", "evidence_rolling"}, "the encoders read no clock"
@@ -192,7 +182,7 @@ def test_rolling_lists_count_sales_until_each_question_and_none_later(
         target[rows] = np.roll(target[rows], 1)
     assert (target != test.target).any()
     splits["test"] = dataclasses.replace(test, target=target)
-    write_run(tmp_path / "other")
+    write_run(tmp_path / "other", splits=splits)
     prepared = with_left_out(
         prepare(tmp_path / "other", CONFIG, ALONE), load_blocks(tmp_path / "other", seed=1), tmp_path / "other", ALONE
     )

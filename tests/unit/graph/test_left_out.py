@@ -63,34 +63,30 @@ def test_a_users_lists_are_those_of_a_graph_without_that_user(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_what_a_user_bought_at_random_leaves_that_users_lists_as_they_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_what_a_user_bought_at_random_leaves_that_users_lists_as_they_were(tmp_path: Path, seed: int) -> None:
     train = write_run(tmp_path / "one")["train"]
     judge, items = left_out_of(tmp_path / "one")
     user = 5 * seed + 1
     rows = np.flatnonzero(train.user == user)
     splits = make_splits() | {"train": with_drawn_targets(train, rows, seed=seed)}
     assert splits["train"].target.tolist() != train.target.tolist()
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(tmp_path / "other")
+    write_run(tmp_path / "other", splits=splits)
     _, again = left_out_of(tmp_path / "other", judge)
     assert again[rows].tolist() == items[rows].tolist()
     assert again.tolist() != items.tolist(), "nobody else noticed"
 
 
-def test_lists_of_a_span_know_nothing_that_came_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_of_a_span_know_nothing_that_came_later(tmp_path: Path) -> None:
     splits = timed(make_splits())
     train = splits["train"]
     assert train.target_time is not None
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(tmp_path / "one")
+    write_run(tmp_path / "one", splits=splits)
     judge, items = left_out_of(tmp_path / "one")
     spans = time_spans(train, None)
     cut = int(train.target_time[spans[4].rows].min())
     later = np.flatnonzero(train.target_time >= cut)
     splits["train"] = with_drawn_targets(train, later, seed=4)
-    write_run(tmp_path / "other")
+    write_run(tmp_path / "other", splits=splits)
     _, again = left_out_of(tmp_path / "other", judge)
     before = np.concatenate([span.rows for span in spans[:5]])
     assert again[before].tolist() == items[before].tolist()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.sales import DAY
 from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.learning.state import some_of
@@ -17,7 +18,7 @@ from graph.ranking.infer import TrainedGraph
 from graph.ranking.parts import one_of, system_scores
 from graph.ranking.pools import is_two_stage
 from pairs.tables import Samples
-from tests.graph_runs import ALONE, tiny, write_run
+from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_splits, timed, tiny, write_run
 
 FEW_POPULAR = 4
 
@@ -114,3 +115,27 @@ def test_a_sample_of_valid_is_the_same_every_time(tmp_path: Path) -> None:
     assert len(one) == 7
     assert one.sample.tolist() == again.sample.tolist() == sorted(one.sample.tolist())
     assert some_of(valid, len(valid), seed=3) is valid
+
+
+def test_what_sold_of_late_is_a_candidate_though_few_have_it(tmp_path: Path) -> None:
+    splits = timed(make_splits())
+    train = splits["train"]
+    assert train.target_time is not None
+    last = int(train.target_time.max())
+    target, time = train.target.copy(), np.minimum(train.target_time, last - 40 * DAY)
+    assert train.history_time is not None
+    history_time = np.minimum(train.history_time, last - 41 * DAY)
+    new = np.flatnonzero(train.domain == 1)[:2]
+    target[new], time[new] = NUM_ITEMS - 1, last
+    history = np.where(train.history == NUM_ITEMS - 1, NUM_ITEMS - 2, train.history)
+    target = np.where((target == NUM_ITEMS - 1) & ~np.isin(np.arange(len(target)), new), NUM_ITEMS - 2, target)
+    splits["train"] = replace(train, target=target, target_time=time, history=history, history_time=history_time)
+    write_run(tmp_path, splits=splits)
+    _, _, few = judges(tmp_path, tiny())
+    assert few.graphs.votes is not None
+    fewest = int(few.graphs.votes[1].num_users.argsort()[0])
+    assert fewest == NUM_ITEMS - 1 - NUM_X, "two users have it"
+    assert NUM_ITEMS - 1 - NUM_X in pools._popular(few.graphs, 1, 1).tolist()
+    write_run(tmp_path / "untimed")
+    _, _, untimed = judges(tmp_path / "untimed", tiny())
+    assert len(pools._popular(untimed.graphs, 1, 1)) == 1

@@ -138,23 +138,22 @@ def test_tables_of_a_start_that_was_killed_while_it_wrote_them_are_made_anew(
     assert not (tmp_path / "none").exists()
 
 
-def lists_of_train(run_dir: Path, monkeypatch: pytest.MonkeyPatch, train: Samples) -> tuple[RankedLists, np.ndarray]:
+def lists_of_train(run_dir: Path, train: Samples) -> tuple[RankedLists, np.ndarray]:
     """`encoders_train` of a pair with these train samples, under weights that are always the same; its tables."""
     splits = make_splits() | {"train": train}
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(run_dir)
+    write_run(run_dir, splits=splits)
     prepared = with_left_out(prepare(run_dir, tiny(), ALONE), load_blocks(run_dir, seed=1), run_dir, ALONE)
     ranker = make_ranker(prepared, tiny(), seed=1, device=ALONE.device).eval()
     export_lists(Judge(ranker, prepared.graphs, tiny(), ALONE), prepared, run_dir, depth=10, seed=1)
     return read_lists(run_dir / "lists" / "encoders_train.parquet"), np.load(run_dir / "graph" / "item_tables.npy")
 
 
-def test_what_somebody_buys_changes_nothing_in_her_own_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_buys_changes_nothing_in_her_own_list(tmp_path: Path) -> None:
     """She buys other things than she did, and more; asked with the same history, she is told the same."""
     train = make_splits()["train"]
     blocks = make_blocks(train, seed=1, chronological=False)
     user = int(blocks[1].asked.user[0])
-    before, tables = lists_of_train(tmp_path / "before", monkeypatch, train)
+    before, tables = lists_of_train(tmp_path / "before", train)
     random = np.random.default_rng(9)
     own = train.user == user
     drawn = np.where(train.domain == 0, random.integers(0, NUM_X, len(train)), random.integers(NUM_X, 30, len(train)))
@@ -162,7 +161,7 @@ def test_what_somebody_buys_changes_nothing_in_her_own_list(tmp_path: Path, monk
     changed = joined(
         dataclasses.replace(train, target=np.where(own, drawn, train.target)), make_samples(more, first=5000)
     )
-    after, other_tables = lists_of_train(tmp_path / "after", monkeypatch, changed)
+    after, other_tables = lists_of_train(tmp_path / "after", changed)
     hers = train.sample[own]
     assert before.of_samples(hers).items.tolist() == after.of_samples(hers).items.tolist()
     assert before.of_samples(hers).scores.tobytes() == after.of_samples(hers).scores.tobytes()

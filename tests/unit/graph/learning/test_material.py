@@ -30,13 +30,10 @@ def latest(train: Samples) -> "np.typing.NDArray[np.bool_]":
     return np.asarray(train.target_time > np.quantile(train.target_time, 1 - LATEST_SHARE, method="lower"))
 
 
-def test_the_last_part_teaches_and_its_graphs_end_where_it_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_part_teaches_and_its_graphs_end_where_it_begins(tmp_path: Path) -> None:
     splits = timed(make_splits())
     train = splits["train"]
-    monkeypatch.setattr("tests.graph_runs.make_splits", lambda seed: splits)
-    write_run(tmp_path / "one")
+    write_run(tmp_path / "one", splits=splits)
     prepared, material = made(tmp_path / "one", tiny())
     assert material.samples.sample.tolist() == train.sample[latest(train)].tolist()
     assert material.graphs.votes is prepared.graphs.votes
@@ -49,7 +46,7 @@ def test_the_last_part_teaches_and_its_graphs_end_where_it_begins(
     other_targets[~same_domain] = train.target[~same_domain]
     assert (other_targets != train.target).any()
     splits["train"] = dataclasses.replace(train, target=other_targets)
-    write_run(tmp_path / "other")
+    write_run(tmp_path / "other", splits=splits)
     prepared_again, again = made(tmp_path / "other", tiny())
     for graphs, told in ((material.graphs, again.graphs), (prepared.graphs, prepared_again.graphs)):
         assert graphs.evidence is not None
