@@ -12,26 +12,18 @@ from evaluation.chosen import Chosen
 from evaluation.list_ranker.bank import fit_bank
 from evaluation.list_ranker.blocks import as_of
 from evaluation.list_ranker.choice import choose_final
-from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker
-from evaluation.list_ranker.knowledge import Timeline, age_before_test
-from evaluation.list_ranker.llm_share import LLM, with_llm
-from evaluation.sales import DAY
+from evaluation.list_ranker.final import fit_list_ranker
+from evaluation.list_ranker.knowledge import age_before_test
+from evaluation.list_ranker.llm_share import keeping_llm
+from evaluation.matrices import DAY
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.tuning import random_users, retune_timed
 
 log = logging.getLogger(__name__)
 
 
-def choice_under(chosen: Chosen, protocol: Timeline) -> Chosen:
-    """What test is ranked by under a protocol: what was chosen or, for `train` where the split is one of time, what is
-    chosen at the age that train has then."""
-    if not protocol.chronological or protocol.knowledge != "train":
-        return chosen
-    return _aged(chosen)
-
-
-def _aged(chosen: Chosen) -> Chosen:
-    """Half-lives, the baselines' fusion and the trees, chosen on all of valid.
+def choose_aged(chosen: Chosen) -> Chosen:
+    """Half-lives, the baselines' fusion and the trees for test under `train`, chosen on all of valid.
 
     The lists of other stages know too much of then. So the trees do without them, and the fusion of lists keeps its
     weights; where nothing was known then, or too little to learn from, all stays.
@@ -68,12 +60,6 @@ def _aged(chosen: Chosen) -> Chosen:
         baselines=dataclasses.replace(baselines, parameters=parameters),
         mixture=Mixture(mixture.baselines, chosen.mixture.fusion),
         choices={**chosen.choices, "baseline_fusion": choices["baseline_fusion"]},
-        ranker=_with_llm(final, chosen),
+        ranker=keeping_llm(final, chosen.ranker),
         age=age,
     )
-
-
-def _with_llm(ranker: ListRanker | None, chosen: Chosen) -> ListRanker | None:
-    """With the language model at the weight that it has beside the chosen trees."""
-    weight = 0.0 if chosen.ranker is None else chosen.ranker.weights.get(LLM, 0.0)
-    return with_llm(ranker, weight) if ranker is not None and weight and TREES in ranker.weights else ranker

@@ -171,7 +171,8 @@ def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) 
     with clock.part("tune_baselines"):
         baselines = fit_baselines(
             train, deciding, items,
-            config=config, seed=seed, others=inputs.others, sold=sold, world=inputs.world,
+            config=config, seed=seed, others=inputs.others, sold=sold,
+            chronological=timeline.chronological, world=inputs.world,
         )  # fmt: skip
     with clock.part("choose_fusions"):
         mixture, choices = choose_mixture(deciding, items, baselines.scorers, said.fused, config, inputs.world)

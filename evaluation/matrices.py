@@ -16,6 +16,8 @@ from pairs.tables import Ints, Samples
 
 Floats: TypeAlias = NDArray[np.float32]
 Sparse: TypeAlias = "sp.csr_matrix[np.float32]"
+DAY = 86_400
+"""Seconds."""
 
 
 def csr_arrays(name: str, matrix: Sparse) -> dict[str, NDArray[Any]]:
@@ -40,6 +42,23 @@ def user_item_matrix(train: Samples, num_items: int) -> Sparse:
     rows = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N])
     columns = np.concatenate([train.history, train.target])
     return _ones(rows, columns, (len(users), num_items))
+
+
+def fading_matrix(train: Samples, num_items: int, *, end: int, half_life: float) -> Sparse:
+    """[U, I] as `user_item_matrix`, a purchase counting 1/2 ** (its age at `end` / `half_life` days); of several of one
+    item the latest."""
+    assert train.history_time is not None
+    assert train.target_time is not None
+    users, user_row_N = np.unique(train.user, return_inverse=True)
+    row = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N])
+    item = np.concatenate([train.history, train.target])
+    time = np.concatenate([train.history_time, train.target_time])
+    order = np.lexsort((time, item, row))
+    row, item, time = row[order], item[order], time[order]
+    latest = np.ones(len(row), dtype=bool)
+    latest[:-1] = (row[1:] != row[:-1]) | (item[1:] != item[:-1])
+    weight = 0.5 ** ((end - time[latest]) / (half_life * DAY))
+    return sp.csr_matrix((weight.astype(np.float32), (row[latest], item[latest])), shape=(len(users), num_items))
 
 
 def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domain: bool) -> Sparse:

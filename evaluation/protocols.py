@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.aged import choice_under
+from evaluation.aged import choose_aged
 from evaluation.chosen import Chosen, Inputs
 from evaluation.list_ranker.bank import user_counts
 from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test, sold_by_all
+from evaluation.matrices import DAY
 from evaluation.metrics.ranks import Ranks
-from evaluation.sales import DAY, Sales, moments
+from evaluation.rolling import choose_rolling
+from evaluation.sales import Sales, moments
 from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table
 from evaluation.systems.tuning import random_users
@@ -61,6 +63,16 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
             ),
         }
     return tables
+
+
+def choice_under(chosen: Chosen, protocol: Timeline) -> Chosen:
+    """What test is ranked by under a protocol. Where the split is one of time: for `train` what is chosen at the age
+    that train has then; for `rolling` what is chosen where sales are counted up to each question; else what was."""
+    if not protocol.chronological or protocol.knowledge == "refit":
+        return chosen
+    if protocol.knowledge == "train":
+        return choose_aged(chosen)
+    return chosen if chosen.inputs.config.knowledge == "rolling" else choose_rolling(chosen, protocol)
 
 
 def _ranks(chosen: Chosen, protocol: Timeline, test: Samples, rows: Ints) -> dict[str, Ranks]:

@@ -8,12 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.matrices import Floats
+from evaluation.matrices import DAY, Floats
 from evaluation.ranked_lists import NO_ITEM
 from pairs.tables import Ints, Samples
 
-DAY = 86_400
-"""Seconds."""
 MOMENTS = 512
 """As of which best sellers are counted, from the first purchase to the last."""
 NEVER_DAYS = 10_000.0

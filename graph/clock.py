@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.sales import DAY, purchases_of
+from evaluation.matrices import DAY
+from evaluation.sales import purchases_of
 from graph.companions.mapped import expand
 from pairs.tables import Samples
 

@@ -21,6 +21,7 @@ SYSTEM_TABLE = {
     "recent": System("baseline", against=("popularity",)),
     "markov": System("baseline"),
     "item_cosine": System("baseline"),
+    "recent_cosine": System("baseline", against=("item_cosine",)),
     "ridge": System("baseline"),
     "text": System("baseline"),
     "text_squares": System("baseline", against=("text",)),

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from evaluation.sales import DAY
+from evaluation.matrices import DAY
 from graph.batches import Batch
 from graph.config import GraphConfig, PresetName
 from graph.presets import PRESETS

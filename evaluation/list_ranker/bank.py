@@ -102,7 +102,7 @@ def fit_bank(
     scorers = {
         name: baseline.fit(material, **parameters.get(name, {}))
         for name, baseline in BASELINE_TABLE.items()
-        if material.sales is not None or not baseline.needs_times
+        if (material.sales is not None or not baseline.needs_times) and (name in parameters or not baseline.needs_cut)
     }
     return Bank(counted, material.vectors, scorers, material.sales, user_counts(material.everyone, items.num_items))
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.matrices import Floats
+from evaluation.matrices import DAY, Floats
 from evaluation.metrics.ranks import DomainSamples
 from evaluation.ranked_lists import NO_ITEM, top_k
-from evaluation.sales import DAY, Sales
+from evaluation.sales import Sales
 from evaluation.systems.baseline_table import WORDS
 from pairs.tables import Ints, Items
 

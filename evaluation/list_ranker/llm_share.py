@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evaluation.candidates.choice import is_by_candidates, pool_of
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.final import ListRanker
+from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.metrics.intervals import Difference, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values, one_metric, sample_slices
 from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
@@ -115,6 +115,12 @@ def gain_on(
 def with_llm(ranker: ListRanker, weight: float) -> ListRanker:
     """The same with the language model's lists beside its own."""
     return dataclasses.replace(ranker, weights={**ranker.weights, LLM: weight})
+
+
+def keeping_llm(ranker: ListRanker | None, chosen: ListRanker | None) -> ListRanker | None:
+    """Another ranker, with the language model at the weight that it has beside the chosen trees."""
+    weight = 0.0 if chosen is None else chosen.weights.get(LLM, 0.0)
+    return with_llm(ranker, weight) if ranker is not None and weight and TREES in ranker.weights else ranker
 
 
 def ranks_of(

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from evaluation.candidates.asked import Scorer
-from evaluation.matrices import Floats, Sparse, transition_matrix, user_item_matrix
+from evaluation.matrices import Floats, Sparse, fading_matrix, transition_matrix, user_item_matrix
 from evaluation.sales import Sales
 from evaluation.systems.baselines import (
     ItemCosine,
@@ -36,6 +36,16 @@ HALF_LIVES = (30.0, 7.0, 3.0, 14.0, 90.0, 365.0)
 
 
 @dataclass(frozen=True)
+class FadedPurchases:
+    """Who has what, and what that counts by its age."""
+
+    bought: Sparse
+    fading: Sparse
+    together: tuple[Sparse, Sparse] | None
+    """`bought_together` of both."""
+
+
+@dataclass(frozen=True)
 class Material:
     """What baselines are fitted on; a matrix is made when the first of them asks for it, and once."""
 
@@ -52,6 +62,7 @@ class Material:
     clock: bool = True
     """Whether times of sales are told."""
     _transitions: dict[bool, Sparse] = field(default_factory=dict, init=False)
+    _faded: dict[float, FadedPurchases] = field(default_factory=dict, init=False)
     _ridge_weights: dict[tuple[float, float], Floats] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -68,6 +79,18 @@ class Material:
     def together(self) -> tuple[Sparse, Sparse] | None:
         """How often items are bought by the same user; None where that is not counted at once."""
         return bought_together(self.bought, self.items)
+
+    def faded(self, half_life: float) -> "FadedPurchases":
+        """Purchases of train's users that count the less the older they are, as of the last; without those of one
+        domain, who end at the first cut."""
+        if half_life not in self._faded:
+            self._faded.clear()  # the last one is kept, for a grid goes on with what it has chosen
+            assert self.train.target_time is not None
+            end = int(self.train.target_time.max())
+            own_UI = user_item_matrix(self.train, self.items.num_items)
+            fading_UI = fading_matrix(self.train, self.items.num_items, end=end, half_life=half_life)
+            self._faded[half_life] = FadedPurchases(own_UI, fading_UI, bought_together(own_UI, self.items, fading_UI))
+        return self._faded[half_life]
 
     @cached_property
     def ridge_rows(self) -> Sparse:
@@ -126,6 +149,8 @@ class Baseline:
     by more than one standard error. Empty: nothing to choose."""
     needs_times: bool = False
     """Whether it is there on pairs with times only."""
+    needs_cut: bool = False
+    """Whether it is there only where the split is one of time, so that all that is known came before the questions."""
     by_domain: bool = False
     """Whether what the two domains' histories say apart is worth knowing to the list ranker."""
 
@@ -145,6 +170,14 @@ def fit_markov(material: Material, *, within_domain: float, decay: float) -> Sco
 
 def fit_item_cosine(material: Material, *, exponent: float, decay: float) -> Scorer:
     return ItemCosine(material.bought, material.items, exponent=exponent, decay=decay, together=material.together)
+
+
+def fit_recent_cosine(material: Material, *, half_life: float, exponent: float, decay: float) -> Scorer:
+    faded = material.faded(half_life)
+    return ItemCosine(
+        faded.bought, material.items,
+        exponent=exponent, decay=decay, together=faded.together, fading_UI=faded.fading,
+    )  # fmt: skip
 
 
 def fit_ridge(material: Material, *, penalty: float, weight: float, decay: float, cross: float) -> Scorer:
@@ -168,6 +201,13 @@ BASELINE_TABLE = {
     "markov": Baseline(fit_markov, {"within_domain": (1.0, 0.0), "decay": (0.8, 0.5, 0.0)}),
     "item_cosine": Baseline(
         fit_item_cosine, {"exponent": (0.3, 0.2, 0.4, 0.5), "decay": (0.9, 0.8, 0.7, 0.6, 1.0)}, by_domain=True
+    ),
+    "recent_cosine": Baseline(
+        fit_recent_cosine,
+        {"half_life": (14.0, 7.0, 3.0, 30.0, 90.0), "exponent": (0.3, 0.2, 0.4), "decay": (0.8, 0.6, 0.9)},
+        needs_times=True,
+        needs_cut=True,
+        by_domain=True,
     ),
     "ridge": Baseline(
         fit_ridge, {"penalty": (200.0, 50.0, 800.0), "weight": (0.5,), "decay": (0.9, 0.8, 1.0), "cross": (1.0, 0.5)}

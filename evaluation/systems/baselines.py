@@ -84,7 +84,8 @@ class Markov:
 class ItemCosine:
     """Items bought by the same train users: c_ij / (df_i df_j) ** exponent, summed with a recency decay.
 
-    An exponent of 0.5 is the cosine; a lower one favours popular items.
+    An exponent of 0.5 is the cosine; a lower one favours popular items. Where purchases fade, c_ij sums over the users
+    of i what their purchase of j counts: what those who have the same items bought of late.
     """
 
     def __init__(
@@ -95,14 +96,21 @@ class ItemCosine:
         exponent: float,
         decay: float,
         together: tuple[Sparse, Sparse] | None = None,
+        fading_UI: "Sparse | None" = None,
     ) -> None:
-        """together: `bought_together`, where it is there; else a sample's items are followed to all their buyers."""
+        """
+        Args:
+            together: `bought_together`, where it is there; else a sample's items are followed to all their buyers.
+            fading_UI: what each purchase counts of what is recommended; None: one.
+        """
         frequency_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
         self._weight = (frequency_I**-exponent).astype(np.float32)
         self._together = together
         if together is None:
             scaled_UI = sp.csr_matrix(bought_UI @ sp.diags_array(self._weight))
             self._users_of_items = sp.csr_matrix(scaled_UI.T)
+            if fading_UI is not None:
+                scaled_UI = sp.csr_matrix(fading_UI @ sp.diags_array(self._weight))
             self._by_domain = [split_columns(scaled_UI, items, domain) for domain in (0, 1)]
         self._items = items
         self._decay = decay
@@ -122,14 +130,16 @@ class ItemCosine:
         return scores_BC
 
 
-def bought_together(bought_UI: Sparse, items: Items) -> tuple[Sparse, Sparse] | None:
-    """[I, C] of each domain: by how many users an item was bought with one of the domain. None where that is too much:
-    of a million users what is common has a million partners."""
+def bought_together(bought_UI: Sparse, items: Items, fading_UI: "Sparse | None" = None) -> tuple[Sparse, Sparse] | None:
+    """[I, C] of each domain: by how many users an item was bought with one of the domain, the latter's purchases
+    counting as much as `fading_UI` says. None where that is too much: of a million users what is common has a million
+    partners."""
     most = (np.diff(bought_UI.indptr).astype(np.float64) ** 2).sum()
     if most > MOST_TOGETHER:
         return None
     buyers_IU = sp.csr_matrix(bought_UI.T)
-    first, second = (sp.csr_matrix(buyers_IU @ split_columns(bought_UI, items, domain)) for domain in (0, 1))
+    counted_UI = bought_UI if fading_UI is None else fading_UI
+    first, second = (sp.csr_matrix(buyers_IU @ split_columns(counted_UI, items, domain)) for domain in (0, 1))
     return first, second
 
 

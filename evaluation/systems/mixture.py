@@ -32,7 +32,7 @@ BASELINE_SETS = (
     ("recent", "item_cosine"),
 )
 """Baselines that are added with equal weights, the method's set first."""
-ALONE = ("ridge", "item_cosine", "text", "text_squares", "markov", "recent", "popularity")
+ALONE = ("ridge", "item_cosine", "text", "text_squares", "markov", "recent", "recent_cosine", "popularity")
 """The order in which single baselines are tried, behind all sets; one that is not named here comes last."""
 FUSION_SOURCES = ("baseline_fusion", *FUSED)
 FUSION_WEIGHTS = (

@@ -43,6 +43,7 @@ def fit_baselines(
     seed: int,
     others: Samples | None = None,
     sold: Samples | None = None,
+    chronological: bool = False,
     world: World | None = None,
 ) -> Baselines:
     """Every baseline with the parameters of its grid that serve the valid targets.
@@ -50,6 +51,7 @@ def fit_baselines(
     Args:
         others: users of one domain.
         sold: whose purchases are the sales; None: train's.
+        chronological: whether all of train came before what is asked.
     """
     material = Material(train, items, config.ridge_max_users, seed, others, sold, clock=config.clock)
     fitted = Baselines(material)
@@ -60,6 +62,9 @@ def fit_baselines(
     for name, baseline in BASELINE_TABLE.items():
         if baseline.needs_times and material.sales is None:
             log.info("%s: left out, times are not there or not told", name)
+            continue
+        if baseline.needs_cut and not chronological:
+            log.info("%s: left out, the split is not one of time", name)
             continue
         started = time.perf_counter()
         fit = partial(baseline.fit, material)
@@ -81,10 +86,12 @@ def retune_timed(
     config: EvaluationConfig,
     seed: int,
     others: Samples | None = None,
+    sold: Samples | None = None,
     world: World | None = None,
 ) -> dict[str, Parameters]:
-    """The parameters, those of baselines that read times tuned anew on what `known` tells."""
-    material = Material(known, items, config.ridge_max_users, seed, others, clock=config.clock)
+    """The parameters, those of baselines that read times tuned anew on what `known` tells; `sold` as in
+    `fit_baselines`."""
+    material = Material(known, items, config.ridge_max_users, seed, others, sold, clock=config.clock)
     few = sample_of_users(valid, config.tuning_samples, seed)
     return {
         name: _tune(partial(BASELINE_TABLE[name].fit, material), BASELINE_TABLE[name].grid, few, items, config, world)

@@ -6,10 +6,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from evaluation.aged import choice_under
 from evaluation.chosen import Chosen, Clock, choose
 from evaluation.list_ranker.knowledge import Timeline, age_before_test
-from evaluation.sales import DAY, Sales
+from evaluation.matrices import DAY
+from evaluation.protocols import choice_under
+from evaluation.sales import Sales
 from evaluation.systems.baseline_table import WORDS
 from evaluation.systems.baselines import Recent
 from evaluation.systems.tuning import retune_timed, scorer_ranks
@@ -42,7 +43,7 @@ def chosen() -> Chosen:
 
 @pytest.mark.parametrize(
     "protocol",
-    [Timeline(True, "refit"), Timeline(True, "rolling"), Timeline(False, "train"), Timeline(False, "refit")],
+    [Timeline(True, "refit"), Timeline(False, "rolling"), Timeline(False, "train"), Timeline(False, "refit")],
 )
 def test_elsewhere_what_was_chosen_stays(protocol: Timeline) -> None:
     assert choice_under(chosen(), protocol) is chosen()

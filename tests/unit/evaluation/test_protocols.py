@@ -11,8 +11,8 @@ from evaluation.chosen import Inputs
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
 from evaluation.list_ranker.knowledge import PROTOCOLS, Knowledge, Timeline
+from evaluation.matrices import DAY
 from evaluation.protocols import target_slices
-from evaluation.sales import DAY
 from pairs.tables import Pair, Samples
 from tests.evaluation_runs import make_items, make_samples
 from tests.report_cards import make_card, make_metrics, write_report

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from evaluation.sales import DAY, NEVER_DAYS, Sales, moments
+from evaluation.matrices import DAY
+from evaluation.sales import NEVER_DAYS, Sales, moments
 from pairs.tables import Samples
 from tests.evaluation_runs import make_samples
 

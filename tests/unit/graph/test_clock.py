@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.sales import DAY
+from evaluation.matrices import DAY
 from graph.batches import Batch, make_batch
 from graph.clock import AGE_SCALE, FACTS, NOW, OLDEST_DAYS, WINDOWS_DAYS, SalesClock, asked_earlier, clocks_of
 from graph.config import GraphConfig

@@ -9,8 +9,8 @@ import torch
 
 from evaluation.list_ranker.blocks import make_blocks
 from evaluation.list_ranker.knowledge import known_at_cut
+from evaluation.matrices import DAY
 from evaluation.ranked_lists import RankedLists, read_lists
-from evaluation.sales import DAY
 from graph.build import Graphs
 from graph.load import Prepared, load_blocks, make_ranker, prepare, with_left_out
 from graph.pretrain import pretrain

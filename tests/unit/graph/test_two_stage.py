@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.sales import DAY
+from evaluation.matrices import DAY
 from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.learning.state import some_of

@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.blocks import MOST_SAMPLES, as_of, follows_in_time, latest_part, make_blocks
-from evaluation.sales import DAY
+from evaluation.matrices import DAY
 from pairs.tables import joined
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 

@@ -22,8 +22,9 @@ from evaluation.list_ranker.knowledge import (
     read_timeline,
     sold_by_all,
 )
+from evaluation.matrices import DAY
 from evaluation.ranked_lists import RankedLists, read_lists, write_lists
-from evaluation.sales import DAY, moments
+from evaluation.sales import moments
 from evaluation.systems.baseline_table import BASELINE_TABLE, Material
 from launch.artifacts import write_json
 from launch.errors import InputError

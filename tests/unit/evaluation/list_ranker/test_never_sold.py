@@ -9,8 +9,8 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.fit import Lists, make_lists
 from evaluation.list_ranker.never_sold import Slots, put_into
+from evaluation.matrices import DAY
 from evaluation.metrics.ranks import batches
-from evaluation.sales import DAY
 from evaluation.systems.baseline_table import WORDS
 from pairs.tables import Samples
 from tests.evaluation_runs import sources_of
