@@ -107,7 +107,8 @@ class Source:
 
     def factorise(self, known: Samples) -> Bytes:
         """Who has what, as two tables [2, I, d]."""
-        return factorise(known, self.items, dim=self.settings.model.dim)
+        with long("tables"):
+            return factorise(known, self.items, dim=self.settings.model.dim)
 
 
 @dataclasses.dataclass(frozen=True)

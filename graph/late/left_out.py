@@ -17,15 +17,12 @@ from evaluation.list_ranker.blocks import FitBlock
 from graph.kept_arrays import is_whole
 from graph.late.interaction import VoteGraph, vote_graphs
 from graph.late.item_tables import factorise, item_tables
-from graph.late.nearest import NearestItems
+from graph.late.nearest import PARTS, NearestItems
 from graph.words import Floats
 from launch.artifacts import atomic_file
 from launch.watch.beats import long
 from pairs.ragged import rows_of
 from pairs.tables import Items, with_others
-
-PARTS = ("row", "offsets", "candidate", "cosines")
-"""Of nearest items, as they are written."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,15 @@ def _columns(
 ) -> dict[str, npt.NDArray[Any]]:  # Any: ids, counts and cosines
     """What the tables of a block say of the items in its own histories, as arrays."""
     known = with_others(block.known, block.others)
-    tables = item_tables(factorise(known, items, dim=dim), words_IK, known)
+    with long("tables"):
+        tables = item_tables(factorise(known, items, dim=dim), words_IK, known)
     asked = torch.from_numpy(np.unique(block.asked.recent(max_history, items.pad)))
     columns: dict[str, npt.NDArray[Any]] = {}
     for letter, graph in zip("XY", vote_graphs(tables, items.num_x, depth=depth), strict=True):
-        graph.nearest.find(asked[asked != items.pad])
-        for name in PARTS:
-            columns[f"{letter}_{name}"] = getattr(graph.nearest, name).numpy()
+        with long("nearest"):
+            graph.nearest.find(asked[asked != items.pad])
+        for name, part in graph.nearest.parts.items():
+            columns[f"{letter}_{name}"] = part.numpy()
         columns[f"{letter}_users"] = graph.num_users.numpy()
     return columns
 
@@ -91,5 +90,5 @@ def _path(folder: Path, number: int) -> Path:
 
 
 def _graph(columns: dict[str, Tensor], letter: str, ids: range) -> VoteGraph:
-    parts = {name: columns[f"{letter}_{name}"] for name in PARTS}
-    return VoteGraph(NearestItems(ids, 0, None, **parts), columns[f"{letter}_users"])
+    parts = [columns[f"{letter}_{name}"] for name in PARTS]
+    return VoteGraph(NearestItems(ids, 0, None, *parts), columns[f"{letter}_users"])

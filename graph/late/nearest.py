@@ -7,14 +7,18 @@ from torch import Tensor
 
 from graph.companions.mapped import expand
 from graph.config import TABLES
-from graph.late.item_tables import ItemTables
+from graph.late.item_tables import CosineRoom, ItemTables
 
 LEAST_COSINE = 0.02
 MOST_TIED = 10
 """So many times `depth` at most by one table: a tie that goes on behind it is left out whole."""
-CELLS_AT_ONCE = 1 << 26
+CELLS_AT_ONCE = 1 << 24
 """Cosines by one table that are held together, whatever the domain's size."""
 ITEMS_AT_ONCE = 512
+PARTS = ("row", "offsets", "candidate", "cosines")
+"""Of nearest items, as they are written."""
+TIED_AT_ONCE = 32
+"""Rows that are looked through whole."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,20 @@ class NearestItems:
     offsets: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))  # [rows + 1]
     candidate: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))  # [E]
     cosines: Tensor = field(default_factory=lambda: torch.zeros(0, len(TABLES), dtype=torch.float16))  # [E, 3]
+    num_rows: int = field(default=0, kw_only=True)
+    num_cells: int = field(default=0, kw_only=True)
+    """Of the tensors above, which have room for more, what is there."""
+
+    def __post_init__(self) -> None:
+        if self.num_rows == 0:
+            self.num_rows, self.num_cells = len(self.offsets) - 1, len(self.candidate)
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """What is there of `PARTS`."""
+        rows, cells = self.offsets[: self.num_rows + 1], slice(self.num_cells)
+        values = (self.row, rows, self.candidate[cells], self.cosines[cells])
+        return dict(zip(PARTS, values, strict=True))
 
     def of(self, item_N: Tensor) -> Near:
         """The nearest of each item; KeyError for an item without a row where there are no tables to make one."""
@@ -58,32 +76,76 @@ class NearestItems:
             return
         if self.tables is None:
             raise KeyError(f"no nearest items were kept of {missing_M[:5].tolist()}")
-        lengths, candidates, cosines = [self.offsets.diff()], [self.candidate], [self.cosines]
+        lengths, candidates, cosines = [], [], []
         at_once = max(1, min(ITEMS_AT_ONCE, CELLS_AT_ONCE // len(self.ids)))
+        room = CosineRoom(at_once, len(self.ids), item_N.device)
         for some_S in missing_M.split(at_once):
-            entry_P, candidate_P, cosine_P3 = self._search(self.tables, some_S)
+            entry_P, candidate_P, cosine_P3 = self._search(self.tables, some_S, room)
             lengths.append(torch.bincount(entry_P, minlength=len(some_S)))
             candidates.append(candidate_P.to(torch.int32))
             cosines.append(cosine_P3.to(torch.float16))
-        self.row[missing_M] = torch.arange(len(missing_M), device=self.row.device) + len(self.offsets) - 1
-        self.offsets = torch.cat([self.offsets[:1], torch.cat(lengths).cumsum(0)])
-        self.candidate, self.cosines = torch.cat(candidates), torch.cat(cosines)
+        self.row[missing_M] = torch.arange(len(missing_M), device=self.row.device) + self.num_rows
+        ends = torch.cat(lengths).cumsum(0) + self.num_cells
+        self.offsets = _with_more(self.offsets, self.num_rows + 1, ends)
+        self.candidate = _with_more(self.candidate, self.num_cells, torch.cat(candidates))
+        self.cosines = _with_more(self.cosines, self.num_cells, torch.cat(cosines))
+        self.num_rows, self.num_cells = self.num_rows + len(missing_M), int(ends[-1])
 
-    def _search(self, tables: ItemTables, item_S: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _search(self, tables: ItemTables, item_S: Tensor, room: CosineRoom) -> tuple[Tensor, Tensor, Tensor]:
         """(which of the items, candidate, cosines [P, 3]) in order of items and candidates."""
-        same_S = (item_S >= self.ids.start) & (item_S < self.ids.stop)
-        by_table = [tables.cosines(item_S, self.ids, table).clamp_min(0) for table in range(len(TABLES))]
-        by_table[TABLES.index("within")] *= same_S[:, None]
-        row_R = torch.nonzero(same_S)[:, 0]
-        near_SD = torch.zeros(by_table[0].shape, dtype=torch.bool, device=item_S.device)
-        for cosine_SD in by_table:
-            cosine_SD[row_R, item_S[row_R] - self.ids.start] = 0
-            last_S1 = cosine_SD.topk(min(self.depth, len(self.ids)), dim=1).values[:, -1:].clamp_min(LEAST_COSINE)
-            tied_SD = cosine_SD >= last_S1
-            too_many_S1 = tied_SD.sum(dim=1, keepdim=True) > MOST_TIED * self.depth
-            near_SD |= torch.where(too_many_S1, cosine_SD > last_S1, tied_SD)
-        entry_P, candidate_P = torch.nonzero(near_SD, as_tuple=True)
-        return entry_P, candidate_P, torch.stack([cosine_SD[entry_P, candidate_P] for cosine_SD in by_table], dim=1)
+        size = len(self.ids)
+        row_R = torch.nonzero((item_S >= self.ids.start) & (item_S < self.ids.stop))[:, 0]
+        asked = [row_R if name == "within" else torch.arange(len(item_S), device=item_S.device) for name in TABLES]
+        said, keys = [], [row_R[:0]]
+        for table, row_A in enumerate(asked):
+            cosine_AD = tables.cosines(item_S[row_A], self.ids, table, room)
+            own_R = torch.searchsorted(row_A, row_R)
+            cosine_AD[own_R, item_S[row_R] - self.ids.start] = 0
+            found_E, column_E = nearest_of(cosine_AD, self.depth)
+            keys.append(row_A[found_E] * size + column_E)
+            said.append(cosine_AD)
+        key_P = torch.unique(torch.cat(keys))
+        entry_P, candidate_P = key_P // size, key_P % size
+        cosine_P3 = torch.zeros(len(key_P), len(TABLES), device=key_P.device)
+        for table, (row_A, cosine_AD) in enumerate(zip(asked, said, strict=True)):
+            place_S = torch.full((len(item_S),), -1, device=row_A.device).index_put(
+                (row_A,), torch.arange(len(row_A)).to(row_A)
+            )
+            there_K = torch.nonzero(place_S[entry_P] >= 0)[:, 0]
+            cosine_P3[there_K, table] = cosine_AD[place_S[entry_P[there_K]], candidate_P[there_K]].clamp_min(0)
+        return entry_P, candidate_P, cosine_P3
+
+
+def nearest_of(cosine_AD: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+    """(row, column) of the `depth` largest of each row that are `LEAST_COSINE` or more, and of those as large as the
+    last of them; where these would be more than `MOST_TIED` times `depth`, all as large as the last are left out."""
+    most = min(depth, cosine_AD.shape[1])
+    best_AK, column_AK = cosine_AD.topk(min(depth + 1, cosine_AD.shape[1]), dim=1)
+    last_A1 = best_AK[:, most - 1 : most].clamp_min(LEAST_COSINE)
+    goes_on_A = (best_AK[:, most:] >= last_A1).any(dim=1)
+    row_E, place_E = torch.nonzero((best_AK[:, :most] >= last_A1) & ~goes_on_A[:, None], as_tuple=True)
+    rows, columns = [row_E], [column_AK[row_E, place_E]]
+    tied_T = torch.nonzero(goes_on_A)[:, 0]
+    for row_T in torch.split(tied_T, TIED_AT_ONCE):
+        some_TD, last_T1 = cosine_AD[row_T], last_A1[row_T]
+        tied_TD = some_TD >= last_T1
+        too_many_T1 = tied_TD.sum(dim=1, keepdim=True) > MOST_TIED * depth
+        row_E, column_E = torch.nonzero(torch.where(too_many_T1, some_TD > last_T1, tied_TD), as_tuple=True)
+        rows.append(row_T[row_E])
+        columns.append(column_E)
+    return torch.cat(rows), torch.cat(columns)
+
+
+def _with_more(values: Tensor, used: int, more: Tensor) -> Tensor:
+    """`more` behind the first `used` rows, in the same tensor while it has room: a copy each time would cost the square
+    of what there is."""
+    need = used + len(more)
+    if need > len(values):
+        grown = values.new_empty((max(need, len(values) * 3 // 2), *values.shape[1:]))
+        grown[:used] = values[:used]
+        values = grown
+    values[used:need] = more
+    return values
 
 
 def nearest_items(tables: ItemTables, ids: range, *, depth: int) -> NearestItems:

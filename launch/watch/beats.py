@@ -7,6 +7,8 @@ A beat only sets numbers in memory, so that every step, batch and file may have 
 down once a second and measures how long they have stood still. Without that thread they cost nothing and do nothing.
 """
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ ENDED = "ended"
 FAILED = "failed"
 OVER = {ENDED, FAILED}
 """Phases after which nothing is waited for."""
+LONG_SECONDS = 30.0
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -85,7 +89,9 @@ def beat(*, step: int | None = None, total: int | None = None, phase: str | None
 
 @contextmanager
 def long(phase: str) -> Iterator[None]:
-    """A piece of work that cannot beat from within and may take long: a save, an index. The longer time-out counts."""
+    """A piece of work that cannot beat from within and may take long: a save, an index. The longer time-out counts, and
+    the log tells how long it took if that was long."""
+    started = time.monotonic()
     before, HERE.phase = HERE.phase, phase
     HERE.long += 1
     HERE.moves += 1
@@ -95,6 +101,8 @@ def long(phase: str) -> Iterator[None]:
         HERE.phase = before
         HERE.long -= 1
         HERE.moves += 1
+        if time.monotonic() - started > LONG_SECONDS:
+            log.info("%s: %.0f s", phase, time.monotonic() - started)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graph.late import nearest as nearest_module
-from graph.late.item_tables import ItemTables
+from graph.late.item_tables import CosineRoom, ItemTables
 from graph.late.nearest import NearestItems, nearest_items
 from tests.unit.graph.late.slow import IDS, NUM_ITEMS, PAD, Row, random_tables, slow_row
 
@@ -73,9 +73,9 @@ def test_a_large_domain_is_searched_a_few_items_at_a_time(monkeypatch: pytest.Mo
     sizes = []
     cosines = ItemTables.cosines
 
-    def noted(self: ItemTables, item_N: torch.Tensor, ids: range, table: int) -> torch.Tensor:
+    def noted(self: ItemTables, item_N: torch.Tensor, ids: range, table: int, room: CosineRoom) -> torch.Tensor:
         sizes.append(len(item_N) * len(ids))
-        return cosines(self, item_N, ids, table)
+        return cosines(self, item_N, ids, table, room)
 
     monkeypatch.setattr(ItemTables, "cosines", noted)
     monkeypatch.setattr(nearest_module, "CELLS_AT_ONCE", 100)
@@ -86,9 +86,43 @@ def test_a_large_domain_is_searched_a_few_items_at_a_time(monkeypatch: pytest.Mo
 def test_without_tables_an_item_that_was_not_kept_is_refused() -> None:
     kept = nearest_items(random_tables(), IDS[0], depth=4)
     kept.find(torch.tensor([1, 2]))
-    alone = NearestItems(kept.ids, 0, None, kept.row, kept.offsets, kept.candidate, kept.cosines)
+    alone = NearestItems(kept.ids, 0, None, *kept.parts.values())
     assert row_of(alone, 2) == row_of(kept, 2)
     with pytest.raises(KeyError, match=r"no nearest items were kept of \[7\]"):
         alone.of(torch.tensor([2, 7]))
     with pytest.raises(KeyError, match=rf"\[{PAD}\]"):
         alone.of(torch.tensor([PAD]))
+
+
+def test_rows_found_one_at_a_time_are_those_found_at_once() -> None:
+    one, other = (nearest_items(random_tables(), IDS[1], depth=4) for _ in range(2))
+    order = torch.randperm(NUM_ITEMS, generator=torch.Generator().manual_seed(1))
+    one.find(torch.arange(NUM_ITEMS))
+    for item in order:
+        other.find(item[None])
+    assert len(other.parts["candidate"]) == len(one.parts["candidate"]) == one.num_cells
+    for name, values in zip(("entry", "candidate", "cosines"), vars(one.of(order)).values(), strict=True):
+        assert torch.equal(getattr(other.of(order), name), values)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 200])
+def test_ties_go_on_behind_the_last_or_are_left_out_whole(depth: int) -> None:
+    steps = torch.randint(-2, 5, (40, 60), generator=torch.Generator().manual_seed(depth)) / 4
+    for row in range(40):
+        given = steps[row, steps[row] >= nearest_module.LEAST_COSINE].tolist()
+        last = sorted(given, reverse=True)[:depth][-1] if given else 1.0
+        tied = [column for column in range(60) if steps[row, column] >= max(last, nearest_module.LEAST_COSINE)]
+        few = tied if len(tied) <= nearest_module.MOST_TIED * depth else [c for c in tied if steps[row, c] > last]
+        found_row, column = nearest_module.nearest_of(steps[row : row + 1], depth)
+        assert sorted(column.tolist()) == few
+        assert not found_row.any()
+
+
+def test_products_of_bytes_and_of_floats_are_the_same_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = []
+    for in_bytes in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda in_bytes=in_bytes: in_bytes)
+        nearest = nearest_items(random_tables(), IDS[0], depth=5)
+        nearest.find(torch.arange(NUM_ITEMS))
+        answers.append({name: part.numpy().tobytes() for name, part in nearest.parts.items()})
+    assert answers[0] == answers[1]
