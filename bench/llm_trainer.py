@@ -38,8 +38,9 @@ from training.finetune import make_small_model
 from training.prompts.pieces import Ints
 from training.tokenize_prompts import tokenize_prompts
 from training.tuning.batches import IGNORED, PromptData, collate, learn_whole_prompts, read_prompts
-from training.tuning.engine import ADAM_BETAS, build_accelerator, deepspeed_settings, wrap
+from training.tuning.engine import build_accelerator, deepspeed_settings, wrap
 from training.tuning.layers import set_attention
+from training.tuning.optimizer import BETAS
 
 SIDES = ("ours", "theirs")
 Measured = dict[str, Any]  # Any: seconds, cpu_seconds, peak_mib, losses
@@ -198,7 +199,7 @@ def run_theirs(comparison: Comparison, data: PromptData, rows: Ints, run_dir: Pa
     arguments = TrainingArguments(
         output_dir=str(run_dir / "trainer"), per_device_train_batch_size=comparison.batch,
         max_steps=1 + comparison.steps,
-        learning_rate=config.lr, adam_beta1=ADAM_BETAS[0], adam_beta2=ADAM_BETAS[1], max_grad_norm=config.clip_norm,
+        learning_rate=config.lr, adam_beta1=BETAS[0], adam_beta2=BETAS[1], max_grad_norm=config.clip_norm,
         lr_scheduler_type="constant", bf16=comparison.precision == "bf16", save_strategy="no", logging_strategy="no",
         report_to=[], remove_unused_columns=False, disable_tqdm=True, use_cpu=world.device.type == "cpu",
         deepspeed=deepspeed_settings(config, world, hidden_size=int(model.config.hidden_size)),

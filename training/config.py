@@ -13,6 +13,7 @@ Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
 TITLE_TEMPERATURE = 16.0
 AttentionChoice = Literal["auto", "eager", "sdpa", "flash"]
+OptimizerName = Literal["adamw", "adamw_8bit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +152,9 @@ class LlmConfig:
     """Tokens that are learnt to be written: the answer's alone; those of items, own and kindred users', as well, but
     for the first line, before which nothing is known; or the whole prompt's (URLLM; and a `scratch` model, which has
     read nothing before, learns from each line as from an answer). Validation measures the answers either way."""
+    optimizer: Decides[OptimizerName] = "adamw"
+    """adamw; or adamw_8bit, whose moments take 2 bytes a trained parameter in place of 8 (needs bitsandbytes, not where
+    the DeepSpeed file offloads the optimizer)."""
     lr: Decides[float] = 2e-5
     """Peak learning rate after warm-up."""
     min_lr_ratio: Decides[float] = 0.1

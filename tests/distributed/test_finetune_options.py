@@ -12,6 +12,7 @@ from launch.distributed import World
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, run_until_killed
 from tests.ranks import run_ranks
 from training.tuning import engine as engine_module
+from training.tuning import optimizer as optimizer_module
 
 pytestmark = pytest.mark.slow
 OPTIONS = {
@@ -19,7 +20,10 @@ OPTIONS = {
     "sdpa": replace(TINY, attention="sdpa"),
     "compiled": replace(TINY, compile=True),
     "checkpointed": replace(TINY, compile=True, gradient_checkpointing=True),
+    "8 bit": replace(TINY, optimizer="adamw_8bit"),
 }
+
+KILLED = ("compiled", "8 bit")
 
 
 def plain_adam(*args: object, **settings: object) -> torch.optim.AdamW:
@@ -28,14 +32,19 @@ def plain_adam(*args: object, **settings: object) -> torch.optim.AdamW:
     return torch.optim.AdamW(*args, **settings)  # type: ignore[arg-type]  # passed on as they come
 
 
+def run_until_killed_at_5(world: World, folder: Path) -> None:
+    run_until_killed(world, folder, OPTIONS["8 bit"], step=5)
+
+
 def every_option(world: World, folder: Path) -> dict[str, dict[str, list[float]]]:
     fits = {name: run_finetune(world, folder / name, config) for name, config in OPTIONS.items()}
-    run_until_killed(world, folder / "compiled_killed", OPTIONS["compiled"], step=5)
+    for name in KILLED:
+        run_until_killed(world, folder / f"{name}_killed", OPTIONS[name], step=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine_module, "fuse_head", lambda model: False)
         fits["all logits"] = run_finetune(world, folder / "all_logits", TINY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "make_adam", plain_adam)
+        patch.setattr(optimizer_module, "make_adam", plain_adam)
         fits["plain adam"] = run_finetune(world, folder / "plain_adam", TINY)
     return fits
 
@@ -44,7 +53,7 @@ def every_option(world: World, folder: Path) -> dict[str, dict[str, list[float]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("runs")
     prepare_run(made / "eager")
-    for name in [*OPTIONS, "compiled_killed", "all_logits", "plain_adam"]:
+    for name in [*OPTIONS, *(f"{name}_killed" for name in KILLED), "all_logits", "plain_adam"]:
         if name != "eager":
             shutil.copytree(made / "eager", made / name)
     return made
@@ -63,8 +72,24 @@ def test_losses_do_not_depend_on_how_they_are_computed(fits: dict[str, dict[str,
     assert len(fits[name]["finetune/loss"]) == 6
 
 
-def test_a_compiled_run_that_resumes_equals_one_without_a_stop(folder: Path, fits: dict[str, object]) -> None:
-    assert not (folder / "compiled_killed" / "llm" / "model").exists()
-    run_ranks(run_finetune, 2, folder / "compiled_killed", OPTIONS["compiled"])
-    killed, whole = (folder / run / "llm" / "model" / "model.safetensors" for run in ("compiled_killed", "compiled"))
+def test_moments_of_8_bits_learn_nearly_the_same(fits: dict[str, dict[str, list[float]]]) -> None:
+    of_8, of_32 = (fits[name]["finetune/loss"] for name in ("8 bit", "eager"))
+    assert of_8[0] == pytest.approx(of_32[0], rel=1e-5)
+    assert of_8 == pytest.approx(of_32, rel=0.02)
+    assert of_8 != of_32
+    assert of_8[-1] < of_8[0]
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_a_run_that_resumes_equals_one_without_a_stop(folder: Path, fits: dict[str, object], name: str) -> None:
+    assert not (folder / f"{name}_killed" / "llm" / "model").exists()
+    run_ranks(run_finetune, 2, folder / f"{name}_killed", OPTIONS[name])
+    killed, whole = (folder / run / "llm" / "model" / "model.safetensors" for run in (f"{name}_killed", name))
     assert sha256_file(killed) == sha256_file(whole)
+
+
+def test_moments_of_8_bits_belong_to_as_many_ranks(folder: Path, fits: dict[str, object]) -> None:
+    shutil.copytree(folder / "eager", folder / "8 bit_other", ignore=shutil.ignore_patterns("llm"))
+    run_ranks(run_until_killed_at_5, 2, folder / "8 bit_other")
+    with pytest.raises(Exception, match=r"moments of llm\.optimizer=adamw_8bit belong"):
+        run_ranks(run_finetune, 1, folder / "8 bit_other", OPTIONS["8 bit"])

@@ -66,6 +66,7 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
         checkpointing=llm.gradient_checkpointing,
         trained=trained_parameters(shape, llm.lora),
         on_gpu=on_gpus,
+        moments=2 if llm.optimizer == "adamw_8bit" else 8,
         eager=llm.attention == "eager" or (llm.attention == "auto" and not on_gpus and llm.precision == "bf16"),
     )
 
@@ -97,7 +98,7 @@ def trained_parameters(shape: Shape, lora: LoraConfig) -> int:
 
 def disk_parts(shape: Shape, load: Load) -> list[Need]:
     """In the run folder at the most; the checkpoints go when the stage has finished."""
-    one = load.number * shape.parameters + 12 * load.trained
+    one = load.number * shape.parameters + (4 + load.moments) * load.trained
     weights = load.number * shape.parameters
     return [
         Need(f"{KEPT_CHECKPOINTS} checkpoints (weights, fp32 weights, moments)", KEPT_CHECKPOINTS * one),

@@ -5,7 +5,7 @@ trained):
 
     weights       s P / N under ZeRO-3, s P below it
     master        4 T / N: fp32 weights that the optimizer works on
-    moments       8 T / N
+    moments       8 T / N; 2 T / N in 8 bits
     gradients     4 T / N, summed in fp32
     gathered      s min(P, live): whole layers while they are at work (ZeRO-3)
     activations   what the backward pass needs of each layer, or with checkpointing of one and each one's input
@@ -56,6 +56,8 @@ class Load:
     on_gpu: bool
     eager: bool = False
     """Whether attention holds the probabilities of all pairs of tokens."""
+    moments: int = 8
+    """Bytes of the optimizer's moments of a parameter."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple
     weights = Need("parameters", s * whole / of_weights)
     optimizer = [
         Need("master weights", 4 * trained / of_optimizer),
-        Need("moments", 8 * trained / of_optimizer),
+        Need("moments", load.moments * trained / of_optimizer),
     ]
     gradients = Need("gradients", 4 * trained / of_gradients)
     step = Need("optimizer's step", STEP_BYTES * min(trained / of_optimizer, engine.sub_group))

@@ -27,16 +27,15 @@ from training.tuning.allocator import LARGE, hand_back_blocks
 from training.tuning.batches import LearntBatch, PaddedPrompts
 from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 from training.tuning.head import fuse_head
-from training.tuning.layers import compile_layers, gather_whole_layers, whole_shape, whole_size
+from training.tuning.layers import compile_layers, gather_whole_layers, whole_size
 from training.tuning.list_data import ListBatch
 from training.tuning.list_loss import learn_lists
 from training.tuning.losses import learnt_loss
 from training.tuning.meter import Arithmetic, count_arithmetic, measure_peak
+from training.tuning.optimizer import build_optimizer, check_optimizer
 
 log = logging.getLogger(__name__)
 
-ADAM_BETAS = (0.9, 0.95)
-make_adam = torch.optim.AdamW
 CPU_ADAM = "zero_force_ds_cpu_optimizer"
 # What an Accelerate file may say about DeepSpeed; the recipe and its DeepSpeed file alone count.
 LAUNCHER_SETTINGS = ("ACCELERATE_CONFIG_DS_FIELDS", "ACCELERATE_GRADIENT_ACCUMULATION_STEPS")
@@ -117,6 +116,7 @@ def deepspeed_settings(
     """The DeepSpeed file of `config` with every "auto" filled in."""
     assert config.precision != "auto", "resolve it first: see training.precision"
     path, settings = read_deepspeed_file(config)
+    check_optimizer(config, offloaded=offloads_optimizer(settings))
     on_cuda = world.device.type == "cuda"
     values = {
         "train_micro_batch_size_per_gpu": config.per_device_batch,
@@ -133,6 +133,8 @@ def deepspeed_settings(
         "zero_hpz_partition_size": world.node_size if world.node_size < world.size else 1,
     }
     filled = _filled(settings, values, path)
+    if config.optimizer != "adamw":
+        filled["zero_allow_untested_optimizer"] = True
     group = filled["zero_optimization"].get("zero_hpz_partition_size", 1)
     if not isinstance(group, int) or group < 1 or world.size % group:
         raise InputError(
@@ -175,25 +177,14 @@ def accumulation_steps(config: LlmConfig, world_size: int) -> int:
 
 
 def wrap(accelerator: Accelerator, model: nn.Module, config: LlmConfig) -> Tuning:
-    """Partition `model` over the ranks, with AdamW on what is trained: torch's fused form, seven times as fast on CPUs.
-
-    The model learns to answer with its loss, and its layers are compiled where the recipe says so.
-    """
+    """Partition `model` over the ranks, with an optimizer on what is trained. The model learns to answer with its loss,
+    and its layers are compiled where the recipe says so."""
     if accelerator.device.type == "cpu" and sum(map(whole_size, model.parameters())) >= LARGE:
         hand_back_blocks()
     fused = fuse_head(model)
     if config.compile:
         gather_whole_layers(model)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trained if len(whole_shape(parameter)) > 1]
-    vectors = [parameter for parameter in trained if len(whole_shape(parameter)) <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    optimizer = make_adam(groups, lr=config.lr, betas=ADAM_BETAS, fused=True)
-    engine, wrapped = accelerator.prepare(model, optimizer)
+    engine, wrapped = accelerator.prepare(model, build_optimizer(model, config))
     if config.compile:
         compile_layers(engine.module)
     return Tuning(model=engine, optimizer=wrapped, fused=fused)
