@@ -200,8 +200,8 @@ def test_late_interaction_needs_what_was_measured() -> None:
     assert memory["a search for that"] == pytest.approx(185 * MIB, rel=0.1)
     assert host["factorising, on the first rank"] == pytest.approx(371 * MIB, rel=0.1)
     steps = 4 * 16_000 // 64 * 0.15
-    judged = 16.5 * 38_000 * (1 - math.exp(-3200 * 14 / 38_000)) / 5932
-    assert estimate.seconds == pytest.approx(5 * 8.2 + 4 * 22.7 + judged + steps, rel=0.2)
+    judged = 3.5 * 38_000 * (1 - math.exp(-3200 * 14 / 38_000)) / 5932
+    assert estimate.seconds == pytest.approx(5 * 8.2 + 4 * 4.8 + judged + steps, rel=0.2)
 
 
 def test_attention_needs_no_tables_to_vote_with() -> None:
