@@ -15,7 +15,7 @@ from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, read_timeline
 from evaluation.list_ranker.llm_share import LlmShare, gain_on
 from evaluation.outputs import KeptLists, write_beside
-from evaluation.protocols import choice_under, protocol_tables
+from evaluation.protocols.side_by_side import choice_under, protocol_tables
 from evaluation.report.publish import publish_report
 from evaluation.systems.contents import Judgement, best_baseline, chosen_values, out_of_domain, split_metrics
 from evaluation.systems.judging import judge, made_here

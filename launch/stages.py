@@ -84,7 +84,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "torchrun",
         ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
-        optional=("retrieve", "generate"), plan="evaluation.plan.evaluate:plan_evaluate", version=10,
+        optional=("retrieve", "generate"), plan="evaluation.plan.evaluate:plan_evaluate", version=11,
     ),
 )  # fmt: skip
 

@@ -18,7 +18,6 @@ from deepspeed.checkpoint import ds_to_universal
 
 from launch.distributed import World
 from launch.errors import InputError, first_line
-from training.tuning.optimizer import BITS
 
 UNIVERSAL = ".universal"
 MODEL = "pytorch_model"
@@ -31,7 +30,7 @@ def why_not_elastic(engine: Any) -> str | None:  # Any: DeepSpeed's engine, unty
     """Why checkpoints of this engine serve one number of ranks only; None where they serve any."""
     if engine.zero_nvme_offload_optimizer():
         return "offload to NVMe keeps a part of it outside of the checkpoint"
-    if type(engine.optimizer.optimizer).__module__.startswith(BITS):
+    if type(engine.optimizer.optimizer).__name__ == "AdamW8bit":
         return "the moments of llm.optimizer=adamw_8bit belong to blocks of one rank's weights"
     return None
 

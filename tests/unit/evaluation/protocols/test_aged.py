@@ -5,18 +5,18 @@ from functools import cache
 
 import numpy as np
 import pytest
+from evaluation.protocols.side_by_side import choice_under
 
 from evaluation.chosen import Chosen, Clock, choose
 from evaluation.list_ranker.knowledge import Timeline, age_before_test
 from evaluation.matrices import DAY
-from evaluation.protocols import choice_under
 from evaluation.sales import Sales
 from evaluation.systems.baseline_table import WORDS
 from evaluation.systems.baselines import Recent
 from evaluation.systems.tuning import retune_timed, scorer_ranks
 from pairs.tables import Samples
 from tests.evaluation_runs import make_items, sources_of
-from tests.unit.evaluation.test_protocols import CONFIG, inputs_of
+from tests.unit.evaluation.protocols.test_protocols import CONFIG, inputs_of
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
 TRAIN = Timeline(chronological=True, knowledge="train")

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.aged import choose_aged
 from evaluation.chosen import Chosen, Inputs
 from evaluation.list_ranker.bank import user_counts
 from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test, sold_by_all
 from evaluation.matrices import DAY
 from evaluation.metrics.ranks import Ranks
-from evaluation.rolling import choose_rolling
+from evaluation.protocols.aged import choose_aged
+from evaluation.protocols.rolling import choose_rolling
 from evaluation.sales import Sales, moments
 from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table
