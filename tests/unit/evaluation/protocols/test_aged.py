@@ -5,11 +5,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from evaluation.protocols.side_by_side import choice_under
 
 from evaluation.chosen import Chosen, Clock, choose
 from evaluation.list_ranker.knowledge import Timeline, age_before_test
 from evaluation.matrices import DAY
+from evaluation.protocols.side_by_side import choice_under
 from evaluation.sales import Sales
 from evaluation.systems.baseline_table import WORDS
 from evaluation.systems.baselines import Recent

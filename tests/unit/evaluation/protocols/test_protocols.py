@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.protocols.side_by_side import target_slices
 
 from evaluation.chosen import Inputs
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
 from evaluation.list_ranker.knowledge import PROTOCOLS, Knowledge, Timeline
 from evaluation.matrices import DAY
+from evaluation.protocols.side_by_side import target_slices
 from pairs.tables import Pair, Samples
 from tests.evaluation_runs import make_items, make_samples
 from tests.report_cards import make_card, make_metrics, write_report

@@ -4,11 +4,11 @@ import dataclasses
 from functools import cache
 
 import numpy as np
-from evaluation.protocols.side_by_side import choice_under
 
 from evaluation.chosen import Chosen, Clock, choose
 from evaluation.list_ranker.knowledge import Timeline
 from evaluation.matrices import DAY
+from evaluation.protocols.side_by_side import choice_under
 from evaluation.systems.judging import judge
 from pairs.tables import Samples
 from tests.evaluation_runs import make_samples, sources_of
