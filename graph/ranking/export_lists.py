@@ -14,7 +14,7 @@ from graph.kept_arrays import shared_array
 from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import Question, write_ranked, write_systems
-from graph.ranking.parts import evidence_scores, left_out_scores, system_scores, systems_of
+from graph.ranking.parts import evidence_by_size, left_out_scores, system_scores, systems_of
 from pairs.tables import Samples, joined, load_others, load_samples, with_others
 
 
@@ -60,7 +60,7 @@ def of_blocks(judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, folde
             samples = with_others(block.known, block.others)
             graphs = prepared.source.graphs_of(samples, votes=False, place=place)
             known = dataclasses.replace(judge, graphs=graphs.to(judge.world.device))
-        scores = evidence_scores(judge.ranker.evidence, known.graphs, leave_own=folder is None)
+        scores = evidence_by_size(known, leave_own=folder is None)
         yield known, block.asked, scores
         if folder is not None:
             drop_companions(place)

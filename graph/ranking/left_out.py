@@ -22,7 +22,7 @@ from graph.companions.kept import CompanionPlace, drop_companions
 from graph.load import TABLES_OF_PARTS, Prepared
 from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import PARTS, Question, write_parts
-from graph.ranking.parts import evidence_scores
+from graph.ranking.parts import evidence_by_size
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
 from launch.watch.beats import beat
@@ -91,7 +91,7 @@ def _questions(judge: Judge, prepared: Prepared, spans: list[Span], tables: Path
             place = CompanionPlace(tables / f"companions-span-{number}", judge.world)
             graphs = prepared.source.graphs_of(span.known, votes=False, place=place)
             knowing = dataclasses.replace(judge, graphs=graphs.to(judge.world.device))
-        scores = evidence_scores(judge.ranker.evidence, knowing.graphs, leave_own=True)
+        scores = evidence_by_size(knowing, leave_own=True)
         for start in range(0, len(span.rows), ROWS_AT_ONCE):
             beat(phase="lists of train")
             rows = span.rows[start : start + ROWS_AT_ONCE]

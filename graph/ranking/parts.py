@@ -8,7 +8,7 @@ from graph.build import Graphs
 from graph.evidence import Evidence, gather_companions
 from graph.ranker import GraphRanker
 from graph.ranking.full_ranking import Judge, Scores, SystemScores, WholeScores
-from graph.ranking.pools import Pooled
+from graph.ranking.pools import Pooled, evidence_pools, is_two_stage
 from launch.systems import GRAPH_SYSTEMS
 
 
@@ -60,6 +60,16 @@ def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool 
         return said_BD
 
     return scores
+
+
+def evidence_by_size(judge: Judge, *, leave_own: bool = False) -> Scores:
+    """The same over a judge's graphs; in domains that are ranked by candidates, of each history's candidates."""
+    whole = evidence_scores(judge.ranker.evidence, judge.graphs, leave_own=leave_own)
+    two_stage = [is_two_stage(judge.settings, len(judge.graphs.ids(domain))) for domain in (0, 1)]
+    if not any(two_stage):
+        return whole
+    few = evidence_pools(judge.ranker.evidence, judge.graphs, depth=judge.settings.list_depth, leave_own=leave_own)
+    return lambda batch, domain: few(batch, domain) if two_stage[domain] else whole(batch, domain)
 
 
 def encoder_scores(ranker: GraphRanker, graphs: Graphs) -> WholeScores:

@@ -10,7 +10,6 @@ Shapes: B samples, M cells, P places of the longest pool, D items of the domain.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -18,12 +17,13 @@ from torch import Tensor, nn
 
 from graph.batches import Batch
 from graph.build import Graphs
-from graph.clock import NOW, WINDOWS_DAYS, Sold
+from graph.clock import NOW, WINDOWS_DAYS
 from graph.config import GraphConfig
 from graph.evidence import Evidence, EvidenceGraph, Gathered, gather_companions
 from graph.late.interaction import LateInteraction
 from graph.ranker import GraphRanker
 from graph.sampled.cells import Cells, gather_cells
+from graph.sampled.evidence_of_cells import evidence_of_cells
 from graph.sampled.negatives import Drawn
 
 LEAST_POPULAR = 500
@@ -62,7 +62,7 @@ def pool_scores(
     """
     assert graphs.votes is not None
     most = max(LEAST_POPULAR, 2 * depth)
-    popular = tuple(_popular(graphs, domain, most) for domain in (0, 1))
+    popular = tuple(_popular(graphs.votes[domain].num_users, graphs, domain, most) for domain in (0, 1))
 
     def scores(batch: Batch, domain: int) -> dict[str, Pooled]:
         late = ranker.late[domain]
@@ -81,10 +81,34 @@ def pool_scores(
     return scores
 
 
-def _popular(graphs: Graphs, domain: int, most: int) -> Tensor:
+def evidence_pools(
+    evidence: nn.ModuleList, graphs: Graphs, *, depth: int, leave_own: bool
+) -> Callable[[Batch, int], Pooled]:
+    """A scorer of candidates by evidence alone, without votes; with `leave_own`, to train users as if their samples did
+    not exist (but for which items are popular, some hundreds of which are candidates of everybody)."""
+    assert graphs.evidence is not None
+    of_domain, most = graphs.evidence, max(LEAST_POPULAR, 2 * depth)
+    popular = tuple(
+        _popular(graph.num_users[graph.first : graph.first + graph.size], graphs, domain, most)
+        for domain, graph in enumerate(of_domain)
+    )
+
+    def scores(batch: Batch, domain: int) -> Pooled:
+        graph, weights, num_rows = of_domain[domain], evidence[domain], len(batch)
+        assert isinstance(weights, Evidence)
+        gathered = gather_companions(graph, batch.history, batch.user if leave_own else None)
+        keys = _evidence_keys(weights, graph, batch.history, gathered)
+        cells, cell_P = _cells_of(keys, popular[domain], num_rows, graph.size)
+        _, _, near_P = weights.near_pairs(graph, gathered)
+        near_M = torch.zeros(len(cells.row), device=near_P.device).index_add(0, cell_P[: len(near_P)], near_P)
+        said_M = evidence_of_cells(weights, graph, batch, cells, near_M, leave_own=leave_own)
+        return _in_rows(cells.row, cells.column, said_M, num_rows, graph.size)
+
+    return scores
+
+
+def _popular(num_users: Tensor, graphs: Graphs, domain: int, most: int) -> Tensor:
     """The items that most users have and, where there are times, those that sold most of late [S]."""
-    assert graphs.votes is not None
-    num_users = graphs.votes[domain].num_users
     most = min(most, len(num_users))
     best = [torch.topk(num_users, most).indices]
     clock = None if graphs.evidence is None else graphs.evidence[domain].clock
@@ -108,24 +132,14 @@ class _Pool:
     gathered: Gathered | None
     near_cell: Tensor  # [P], of each companion
 
-    @cached_property
-    def sold(self) -> Sold | None:
-        """What sold of each cell's item before its sample's moment [M]."""
-        if self.graph is None or self.graph.clock is None:
-            return None
-        return self.graph.clock.of_cells(self.cells.column, self.batch.moment[self.cells.row])
-
     def evidence(self, evidence: nn.Module) -> Tensor:
         """[M] with these weights."""
         assert isinstance(evidence, Evidence)
         assert self.graph is not None
         assert self.gathered is not None
-        row_M, column_M = self.cells.row, self.cells.column
         _, _, near_P = evidence.near_pairs(self.graph, self.gathered)
-        near_M = torch.zeros(len(row_M), device=near_P.device).index_add(0, self.near_cell, near_P)
-        words_M = evidence.words_of(self.graph, self.batch.history, row_M, column_M)
-        users_M = self.graph.num_users[self.graph.first + column_M]
-        return evidence.mixed(self.graph.terms, near_M, words_M, users_M, self.sold)
+        near_M = torch.zeros(len(self.cells.row), device=near_P.device).index_add(0, self.near_cell, near_P)
+        return evidence_of_cells(evidence, self.graph, self.batch, self.cells, near_M, leave_own=False)
 
     def rows(self, score_M: Tensor) -> Pooled:
         """Scores of the cells as rows."""
@@ -151,16 +165,27 @@ def _make_pool(
         assert isinstance(weights, Evidence)
         graph = graphs.evidence[domain]
         gathered = gather_companions(graph, history_BL, None)
-        keys.append(gathered.entries.row[gathered.pairs.entry] * size + gathered.pairs.candidate)
-        if graph.terms.words:
-            row_P, column_P = weights.word_candidates(graph, history_BL, most=SHARING_WORDS)
-            keys.append(row_P * size + column_P)
-    drawn = Drawn(popular_S, torch.zeros(len(popular_S), device=popular_S.device))
-    cells, cell_P = gather_cells(torch.cat(keys), popular_S[:1].expand(num_rows), drawn, size=size)
+        keys += _evidence_keys(weights, graph, history_BL, gathered)
+    cells, cell_P = _cells_of(keys, popular_S, num_rows, size)
     votes_M = torch.zeros(len(cells.row), device=vote_V.device).index_add(0, cell_P[: len(vote_V)], vote_V)
     near_cell = cell_P[len(vote_V) : len(vote_V) + (0 if gathered is None else len(gathered.pairs.entry))]
     late_M = late.mixed(votes_M, votes.num_users[cells.column])
     return _Pool(cells, num_rows, size, late_M, batch, graph, gathered, near_cell)
+
+
+def _evidence_keys(weights: Evidence, graph: EvidenceGraph, history_BL: Tensor, gathered: Gathered) -> list[Tensor]:
+    """row * D + column of the companions, in their order, and of the items that share words."""
+    keys = [gathered.entries.row[gathered.pairs.entry] * graph.size + gathered.pairs.candidate]
+    if graph.terms.words:
+        row_P, column_P = weights.word_candidates(graph, history_BL, most=SHARING_WORDS)
+        keys.append(row_P * graph.size + column_P)
+    return keys
+
+
+def _cells_of(keys: list[Tensor], popular_S: Tensor, num_rows: int, size: int) -> tuple[Cells, Tensor]:
+    """The candidates of all rows, popular items among them, and which of them each key is of."""
+    drawn = Drawn(popular_S, torch.zeros(len(popular_S), device=popular_S.device))
+    return gather_cells(torch.cat(keys), popular_S[:1].expand(num_rows), drawn, size=size)
 
 
 def _in_rows(row_M: Tensor, column_M: Tensor, score_M: Tensor, num_rows: int, size: int) -> Pooled:

@@ -10,6 +10,7 @@ from graph.late.interaction import LateInteraction
 from graph.noise import Noise
 from graph.ranker import GraphRanker
 from graph.sampled.cells import Cells, gather_cells, sampled_cross_entropy_sum
+from graph.sampled.evidence_of_cells import evidence_of_cells
 from graph.sampled.negatives import Drawn
 from graph.sampled.thinning import drawn_cells, kept_share
 
@@ -74,7 +75,8 @@ def sampled_losses(
     target = sampled_cross_entropy_sum(late_M, cells, smoothing=smoothing)
     if evidence is None:
         return target, target
-    evidence_M = _evidence_scores(evidence, graphs, rows, cells, added_up(slice(num_votes, None)), domain)
+    near_M = added_up(slice(num_votes, None))
+    evidence_M = evidence_of_cells(evidence, graph, rows, cells, near_M, leave_own=True)
     fused_M = evidence_M + ranker.blend[domain].exp() * late_M
     return target, sampled_cross_entropy_sum(fused_M, cells, smoothing=smoothing)
 
@@ -102,25 +104,6 @@ def _late_scores(
         own_M = torch.nonzero(block_M == block)[:, 0]
         users_M[own_M] = of_domain[domain].num_users[cells.column[own_M]]
     return torch.where(block_M >= 0, late.mixed(votes_M, users_M), 0.0) + late.nothing()
-
-
-def _evidence_scores(
-    evidence: Evidence, graphs: Graphs, rows: Batch, cells: Cells, near_M: Tensor, domain: int
-) -> Tensor:
-    assert graphs.evidence is not None
-    graph = graphs.evidence[domain]
-    asker_C, column_C = graph.own_columns(rows.user)
-    is_own_M = cells.is_one_of(asker_C * cells.size + column_C)
-    users_M = graph.num_users[graph.first + cells.column] - is_own_M.to(near_M.dtype)
-    words_M = evidence.words_of(graph, rows.history, cells.row, cells.column)
-    sold = None
-    if graph.clock is not None:
-        sold = graph.clock.of_cells(cells.column, rows.moment[cells.row])
-        own_C = torch.nonzero(is_own_M)[:, 0]
-        row_C = cells.row[own_C]
-        own_CF = graph.clock.facts_without_own(rows.user[row_C], cells.column[own_C], rows.moment[row_C])
-        sold.facts[own_C] = own_CF  # gathered for these cells alone
-    return evidence.mixed(graph.terms, near_M, words_M, users_M, sold)
 
 
 def _no_evidence(ranker: GraphRanker, domain: int) -> Tensor:

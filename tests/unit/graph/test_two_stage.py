@@ -15,7 +15,8 @@ from graph.load import Prepared, make_ranker, prepare
 from graph.ranking import pools
 from graph.ranking.full_ranking import Judge
 from graph.ranking.infer import TrainedGraph
-from graph.ranking.parts import one_of, system_scores
+from graph.ranking.left_out import export_left_out
+from graph.ranking.parts import evidence_by_size, one_of, system_scores
 from graph.ranking.pools import is_two_stage
 from pairs.tables import Samples
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_splits, timed, tiny, write_run
@@ -135,7 +136,38 @@ def test_what_sold_of_late_is_a_candidate_though_few_have_it(tmp_path: Path) -> 
     assert few.graphs.votes is not None
     fewest = int(few.graphs.votes[1].num_users.argsort()[0])
     assert fewest == NUM_ITEMS - 1 - NUM_X, "two users have it"
-    assert NUM_ITEMS - 1 - NUM_X in pools._popular(few.graphs, 1, 1).tolist()
+    assert NUM_ITEMS - 1 - NUM_X in pools._popular(few.graphs.votes[1].num_users, few.graphs, 1, 1).tolist()
     write_run(tmp_path / "untimed")
     _, _, untimed = judges(tmp_path / "untimed", tiny())
-    assert len(pools._popular(untimed.graphs, 1, 1)) == 1
+    assert untimed.graphs.votes is not None
+    assert len(pools._popular(untimed.graphs.votes[1].num_users, untimed.graphs, 1, 1)) == 1
+
+
+@pytest.mark.parametrize("leave_own", [True, False])
+@pytest.mark.parametrize("times", [False, True])
+def test_evidence_alone_says_the_same_of_candidates_with_and_without_the_users_own(
+    tmp_path: Path, times: bool, leave_own: bool
+) -> None:
+    """As train's lists are made, over graphs without votes."""
+    train = write_run(tmp_path, times=times)["train"]
+    prepared, *both = judges(tmp_path, tiny())
+    graphs = prepared.source.graphs_of(train, votes=False)
+    assert graphs.votes is None
+    whole, few = (
+        replace(judge, graphs=graphs).lists(
+            train, 20, scores=evidence_by_size(replace(judge, graphs=graphs), leave_own=leave_own)
+        )
+        for judge in both
+    )
+    assert np.allclose(few.scores, whole.scores, rtol=1e-5, atol=1e-5)
+    assert (few.items == whole.items).mean() > 0.99
+
+
+def test_lists_of_train_by_candidates_hold_what_those_of_all_items_hold(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    prepared, *both = judges(tmp_path, tiny())
+    listed = []
+    for judge in both:
+        export_left_out(judge, prepared, tmp_path, depth=8)
+        listed.append(np.load(tmp_path / "graph" / "left_out" / "items.npy"))
+    assert (listed[0] == listed[1]).mean() > 0.99
