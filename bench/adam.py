@@ -1,4 +1,5 @@
-"""Seconds of an AdamW step on the CPU, as an offloaded optimizer takes it: torch's two forms, DeepSpeed's.
+"""Seconds of an AdamW step on the CPU, as an offloaded optimizer takes it: torch's two forms, DeepSpeed's; and with
+moments of 8 bits, where bitsandbytes is installed; and the moments' bytes.
 
     python -m bench.adam [--parameters 67000000]
 
@@ -14,14 +15,18 @@ from typing import Any
 import torch
 from deepspeed.ops.adam import DeepSpeedCPUAdam
 
+from launch.errors import InputError
+from training.saved.four_bits import bitsandbytes_for
 from training.tuning.engine import has_cpu_adam
 
 SETTINGS: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.95), "weight_decay": 0.1}
 STEPS = 5
+EIGHT_BITS = "bitsandbytes' AdamW8bit"
 FORMS: dict[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
     "torch.optim.AdamW": lambda weights: torch.optim.AdamW(weights, **SETTINGS),
     "torch.optim.AdamW(fused=True)": lambda weights: torch.optim.AdamW(weights, fused=True, **SETTINGS),
     "DeepSpeedCPUAdam": lambda weights: DeepSpeedCPUAdam(weights, **SETTINGS),
+    EIGHT_BITS: lambda weights: bitsandbytes_for("this row").optim.AdamW8bit(weights, **SETTINGS),
 }
 
 
@@ -36,15 +41,25 @@ def main() -> None:
         if build is FORMS["DeepSpeedCPUAdam"] and not has_cpu_adam():
             print(f"{name:32} is not compiled on this machine")
             continue
-        seconds, ends[name] = measure(build, count)
-        print(f"{name:32} {seconds:6.3f} CPU-seconds a step of {count / 1e6:.0f} M parameters")
-    first, *others = ends.values()
-    furthest = max(float((other - first).abs().max()) for other in others)
-    print(f"after {STEPS} steps the weights (of size 1) differ by at most {furthest:.1e}")
+        try:
+            seconds, moments, ends[name] = measure(build, count)
+        except InputError as error:
+            print(f"{name:32} {error}")
+            continue
+        each = moments / count
+        print(
+            f"{name:32} {seconds:6.3f} CPU-seconds a step of {count / 1e6:.0f} M parameters, moments {each:.2f} bytes"
+        )
+    first = ends.pop("torch.optim.AdamW")
+    for name, other in ends.items():
+        furthest = float((other - first).abs().max())
+        print(f"{name:32} after {STEPS} steps the weights (of size 1) differ from torch's by at most {furthest:.1e}")
 
 
-def measure(build: Callable[[list[torch.Tensor]], torch.optim.Optimizer], count: int) -> tuple[float, torch.Tensor]:
-    """The quickest step, and the weights after all."""
+def measure(
+    build: Callable[[list[torch.Tensor]], torch.optim.Optimizer], count: int
+) -> tuple[float, int, torch.Tensor]:
+    """The quickest step, bytes of the moments, and the weights after all."""
     generator = torch.Generator().manual_seed(1)
     weights = torch.randn(count, generator=generator).requires_grad_()
     optimizer = build([weights])
@@ -54,7 +69,9 @@ def measure(build: Callable[[list[torch.Tensor]], torch.optim.Optimizer], count:
         started = time.process_time()
         optimizer.step()
         quickest = min(quickest, time.process_time() - started)
-    return quickest, weights.detach()
+    state = optimizer.state[weights].values()
+    moments = sum(value.nbytes for value in state if isinstance(value, torch.Tensor))
+    return quickest, moments, weights.detach()
 
 
 if __name__ == "__main__":

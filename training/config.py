@@ -14,6 +14,7 @@ PrecisionChoice = Literal["auto", "bf16", "fp32"]
 TITLE_TEMPERATURE = 16.0
 AttentionChoice = Literal["auto", "eager", "sdpa", "flash"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
+BaseBits = Literal["whole", "nf4"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +111,16 @@ class LoraConfig:
     """Scale of the adapters, over the rank (URLLM: 16)."""
     dropout: Decides[float] = 0.0
     """Dropout on the adapters' input."""
+    base: Decides[BaseBits] = "whole"
+    """The weights beside the adapters: whole; or nf4, in 4 bits (QLoRA; needs bitsandbytes, and a DeepSpeed file that
+    does not partition weights: zero2)."""
     target_modules: Decides[list[str]] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj"])
     """Names of the linear layers that get adapters."""
 
     def __post_init__(self) -> None:
         at_least("llm.lora", self, 1, "rank")
+        if self.base != "whole" and not self.enabled:
+            raise ValueError(f"llm.lora.base={self.base} needs llm.lora.enabled=true: weights of 4 bits cannot learn")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"llm.lora.dropout must be in [0, 1), got {self.dropout}")
         if not self.target_modules:
@@ -181,6 +187,9 @@ class LlmConfig:
     attention: Means[AttentionChoice] = "auto"
     """How attention is computed; all give the same up to rounding. auto: `flash` on GPUs where the package flash_attn
     is installed, elsewhere `sdpa`, but `eager` on CPUs in bf16, where it is the faster one."""
+    liger: Means[bool] = False
+    """Let the package liger_kernel compute norms, rotations and gates, each in one GPU kernel; the same up to
+    rounding."""
     compile: Means[bool] = False
     """Compile every decoder layer at the start (a minute, once): faster steps, the same up to rounding."""
     eval_every: Decides[int] = 100

@@ -22,13 +22,14 @@ from training.base_model import hidden_size_of, load_model, load_tokenizer_folde
 from training.config import LlmConfig, Precision
 from training.precision import DTYPES, resolve_precision
 from training.ranking.taught import taught_prior_weight
+from training.saved.four_bits import to_four_bits
 from training.saved.tuned_weights import add_adapters, publish
 from training.scratch import build_model
 from training.tuning.batches import Data, learn_items, learn_whole_prompts, read_prompts
 from training.tuning.engine import build_accelerator, count_parameters, wrap
 from training.tuning.fit import fit
 from training.tuning.guards import check_counts
-from training.tuning.layers import attention_for, set_attention, whole_size
+from training.tuning.layers import attention_for, decoder_layers, set_attention, use_liger, whole_size
 from training.tuning.list_data import read_lists_to_learn
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,9 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     accelerator = build_accelerator(config, world, hidden_size=hidden_size)
     model = load_model(base, dtype=DTYPES[config.precision], world=world) if model is None else model
     set_attention(model, attention_for(config, world.device), world.device, config.precision)
-    tuning = wrap(accelerator, ready_to_train(model, config, seed=seed), config)
+    if config.liger:
+        use_liger(model, world.device)
+    tuning = wrap(accelerator, ready_to_train(model, config, seed=seed, device=world.device), config)
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks
     weights = fit(
@@ -108,14 +111,16 @@ def make_small_model(
     )  # fmt: skip
 
 
-def ready_to_train(model: PreTrainedModel, config: LlmConfig, *, seed: int) -> nn.Module:
-    """The model as `config` asks for it: recomputed activations, adapters."""
+def ready_to_train(model: PreTrainedModel, config: LlmConfig, *, seed: int, device: torch.device) -> nn.Module:
+    """The model as `config` asks for it: recomputed activations, adapters, weights in 4 bits beside them."""
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
             {"use_reentrant": False}
         )
     if not config.lora.enabled:
         return model
+    if config.lora.base != "whole":
+        to_four_bits(model, decoder_layers(model), device)
     torch.manual_seed(seed)  # the adapters start alike on every rank
     return add_adapters(model, config.lora)
 

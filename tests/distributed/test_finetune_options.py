@@ -6,24 +6,29 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from launch.artifacts import sha256_file
+from launch.artifacts import read_json, sha256_file
 from launch.distributed import World
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, run_until_killed
 from tests.ranks import run_ranks
+from training.config import LoraConfig, ScratchConfig
+from training.scratch import build_model
 from training.tuning import engine as engine_module
 from training.tuning import optimizer as optimizer_module
 
 pytestmark = pytest.mark.slow
+WIDE = ScratchConfig(hidden_size=64, num_layers=2, num_heads=2, intermediate_size=128)
 OPTIONS = {
     "eager": replace(TINY, attention="eager"),
     "sdpa": replace(TINY, attention="sdpa"),
     "compiled": replace(TINY, compile=True),
     "checkpointed": replace(TINY, compile=True, gradient_checkpointing=True),
     "8 bit": replace(TINY, optimizer="adamw_8bit"),
+    "4 bit": replace(TINY, deepspeed="zero2", lora=LoraConfig(enabled=True, rank=4, base="nf4"), scratch=WIDE),
 }
 
-KILLED = ("compiled", "8 bit")
+KILLED = ("compiled", "8 bit", "4 bit")
 
 
 def plain_adam(*args: object, **settings: object) -> torch.optim.AdamW:
@@ -86,6 +91,23 @@ def test_a_run_that_resumes_equals_one_without_a_stop(folder: Path, fits: dict[s
     run_ranks(run_finetune, 2, folder / f"{name}_killed", OPTIONS[name])
     killed, whole = (folder / run / "llm" / "model" / "model.safetensors" for run in (f"{name}_killed", name))
     assert sha256_file(killed) == sha256_file(whole)
+
+
+def test_adapters_learn_beside_weights_of_4_bits_and_are_added_to_what_those_stand_for(
+    folder: Path, fits: dict[str, dict[str, list[float]]]
+) -> None:
+    losses = fits["4 bit"]["finetune/loss"]
+    assert losses[-1] < losses[0]
+    plain = build_model(WIDE, vocab_size=400, eos=1, pad=0, max_tokens=140, seed=1, dtype=torch.float32)
+    start, tuned = plain.state_dict(), load_file(folder / "4 bit" / "llm" / "model" / "model.safetensors")
+    assert set(tuned) <= set(start)
+    engine = read_json(folder / "4 bit" / "llm" / "engine.json")
+    assert engine["parameters"] - engine["trained_parameters"] == sum(weight.numel() for weight in plain.parameters())
+    for name, weight in tuned.items():
+        assert weight.dtype == start[name].dtype
+        assert torch.equal(weight, start[name]) != (".self_attn." in name or ".mlp." in name)
+        if ".mlp." in name:  # no adapter there: the nearest of 16 values, in blocks of 64
+            assert (weight - start[name]).abs().max() < 0.17 * start[name].abs().max()
 
 
 def test_moments_of_8_bits_belong_to_as_many_ranks(folder: Path, fits: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from launch.artifacts import read_json
 from launch.plan.estimates import GIB, EngineOption, Estimate, Machine, Need, Setting, total
 from training.config import LlmConfig, LoraConfig, PromptsConfig
-from training.plan.memory import Engine, Load, engine_of, peak_parts
+from training.plan.memory import FOUR_BITS, Engine, Load, engine_of, peak_parts
 from training.plan.shapes import Shape, shape_of
 from training.tuning.deepspeed_file import DS_CONFIGS, read_deepspeed_file
 
@@ -66,6 +66,7 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
         checkpointing=llm.gradient_checkpointing,
         trained=trained_parameters(shape, llm.lora),
         on_gpu=on_gpus,
+        frozen=None if llm.lora.base == "whole" else FOUR_BITS,
         moments=2 if llm.optimizer == "adamw_8bit" else 8,
         eager=llm.attention == "eager" or (llm.attention == "auto" and not on_gpus and llm.precision == "bf16"),
     )

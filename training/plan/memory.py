@@ -3,7 +3,7 @@
 What is counted, in bytes (s a number of the model's arithmetic: 2 in bf16, 4 in fp32; N ranks; P parameters, T of them
 trained):
 
-    weights       s P / N under ZeRO-3, s P below it
+    weights       s P / N under ZeRO-3, s P below it; in 4 bits half a byte each, but for the embeddings
     master        4 T / N: fp32 weights that the optimizer works on
     moments       8 T / N; 2 T / N in 8 bits
     gradients     4 T / N, summed in fp32
@@ -31,6 +31,8 @@ LOGIT_BYTES = 12
 CHUNK_BYTES = 8
 """Scores and exponentials of a chunk in fp32; in bf16 there are the scores and their gradient in bf16 as well."""
 STEP_BYTES = 4
+FOUR_BITS = 0.52
+"""Bytes of a weight in 4 bits, its share of the scales included."""
 CPU_OVERHEAD = 60 * MIB
 """What DeepSpeed's start takes of a rank's memory on CPUs, whatever the model."""
 KEPT_SHARE = 0.3
@@ -56,6 +58,8 @@ class Load:
     on_gpu: bool
     eager: bool = False
     """Whether attention holds the probabilities of all pairs of tokens."""
+    frozen: float | None = None
+    """Bytes of a weight that does not learn, embeddings apart; None: as all others."""
     moments: int = 8
     """Bytes of the optimizer's moments of a parameter."""
 
@@ -100,7 +104,8 @@ def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple
     of_weights = shared if engine.stage >= 3 else 1
     of_optimizer = shared if engine.stage >= 1 else 1
     of_gradients = shared if engine.stage >= 2 else 1
-    weights = Need("parameters", s * whole / of_weights)
+    packed = 0.0 if load.frozen is None else (s - load.frozen) * max(0, whole - trained - shape.table)
+    weights = Need("parameters", (s * whole - packed) / of_weights)
     optimizer = [
         Need("master weights", 4 * trained / of_optimizer),
         Need("moments", load.moments * trained / of_optimizer),

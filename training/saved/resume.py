@@ -23,6 +23,7 @@ from launch.errors import InputError
 from launch.seals import Foreign, digest_files, first_difference, list_files, make_seal, read_seal
 from launch.state_key import STATE_FOLDER, state_key
 from launch.steps import Reached
+from training.saved.four_bits import has_four_bits
 from training.saved.tuned_weights import why_damaged
 from training.saved.universal import UNIVERSAL, convert, load_universal, seed_noise, why_not_elastic
 
@@ -98,7 +99,8 @@ def load_position(
                 log.warning("%s: damaged (%s); training starts from the beginning", best, why)
             return Reached(), LossSums()
     if size == world.size:
-        accelerator.load_state(str(chosen))
+        # Scales of weights in 4 bits are in the checkpoint and, like the weights, in the model already.
+        accelerator.load_state(str(chosen), load_module_strict=not has_four_bits(engine.module))
         log.info("resuming from %s", chosen)
     else:
         reason = why_not_elastic(engine)

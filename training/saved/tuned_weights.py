@@ -17,6 +17,7 @@ from launch.errors import InputError
 from launch.seals import digest_files, first_difference, list_files, read_seal, seal_files
 from launch.watch.beats import long
 from training.config import LoraConfig
+from training.saved.four_bits import whole_weights
 
 SEAL = "seal.json"
 PEFT_PREFIX = "base_model.model."
@@ -46,6 +47,7 @@ def save_weights(
     state = accelerator.get_state_dict(model)
     if world.is_main:
         plain = accelerator.unwrap_model(model)
+        state = whole_weights(state, plain)
         if isinstance(plain, PeftModel):
             plain = plain.get_base_model()
             state = merge_adapters(state, scale=lora.alpha / lora.rank)

@@ -18,6 +18,7 @@ from deepspeed.checkpoint import ds_to_universal
 
 from launch.distributed import World
 from launch.errors import InputError, first_line
+from training.saved.four_bits import has_four_bits
 
 UNIVERSAL = ".universal"
 MODEL = "pytorch_model"
@@ -30,6 +31,8 @@ def why_not_elastic(engine: Any) -> str | None:  # Any: DeepSpeed's engine, unty
     """Why checkpoints of this engine serve one number of ranks only; None where they serve any."""
     if engine.zero_nvme_offload_optimizer():
         return "offload to NVMe keeps a part of it outside of the checkpoint"
+    if has_four_bits(engine.module):
+        return "weights of 4 bits (llm.lora.base=nf4) have no universal form"
     if type(engine.optimizer.optimizer).__name__ == "AdamW8bit":
         return "the moments of llm.optimizer=adamw_8bit belong to blocks of one rank's weights"
     return None

@@ -50,6 +50,10 @@ def why_unusable(settings: Settings, config: LlmConfig) -> str | None:
     offloaded = next((part for part in ("offload_param", "offload_optimizer") if _device(zero, part) is None), None)
     if offloaded is not None:
         return f'zero_optimization.{offloaded} must be like {{"device": "cpu"}}'
+    if stage == 3 and config.lora.base != "whole":
+        return f"it partitions weights (stage 3), and those of llm.lora.base={config.lora.base} cannot be; take zero2"
+    if config.optimizer != "adamw" and offloads_optimizer(settings):
+        return f"it offloads the optimizer, where DeepSpeed steps with its own: not llm.optimizer={config.optimizer}"
     for name in ("bf16", "fp16", "checkpoint"):
         if not isinstance(settings.get(name, {}), dict):
             return f"{name} must be a section"

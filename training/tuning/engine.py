@@ -116,7 +116,7 @@ def deepspeed_settings(
     """The DeepSpeed file of `config` with every "auto" filled in."""
     assert config.precision != "auto", "resolve it first: see training.precision"
     path, settings = read_deepspeed_file(config)
-    check_optimizer(config, offloaded=offloads_optimizer(settings))
+    check_optimizer(config)
     on_cuda = world.device.type == "cuda"
     values = {
         "train_micro_batch_size_per_gpu": config.per_device_batch,

@@ -67,6 +67,22 @@ def set_attention(
     return chosen
 
 
+def use_liger(model: PreTrainedModel, device: torch.device) -> None:
+    """Let liger_kernel compute what is inside of the layers; the loss stays ours (training.tuning.head). InputError
+    without a GPU or the package, or for an architecture that it does not know."""
+    wish = "llm.liger=true needs a GPU and the package liger_kernel"
+    if device.type != "cuda":
+        raise InputError(f"{wish}; this is {device.type}: set llm.liger=false")
+    try:
+        kernels: Any = importlib.import_module("liger_kernel.transformers.monkey_patch")  # Any: untyped
+    except ImportError as error:
+        raise InputError(f"{wish}: pip install liger-kernel, or set llm.liger=false ({first_line(error)})") from error
+    kind = model.config.model_type
+    if kind not in kernels.MODEL_TYPE_TO_APPLY_LIGER_FN:
+        raise InputError(f"llm.liger=true: liger_kernel does not know the architecture {kind}; set llm.liger=false")
+    kernels._apply_liger_kernel_to_instance(model=model, fused_linear_cross_entropy=False, cross_entropy=False)
+
+
 def decoder_layers(model: nn.Module) -> list[nn.Module]:
     """The layers of a decoder, in order; none where it does not hold them in one list."""
     plain = plain_model(model)
@@ -89,7 +105,8 @@ def head_of(model: nn.Module) -> nn.Linear | None:
 
 def whole_shape(parameter: nn.Parameter) -> tuple[int, ...]:
     """The shape of a parameter, partitioned or not."""
-    return tuple(getattr(parameter, "ds_shape", parameter.shape))  # ds_shape: ZeRO-3 has partitioned it
+    packed = getattr(parameter, "quant_state", None)  # of weights in 4 bits
+    return tuple(getattr(parameter, "ds_shape", parameter.shape) if packed is None else packed.shape)  # ds_: ZeRO-3's
 
 
 def whole_size(parameter: nn.Parameter) -> int:

@@ -38,6 +38,7 @@ MEANS = {
     "llm.gradient_checkpointing": "true",
     "llm.attention": "sdpa",
     "llm.compile": "true",
+    "llm.liger": "true",
     "llm.checkpoint_every": "5",
     "llm.checkpoint_minutes": "null",
     "llm.log_every": "3",

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from launch.errors import InputError
 from training.config import AttentionChoice, LoraConfig, Precision, ScratchConfig
 from training.saved.tuned_weights import add_adapters
 from training.scratch import build_model
-from training.tuning.layers import choose_attention, compile_layers, decoder_layers, set_attention
+from training.tuning.layers import choose_attention, compile_layers, decoder_layers, set_attention, use_liger
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -89,3 +90,23 @@ def test_blocks_are_handed_back_unless_the_user_manages_memory(own: dict[str, st
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_", "LD_PRE"))}
     said = subprocess.run([sys.executable, "-c", words], env=plain | own, capture_output=True, text=True, check=True)
     assert said.stdout.split() == [done]
+
+
+def test_kernels_of_liger_need_a_gpu_the_package_and_an_architecture_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    with pytest.raises(InputError, match=r"llm\.liger=true needs a GPU .*this is cpu: set llm\.liger=false"):
+        use_liger(model, CPU)
+    monkeypatch.setitem(sys.modules, "liger_kernel.transformers.monkey_patch", None)
+    with pytest.raises(InputError, match="pip install liger-kernel"):
+        use_liger(model, GPU)
+    asked: list[dict[str, object]] = []
+    known = SimpleNamespace(
+        MODEL_TYPE_TO_APPLY_LIGER_FN={"llama": None},
+        _apply_liger_kernel_to_instance=lambda **given: asked.append(given),
+    )
+    monkeypatch.setitem(sys.modules, "liger_kernel.transformers.monkey_patch", known)
+    use_liger(model, GPU)
+    assert asked == [{"model": model, "fused_linear_cross_entropy": False, "cross_entropy": False}]
+    monkeypatch.setattr(model.config, "model_type", "unheard_of")
+    with pytest.raises(InputError, match="does not know the architecture unheard_of"):
+        use_liger(model, GPU)
