@@ -141,8 +141,9 @@ def test_without_the_clock_no_time_of_a_sale_is_told_and_the_protocols_stay(tmp_
     told, untold = (
         fit_bank(train, items, PARAMETERS, ridge_max_users=100, seed=1, clock=clock) for clock in (True, False)
     )
-    of_recent = {f"recent {what}" for what in ("score", "share", "place")}
-    assert set(told.names) - set(untold.names) == {*SALES_FACTS, *of_recent}
+    recent = {f"{name} {what}" for name in ("recent", "recent_cosine") for what in ("score", "share", "place")}
+    halves = {f"recent_cosine of the {half} domain" for half in ("same", "other")}
+    assert set(told.names) - set(untold.names) == {*SALES_FACTS, *recent, *halves}
     assert set(untold.names) < set(told.names)
 
 

@@ -36,7 +36,8 @@ def named_baselines(source: str) -> set[str]:
 def test_pairs_whose_difference_is_tested_come_from_the_table() -> None:
     assert COMPARED == (
         ("kinrec", "fusion"), ("kinrec", "baseline_fusion"), ("kinrec", "graph"), ("kinrec", "paper_refined"),
-        ("recent", "popularity"), ("text_squares", "text"), ("baseline_fusion", "ridge"),
+        ("recent", "popularity"), ("recent_cosine", "item_cosine"), ("text_squares", "text"),
+        ("baseline_fusion", "ridge"),
         ("evidence", "evidence_untrained"), ("graph", "item_cosine"), ("graph", "evidence"), ("llm", "graph"),
         ("fusion", "baseline_fusion"), ("fusion", "graph"),
     )  # fmt: skip
