@@ -17,8 +17,9 @@ MOST_TOGETHER = 64_000_000
 """As in evaluation/systems/baselines.py."""
 SKEW = 1.5
 """Pairs of items of one user beside those that equal histories would have."""
-PAIR_BYTES = 12
-"""Of such a pair, twins counted once, in the two or three banks that are there at a time."""
+PAIR_BYTES = 24
+"""Of such a pair, twins counted once, in the two or three banks that are there at a time: as they are and, where the
+split is one of time, once more by their age."""
 BATCH_ARRAYS = 40
 """Arrays of a batch that are held at once."""
 CANDIDATES, FEATURES = 300, 45

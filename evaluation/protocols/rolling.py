@@ -1,7 +1,9 @@
-"""What is chosen for test where sales are counted up to each question, from blocks and a valid that are asked so too.
+"""What is chosen for test where sales are counted up to each question, from blocks and a valid whose sales are counted
+so, too; or the other way, where a report that counts them so has a table of `refit`.
 
 Trees that learnt from sales which end where what they know ends trust them less than they may trust those of
-yesterday; asked as of each question they would fall behind popularity alone.
+yesterday; asked as of each question they would fall behind popularity alone. (The graph's lists of blocks and of valid
+know the sales before the block or before valid, either way.)
 """
 
 import dataclasses
@@ -20,9 +22,9 @@ from launch.systems import FUSED, TAUGHT
 log = logging.getLogger(__name__)
 
 
-def choose_rolling(chosen: Chosen, protocol: Timeline) -> Chosen:
-    """Half-lives, fusions and the trees, chosen on valid asked as of each question; where the trees were not fitted,
-    all but the half-lives and fusions stays."""
+def choose_by_sales(chosen: Chosen, protocol: Timeline) -> Chosen:
+    """Half-lives, fusions and the trees, chosen on a valid whose sales are counted as the protocol says; where no trees
+    can be fitted, all but the half-lives and fusions stays."""
     inputs, baselines = chosen.inputs, chosen.baselines
     config, seed, items, world = inputs.config, inputs.seed, inputs.pair.items, inputs.world
     sold = sold_by_all(*inputs.splits, protocol)
@@ -54,7 +56,7 @@ def choose_rolling(chosen: Chosen, protocol: Timeline) -> Chosen:
     )  # fmt: skip
     if ranker is None:
         return rolling
-    log.info("for test as of each question:")
+    log.info("for test under %s:", protocol.knowledge)
     final = choose_final(deciding, ranker, mixture, said.fused, config, world)
     later = final
     if final is not None and TREES in final.weights:

@@ -17,7 +17,7 @@ from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test,
 from evaluation.matrices import DAY
 from evaluation.metrics.ranks import Ranks
 from evaluation.protocols.aged import choose_aged
-from evaluation.protocols.rolling import choose_rolling
+from evaluation.protocols.rolling import choose_by_sales
 from evaluation.sales import Sales, moments
 from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table
@@ -66,13 +66,14 @@ def protocol_tables(chosen: Chosen, timeline: Timeline, verdict: Verdict) -> Jso
 
 
 def choice_under(chosen: Chosen, protocol: Timeline) -> Chosen:
-    """What test is ranked by under a protocol. Where the split is one of time: for `train` what is chosen at the age
-    that train has then; for `rolling` what is chosen where sales are counted up to each question; else what was."""
-    if not protocol.chronological or protocol.knowledge == "refit":
+    """What test is ranked by under a protocol: what was chosen or, where the split is one of time, for `train` what is
+    chosen at the age that train has then, for `rolling` what is chosen with sales up to each question."""
+    if not protocol.chronological:
         return chosen
     if protocol.knowledge == "train":
         return choose_aged(chosen)
-    return chosen if chosen.inputs.config.knowledge == "rolling" else choose_rolling(chosen, protocol)
+    was_rolling = chosen.inputs.config.knowledge == "rolling"
+    return chosen if was_rolling == (protocol.knowledge == "rolling") else choose_by_sales(chosen, protocol)
 
 
 def _ranks(chosen: Chosen, protocol: Timeline, test: Samples, rows: Ints) -> dict[str, Ranks]:

@@ -87,7 +87,7 @@ class Material:
             self._faded.clear()  # the last one is kept, for a grid goes on with what it has chosen
             assert self.train.target_time is not None
             end = int(self.train.target_time.max())
-            own_UI = user_item_matrix(self.train, self.items.num_items)
+            own_UI = self.bought if self.others is None else user_item_matrix(self.train, self.items.num_items)
             fading_UI = fading_matrix(self.train, self.items.num_items, end=end, half_life=half_life)
             self._faded[half_life] = FadedPurchases(own_UI, fading_UI, bought_together(own_UI, self.items, fading_UI))
         return self._faded[half_life]

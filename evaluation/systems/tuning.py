@@ -90,12 +90,12 @@ def retune_timed(
     world: World | None = None,
 ) -> dict[str, Parameters]:
     """The parameters, those of baselines that read times tuned anew on what `known` tells; `sold` as in
-    `fit_baselines`."""
+    `fit_baselines`: with it those alone that read sales."""
     material = Material(known, items, config.ridge_max_users, seed, others, sold, clock=config.clock)
     few = sample_of_users(valid, config.tuning_samples, seed)
     return {
         name: _tune(partial(BASELINE_TABLE[name].fit, material), BASELINE_TABLE[name].grid, few, items, config, world)
-        if BASELINE_TABLE[name].needs_times
+        if BASELINE_TABLE[name].needs_times and not (sold is not None and BASELINE_TABLE[name].needs_cut)
         else values
         for name, values in parameters.items()
     }

@@ -38,10 +38,10 @@ class CosineRoom:
     fast as float32), or of floats.
     """
 
-    def __init__(self, num_asked: int, num_items: int, device: torch.device) -> None:
+    def __init__(self, num_asked: int, num_items: int, device: torch.device, *, columns: int) -> None:
         self._shape, self._device = (num_asked, num_items), device
         self._said: dict[int, Tensor] = {}
-        in_bytes = device.type == "cpu" and torch.cpu._is_vnni_supported()
+        in_bytes = device.type == "cpu" and torch.cpu._is_vnni_supported() and columns > 1  # of one it is wrong
         self.dots = torch.empty(self._shape, dtype=torch.int32) if in_bytes else None
 
     def of(self, table: int) -> Tensor:
@@ -66,7 +66,7 @@ class ItemTables:
         """Of some items and all of `ids` [N, len(ids)]; in `room`, until it is asked for this table again."""
         asked_NK, own_DK = self.whole[table, item_N], self.whole[table, ids.start : ids.stop]
         inverse_I = self._inverse_length[table]
-        room = CosineRoom(len(item_N), len(ids), asked_NK.device) if room is None else room
+        room = CosineRoom(len(item_N), len(ids), asked_NK.device, columns=asked_NK.shape[1]) if room is None else room
         said_ND = room.of(table)[: len(item_N)]
         if room.dots is None:
             torch.mm(asked_NK.float(), own_DK.float().T, out=said_ND)

@@ -78,7 +78,7 @@ class NearestItems:
             raise KeyError(f"no nearest items were kept of {missing_M[:5].tolist()}")
         lengths, candidates, cosines = [], [], []
         at_once = max(1, min(ITEMS_AT_ONCE, CELLS_AT_ONCE // len(self.ids)))
-        room = CosineRoom(at_once, len(self.ids), item_N.device)
+        room = CosineRoom(at_once, len(self.ids), item_N.device, columns=self.tables.whole.shape[2])
         for some_S in missing_M.split(at_once):
             entry_P, candidate_P, cosine_P3 = self._search(self.tables, some_S, room)
             lengths.append(torch.bincount(entry_P, minlength=len(some_S)))

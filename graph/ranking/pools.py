@@ -10,6 +10,7 @@ Shapes: B samples, M cells, P places of the longest pool, D items of the domain.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -17,13 +18,13 @@ from torch import Tensor, nn
 
 from graph.batches import Batch
 from graph.build import Graphs
-from graph.clock import NOW, WINDOWS_DAYS
+from graph.clock import NOW, WINDOWS_DAYS, Sold
 from graph.config import GraphConfig
 from graph.evidence import Evidence, EvidenceGraph, Gathered, gather_companions
 from graph.late.interaction import LateInteraction
 from graph.ranker import GraphRanker
 from graph.sampled.cells import Cells, gather_cells
-from graph.sampled.evidence_of_cells import evidence_of_cells
+from graph.sampled.evidence_of_cells import evidence_of_cells, sold_of_cells
 from graph.sampled.negatives import Drawn
 
 LEAST_POPULAR = 500
@@ -62,12 +63,12 @@ def pool_scores(
     """
     assert graphs.votes is not None
     most = max(LEAST_POPULAR, 2 * depth)
-    popular = tuple(_popular(graphs.votes[domain].num_users, graphs, domain, most) for domain in (0, 1))
+    popular = [_popular(graphs.votes[domain].num_users, graphs, domain, most) for domain in (0, 1)]
 
     def scores(batch: Batch, domain: int) -> dict[str, Pooled]:
         late = ranker.late[domain]
         assert isinstance(late, LateInteraction)
-        pool = _make_pool(late, ranker.evidence, graphs, batch, domain, popular[domain])
+        pool = _make_pool(late, ranker.evidence, graphs, batch, domain, popular[domain](batch))
         if graphs.evidence is None:
             return {"graph": pool.rows(pool.late)}
         evidence_M, blend = pool.evidence(ranker.evidence[domain]), ranker.blend[domain].exp()
@@ -88,17 +89,17 @@ def evidence_pools(
     not exist (but for which items are popular, some hundreds of which are candidates of everybody)."""
     assert graphs.evidence is not None
     of_domain, most = graphs.evidence, max(LEAST_POPULAR, 2 * depth)
-    popular = tuple(
+    popular = [
         _popular(graph.num_users[graph.first : graph.first + graph.size], graphs, domain, most)
         for domain, graph in enumerate(of_domain)
-    )
+    ]
 
     def scores(batch: Batch, domain: int) -> Pooled:
         graph, weights, num_rows = of_domain[domain], evidence[domain], len(batch)
         assert isinstance(weights, Evidence)
         gathered = gather_companions(graph, batch.history, batch.user if leave_own else None)
         keys = _evidence_keys(weights, graph, batch.history, gathered)
-        cells, cell_P = _cells_of(keys, popular[domain], num_rows, graph.size)
+        cells, cell_P = _cells_of(keys, popular[domain](batch), num_rows, graph.size)
         _, _, near_P = weights.near_pairs(graph, gathered)
         near_M = torch.zeros(len(cells.row), device=near_P.device).index_add(0, cell_P[: len(near_P)], near_P)
         said_M = evidence_of_cells(weights, graph, batch, cells, near_M, leave_own=leave_own)
@@ -107,16 +108,26 @@ def evidence_pools(
     return scores
 
 
-def _popular(num_users: Tensor, graphs: Graphs, domain: int, most: int) -> Tensor:
-    """The items that most users have and, where there are times, those that sold most of late [S]."""
+def _popular(num_users: Tensor, graphs: Graphs, domain: int, most: int) -> Callable[[Batch], Tensor]:
+    """The items that most users have and, where there are times, those that sold most of late [S]: of late before the
+    first of a batch's questions, so that what sells after them says nothing."""
     most = min(most, len(num_users))
-    best = [torch.topk(num_users, most).indices]
+    best = torch.topk(num_users, most).indices
     clock = None if graphs.evidence is None else graphs.evidence[domain].clock
-    if clock is not None:
-        sold = clock.of_all(torch.full((1,), NOW, device=num_users.device))
-        best.append(torch.topk(sold.facts[0, :, LATELY], most).indices)
-    column_S: Tensor = torch.unique(torch.cat(best))
-    return column_S
+
+    def lately(moment: int) -> Tensor:
+        assert clock is not None
+        sold = clock.of_all(torch.full((1,), moment, device=num_users.device))
+        column_S: Tensor = torch.unique(torch.cat([best, torch.topk(sold.facts[0, :, LATELY], most).indices]))
+        return column_S
+
+    at_end = torch.unique(best) if clock is None else lately(NOW)
+
+    def popular(batch: Batch) -> Tensor:
+        first = NOW if clock is None or len(batch) == 0 else int(batch.moment.min())
+        return at_end if clock is None or first >= clock.end else lately(first)
+
+    return popular
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,13 @@ class _Pool:
         assert self.gathered is not None
         _, _, near_P = evidence.near_pairs(self.graph, self.gathered)
         near_M = torch.zeros(len(self.cells.row), device=near_P.device).index_add(0, self.near_cell, near_P)
-        return evidence_of_cells(evidence, self.graph, self.batch, self.cells, near_M, leave_own=False)
+        return evidence_of_cells(evidence, self.graph, self.batch, self.cells, near_M, leave_own=False, sold=self.sold)
+
+    @cached_property
+    def sold(self) -> Sold | None:
+        """What sold of each cell's item before its sample's moment, for trained and untrained weights."""
+        assert self.graph is not None
+        return sold_of_cells(self.graph, self.batch, self.cells)
 
     def rows(self, score_M: Tensor) -> Pooled:
         """Scores of the cells as rows."""

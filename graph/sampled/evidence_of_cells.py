@@ -4,21 +4,30 @@ import torch
 from torch import Tensor
 
 from graph.batches import Batch
+from graph.clock import Sold
 from graph.evidence import Evidence, EvidenceGraph
 from graph.sampled.cells import Cells
 
 
 def evidence_of_cells(
-    evidence: Evidence, graph: EvidenceGraph, rows: Batch, cells: Cells, near_M: Tensor, *, leave_own: bool
+    evidence: Evidence,
+    graph: EvidenceGraph,
+    rows: Batch,
+    cells: Cells,
+    near_M: Tensor,
+    *,
+    leave_own: bool,
+    sold: Sold | None = None,
 ) -> Tensor:
     """Scores [M]; with `leave_own`, as if the train samples of the users who ask did not exist.
 
     Args:
         near_M: what the companions of each cell's history say of its item, own ones left out where they are to be.
+        sold: `sold_of_cells`, where that is known.
     """
     users_M = graph.num_users[graph.first + cells.column]
     words_M = evidence.words_of(graph, rows.history, cells.row, cells.column)
-    sold = None if graph.clock is None else graph.clock.of_cells(cells.column, rows.moment[cells.row])
+    sold = sold_of_cells(graph, rows, cells) if sold is None else sold
     if leave_own:
         asker_C, column_C = graph.own_columns(rows.user)
         is_own_M = cells.is_one_of(asker_C * cells.size + column_C)
@@ -30,3 +39,8 @@ def evidence_of_cells(
             own_CF = graph.clock.facts_without_own(rows.user[row_C], cells.column[own_C], rows.moment[row_C])
             sold.facts[own_C] = own_CF  # gathered for these cells alone
     return evidence.mixed(graph.terms, near_M, words_M, users_M, sold)
+
+
+def sold_of_cells(graph: EvidenceGraph, rows: Batch, cells: Cells) -> Sold | None:
+    """What sold of each cell's item before its sample's moment [M]; None without times."""
+    return None if graph.clock is None else graph.clock.of_cells(cells.column, rows.moment[cells.row])

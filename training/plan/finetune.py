@@ -1,14 +1,16 @@
 """What the fine-tune needs: memory a rank under its DeepSpeed file and under every other, disk, time, idle ranks."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from launch.artifacts import read_json
+from launch.errors import InputError
 from launch.plan.estimates import GIB, EngineOption, Estimate, Machine, Need, Setting, total
 from training.config import LlmConfig, LoraConfig, PromptsConfig
-from training.plan.memory import FOUR_BITS, Engine, Load, engine_of, peak_parts
+from training.plan.memory import APART_BYTES, FOUR_BITS, STEP_BYTES, Engine, Load, engine_of, peak_parts
 from training.plan.shapes import Shape, shape_of
 from training.tuning.deepspeed_file import DS_CONFIGS, read_deepspeed_file
 
@@ -68,6 +70,7 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
         on_gpu=on_gpus,
         frozen=None if llm.lora.base == "whole" else FOUR_BITS,
         moments=2 if llm.optimizer == "adamw_8bit" else 8,
+        step=STEP_BYTES if llm.optimizer == "adamw" or on_gpus else APART_BYTES,
         eager=llm.attention == "eager" or (llm.attention == "auto" and not on_gpus and llm.precision == "bf16"),
     )
 
@@ -111,6 +114,8 @@ def disk_parts(shape: Shape, load: Load) -> list[Need]:
 def loading_parts(shape: Shape, load: Load, prompts: PromptsConfig, machine: Machine) -> list[Need]:
     """Host memory of a node that only the start and the saves need: rank 0's node is the worst."""
     whole = load.number * shape.parameters
+    if load.frozen is not None:
+        return [Need("whole weights of every rank, before they are in 4 bits", whole * machine.processes)]
     if prompts.base not in {"scratch", "smollm2"} and not prompts.base.endswith(".gguf"):
         return [Need("whole weights of rank 0, at the start and at each save", whole)]
     if not machine.on_gpus:
@@ -159,13 +164,18 @@ def measured_rate(run_dir: Path) -> float | None:
 
 
 def _choices(shape: Shape, load: Load, setting: Setting, llm: LlmConfig) -> list[EngineOption]:
-    """Every file of ds_configs/, and the recipe's own, by what it needs; without and with checkpointing."""
+    """Every file of ds_configs/ that the recipe can be trained under, and its own, by what it needs; without and with
+    checkpointing."""
     machine = setting.machine
-    names = sorted({file.stem for file in DS_CONFIGS.glob("*.json")}, key=lambda name: _traffic(_settings(llm, name)))
+    usable = {llm.deepspeed: _settings(llm, llm.deepspeed)}
+    for name in {file.stem for file in DS_CONFIGS.glob("*.json")}:
+        with contextlib.suppress(InputError):
+            usable[name] = _settings(llm, name)
+    names = sorted(usable, key=lambda name: (name != llm.deepspeed, _traffic(usable[name])))
     choices = []
-    for name in dict.fromkeys([llm.deepspeed, *names]):
+    for name in names:
         for checkpointing in dict.fromkeys([load.checkpointing, True]):
-            engine = engine_of(_settings(llm, name), machine.processes)
+            engine = engine_of(usable[name], machine.processes)
             memory, host = peak_parts(shape, replace(load, checkpointing=checkpointing), engine, ranks=machine.ranks)
             choices.append(
                 EngineOption(

@@ -3,7 +3,7 @@
 What is counted, in bytes (s a number of the model's arithmetic: 2 in bf16, 4 in fp32; N ranks; P parameters, T of them
 trained):
 
-    weights       s P / N under ZeRO-3, s P below it; in 4 bits half a byte each, but for the embeddings
+    weights       s P / N under ZeRO-3, s P below it; in 4 bits half a byte each in the linear layers
     master        4 T / N: fp32 weights that the optimizer works on
     moments       8 T / N; 2 T / N in 8 bits
     gradients     4 T / N, summed in fp32
@@ -31,6 +31,8 @@ LOGIT_BYTES = 12
 CHUNK_BYTES = 8
 """Scores and exponentials of a chunk in fp32; in bf16 there are the scores and their gradient in bf16 as well."""
 STEP_BYTES = 4
+APART_BYTES = 21
+"""With moments of 8 bits on a CPU, where a step takes all of them apart (measured: 23 with the moments)."""
 FOUR_BITS = 0.52
 """Bytes of a weight in 4 bits, its share of the scales included."""
 CPU_OVERHEAD = 60 * MIB
@@ -62,6 +64,8 @@ class Load:
     """Bytes of a weight that does not learn, embeddings apart; None: as all others."""
     moments: int = 8
     """Bytes of the optimizer's moments of a parameter."""
+    step: int = 4
+    """Bytes of a parameter that a step needs beside."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,16 @@ def peak_parts(shape: Shape, load: Load, engine: Engine, *, ranks: int) -> tuple
     of_weights = shared if engine.stage >= 3 else 1
     of_optimizer = shared if engine.stage >= 1 else 1
     of_gradients = shared if engine.stage >= 2 else 1
-    packed = 0.0 if load.frozen is None else (s - load.frozen) * max(0, whole - trained - shape.table)
+    packed = 0.0
+    if load.frozen is not None:  # experts lie in one parameter each, which is no linear layer
+        packed = (s - load.frozen) * shape.layers * (shape.attention + (shape.experts == 1) * shape.feed_forward)
     weights = Need("parameters", (s * whole - packed) / of_weights)
     optimizer = [
         Need("master weights", 4 * trained / of_optimizer),
         Need("moments", load.moments * trained / of_optimizer),
     ]
     gradients = Need("gradients", 4 * trained / of_gradients)
-    step = Need("optimizer's step", STEP_BYTES * min(trained / of_optimizer, engine.sub_group))
+    step = Need("optimizer's step", load.step * min(trained / of_optimizer, engine.sub_group))
     device = [] if engine.host_weights else [weights]
     host = [weights] if engine.host_weights else []
     (host if engine.host_optimizer else device).extend([*optimizer, gradients])

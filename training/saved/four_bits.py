@@ -6,6 +6,7 @@ head stay as they are. What is saved in the end are plain weights: those that th
 
 import importlib
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,32 +16,43 @@ from transformers import PreTrainedModel
 
 from launch.errors import InputError
 
-BITS = "bitsandbytes"
+BITS, FETCHER = "bitsandbytes", "kernels"
 QUANT_TYPE = "nf4"
 BLOCK = 64
 """Weights that share a scale."""
+MOST_WHOLE = 0.9
 log = logging.getLogger(__name__)
 
 
 def bitsandbytes_for(what: str) -> Any:  # Any: the package is untyped
     """The package, imported only when it is asked for: it looks for GPUs' libraries then. InputError without it."""
+    fetcher = sys.modules.get(FETCHER)
+    sys.modules[FETCHER] = None  # type: ignore[assignment]  # as if it were not installed: it would download kernels
+    logging.getLogger(BITS).setLevel(logging.ERROR)  # which would say so
     try:
         return importlib.import_module(BITS)
     except (ImportError, OSError, RuntimeError) as error:
         raise InputError(
             f"{what} needs the package {BITS}: pip install 'kinrec[bits]' (it cannot be loaded: {error})"
         ) from error
+    finally:
+        sys.modules.pop(FETCHER)
+        if fetcher is not None:
+            sys.modules[FETCHER] = fetcher
 
 
 def to_four_bits(model: PreTrainedModel, layers: Iterable[nn.Module], device: torch.device) -> None:
     """Replace the linear layers inside of `layers`, in place, on `device`."""
     bits, odd = bitsandbytes_for(f"llm.lora.base={QUANT_TYPE}"), set[str]()
+    whole = packed = 0
     for layer in layers:
+        whole += sum(map(nn.Parameter.numel, layer.parameters()))
         plain = [(name, module) for name, module in layer.named_modules() if type(module) is nn.Linear]
         for name, module in plain:
             if module.in_features % BLOCK:  # on CPUs the package reads such rows with the wrong scales
                 odd.add(f"{name} ({module.in_features})")
                 continue
+            packed += module.weight.numel()
             made = bits.nn.Linear4bit(
                 module.in_features, module.out_features, bias=module.bias is not None,
                 compute_dtype=module.weight.dtype, quant_type=QUANT_TYPE,
@@ -53,6 +65,13 @@ def to_four_bits(model: PreTrainedModel, layers: Iterable[nn.Module], device: to
             made.requires_grad_(False)
             parent, _, leaf = name.rpartition(".")
             setattr(layer.get_submodule(parent), leaf, made.to(device))
+    if packed == 0:
+        raise InputError(
+            f"llm.lora.base={QUANT_TYPE}: the decoder of this model ({model.config.model_type}) has no linear layers "
+            "that can be in 4 bits; set llm.lora.base=whole"
+        )
+    if packed < MOST_WHOLE * whole:
+        log.warning("only %.0f %% of the decoder's weights are in linear layers and so in 4 bits", 100 * packed / whole)
     if odd:
         log.warning("left whole, their inputs being no multiple of %d: %s", BLOCK, ", ".join(sorted(odd)))
     vars(model)["is_loaded_in_4bit"] = True  # as peft looks for it, to put adapters beside such layers

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from evaluation.matrices import DAY
+from graph.batches import make_batch
 from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.learning.state import some_of
@@ -136,11 +137,14 @@ def test_what_sold_of_late_is_a_candidate_though_few_have_it(tmp_path: Path) -> 
     assert few.graphs.votes is not None
     fewest = int(few.graphs.votes[1].num_users.argsort()[0])
     assert fewest == NUM_ITEMS - 1 - NUM_X, "two users have it"
-    assert NUM_ITEMS - 1 - NUM_X in pools._popular(few.graphs.votes[1].num_users, few.graphs, 1, 1).tolist()
+    asked = make_batch(splits["test"], np.arange(4), max_history=3, pad=NUM_ITEMS, device=ALONE.device)
+    assert NUM_ITEMS - 1 - NUM_X in pools._popular(few.graphs.votes[1].num_users, few.graphs, 1, 1)(asked).tolist()
+    before = replace(asked, moment=torch.tensor([last + 9, last - DAY, last + 9, last + 9]))
+    assert NUM_ITEMS - 1 - NUM_X not in pools._popular(few.graphs.votes[1].num_users, few.graphs, 1, 1)(before).tolist()
     write_run(tmp_path / "untimed")
     _, _, untimed = judges(tmp_path / "untimed", tiny())
     assert untimed.graphs.votes is not None
-    assert len(pools._popular(untimed.graphs.votes[1].num_users, untimed.graphs, 1, 1)) == 1
+    assert len(pools._popular(untimed.graphs.votes[1].num_users, untimed.graphs, 1, 1)(asked)) == 1
 
 
 @pytest.mark.parametrize("leave_own", [True, False])

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from evaluation.chosen import Chosen, Clock, choose
+from evaluation.list_ranker.bank import user_counts
 from evaluation.list_ranker.knowledge import Timeline
 from evaluation.matrices import DAY
 from evaluation.protocols.side_by_side import choice_under
@@ -97,3 +98,21 @@ def test_a_run_that_is_judged_so_from_the_start_stays() -> None:
     inputs = dataclasses.replace(chosen().inputs, config=dataclasses.replace(CONFIG, knowledge="rolling"))
     rolling = dataclasses.replace(chosen(), inputs=inputs)
     assert choice_under(rolling, ROLLING) is rolling
+
+
+def test_a_rolling_report_has_the_refit_of_a_refit_report() -> None:
+    """Whichever way sales are counted in the report itself: the same half-lives, the same trees."""
+    train, valid, test = parts()
+    inputs = inputs_of(train, valid, test)
+    items = dataclasses.replace(inputs.pair.items, train_count=user_counts(train, NUM_ITEMS))
+    inputs = dataclasses.replace(inputs, pair=dataclasses.replace(inputs.pair, items=items))
+
+    def chosen_under(protocol: Timeline) -> Chosen:
+        config = dataclasses.replace(CONFIG, ranker_depth=15, knowledge=protocol.knowledge)
+        return choose(dataclasses.replace(inputs, config=config), protocol, sources_of(valid), Clock())
+
+    own, rolling = chosen_under(REFIT), chosen_under(ROLLING)
+    refit = choice_under(rolling, REFIT)
+    assert refit.baselines.parameters == own.baselines.parameters != rolling.baselines.parameters
+    assert refit.mixture == own.mixture
+    assert (refit.later is None) == (own.later is None) != (rolling.later is None)

@@ -250,3 +250,28 @@ def test_a_machine_is_as_it_is_said() -> None:
 
 def _zero(stage: int, **more: object) -> dict[str, object]:
     return {"zero_optimization": {"stage": stage, **more}}
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "left"),
+    [
+        (["--llm.optimizer=adamw_8bit"], "moments", 2 / 8),
+        (["--llm.deepspeed=zero2", "--llm.lora.enabled=true", "--llm.lora.base=nf4"], "parameters", None),
+    ],
+)
+def test_fewer_bits_are_planned_for(tmp_path: Path, words: list[str], part: str, left: float | None) -> None:
+    """And files of ds_configs/ under which the recipe could not be trained are no choice."""
+    plain = [word for word in words if "optimizer" not in word and "nf4" not in word]
+    folder = base(tmp_path / "llama", LLAMA_7B)
+    few, whole = (
+        finetune_of(load_recipe(find_recipe("art_office"), [folder, *given]), tmp_path) for given in (words, plain)
+    )
+    linear = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
+    expected = sizes(whole)[part] * left if left else sizes(whole)[part] - (2 - 0.52) * linear
+    assert sizes(few)[part] == pytest.approx(expected, rel=1e-6)
+    names = {choice.name.partition(" ")[0] for choice in few.choices}
+    assert names < {choice.name.partition(" ")[0] for choice in whole.choices}
+    assert "zero3_offload" not in names
+    if left is None:
+        assert names == {"zero2"}
+        assert sum(need.size for need in few.host if "4 bits" in need.name) == pytest.approx(8 * 2 * 6.74e9, rel=0.01)

@@ -1,5 +1,7 @@
 """Weights in 4 bits: adapters beside them, and the plain weights that come of both."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -64,6 +66,21 @@ def test_layers_whose_rows_are_no_whole_blocks_stay_as_they_are(caplog: pytest.L
         assert (weight - plain[name]).abs().max() < 0.17 * largest
         changed = ".layers." in name and "norm" not in name and "down_proj" not in name
         assert torch.equal(weight, plain[name]) != changed
+
+
+def test_a_decoder_without_such_layers_is_refused_and_one_with_few_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    model = build_model(SIZES, vocab_size=64, eos=1, pad=0, max_tokens=32, seed=1, dtype=torch.float32)
+    with pytest.raises(InputError, match=r"\(llama\) has no linear layers that can be in 4 bits"):
+        to_four_bits(model, [], torch.device("cpu"))
+    layer = nn.ModuleDict({"experts": nn.LayerNorm(4096), "gate": nn.Linear(64, 8)})
+    to_four_bits(model, [layer], torch.device("cpu"))
+    assert "only 6 % of the decoder's weights are in linear layers" in caplog.text
+
+
+def test_nothing_is_fetched_for_it() -> None:
+    sys.modules.pop("kernels", None)
+    bitsandbytes_for("a test")
+    assert "kernels" not in sys.modules
 
 
 def test_what_cannot_be_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
