@@ -37,7 +37,7 @@ class EvaluationConfig:
     0: none is fitted; more than 6,000: without the graph's evidence, which leaves lists of so many."""
     ranker_depth: Decides[int] = 100
     """Of each source's list, the items that the list ranker puts in order."""
-    tuning_samples: Decides[int] = 2_000
+    tuning_samples: Decides[int] = 10_000
     """Valid samples that baselines are tuned on; of more, about this many, whole users at random."""
     tuning_users: Decides[int] = 20_000
     """Valid users that fusions, the list ranker and the final list are chosen on; of more, this many at random."""
