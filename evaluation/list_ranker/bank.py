@@ -110,7 +110,8 @@ def fit_bank(
     scorers = {
         name: baseline.fit(material, **parameters.get(name, {}))
         for name, baseline in BASELINE_TABLE.items()
-        if (material.sales is not None or not baseline.needs_times) and (name in parameters or not baseline.needs_cut)
+        if baseline.needs == "nothing"
+        or (material.sales is not None and (baseline.needs == "sales" or name in parameters))
     }
     return Bank(counted, material.vectors, scorers, material.sales, user_counts(material.everyone, items.num_items))
 

@@ -20,7 +20,7 @@ from evaluation.systems.baseline_table import BASELINE_TABLE
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.tuning import random_users, retune_timed
 
-UNTOLD = frozenset(name for name, baseline in BASELINE_TABLE.items() if baseline.needs_cut)
+UNTOLD = frozenset(name for name, baseline in BASELINE_TABLE.items() if baseline.needs == "cut")
 """Of what the same buyers bought of late, which says little a season later and, where few lists teach, misleads."""
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test,
 from evaluation.matrices import DAY
 from evaluation.metrics.ranks import Ranks
 from evaluation.protocols.aged import choose_aged
-from evaluation.protocols.rolling import choose_by_sales
+from evaluation.protocols.by_sales import choose_by_sales
 from evaluation.sales import Sales, moments
 from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table

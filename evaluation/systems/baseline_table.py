@@ -6,7 +6,7 @@ A new baseline is a class that scores (`Scorer`), a row here and one in `launch.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +29,7 @@ from pairs.tables import Ints, Items, Samples, with_others
 
 Parameters: TypeAlias = dict[str, float]
 Grid: TypeAlias = dict[str, tuple[float, ...]]
+Needs: TypeAlias = Literal["nothing", "sales", "cut"]
 WORDS = "text_squares"
 """By whose places items stand in the final list that nobody has bought."""
 HALF_LIVES = (30.0, 7.0, 3.0, 14.0, 90.0, 365.0)
@@ -147,10 +148,9 @@ class Baseline:
     grid: Grid = field(default_factory=dict)
     """Values to try of each parameter. The first of each is the method's; another is taken only where valid favours it
     by more than one standard error. Empty: nothing to choose."""
-    needs_times: bool = False
-    """Whether it is there on pairs with times only."""
-    needs_cut: bool = False
-    """Whether it is there only where the split is one of time, so that all that is known came before the questions."""
+    needs: Needs = "nothing"
+    """sales: it is there on pairs with times; cut: where the split is one of time, too, so that all that is known came
+    before the questions."""
     by_domain: bool = False
     """Whether what the two domains' histories say apart is worth knowing to the list ranker."""
 
@@ -197,7 +197,7 @@ def fit_text_squares(material: Material, *, decay: float, cross: float) -> Score
 
 BASELINE_TABLE = {
     "popularity": Baseline(fit_popularity),
-    "recent": Baseline(fit_recent, {"half_life_x": HALF_LIVES, "half_life_y": HALF_LIVES}, needs_times=True),
+    "recent": Baseline(fit_recent, {"half_life_x": HALF_LIVES, "half_life_y": HALF_LIVES}, needs="sales"),
     "markov": Baseline(fit_markov, {"within_domain": (1.0, 0.0), "decay": (0.8, 0.5, 0.0)}),
     "item_cosine": Baseline(
         fit_item_cosine, {"exponent": (0.3, 0.2, 0.4, 0.5), "decay": (0.9, 0.8, 0.7, 0.6, 1.0)}, by_domain=True
@@ -205,8 +205,7 @@ BASELINE_TABLE = {
     "recent_cosine": Baseline(
         fit_recent_cosine,
         {"half_life": (14.0, 7.0, 3.0, 30.0, 90.0), "exponent": (0.3, 0.2, 0.4), "decay": (0.8, 0.6, 0.9)},
-        needs_times=True,
-        needs_cut=True,
+        needs="cut",
         by_domain=True,
     ),
     "ridge": Baseline(

@@ -60,10 +60,10 @@ def fit_baselines(
         log.info("ridge: a random %d of %d users", fitted.ridge_users, fitted.train_users)
     few = sample_of_users(valid, config.tuning_samples, seed)
     for name, baseline in BASELINE_TABLE.items():
-        if baseline.needs_times and material.sales is None:
+        if baseline.needs != "nothing" and material.sales is None:
             log.info("%s: left out, times are not there or not told", name)
             continue
-        if baseline.needs_cut and not chronological:
+        if baseline.needs == "cut" and not chronological:
             log.info("%s: left out, the split is not one of time", name)
             continue
         started = time.perf_counter()
@@ -93,9 +93,10 @@ def retune_timed(
     `fit_baselines`: with it those alone that read sales."""
     material = Material(known, items, config.ridge_max_users, seed, others, sold, clock=config.clock)
     few = sample_of_users(valid, config.tuning_samples, seed)
+    tuned = {"sales"} if sold is not None else {"sales", "cut"}
     return {
         name: _tune(partial(BASELINE_TABLE[name].fit, material), BASELINE_TABLE[name].grid, few, items, config, world)
-        if BASELINE_TABLE[name].needs_times and not (sold is not None and BASELINE_TABLE[name].needs_cut)
+        if BASELINE_TABLE[name].needs in tuned
         else values
         for name, values in parameters.items()
     }

@@ -47,19 +47,17 @@ class NearestItems:
     offsets: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.int64))  # [rows + 1]
     candidate: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))  # [E]
     cosines: Tensor = field(default_factory=lambda: torch.zeros(0, len(TABLES), dtype=torch.float16))  # [E, 3]
-    num_rows: int = field(default=0, kw_only=True)
-    num_cells: int = field(default=0, kw_only=True)
-    """Of the tensors above, which have room for more, what is there."""
 
-    def __post_init__(self) -> None:
-        if self.num_rows == 0:
-            self.num_rows, self.num_cells = len(self.offsets) - 1, len(self.candidate)
+    @property
+    def num_rows(self) -> int:
+        """Rows that are there; the tensors above may have room for more."""
+        return int((self.row >= 0).sum())
 
     @property
     def parts(self) -> dict[str, Tensor]:
         """What is there of `PARTS`."""
-        rows, cells = self.offsets[: self.num_rows + 1], slice(self.num_cells)
-        values = (self.row, rows, self.candidate[cells], self.cosines[cells])
+        offsets = self.offsets[: self.num_rows + 1]
+        values = (self.row, offsets, self.candidate[: offsets[-1]], self.cosines[: offsets[-1]])
         return dict(zip(PARTS, values, strict=True))
 
     def of(self, item_N: Tensor) -> Near:
@@ -76,43 +74,43 @@ class NearestItems:
             return
         if self.tables is None:
             raise KeyError(f"no nearest items were kept of {missing_M[:5].tolist()}")
-        lengths, candidates, cosines = [], [], []
         at_once = max(1, min(ITEMS_AT_ONCE, CELLS_AT_ONCE // len(self.ids)))
         room = CosineRoom(at_once, len(self.ids), item_N.device, columns=self.tables.whole.shape[2])
-        for some_S in missing_M.split(at_once):
+        lengths, candidates, cosines = [], [], []
+        for some_S in self._parts_of(missing_M, at_once):
             entry_P, candidate_P, cosine_P3 = self._search(self.tables, some_S, room)
             lengths.append(torch.bincount(entry_P, minlength=len(some_S)))
             candidates.append(candidate_P.to(torch.int32))
             cosines.append(cosine_P3.to(torch.float16))
-        self.row[missing_M] = torch.arange(len(missing_M), device=self.row.device) + self.num_rows
-        ends = torch.cat(lengths).cumsum(0) + self.num_cells
-        self.offsets = _with_more(self.offsets, self.num_rows + 1, ends)
-        self.candidate = _with_more(self.candidate, self.num_cells, torch.cat(candidates))
-        self.cosines = _with_more(self.cosines, self.num_cells, torch.cat(cosines))
-        self.num_rows, self.num_cells = self.num_rows + len(missing_M), int(ends[-1])
+        rows, cells = self.num_rows, int(self.offsets[self.num_rows])
+        self.offsets = _with_more(self.offsets, rows + 1, torch.cat(lengths).cumsum(0) + cells)
+        self.candidate = _with_more(self.candidate, cells, torch.cat(candidates))
+        self.cosines = _with_more(self.cosines, cells, torch.cat(cosines))
+        self.row[missing_M] = torch.arange(len(missing_M), device=self.row.device) + rows
+
+    def _parts_of(self, item_M: Tensor, most: int) -> list[Tensor]:
+        """Ascending items, at most so many at a time, each time of one domain."""
+        before, behind = torch.searchsorted(item_M, torch.tensor([self.ids.start, self.ids.stop]).to(item_M)).tolist()
+        parts = (item_M[:before], item_M[before:behind], item_M[behind:])
+        return [some_S for part in parts if len(part) for some_S in torch.split(part, most)]
 
     def _search(self, tables: ItemTables, item_S: Tensor, room: CosineRoom) -> tuple[Tensor, Tensor, Tensor]:
-        """(which of the items, candidate, cosines [P, 3]) in order of items and candidates."""
-        size = len(self.ids)
-        row_R = torch.nonzero((item_S >= self.ids.start) & (item_S < self.ids.stop))[:, 0]
-        asked = [row_R if name == "within" else torch.arange(len(item_S), device=item_S.device) for name in TABLES]
-        said, keys = [], [row_R[:0]]
-        for table, row_A in enumerate(asked):
-            cosine_AD = tables.cosines(item_S[row_A], self.ids, table, room)
-            own_R = torch.searchsorted(row_A, row_R)
-            cosine_AD[own_R, item_S[row_R] - self.ids.start] = 0
-            found_E, column_E = nearest_of(cosine_AD, self.depth)
-            keys.append(row_A[found_E] * size + column_E)
-            said.append(cosine_AD)
+        """(which of the items, all of one domain; candidate; cosines [P, 3]) in order of items and candidates."""
+        size, same = len(self.ids), int(item_S[0]) in self.ids
+        said, keys = {}, []
+        for table, name in enumerate(TABLES):
+            if name == "within" and not same:
+                continue
+            cosine_SD = said[table] = tables.cosines(item_S, self.ids, table, room)
+            if same:
+                cosine_SD[torch.arange(len(item_S), device=item_S.device), item_S - self.ids.start] = 0
+            row_E, column_E = nearest_of(cosine_SD, self.depth)
+            keys.append(row_E * size + column_E)
         key_P = torch.unique(torch.cat(keys))
         entry_P, candidate_P = key_P // size, key_P % size
         cosine_P3 = torch.zeros(len(key_P), len(TABLES), device=key_P.device)
-        for table, (row_A, cosine_AD) in enumerate(zip(asked, said, strict=True)):
-            place_S = torch.full((len(item_S),), -1, device=row_A.device).index_put(
-                (row_A,), torch.arange(len(row_A)).to(row_A)
-            )
-            there_K = torch.nonzero(place_S[entry_P] >= 0)[:, 0]
-            cosine_P3[there_K, table] = cosine_AD[place_S[entry_P[there_K]], candidate_P[there_K]].clamp_min(0)
+        for table, cosine_SD in said.items():
+            cosine_P3[:, table] = cosine_SD[entry_P, candidate_P].clamp_min(0)
         return entry_P, candidate_P, cosine_P3
 
 

@@ -16,5 +16,4 @@ def test_planned_memory_is_within_15_percent_of_the_measured_peak(shape: str) ->
     expected = planned(TRIALS[shape])
     peaks = measure(shape)
     assert max(peaks) / expected == pytest.approx(1, abs=0.15)  # rank 0's, which saves the weights
-    # Where bitsandbytes is installed, peft imports it, and 40 MiB that DeepSpeed's start would take are there before.
-    assert all(peak / expected > 0.75 for peak in peaks)
+    assert all(peak / expected > 0.8 for peak in peaks)

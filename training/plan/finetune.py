@@ -168,7 +168,7 @@ def _choices(shape: Shape, load: Load, setting: Setting, llm: LlmConfig) -> list
     checkpointing."""
     machine = setting.machine
     usable = {llm.deepspeed: _settings(llm, llm.deepspeed)}
-    for name in {file.stem for file in DS_CONFIGS.glob("*.json")}:
+    for name in sorted(file.stem for file in DS_CONFIGS.glob("*.json")):
         with contextlib.suppress(InputError):
             usable[name] = _settings(llm, name)
     names = sorted(usable, key=lambda name: (name != llm.deepspeed, _traffic(usable[name])))

@@ -35,8 +35,8 @@ APART_BYTES = 21
 """With moments of 8 bits on a CPU, where a step takes all of them apart (measured: 23 with the moments)."""
 FOUR_BITS = 0.52
 """Bytes of a weight in 4 bits, its share of the scales included."""
-CPU_OVERHEAD = 60 * MIB
-"""What DeepSpeed's start takes of a rank's memory on CPUs, whatever the model."""
+CPU_OVERHEAD = 15 * MIB
+"""What DeepSpeed's start takes of a rank's memory on CPUs, whatever the model, beside 45 MiB of libraries."""
 KEPT_SHARE = 0.3
 """Of the activations: what blocks too small to go back to the system leave behind."""
 SUB_GROUP = 10**9
@@ -64,7 +64,7 @@ class Load:
     """Bytes of a weight that does not learn, embeddings apart; None: as all others."""
     moments: int = 8
     """Bytes of the optimizer's moments of a parameter."""
-    step: int = 4
+    step: int = STEP_BYTES
     """Bytes of a parameter that a step needs beside."""
 
 

@@ -6,7 +6,6 @@ head stay as they are. What is saved in the end are plain weights: those that th
 
 import importlib
 import logging
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from transformers import PreTrainedModel
 
 from launch.errors import InputError
 
-BITS, FETCHER = "bitsandbytes", "kernels"
+BITS = "bitsandbytes"
 QUANT_TYPE = "nf4"
 BLOCK = 64
 """Weights that share a scale."""
@@ -26,19 +25,12 @@ log = logging.getLogger(__name__)
 
 def bitsandbytes_for(what: str) -> Any:  # Any: the package is untyped
     """The package, imported only when it is asked for: it looks for GPUs' libraries then. InputError without it."""
-    fetcher = sys.modules.get(FETCHER)
-    sys.modules[FETCHER] = None  # type: ignore[assignment]  # as if it were not installed: it would download kernels
-    logging.getLogger(BITS).setLevel(logging.ERROR)  # which would say so
     try:
         return importlib.import_module(BITS)
     except (ImportError, OSError, RuntimeError) as error:
         raise InputError(
             f"{what} needs the package {BITS}: pip install 'kinrec[bits]' (it cannot be loaded: {error})"
         ) from error
-    finally:
-        sys.modules.pop(FETCHER)
-        if fetcher is not None:
-            sys.modules[FETCHER] = fetcher
 
 
 def to_four_bits(model: PreTrainedModel, layers: Iterable[nn.Module], device: torch.device) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from evaluation.chosen import Chosen, Clock, choose
+from evaluation.chosen import Chosen
 from evaluation.list_ranker.knowledge import Timeline, age_before_test
 from evaluation.matrices import DAY
 from evaluation.protocols.side_by_side import choice_under
@@ -15,30 +15,21 @@ from evaluation.systems.baseline_table import WORDS
 from evaluation.systems.baselines import Recent
 from evaluation.systems.tuning import retune_timed, scorer_ranks
 from pairs.tables import Samples
-from tests.evaluation_runs import make_items, sources_of
-from tests.unit.evaluation.protocols.test_protocols import CONFIG, inputs_of
+from tests.evaluation_runs import make_items
+from tests.unit.evaluation.protocols.choices import chosen_under, split_at
+from tests.unit.evaluation.protocols.test_protocols import CONFIG
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
 TRAIN = Timeline(chronological=True, knowledge="train")
 
 
 def parts(*, num_users: int = 9000, until: tuple[int, int] = (40, 50)) -> tuple[Samples, Samples, Samples]:
-    samples = timed_samples(num_users=num_users)
-    assert samples.target_time is not None
-    part_N = np.searchsorted([day * DAY for day in until], samples.target_time, side="left")
-    train, valid, test = (samples.take(np.flatnonzero(part_N == part)) for part in range(3))
-    return train, valid, test
-
-
-def chosen_on(train: Samples, valid: Samples, test: Samples) -> Chosen:
-    inputs = inputs_of(train, valid, test)
-    inputs = dataclasses.replace(inputs, config=dataclasses.replace(CONFIG, ranker_depth=15))
-    return choose(inputs, TRAIN, sources_of(valid), Clock())
+    return split_at(timed_samples(num_users=num_users), until)
 
 
 @cache
 def chosen() -> Chosen:
-    return chosen_on(*parts())
+    return chosen_under(TRAIN, *parts())
 
 
 @pytest.mark.parametrize(
@@ -62,7 +53,7 @@ def test_the_age_is_how_long_valid_lasts() -> None:
 def test_no_target_of_test_decides() -> None:
     train, valid, test = parts()
     other = dataclasses.replace(test, target=np.roll(test.target, 3))
-    first, second = choice_under(chosen(), TRAIN), choice_under(chosen_on(train, valid, other), TRAIN)
+    first, second = choice_under(chosen(), TRAIN), choice_under(chosen_under(TRAIN, train, valid, other), TRAIN)
     assert first.baselines.parameters == second.baselines.parameters
     assert first.mixture == second.mixture
     assert (first.ranker is None) == (second.ranker is None)
@@ -97,6 +88,6 @@ def test_a_train_that_is_shorter_than_valid_changes_nothing(caplog: pytest.LogCa
     assert valid.target_time is not None
     assert late.target_time is not None
     assert late.target_time.max() - start < valid.target_time.max() - late.target_time.max()
-    picked = chosen_on(late, valid, test)
+    picked = chosen_under(TRAIN, late, valid, test)
     assert choice_under(picked, TRAIN) is picked
     assert "nothing was known" in caplog.text

@@ -9,7 +9,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import fit_bank
 from evaluation.matrices import DAY
 from evaluation.systems import baselines
-from evaluation.systems.baseline_table import BASELINE_TABLE, Material, fit_recent_cosine
+from evaluation.systems.baseline_table import Material, fit_recent_cosine
 from evaluation.systems.tuning import fit_baselines
 from pairs.tables import Samples
 from tests.evaluation_runs import make_items, make_samples
@@ -80,4 +80,3 @@ def test_it_is_there_where_the_split_is_one_of_time(chronological: bool) -> None
     bank = fit_bank(train, items, fitted.parameters, ridge_max_users=100, seed=1)
     assert ("recent_cosine" in fitted.scorers) == ("recent_cosine" in bank.scorers) == chronological
     assert "recent" in bank.scorers
-    assert BASELINE_TABLE["recent_cosine"].needs_times

@@ -1,7 +1,5 @@
 """Weights in 4 bits: adapters beside them, and the plain weights that come of both."""
 
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -75,12 +73,6 @@ def test_a_decoder_without_such_layers_is_refused_and_one_with_few_is_told(caplo
     layer = nn.ModuleDict({"experts": nn.LayerNorm(4096), "gate": nn.Linear(64, 8)})
     to_four_bits(model, [layer], torch.device("cpu"))
     assert "only 6 % of the decoder's weights are in linear layers" in caplog.text
-
-
-def test_nothing_is_fetched_for_it() -> None:
-    sys.modules.pop("kernels", None)
-    bitsandbytes_for("a test")
-    assert "kernels" not in sys.modules
 
 
 def test_what_cannot_be_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

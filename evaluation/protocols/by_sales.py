@@ -9,10 +9,8 @@ know the sales before the block or before valid, either way.)
 import dataclasses
 import logging
 
-from evaluation.chosen import Chosen
+from evaluation.chosen import Chosen, fit_final, refit_final
 from evaluation.list_ranker.bank import fit_bank
-from evaluation.list_ranker.choice import choose_final
-from evaluation.list_ranker.final import TREES, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.knowledge import Timeline, sold_by_all
 from evaluation.list_ranker.llm_share import keeping_llm
 from evaluation.systems.mixture import choose_mixture
@@ -23,8 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def choose_by_sales(chosen: Chosen, protocol: Timeline) -> Chosen:
-    """Half-lives, fusions and the trees, chosen on a valid whose sales are counted as the protocol says; where no trees
-    can be fitted, all but the half-lives and fusions stays."""
+    """Half-lives, fusions and the trees, chosen on a valid whose sales are counted as the protocol says."""
     inputs, baselines = chosen.inputs, chosen.baselines
     config, seed, items, world = inputs.config, inputs.seed, inputs.pair.items, inputs.world
     sold = sold_by_all(*inputs.splits, protocol)
@@ -41,26 +38,14 @@ def choose_by_sales(chosen: Chosen, protocol: Timeline) -> Chosen:
         words=chosen.bank.words, clock=config.clock,
     )  # fmt: skip
     mixture, choices = choose_mixture(deciding, items, bank.scorers, said.fused, config, world)
-    rolling = dataclasses.replace(
+    log.info("for test under %s:", protocol.knowledge)
+    ranker = keeping_llm(fit_final(inputs, protocol, bank, parameters, mixture, said), chosen.ranker)
+    return dataclasses.replace(
         chosen,
         baselines=dataclasses.replace(baselines, parameters=parameters),
         mixture=mixture,
         choices={**chosen.choices, **choices},
         bank=bank,
-    )
-    given = {name: said.lists[name] for name in TAUGHT if name in said.lists}
-    ranker = fit_list_ranker(
-        inputs.train, deciding, dataclasses.replace(bank, given=given), parameters,
-        left_out=inputs.left_out_lists(), others=inputs.others, sold=sold,
-        chronological=True, config=config, seed=seed, world=world,
-    )  # fmt: skip
-    if ranker is None:
-        return rolling
-    log.info("for test under %s:", protocol.knowledge)
-    final = choose_final(deciding, ranker, mixture, said.fused, config, world)
-    later = final
-    if final is not None and TREES in final.weights:
-        later = refit_list_ranker(final, inputs.judged["valid"], valid, config, seed=seed, world=world)
-    return dataclasses.replace(
-        rolling, ranker=keeping_llm(final, chosen.ranker), later=keeping_llm(later, chosen.ranker)
+        ranker=ranker,
+        later=refit_final(inputs, protocol, ranker, valid),
     )

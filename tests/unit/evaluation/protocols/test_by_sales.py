@@ -13,6 +13,7 @@ from evaluation.protocols.side_by_side import choice_under
 from evaluation.systems.judging import judge
 from pairs.tables import Samples
 from tests.evaluation_runs import make_samples, sources_of
+from tests.unit.evaluation.protocols.choices import chosen_under, split_at
 from tests.unit.evaluation.protocols.test_protocols import CONFIG, NUM_ITEMS, inputs_of
 
 REFIT, ROLLING = Timeline(True, "refit"), Timeline(True, "rolling")
@@ -35,22 +36,12 @@ def fashions(*, num_users: int = 6000, days: int = 60) -> Samples:
 
 @cache
 def parts() -> tuple[Samples, Samples, Samples]:
-    samples = fashions()
-    assert samples.target_time is not None
-    part_N = np.searchsorted([40 * DAY, 50 * DAY], samples.target_time, side="right")
-    train, valid, test = (samples.take(np.flatnonzero(part_N == part)) for part in range(3))
-    return train, valid, test
-
-
-def chosen_on(train: Samples, valid: Samples, test: Samples) -> Chosen:
-    inputs = inputs_of(train, valid, test)
-    inputs = dataclasses.replace(inputs, config=dataclasses.replace(CONFIG, ranker_depth=15))
-    return choose(inputs, REFIT, sources_of(valid), Clock())
+    return split_at(fashions(), (40, 50))
 
 
 @cache
 def chosen() -> Chosen:
-    return chosen_on(*parts())
+    return chosen_under(REFIT, *parts())
 
 
 def mrr(choice: Chosen, system: str) -> float:
@@ -84,7 +75,7 @@ def test_no_target_of_test_that_is_bought_later_decides() -> None:
     """What valid and train are asked comes before all of test's targets."""
     train, valid, test = parts()
     other = dataclasses.replace(test, target=np.roll(test.target, 3))
-    first, second = choice_under(chosen(), ROLLING), choice_under(chosen_on(train, valid, other), ROLLING)
+    first, second = choice_under(chosen(), ROLLING), choice_under(chosen_under(REFIT, train, valid, other), ROLLING)
     assert first.baselines.parameters == second.baselines.parameters
     assert first.mixture == second.mixture
     assert first.later is not None
@@ -107,11 +98,11 @@ def test_a_rolling_report_has_the_refit_of_a_refit_report() -> None:
     items = dataclasses.replace(inputs.pair.items, train_count=user_counts(train, NUM_ITEMS))
     inputs = dataclasses.replace(inputs, pair=dataclasses.replace(inputs.pair, items=items))
 
-    def chosen_under(protocol: Timeline) -> Chosen:
+    def reported(protocol: Timeline) -> Chosen:
         config = dataclasses.replace(CONFIG, ranker_depth=15, knowledge=protocol.knowledge)
         return choose(dataclasses.replace(inputs, config=config), protocol, sources_of(valid), Clock())
 
-    own, rolling = chosen_under(REFIT), chosen_under(ROLLING)
+    own, rolling = reported(REFIT), reported(ROLLING)
     refit = choice_under(rolling, REFIT)
     assert refit.baselines.parameters == own.baselines.parameters != rolling.baselines.parameters
     assert refit.mixture == own.mixture
