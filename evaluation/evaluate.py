@@ -148,7 +148,6 @@ def final_values(ranker: ListRanker | None, timeline: Timeline) -> Json:
             "by_words": ranker.by_words,
             "trees": [trees.num_trees() for trees in ranker.trees],
             "given": list(ranker.bank.given),
-            "untold": sorted(ranker.bank.untold),
             "features": ranker.importance(),
         }
     return {"kinrec": final, "knowledge": timeline.knowledge, "chronological": timeline.chronological}

@@ -32,24 +32,17 @@ class Bank:
     """[I] users of each item, those of one domain among them."""
     given: Mapping[str, RankedLists] = field(default_factory=dict)
     """Lists of other stages, aligned with the samples that are asked; made from what is known, too."""
-    untold: frozenset[str] = frozenset()
-    """Scorers of whom the list ranker is told nothing."""
 
     @property
     def halved(self) -> list[str]:
         """Scorers that are also asked with the two domains' histories apart."""
-        return [name for name in self.told if BASELINE_TABLE[name].by_domain]
-
-    @property
-    def told(self) -> list[str]:
-        """Scorers of whom it is told."""
-        return [name for name in self.scorers if name not in self.untold]
+        return [name for name in self.scorers if BASELINE_TABLE[name].by_domain]
 
     @property
     def names(self) -> list[str]:
         """Of the features, in order."""
         halves = [f"{name} of the {half} domain" for name in self.halved for half in ("same", "other")]
-        return feature_names([*self.told, *self.given], halves, timed=self.sales is not None)
+        return feature_names([*self.scorers, *self.given], halves, timed=self.sales is not None)
 
     def scores(self, batch: DomainSamples) -> dict[str, Floats]:
         """[B, C] by every scorer."""
@@ -63,7 +56,6 @@ class Bank:
         kept = {
             name: without_history(scores_BC, batch) if filter_history else scores_BC
             for name, scores_BC in {**scores, **listed}.items()
-            if name not in self.untold
         }
         halves: dict[str, Floats] = {}
         for half, domain in (("same", batch.domain), ("other", 1 - batch.domain)):

@@ -63,7 +63,7 @@ class ListRanker:
     def asking(self, bank: Bank, lists: Mapping[str, RankedLists]) -> "ListRanker":
         """The same, asking what another bank knows and lists that are aligned with what it will be asked."""
         given = {name: lists[name] for name in self.bank.given}
-        return dataclasses.replace(self, bank=dataclasses.replace(bank, given=given, untold=self.bank.untold))
+        return dataclasses.replace(self, bank=dataclasses.replace(bank, given=given))
 
     def importance(self) -> dict[str, float]:
         """Feature -> its share of what the trees' splits gain, the largest first; those without any left out."""
@@ -158,9 +158,7 @@ def fit_list_ranker(
             clock=config.clock,
         )  # fmt: skip
         of_block = dataclasses.replace(
-            of_block,
-            given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given},
-            untold=bank.untold,
+            of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
         lists.append(make_lists(of_block, block.asked, config, world, sold_only=age > 0))
     num_lists = sum(map(len, lists))

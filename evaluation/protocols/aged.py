@@ -16,12 +16,9 @@ from evaluation.list_ranker.final import fit_list_ranker
 from evaluation.list_ranker.knowledge import age_before_test
 from evaluation.list_ranker.llm_share import keeping_llm
 from evaluation.matrices import DAY
-from evaluation.systems.baseline_table import BASELINE_TABLE
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.tuning import random_users, retune_timed
 
-UNTOLD = frozenset(name for name, baseline in BASELINE_TABLE.items() if baseline.needs == "cut")
-"""Of what the same buyers bought of late, which says little a season later and, where few lists teach, misleads."""
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +46,6 @@ def choose_aged(chosen: Chosen) -> Chosen:
         known, items, parameters,
         ridge_max_users=config.ridge_max_users, seed=seed, others=others, words=chosen.bank.words, clock=config.clock,
     )  # fmt: skip
-    bank = dataclasses.replace(bank, untold=UNTOLD)
     mixture, choices = choose_mixture(valid, items, bank.scorers, {}, config, world)
     ranker = fit_list_ranker(
         inputs.train, valid, bank, parameters,

@@ -62,8 +62,7 @@ def load_final(run_dir: Path, chosen: Json, bank: Bank, lists: Mapping[str, Rank
     final = chosen["kinrec"]
     if final["by"] != "list_ranker":
         return None
-    given = {name: lists[name] for name in final["given"]}
-    bank = dataclasses.replace(bank, given=given, untold=frozenset(final.get("untold", [])))
+    bank = dataclasses.replace(bank, given={name: lists[name] for name in final["given"]})
     return load_ranker(
         run_dir, bank, depth=final["depth"], weights=final["weights"], by_words=final.get("by_words", False)
     )
