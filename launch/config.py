@@ -8,13 +8,14 @@ import importlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from launch.errors import InputError
 from launch.options.bounds import check_name, check_values
 from launch.options.fields import MarkedField, Means, values
+from launch.options.installed import KEY, is_installed, merged, packages_of
 from launch.options.keys import check_null, check_section, fields_of
 from launch.options.overrides import check_overrides
 from launch.options.typed import flat, quietly
@@ -80,6 +81,8 @@ class Recipe:
     launch: LaunchConfig
     slurm: SlurmConfig
     sections: dict[str, Any]  # Any: each section's own config dataclass, by section name
+    installed: tuple[str, ...] = ()
+    """Packages whose keys, the recipe's `where_installed`, were laid over the others."""
 
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain values, defaults filled in; writing it as YAML gives the same recipe."""
@@ -117,6 +120,22 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _load(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe:
+    """The recipe with what it asks for where a package is installed; that is checked where it is not, too."""
+    over = packages_of(text, _sections())
+    own = {key: value for key, value in text.items() if key != KEY}
+    recipe = _load_plain(path, own, overrides)
+    for package, sections in over.items():
+        there, laid = is_installed(package), merged(own, sections)
+        try:
+            with_it = _load_plain(path, laid, overrides if there else ())
+        except ValueError as error:
+            raise InputError(f"{KEY}.{package}: {error}") from error
+        if there:
+            own, recipe = laid, replace(with_it, installed=(*recipe.installed, package))
+    return recipe
+
+
+def _load_plain(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     sections = _sections()
     known = known_fields()
     for key, value in text.items():
@@ -125,7 +144,7 @@ def _load(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe:
         elif key in TOP_FIELDS:
             check_null(key, value, known)
         else:
-            raise InputError(f"unknown key {key!r}; a recipe has {', '.join([*TOP_FIELDS, *sections])}")
+            raise InputError(f"unknown key {key!r}; a recipe has {', '.join([*TOP_FIELDS, *sections, KEY])}")
     check_values(flat(text))
     check_overrides(overrides, known)
     return _parse(path, text, overrides, known)
