@@ -74,6 +74,10 @@ class Inputs:
         """Train, valid, test, whole."""
         return self.train, self.held_out["valid"], self.held_out["test"]
 
+    def sold(self, protocol: Timeline) -> Samples | None:
+        """Whose purchases are counted up to each question; None: of those who are known, up to the last of them."""
+        return sold_by_all(*self.splits, protocol, self.others)
+
     def deciding(self, protocol: Timeline) -> Samples:
         """The part of valid that fusions and the list ranker are chosen on."""
         return random_users(protocol.selected_on(self.judged["valid"]), self.config.tuning_users, self.seed)
@@ -144,7 +148,7 @@ class Chosen:
             ridge_max_users=inputs.config.ridge_max_users,
             seed=inputs.seed,
             others=inputs.others,
-            sold=sold_by_all(*inputs.splits, protocol),
+            sold=inputs.sold(protocol),
             words=self.bank.words,
             clock=inputs.config.clock,
         )
@@ -166,7 +170,7 @@ def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) 
         valid: the lists of other stages.
     """
     config, seed, items, train = inputs.config, inputs.seed, inputs.pair.items, inputs.train
-    sold = sold_by_all(*inputs.splits, timeline)
+    sold = inputs.sold(timeline)
     deciding = inputs.deciding(timeline)
     said = valid.take(inputs.judged["valid"].row_of(deciding.sample), (*FUSED, *TAUGHT))
     with clock.part("tune_baselines"):
@@ -213,7 +217,7 @@ def fit_final(
     given = {name: said.lists[name] for name in TAUGHT if name in said.lists}
     ranker = fit_list_ranker(
         inputs.train, deciding, dataclasses.replace(bank, given=given), parameters,
-        left_out=inputs.left_out_lists(), others=inputs.others, sold=sold_by_all(*inputs.splits, protocol),
+        left_out=inputs.left_out_lists(), others=inputs.others, sold=inputs.sold(protocol),
         chronological=protocol.chronological, config=inputs.config, seed=inputs.seed, world=inputs.world,
     )  # fmt: skip
     return choose_final(deciding, ranker, mixture, said.fused, inputs.config, inputs.world)

@@ -28,7 +28,8 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.stages import STAGES, stage_named
 from launch.state.states import state_of, states_of
 from launch.tracking import Tracker, open_tracker
-from pairs.tables import Samples, load_others, load_pair, load_samples
+from pairs.known import load_others
+from pairs.tables import Samples, load_pair, load_samples
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: plain JSON values

@@ -84,7 +84,6 @@ def build_graphs(
     settings: GraphConfig,
     *,
     companions: CompanionTables | None = None,
-    sold: Samples | None = None,
 ) -> Graphs:
     """The graphs, on the CPU; `text_IK` are the items' text vectors.
 
@@ -92,8 +91,6 @@ def build_graphs(
 
     Args:
         companions: those of `train`; without them this process counts its own.
-        sold: those of `train` whose purchases are sales: not of users of one domain, who end at the first cut, so that
-            what they buy would seem to stop there; None: all.
     """
     model = settings.model
     propagates = model.encoder == "attention"
@@ -115,7 +112,7 @@ def build_graphs(
         num_x=items.num_x,
         num_attributes=words.attributes.shape[1],
         evidence=_evidence_graphs(train, items, words, text_IK, settings, companions) if model.evidence else None,
-    ).with_sales(train if sold is None else sold, settings)
+    ).with_sales(train, settings)
 
 
 def companion_rules(items: Items, settings: GraphConfig) -> CompanionRules:

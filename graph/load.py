@@ -26,7 +26,8 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.state.kept import NOTHING_KEPT, KeptArrays
 from launch.watch.beats import long
-from pairs.tables import SPLITS, Ints, Items, Pair, Samples, load_graph_samples, load_others, load_pair, load_samples
+from pairs.known import load_graph_samples, load_others
+from pairs.tables import SPLITS, Items, Pair, Samples, load_pair, load_samples
 
 TEXT_DIM = 128
 """Of the likeness in the evidence."""
@@ -44,8 +45,6 @@ class Source:
     start: Floats  # [I, K]
     """The items' words or, where there are none, who has them."""
     settings: GraphConfig
-    others: Ints
-    """Users of one domain, ascending."""
 
     @property
     def text(self) -> Floats:
@@ -74,10 +73,7 @@ class Source:
         with long("graphs"):
             companions = self._kept_companions(known, place) if place and self.settings.model.evidence else None
             text_IK = first_columns(self.text, TEXT_DIM)
-            sold = known.take(np.flatnonzero(~np.isin(known.user, self.others))) if len(self.others) else known
-            graphs = build_graphs(
-                known, self.items, self.words, text_IK, self.settings, companions=companions, sold=sold
-            )
+            graphs = build_graphs(known, self.items, self.words, text_IK, self.settings, companions=companions)
             if self.settings.model.encoder == "attention":
                 num_users_I = np.asarray(user_item_matrix(known, self.items.num_items).sum(axis=0)).ravel()
                 of_x, of_y = np.split(num_users_I, [self.items.num_x])
@@ -132,9 +128,7 @@ def prepare(run_dir: Path, settings: GraphConfig, world: World, *, kept: KeptArr
         raise InputError(f"{run_dir}/pair/train.parquet: {len(train)} samples are too few for {world.size} ranks")
     words = kept_words(items, kept)
     start = shared_array(text_path(run_dir), lambda: _start_vectors(words, train, items, settings), world)
-    others = load_others(run_dir)
-    users = np.zeros(0, np.int64) if others is None else np.unique(others.user)
-    source = Source(pair.items, words, start, settings, users)
+    source = Source(pair.items, words, start, settings)
     known = load_graph_samples(run_dir)
     late = settings.model.encoder == "late"
     factors = shared_array(factors_path(run_dir), lambda: source.factorise(known), world) if late else None

@@ -52,12 +52,12 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage(
         "prepare", "pairs.prepare", "pair", "pairs.config:PairConfig", "python", (), ("pair/**/*",),
-        checks=("pairs.checks:check_sources",), plan="pairs.plan.prepare:plan_prepare",
+        checks=("pairs.checks:check_sources",), plan="pairs.plan.prepare:plan_prepare", version=2,
     ),
     Stage(
         "pretrain", "graph.pretrain", "graph", "graph.config:GraphConfig", "torchrun",
         ("prepare",), ("graph/**/*", *(f"lists/{name}_*.parquet" for name in GRAPH_SYSTEMS)), ("graph/checkpoints",),
-        presets="graph.presets:PRESETS", plan="graph.plan.pretrain:plan_pretrain", version=8,
+        presets="graph.presets:PRESETS", plan="graph.plan.pretrain:plan_pretrain", version=9,
     ),
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",
@@ -84,7 +84,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate", "evaluation.evaluate", "evaluation", "evaluation.config:EvaluationConfig", "torchrun",
         ("prepare", "pretrain"), ("report/**/*", *(f"lists/{name}_*.parquet" for name in JUDGED)),
-        optional=("retrieve", "generate"), plan="evaluation.plan.evaluate:plan_evaluate", version=11,
+        optional=("retrieve", "generate"), plan="evaluation.plan.evaluate:plan_evaluate", version=12,
     ),
 )  # fmt: skip
 

@@ -97,9 +97,9 @@ class PairConfig:
     users: Decides[Literal["both", "either"]] = "both"
     """Whether a user needs the floors below in each domain or in one; the card counts users of one domain only."""
     graph_users: Decides[Literal["none", "one_domain"]] = "none"
-    """one_domain: users who miss the floors in one domain but keep them in the other teach what goes together, graphs
-    and baselines, and are never asked (pair/graph_only.parquet); in a split by time, with what they did up to the first
-    cut. Of samples and released pairs: the users of the file `one_domain`."""
+    """one_domain: users who miss the floors in one domain but keep them in the other teach what goes together and what
+    sells when, graphs and baselines, and are never asked (pair/graph_only.parquet); where there are times, with what
+    they did as long as it may be known. Of samples and released pairs: the users of the file `one_domain`."""
     require_title: Decides[bool] = True
     """Whether an item without a title is left out; otherwise its id stands for the title."""
     k_core: Decides[int] = 1

@@ -198,24 +198,6 @@ def load_samples(run_dir: Path, split: Split | GraphOnly) -> Samples:
     )
 
 
-def load_graph_samples(run_dir: Path) -> Samples:
-    """The train samples and, if the pair has them, the rows of users of one domain."""
-    return with_others(load_samples(run_dir, "train"), load_others(run_dir))
-
-
-def load_others(run_dir: Path) -> Samples | None:
-    """Users of one domain, who teach what items go together and are never asked; None if the pair keeps none."""
-    if not (run_dir / "pair" / f"{GRAPH_ONLY}.arrow").is_file():
-        return None
-    others = load_samples(run_dir, GRAPH_ONLY)
-    return others if len(others) else None
-
-
-def with_others(samples: Samples, others: Samples | None) -> Samples:
-    """The samples and, behind them, those of users of one domain, if there are any."""
-    return samples if others is None else joined(samples, others)
-
-
 def joined(first: Samples, second: Samples) -> Samples:
     """The samples of both, one after the other; with times where both have them."""
     times = (first.history_time, second.history_time, first.target_time, second.target_time)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pairs.ragged import offsets_of, segments
+from pairs.known import as_of, known_others
 from pairs.tables import Ints, Samples
 
 MOST_SAMPLES = 6_000
@@ -91,34 +91,9 @@ def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int, a
         if len(rows) and len(known):
             drawn = np.random.default_rng(seed).permutation(len(rows))[: most // TIME_BLOCKS]  # fewer are some of more
             asked = train.take(rows[np.sort(drawn)])
-            blocks.append(FitBlock(asked, known, None if others is None else as_of(others, cut - age)))
+            blocks.append(FitBlock(asked, known, known_others(others, until=cut - age)))
         until = cut
     return blocks
-
-
-def as_of(samples: Samples, time: int) -> Samples:
-    """What was bought up to a moment: samples whose target came later end with the last purchase before it."""
-    assert samples.history_time is not None
-    assert samples.target_time is not None
-    past_N = samples.target_time <= time
-    kept = samples.history_time <= time
-    lengths_N = np.bincount(samples.item_rows[kept], minlength=len(samples))
-    rows = np.flatnonzero(past_N | (lengths_N > 0))
-    last_N = samples.offsets[:-1] + lengths_N - 1  # histories are in order of time
-    target_N = np.where(past_N, samples.target, samples.history[np.maximum(last_N, 0)])
-    target_time_N = np.where(past_N, samples.target_time, samples.history_time[np.maximum(last_N, 0)])
-    lengths_N = np.where(past_N, samples.lengths, lengths_N - 1)[rows]
-    flat = segments(samples.offsets[:-1][rows], lengths_N)
-    return Samples(
-        sample=samples.sample[rows],
-        user=samples.user[rows],
-        domain=samples.domain[rows],
-        target=target_N[rows],
-        history=samples.history[flat],
-        offsets=offsets_of(lengths_N),
-        history_time=samples.history_time[flat],
-        target_time=target_time_N[rows],
-    )
 
 
 def latest_part(samples: Samples, share: float) -> Samples:

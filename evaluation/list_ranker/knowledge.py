@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.blocks import as_of, is_chronological, latest_part
+from evaluation.list_ranker.blocks import is_chronological, latest_part
 from launch.errors import InputError
+from pairs.known import as_of, with_others
 from pairs.tables import Samples, joined
 
 log = logging.getLogger(__name__)
@@ -78,10 +79,12 @@ def known_to_test(train: Samples, valid: Samples, test: Samples, timeline: Timel
     return known_at_cut(train, valid, test) if timeline.chronological else joined(train, valid)
 
 
-def sold_by_all(train: Samples, valid: Samples, test: Samples, timeline: Timeline) -> Samples | None:
-    """Whose purchases are counted strictly before each question under `rolling`: everybody's. None: those of who is
-    known, up to the last of them."""
-    return joined(joined(train, valid), test) if timeline.knowledge == "rolling" else None
+def sold_by_all(
+    train: Samples, valid: Samples, test: Samples, timeline: Timeline, others: Samples | None
+) -> Samples | None:
+    """Whose purchases are counted strictly before each question under `rolling`: everybody's, users of one domain
+    (`others`) among them. None: those of who is known, up to the last of them."""
+    return with_others(joined(joined(train, valid), test), others) if timeline.knowledge == "rolling" else None
 
 
 def known_at_cut(train: Samples, valid: Samples, test: Samples) -> Samples:

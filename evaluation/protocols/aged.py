@@ -10,7 +10,6 @@ import logging
 
 from evaluation.chosen import Chosen
 from evaluation.list_ranker.bank import fit_bank
-from evaluation.list_ranker.blocks import as_of
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import fit_list_ranker
 from evaluation.list_ranker.knowledge import age_before_test
@@ -18,6 +17,7 @@ from evaluation.list_ranker.llm_share import keeping_llm
 from evaluation.matrices import DAY
 from evaluation.systems.mixture import Mixture, choose_mixture
 from evaluation.systems.tuning import random_users, retune_timed
+from pairs.known import as_of
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ def choose_aged(chosen: Chosen) -> Chosen:
     if len(known) == 0:
         log.warning("nothing was known %.0f days before the end of train: test under train as chosen", age / DAY)
         return chosen
-    others = None if inputs.others is None else as_of(inputs.others, then)
     valid = random_users(inputs.judged["valid"], config.tuning_users, seed)
     parameters = retune_timed(
-        baselines.parameters, known, valid, items, config=config, seed=seed, others=others, world=world
+        baselines.parameters, known, valid, items, config=config, seed=seed, others=inputs.others, world=world
     )
     bank = fit_bank(
         known, items, parameters,
-        ridge_max_users=config.ridge_max_users, seed=seed, others=others, words=chosen.bank.words, clock=config.clock,
+        ridge_max_users=config.ridge_max_users, seed=seed, others=inputs.others,
+        words=chosen.bank.words, clock=config.clock,
     )  # fmt: skip
     mixture, choices = choose_mixture(valid, items, bank.scorers, {}, config, world)
     ranker = fit_list_ranker(

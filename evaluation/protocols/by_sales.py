@@ -11,7 +11,7 @@ import logging
 
 from evaluation.chosen import Chosen, fit_final, refit_final
 from evaluation.list_ranker.bank import fit_bank
-from evaluation.list_ranker.knowledge import Timeline, sold_by_all
+from evaluation.list_ranker.knowledge import Timeline
 from evaluation.list_ranker.llm_share import keeping_llm
 from evaluation.systems.mixture import choose_mixture
 from evaluation.systems.tuning import retune_timed
@@ -24,7 +24,7 @@ def choose_by_sales(chosen: Chosen, protocol: Timeline) -> Chosen:
     """Half-lives, fusions and the trees, chosen on a valid whose sales are counted as the protocol says."""
     inputs, baselines = chosen.inputs, chosen.baselines
     config, seed, items, world = inputs.config, inputs.seed, inputs.pair.items, inputs.world
-    sold = sold_by_all(*inputs.splits, protocol)
+    sold = inputs.sold(protocol)
     deciding = inputs.deciding(protocol)
     valid = inputs.sources("valid", protocol)
     said = valid.take(inputs.judged["valid"].row_of(deciding.sample), (*FUSED, *TAUGHT))

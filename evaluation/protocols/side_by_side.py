@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evaluation.chosen import Chosen, Inputs
 from evaluation.list_ranker.bank import user_counts
-from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test, sold_by_all
+from evaluation.list_ranker.knowledge import PROTOCOLS, Timeline, known_to_test
 from evaluation.matrices import DAY
 from evaluation.metrics.ranks import Ranks
 from evaluation.protocols.aged import choose_aged
@@ -22,7 +22,8 @@ from evaluation.sales import Sales, moments
 from evaluation.systems.judging import Verdict, judge
 from evaluation.systems.summary import system_table
 from evaluation.systems.tuning import random_users
-from pairs.tables import Ints, Samples, with_others
+from pairs.known import with_others
+from pairs.tables import Ints, Samples
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: plain JSON values
@@ -101,7 +102,7 @@ def target_slices(inputs: Inputs, test: Samples, protocol: Timeline) -> dict[str
     num_items = inputs.pair.items.num_items
     known = with_others(known_to_test(*inputs.splits, protocol), inputs.others)
     warm_N = user_counts(known, num_items)[test.target] > 0
-    sold = sold_by_all(*inputs.splits, protocol)
+    sold = inputs.sold(protocol)
     sales = None if sold is None else Sales.of_samples(sold, num_items)
     if sales is not None:
         warm_N |= sales.before(test.target, moments(test, sales)) > 0

@@ -25,7 +25,8 @@ from evaluation.systems.baselines import (
 )
 from evaluation.systems.ridge import DIRECT_ITEMS, DirectRidge, Ridge, ridge_weights, sample_users
 from evaluation.tfidf import EVERY_WORD, Words, item_texts
-from pairs.tables import Ints, Items, Samples, with_others
+from pairs.known import with_others
+from pairs.tables import Ints, Items, Samples
 
 Parameters: TypeAlias = dict[str, float]
 Grid: TypeAlias = dict[str, tuple[float, ...]]
@@ -55,9 +56,9 @@ class Material:
     ridge_max_users: int
     seed: int
     others: Samples | None = None
-    """Users of one domain: they say what goes together, not what sells, for they are a choice of users and of times."""
+    """Users of one domain, who say what goes together and what sells when; `popularity` counts train's users alone."""
     sold: Samples | None = None
-    """Whose purchases are the sales, asked as of each question; None: train's."""
+    """Whose purchases are the sales, asked as of each question; None: those of `everyone`."""
     words: "Sparse | None" = None
     """[I, V] of titles and attributes, where they are made already."""
     clock: bool = True
@@ -68,7 +69,7 @@ class Material:
 
     @cached_property
     def everyone(self) -> Samples:
-        """Train's users, and those of one domain."""
+        """Train's users, and those of one domain as far as train goes."""
         return with_others(self.train, self.others)
 
     @cached_property
@@ -82,15 +83,14 @@ class Material:
         return bought_together(self.bought, self.items)
 
     def faded(self, half_life: float) -> "FadedPurchases":
-        """Purchases of train's users that count the less the older they are, as of the last; without those of one
-        domain, who end at the first cut."""
+        """Purchases that count the less the older they are, as of the last of train's."""
         if half_life not in self._faded:
             self._faded.clear()  # the last one is kept, for a grid goes on with what it has chosen
             assert self.train.target_time is not None
             end = int(self.train.target_time.max())
-            own_UI = self.bought if self.others is None else user_item_matrix(self.train, self.items.num_items)
-            fading_UI = fading_matrix(self.train, self.items.num_items, end=end, half_life=half_life)
-            self._faded[half_life] = FadedPurchases(own_UI, fading_UI, bought_together(own_UI, self.items, fading_UI))
+            fading_UI = fading_matrix(self.everyone, self.items.num_items, end=end, half_life=half_life)
+            counted = bought_together(self.bought, self.items, fading_UI)
+            self._faded[half_life] = FadedPurchases(self.bought, fading_UI, counted)
         return self._faded[half_life]
 
     @cached_property
@@ -102,8 +102,9 @@ class Material:
         room = self.ridge_max_users - own.shape[0]
         if room <= 0:
             return sample_users(own, self.ridge_max_users, self.seed)
-        beside = sample_users(user_item_matrix(self.others, self.items.num_items), room, self.seed)
-        return sp.csr_matrix(sp.vstack([own, beside]))
+        beside = self.everyone.take(np.arange(len(self.train), len(self.everyone)))
+        others = sample_users(user_item_matrix(beside, self.items.num_items), room, self.seed)
+        return sp.csr_matrix(sp.vstack([own, others]))
 
     @cached_property
     def ridge_items(self) -> Ints:
@@ -123,7 +124,7 @@ class Material:
         """Who sold when; None without times, or where they are not told."""
         if not self.clock:
             return None
-        return Sales.of_samples(self.train if self.sold is None else self.sold, self.items.num_items)
+        return Sales.of_samples(self.everyone if self.sold is None else self.sold, self.items.num_items)
 
     @cached_property
     def vectors(self) -> Sparse:

@@ -21,8 +21,9 @@ from graph.late.nearest import PARTS, NearestItems
 from graph.words import Floats
 from launch.artifacts import atomic_file
 from launch.watch.beats import long
+from pairs.known import with_others
 from pairs.ragged import rows_of
-from pairs.tables import Items, with_others
+from pairs.tables import Items
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.list_ranker.blocks import TIME_BLOCKS, TIME_SHARE, as_of, is_chronological
+from evaluation.list_ranker.blocks import TIME_BLOCKS, TIME_SHARE, is_chronological
 from evaluation.list_ranker.knowledge import age_before_test
 from graph.batches import steps_of_epoch
 from graph.build import Graphs
@@ -23,7 +23,8 @@ from graph.companions.kept import CompanionPlace
 from graph.config import GraphConfig
 from graph.load import TABLES_OF_PARTS, Prepared
 from launch.distributed import World
-from pairs.tables import Samples, load_others, load_samples, with_others
+from pairs.known import as_of, load_others, with_others
+from pairs.tables import Samples, load_samples
 
 LATEST_SHARE = TIME_SHARE * TIME_BLOCKS
 """Of the train samples, by time: those that late interaction's blocks are of."""
@@ -74,7 +75,7 @@ def _latest(prepared: Prepared, run_dir: Path, world: World) -> LearningMaterial
     assert train.target_time is not None
     cut = int(np.quantile(train.target_time, 1 - LATEST_SHARE, method="lower"))
     rows = np.flatnonzero(train.target_time > cut)
-    known = with_others(as_of(train, cut), None if others is None else as_of(others, cut))
+    known = with_others(as_of(train, cut), others)
     if len(rows) < LEAST_SAMPLES or len(known) == 0:
         log.info("%d samples of the last %g of train are too few to learn from alone", len(rows), LATEST_SHARE)
         return None

@@ -15,7 +15,8 @@ from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import Question, write_ranked, write_systems
 from graph.ranking.parts import evidence_by_size, left_out_scores, system_scores, systems_of
-from pairs.tables import Samples, joined, load_others, load_samples, with_others
+from pairs.known import load_others, with_others
+from pairs.tables import Samples, joined, load_samples
 
 
 def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, seed: int) -> None:
@@ -39,7 +40,8 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
         at_cut = _at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS)
         write_all(at_cut, test, "refit")
         if reads_clock(at_cut.graphs):
-            write_all(_rolling(at_cut, prepared, joined(joined(train, valid), test)), test, "rolling", READ_CLOCK)
+            sold = with_others(joined(joined(train, valid), test), load_others(run_dir))
+            write_all(_rolling(at_cut, prepared, sold), test, "rolling", READ_CLOCK)
     blocks = load_blocks(run_dir, seed=seed) if judge.graphs.evidence is not None else []
     if blocks:
         folder = run_dir / TABLES_OF_PARTS if chronological else None

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.list_parts import read_parts
-from evaluation.list_ranker.blocks import as_of, is_chronological
+from evaluation.list_ranker.blocks import is_chronological
 from evaluation.ranked_lists import NO_ITEM
 from graph.companions.kept import CompanionPlace, drop_companions
 from graph.load import TABLES_OF_PARTS, Prepared
@@ -26,7 +26,8 @@ from graph.ranking.parts import evidence_by_size
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
 from launch.watch.beats import beat
-from pairs.tables import Ints, Samples, load_others, load_samples, with_others
+from pairs.known import as_of, load_others, with_others
+from pairs.tables import Ints, Samples, load_samples
 
 ROWS_AT_ONCE = 8192
 """Lists that memory holds; whole chunks of any size that `graph.encode_batch` is likely to have."""
@@ -76,7 +77,7 @@ def time_spans(train: Samples, others: Samples | None) -> list[Span]:
     spans = []
     for since, until in itertools.pairwise(bounds):
         rows = np.flatnonzero((train.target_time > since) & (train.target_time <= until))
-        spans.append(Span(rows, with_others(as_of(train, since), None if others is None else as_of(others, since))))
+        spans.append(Span(rows, with_others(as_of(train, since), others, until=since)))
     return spans
 
 

@@ -1,6 +1,7 @@
-"""Users of one domain on their way to `graph_only.arrow`: each is one row up to the first cut, and is never asked.
+"""Users of one domain on their way to `graph_only.arrow`: each is one row, and is never asked.
 
-A row has the form of a sample: a history and, as its target, the last interaction.
+A row has the form of a sample: a history and, as its target, the last interaction. How much of it is known at a moment,
+who reads it says (pairs/known.py).
 """
 
 import dataclasses
@@ -35,14 +36,6 @@ def last_as_target(events: pl.DataFrame, *, max_history: int | None = None) -> S
     return gather(events, last, begins=begins, ends=last, first=0)
 
 
-def first_cut(spools: Mapping[Split, SampleSpool]) -> int | None:
-    """The last moment of train where the splits are spans of time, one after the other; None where they are not."""
-    train, valid, test = (spools[split].target_times for split in ("train", "valid", "test"))
-    if train is None or valid is None or test is None:
-        return None
-    return train[1] if train[1] < valid[0] and valid[1] < test[0] else None
-
-
 class OneDomainUsers:
     """Takes users of one domain as their table has them; `spool` holds a row of each who has enough to tell.
 
@@ -54,7 +47,7 @@ class OneDomainUsers:
     def __init__(self, spools: Mapping[Split, SampleSpool], *, folder: Path, first_user: int) -> None:
         self.spool = SampleSpool(folder, GRAPH_ONLY)
         self.timed = all(spool.timed for spool in spools.values())
-        self._cut, self._first_user = first_cut(spools), first_user
+        self._first_user = first_user
         self._num_users = self._num_rows = 0
 
     def add(self, events: pl.DataFrame) -> None:
@@ -63,8 +56,7 @@ class OneDomainUsers:
             self._add(some)
 
     def _add(self, events: pl.DataFrame) -> None:
-        kept = events if self._cut is None else events.filter(pl.col("time") <= self._cut)
-        rows = last_as_target(kept.filter(pl.len().over("user") > 1))  # one purchase goes together with nothing
+        rows = last_as_target(events.filter(pl.len().over("user") > 1))  # one purchase goes together with nothing
         first = self._first_user + self._num_rows
         rows = dataclasses.replace(rows, user=np.arange(first, first + len(rows), dtype=np.int64))
         if not self.timed:
@@ -78,8 +70,8 @@ class OneDomainUsers:
         left_out = self._num_users - self._num_rows
         say = log.info if self._num_rows else log.warning
         say(
-            "%d users of one domain teach what goes together; %d are left out, with fewer than two interactions%s",
-            self._num_rows, left_out, "" if self._cut is None else " up to the last of train's targets",
+            "%d users of one domain teach what goes together; %d are left out, with fewer than two interactions",
+            self._num_rows, left_out,
         )  # fmt: skip
         return {"graph_only_left_out": left_out}
 

@@ -2,7 +2,8 @@
 
 They get no sample to train, search or judge with, no id in users.parquet and no say in what an item's train_count is.
 Each is one row of `graph_only.arrow`, in the form of a sample: a history and, as its target, the last interaction.
-Only interactions with items of the pair count, and under a split by time only those up to the first cut.
+Only interactions with items of the pair count. Rows reach as far as the interactions do, beyond the cuts of a split by
+time as well: who reads them takes what is known by then (pairs/known.py).
 """
 
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pairs.samples.cut import SplitPlan
 from pairs.samples.one_domain import last_as_target
 from pairs.samples.spool import SampleSpool
 from pairs.sifting.bands import Bands
@@ -21,7 +21,6 @@ from pairs.tables import GRAPH_ONLY
 def spool_graph_only(
     bands: Bands,
     core: Core,
-    plan: SplitPlan,
     *,
     num_x: int,
     floor: int,
@@ -35,8 +34,6 @@ def spool_graph_only(
     for index, num_users in enumerate(bands.num_users):
         band = bands.load(index)
         outside = core.items[band.item] & ~core.users[index][band.user]
-        if plan.cuts is not None:
-            outside &= band.time <= plan.cuts[0]
         band = band.take(outside)
         counts = count_users(band, num_users, num_x=num_x)
         enough = (counts.max(axis=1) >= floor) & (counts.sum(axis=1) >= 2)

@@ -63,7 +63,6 @@ def sift_pair(x: RawFiles, y: RawFiles, config: PairConfig, *, scratch: Path) ->
         graph_only = spool_graph_only(
             numbered.bands,
             numbered.core,
-            plan,
             num_x=numbered.num_x_codes,
             floor=config.floor,
             max_history=config.max_history,

@@ -46,13 +46,13 @@ class Known:
     """Whether the graphs are to be made of them, too."""
 
 
-def load_known(run_dir: Path, chosen: Json) -> Known:
-    """By the report's own protocol."""
+def load_known(run_dir: Path, chosen: Json, others: Samples | None) -> Known:
+    """By the report's own protocol; `others` are users of one domain."""
     train, valid, test = (load_samples(run_dir, split) for split in SPLITS)
     timeline = Timeline(chosen["chronological"], chosen["knowledge"])
     return Known(
         known_to_test(train, valid, test, timeline),
-        sold_by_all(train, valid, test, timeline),
+        sold_by_all(train, valid, test, timeline, others),
         timeline.makes_graphs_anew,
     )
 

@@ -15,7 +15,8 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.state.kept import KeptArrays
 from launch.state.states import check_finished
-from pairs.tables import Ints, Items, Pair, Samples, load_others, load_pair, load_samples, one_sample, with_others
+from pairs.known import load_others, with_others
+from pairs.tables import Ints, Items, Pair, Samples, load_pair, load_samples, one_sample
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
 from retrieval.posterior.expected import SYSTEM, expect, has_expectations
@@ -181,7 +182,8 @@ def _known(
 ) -> tuple[Bank, TrainedGraph]:
     """Baselines and graphs of what test was ranked with."""
     settings = recipe.sections["evaluation"]
-    known, others = load_known(run_dir, chosen), load_others(run_dir)
+    others = load_others(run_dir)
+    known = load_known(run_dir, chosen, others)
     bank = fit_bank(
         known.samples, items, chosen["baselines"],
         ridge_max_users=settings.ridge_max_users, seed=recipe.seed, others=others, sold=known.sold,

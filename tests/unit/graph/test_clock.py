@@ -197,22 +197,3 @@ def test_train_asks_with_knowledge_of_some_age() -> None:
     assert asked_earlier(TRAIN, 0, seed=3) is TRAIN
     untimed = make_splits()["train"]
     assert asked_earlier(untimed, DAY, seed=3) is untimed
-
-
-def test_what_users_of_one_domain_buy_is_no_sale(made: tuple[Prepared, GraphConfig, GraphRanker]) -> None:
-    prepared, _, _ = made
-    train, others = prepared.train, np.array([3, 4, 11])
-    source = dataclasses.replace(prepared.source, others=others)
-    graphs, expected = (
-        source.graphs_of(train),
-        clocks_of(train.take(np.flatnonzero(~np.isin(train.user, others))), NUM_X, NUM_ITEMS),
-    )
-    assert graphs.evidence is not None
-    assert prepared.graphs.evidence is not None
-    assert expected is not None
-    for graph, clock, told in zip(graphs.evidence, expected, prepared.graphs.evidence, strict=True):
-        assert graph.clock is not None
-        assert told.clock is not None
-        assert torch.equal(graph.clock.key, clock.key)
-        assert len(graph.clock.key) < len(told.clock.key)
-        assert torch.equal(graph.num_users, told.num_users), "what goes together they teach all the same"

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.blocks import MOST_SAMPLES, as_of, follows_in_time, latest_part, make_blocks
+from evaluation.list_ranker.blocks import MOST_SAMPLES, follows_in_time, latest_part, make_blocks
 from evaluation.matrices import DAY
-from pairs.tables import joined
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
 
@@ -34,18 +33,6 @@ def test_time_blocks_know_only_what_came_before_and_ask_each_user_once() -> None
     assert first is not None
     assert second is not None
     assert second.max() < first.min()
-
-
-@pytest.mark.parametrize("days", [1, 20, 45, 60])
-def test_as_of_keeps_what_was_bought_until_then(days: int) -> None:
-    samples = timed_samples()
-    kept = as_of(samples, days * DAY)
-    assert events_of(kept) == {event for event in events_of(samples) if event[2] <= days * DAY}
-
-
-def test_joined_holds_both() -> None:
-    first, second = timed_samples(0), timed_samples(1)
-    assert events_of(joined(first, second)) == events_of(first) | events_of(second)
 
 
 def test_a_split_of_time_is_told_from_one_of_users() -> None:

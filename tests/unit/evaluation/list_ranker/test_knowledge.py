@@ -92,7 +92,7 @@ def test_rolling_counts_all_that_was_sold_strictly_before_each_question() -> Non
     timeline = read_timeline(train, valid, test, EvaluationConfig(knowledge="rolling"))
     assert timeline.makes_graphs_anew
     assert events_of(known_to_test(train, valid, test, timeline)) == events_of(known_at_cut(train, valid, test))
-    sold = sold_by_all(train, valid, test, timeline)
+    sold = sold_by_all(train, valid, test, timeline, None)
     assert sold is not None
     items = make_items(3, 6)
     material = Material(known_to_test(train, valid, test, timeline), items, 100, 1, sold=sold)

@@ -19,6 +19,7 @@ from evaluation.systems.ridge import DirectRidge, Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words
 from pairs.tables import Samples, joined
 from tests.evaluation_runs import make_items, make_samples
+from tests.unit.evaluation.test_sales import events_of
 
 NUM_X, NUM_ITEMS = 7, 12
 ITEMS = make_items(NUM_X, NUM_ITEMS)
@@ -196,7 +197,7 @@ def test_a_catalogue_without_words_scores_zero() -> None:
     assert scorer.score(make_samples([(0, 1, [0], 1)]), 1).tolist() == [[0.0]]
 
 
-def test_users_of_one_domain_say_what_goes_together_and_not_what_sells() -> None:
+def test_users_of_one_domain_say_what_goes_together_and_what_sold_while_train_lasted() -> None:
     train, others = random_train(1), random_train(2, num_users=9)
     others = dataclasses.replace(others, user=others.user + 100, sample=others.sample + 100)
     alone, both = (Material(train, ITEMS, 1000, 1, one) for one in (None, others))
@@ -206,16 +207,18 @@ def test_users_of_one_domain_say_what_goes_together_and_not_what_sells() -> None
     scores = {name: [fit(one).score(queries(), 0).tolist() for one in (alone, both)] for name, fit in FITS.items()}
     assert scores["popularity"][0] == scores["popularity"][1]
     assert scores["item_cosine"][0] != scores["item_cosine"][1]
-    times = [(np.zeros(len(part.history), np.int64), np.ones(len(part), np.int64)) for part in (train, others)]
     timed_train, timed_others = (
-        dataclasses.replace(part, history_time=history, target_time=target)
-        for part, (history, target) in zip((train, others), times, strict=True)
+        dataclasses.replace(part, history_time=np.zeros(len(part.history), np.int64), target_time=target)
+        for part, target in ((train, np.ones(len(train), np.int64)), (others, np.arange(len(others)) % 3))
     )
     sold, sold_beside = (Material(timed_train, ITEMS, 1000, 1, one).sales for one in (None, timed_others))
     assert sold is not None
     assert sold_beside is not None
     every, late = np.arange(NUM_ITEMS), np.full(NUM_ITEMS, 5)
-    assert sold_beside.before(every, late).tolist() == sold.before(every, late).tolist()
+    added = [item for _, item, time in events_of(timed_others) if time <= 1]
+    assert 0 < len(added) < len(events_of(timed_others))
+    expected = sold.before(every, late) + np.bincount(added, minlength=NUM_ITEMS)
+    assert sold_beside.before(every, late).tolist() == expected.tolist()
 
 
 def test_the_ridge_takes_trains_users_before_those_of_one_domain() -> None:

@@ -11,7 +11,8 @@ from evaluation.matrices import DAY
 from evaluation.systems import baselines
 from evaluation.systems.baseline_table import Material, fit_recent_cosine
 from evaluation.systems.tuning import fit_baselines
-from pairs.tables import Samples
+from pairs.known import as_of
+from pairs.tables import Samples, joined
 from tests.evaluation_runs import make_items, make_samples
 from tests.unit.evaluation.list_ranker.test_knowledge import parts_in_time
 from tests.unit.evaluation.test_sales import NUM_ITEMS, events_of, timed_samples
@@ -62,13 +63,16 @@ def test_of_several_purchases_of_one_item_the_latest_counts() -> None:
     assert score(make_samples([(1, 0, [4], 0)]), 0)[0].tolist() == [0.0, 0.5, 1.0]
 
 
-def test_users_of_one_domain_are_not_counted() -> None:
+def test_users_of_one_domain_count_as_far_as_train_goes() -> None:
     train, others = timed_samples(), timed_samples(seed=5)
     others = dataclasses.replace(others, user=others.user + 500)
-    alone, beside = (
-        fit_recent_cosine(Material(train, ITEMS, 100, 1, extra), **VALUES).score(asked(), 0) for extra in (None, others)
+    assert train.target_time is not None
+    both = joined(train, as_of(others, int(train.target_time.max())))
+    alone, beside, slow = (
+        fit_recent_cosine(Material(known, ITEMS, 100, 1, extra), **VALUES).score(asked(), 0).tolist()
+        for known, extra in ((train, None), (train, others), (both, None))
     )
-    assert alone.tolist() == beside.tolist()
+    assert alone != beside == slow
 
 
 @pytest.mark.parametrize("chronological", [True, False])

@@ -17,7 +17,8 @@ from graph.late.left_out import LeftOut, read_left_out, write_left_out
 from graph.load import load_blocks, make_ranker, prepare, with_left_out
 from graph.ranking.export_lists import export_lists
 from graph.ranking.full_ranking import Judge
-from pairs.tables import Items, Samples, joined, load_pair, load_samples, with_others
+from pairs.known import with_others
+from pairs.tables import Items, Samples, joined, load_pair, load_samples
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, Row, make_rows, make_samples, make_splits, tiny, write_run
 
 DIM, DEPTH, LENGTH = 8, 3, 6

@@ -8,8 +8,9 @@ import pytest
 from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.config import PairConfig
+from pairs.known import known_others, load_others
 from pairs.prepare import prepare
-from pairs.tables import SPLITS, load_others, load_samples
+from pairs.tables import SPLITS, load_samples
 
 ITEMS = "idBefore,item_title,idAfter,item_attribute\n"
 LONE = "90\t3\t1|1|1\t0|2|2\t2|3|3\t\n91\t2\t5|0|0\t3|1|1\t4|2|2\n"
@@ -83,14 +84,16 @@ def test_the_file_is_one_of_those_that_were_read(folder: Path, tmp_path: Path) -
     assert folder / "one_domain.txt" in prepare(released(folder), run_dir=tmp_path / "run")
 
 
-def test_only_what_came_up_to_the_first_cut_counts_in_a_split_by_time(folder: Path, tmp_path: Path) -> None:
+def test_all_is_kept_and_train_is_told_of_what_came_up_to_its_end(folder: Path, tmp_path: Path) -> None:
     now = 1_500_000_000
     in_seconds(folder, train=now, valid=now + 10, test=now + 20, one_domain=now)
     prepare(released(folder), run_dir=tmp_path / "run")  # train ends at now + 2
-    assert rows_of(tmp_path / "run") == [[1, 0], [5, 3, 4]]
-    others = load_samples(tmp_path / "run", "graph_only")
+    assert rows_of(tmp_path / "run") == [[1, 0, 2], [5, 3, 4]]
+    others = known_others(load_others(tmp_path / "run"), until=now + 2)
+    assert others is not None
     assert others.target_time is not None
     assert others.target_time.tolist() == [now + 2, now + 2]
+    assert others.lengths.tolist() == [1, 2]
 
 
 def test_all_counts_where_the_splits_lie_in_one_time(folder: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from graph.edges import successor_edges
 from launch.artifacts import read_json
 from launch.errors import InputError
 from pairs.config import PairConfig
+from pairs.known import load_graph_samples, load_others
 from pairs.prepare import prepare
-from pairs.tables import SPLITS, Samples, load_graph_samples, load_others, load_pair, load_samples
+from pairs.tables import SPLITS, Samples, load_pair, load_samples
 from tests.unit.pairs.samples.given_files import (
     ITEMS,
     SAMPLES,
@@ -105,13 +106,17 @@ def test_the_rows_are_those_that_kinrec_cuts_of_the_same_events(tmp_path: Path, 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["events", "rows"])
-def test_only_what_came_up_to_the_first_cut_counts_in_a_split_by_time(tmp_path: Path, form: str, kind: str) -> None:
+def test_all_is_kept_and_train_is_told_of_what_came_up_to_its_end(tmp_path: Path, form: str, kind: str) -> None:
     folder = write_given(tmp_path / "given", form)
     write_table(folder / f"one_domain.{form}", as_rows(EVENTS) if kind == "rows" else EVENTS)
     prepare(given_config(folder), run_dir=tmp_path / "run")
-    assert taught(tmp_path / "run") == {(("b1", "b2"), (3, 20))}
+    assert taught(tmp_path / "run") == {(("b1", "b2", "b1"), (3, 20, 21)), (("7", "a9"), (15, 21))}
     card = read_json(tmp_path / "run" / "pair" / "card.json")
-    assert (card["graph_only_users"], card["graph_only_left_out"]) == (1, 1)
+    assert (card["graph_only_users"], card["graph_only_left_out"]) == (2, 0)
+    known = load_graph_samples(tmp_path / "run")
+    assert known.target_time is not None
+    assert known.target_time[-2:].tolist() == [20, 15]
+    assert known.lengths[-2:].tolist() == [1, 0]
     assert {"file": f"one_domain.{form}", "rows": 2 if kind == "rows" else 5, "bad": {}} in card["reading"]["files"]
 
 
@@ -142,7 +147,7 @@ def test_a_table_in_several_files_is_one_whoever_is_in_which(tmp_path: Path) -> 
     write_table(folder / "one_domain-0.parquet", EVENTS[:2])
     write_table(folder / "one_domain-1.csv", EVENTS[2:])
     prepare(given_config(folder), run_dir=tmp_path / "run")
-    assert taught(tmp_path / "run") == {(("b1", "b2"), (3, 20))}
+    assert taught(tmp_path / "run") == {(("b1", "b2", "b1"), (3, 20, 21)), (("7", "a9"), (15, 21))}
 
 
 def test_they_have_numbers_of_their_own_and_nobody_else_changes(tmp_path: Path) -> None:
@@ -155,7 +160,7 @@ def test_they_have_numbers_of_their_own_and_nobody_else_changes(tmp_path: Path) 
         assert one.equals(other), name
     others = load_others(tmp_path / "run")
     assert others is not None
-    assert (others.user.tolist(), others.sample.tolist()) == ([4], [len(SAMPLES)])
+    assert (others.user.tolist(), others.sample.tolist()) == ([4, 5], [len(SAMPLES), len(SAMPLES) + 1])
 
 
 def test_graphs_and_baselines_are_taught_by_them(tmp_path: Path) -> None:
@@ -199,7 +204,7 @@ def test_none_who_has_enough_to_tell_is_a_warning(tmp_path: Path, caplog: pytest
     prepare(given_config(folder), run_dir=tmp_path / "run")
     (warned,) = [record for record in caplog.records if record.levelname == "WARNING" and "teach" in record.message]
     assert "0 users of one domain teach" in warned.message
-    assert "2 are left out, with fewer than two interactions up to the last of train's targets" in warned.message
+    assert "2 are left out, with fewer than two interactions" in warned.message
     assert load_others(tmp_path / "run") is None
     assert len(ITEMS) == load_pair(tmp_path / "run").items.num_items
 

@@ -1,4 +1,4 @@
-"""Users of one domain teach what goes together and are never asked, and nothing later than the first cut is theirs."""
+"""Users of one domain teach and are never asked; of what they teach train, nothing is later than its end."""
 
 import json
 import shutil
@@ -11,9 +11,10 @@ import pytest
 from graph.edges import successor_edges
 from launch.artifacts import read_json
 from pairs.config import PairConfig
+from pairs.known import known_others, load_graph_samples, load_others
 from pairs.prepare import prepare
 from pairs.samples.spool import SampleSpool
-from pairs.tables import SPLITS, load_graph_samples, load_others, load_pair, load_samples
+from pairs.tables import SPLITS, load_pair, load_samples
 
 Event = tuple[str, str, int]  # user, item, time
 BOTH = [f"b{n}" for n in range(8)]
@@ -65,23 +66,25 @@ def test_samples_items_and_users_are_those_of_a_pair_without_them(runs: tuple[Pa
     assert not (without / "pair" / "graph_only.arrow").exists()
 
 
-def test_rows_are_what_they_bought_of_the_pairs_items_up_to_the_cut(runs: tuple[Path, Path]) -> None:
+def test_rows_are_all_that_they_bought_of_the_pairs_items(runs: tuple[Path, Path]) -> None:
     _, run = runs
     card = read_json(run / "pair" / "card.json")
-    first_cut = int(np.datetime64(card["cuts"][0].rstrip("Z"), "s").astype(np.int64))
     number = {name: i for i, name in enumerate(load_pair(run).items.source_ids)}
     expected = set()
     for order in range(len(LONE)):
         bought = [(BEGIN + 250 * step, f"X{(order + step) % 6}") for step in range(4)]
-        kept = [number[item] for time, item in bought if time <= first_cut and item in number]
+        kept = [number[item] for _, item in bought if item in number]
         if len(kept) >= 2:
             expected.add(tuple(kept))
     table = load_samples(run, "graph_only")
     written = {(*table.history_of(row).tolist(), int(table.target[row])) for row in range(len(table))}
     assert written == expected
     assert card["graph_only_users"] == len(table) > 0
+    train, beside = load_samples(run, "train"), load_graph_samples(run)
     assert table.target_time is not None
-    assert table.target_time.max() <= first_cut
+    assert train.target_time is not None
+    assert beside.target_time is not None
+    assert table.target_time.max() > train.target_time.max() == beside.target_time.max()
 
 
 def test_they_are_numbered_after_the_pairs_own_users_and_samples(runs: tuple[Path, Path]) -> None:
@@ -97,7 +100,10 @@ def test_item_graph_counts_their_steps_and_training_does_not_see_them(runs: tupl
     without, run = runs
     domain = load_pair(run).items.domain
     fewer, more = (successor_edges(load_graph_samples(r), domain, within_domain=True) for r in (without, run))
-    table = load_samples(run, "graph_only")
+    train = load_samples(run, "train")
+    assert train.target_time is not None
+    table = known_others(load_others(run), until=int(train.target_time.max()))
+    assert table is not None
     assert more.count.sum() == fewer.count.sum() + int(table.lengths.sum())
     assert len(load_samples(run, "train")) == len(load_samples(without, "train"))
     assert len(load_graph_samples(without)) == len(load_samples(without, "train"))

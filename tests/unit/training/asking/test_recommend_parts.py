@@ -112,7 +112,7 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_pat
     chosen = metrics["chosen"]
     items, test = load_pair(tmp_path).items, load_samples(tmp_path, "test")
     mixture = Mixture(chosen["baseline_fusion"]["weights"], chosen["fusion"]["weights"])
-    known = load_known(tmp_path, chosen)
+    known = load_known(tmp_path, chosen, None)
     assert not known.graphs_anew
     bank = fit_bank(known.samples, items, chosen["baselines"], ridge_max_users=config.ridge_max_users, seed=1)
     written = read_lists(tmp_path / "lists/kinrec_test.parquet").of_samples(test.sample)
