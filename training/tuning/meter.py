@@ -92,7 +92,9 @@ class Meter:
         """By name, the same on all ranks but for what only rank 0 logs. Call on all ranks."""
         if not self.timed_steps:
             return {}
-        peaks = world.sum(torch.tensor(arithmetic.peak, dtype=torch.float64))
+        reached = self.flop / self.seconds
+        timed = float(world.sum(torch.tensor(arithmetic.peak, dtype=torch.float64)))
+        peak = max(timed, reached)  # one that was timed beside other work may lie below what steps reach without it
         memory = max(world.gather_objects(peak_memory(world.device)))
         return {
             "tokens_per_second": self.timed_tokens / self.seconds,
@@ -100,7 +102,7 @@ class Meter:
             "samples_per_second": self.timed_samples / self.seconds,
             "step_seconds": self.seconds / self.timed_steps,
             "data_seconds": self.data_seconds / self.timed_steps,
-            "mfu": self.flop / self.seconds / float(peaks),
+            "mfu": reached / peak,
             "memory_gib": memory / GIB,
             "skipped_steps": self.skipped,
         }

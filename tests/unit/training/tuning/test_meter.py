@@ -1,5 +1,7 @@
 """Rates of the fine-tune: what is counted, against counts by hand."""
 
+import dataclasses
+
 import datasets
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def test_counted_arithmetic_is_what_torch_counts() -> None:
 
 def test_rates_are_of_steps_alone() -> None:
     data, rows = prompts(10, 6, learnt=2), np.arange(2)
-    arithmetic = Arithmetic(per_token=3.0, per_learnt=5.0, per_square=1.0, peak=100.0)
+    arithmetic = Arithmetic(per_token=3.0, per_learnt=5.0, per_square=1.0, peak=200.0)
     meter = Meter(torch.zeros(()), learnt_tokens=50)
     for _ in range(2):
         meter.begin()
@@ -51,7 +53,9 @@ def test_rates_are_of_steps_alone() -> None:
     assert rates["samples_per_second"] == 1.0
     assert rates["step_seconds"] == 2.0
     assert rates["data_seconds"] == 0.5
-    assert rates["mfu"] == pytest.approx(2 * (3 * 16 + 5 * 4 + 100 + 36) / 4 / 100)
+    assert rates["mfu"] == pytest.approx(2 * (3 * 16 + 5 * 4 + 100 + 36) / 4 / 200)
+    timed_on_a_busy_machine = dataclasses.replace(arithmetic, peak=1.0)
+    assert meter.rates(timed_on_a_busy_machine, ALONE)["mfu"] == 1.0
     assert 0.05 < rates["memory_gib"] < 50
 
 
