@@ -55,7 +55,7 @@ def measure_prompts(config: PromptsConfig, run_dir: Path) -> dict[str, float]:
 def prompt_texts(config: PromptsConfig, run_dir: Path, split: Split) -> list[str]:
     """The prompts of a split as texts, written the obvious way."""
     pair, samples, train = load_pair(run_dir), load_samples(run_dir, split), load_samples(run_dir, "train")
-    neighbours = read_neighbours(run_dir, split, samples=samples, train=train)
+    neighbours = read_neighbours(run_dir, split, samples=samples, known=train)
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     frame = make_frame(tokenizer, pair.domain_names)
     lines = line_texts([clean_title(t) for t in pair.items.titles], pair.items.domain.tolist(), pair.domain_names)

@@ -62,12 +62,12 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "retrieve", "retrieval.neighbours", "retrieval", "retrieval.config:RetrievalConfig", "torchrun",
         ("prepare", "pretrain"), ("neighbours/**/*",), ("neighbours/parts",),
-        plan="retrieval.plan.retrieve:plan_retrieve", version=4,
+        plan="retrieval.plan.retrieve:plan_retrieve", version=5,
     ),
     Stage(
         "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",
         ("prepare", "pretrain", "retrieve"), ("prompts/**/*",), checks=("training.checks:check_base",),
-        plan="training.plan.others:plan_tokenize", version=4,
+        plan="training.plan.others:plan_tokenize", version=5,
     ),
     Stage(
         "finetune", "training.finetune", "llm", "training.config:LlmConfig", "accelerate",

@@ -1,5 +1,6 @@
 """What may be known at a moment: of samples, and of users of one domain, who teach beside them and are never asked."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,28 @@ def load_others(run_dir: Path) -> Samples | None:
         return None
     others = load_samples(run_dir, GRAPH_ONLY)
     return others if len(others) else None
+
+
+def load_kindred(run_dir: Path) -> Samples:
+    """Who may be kindred to somebody: the train samples and, behind them, users of one domain as far as train goes.
+
+    These are never asked, so that all they have bought by then is their history, the last of it their target as well.
+    """
+    train = load_samples(run_dir, "train")
+    known = with_others(train, load_others(run_dir))
+    beside = known.take(np.arange(len(train), len(known)))
+    return joined(train, with_target_in_history(beside)) if len(beside) else train
+
+
+def with_target_in_history(samples: Samples) -> Samples:
+    """The same rows; each history has the target as its last item, too."""
+    ends, times, last = samples.offsets[1:], samples.history_time, samples.target_time
+    return dataclasses.replace(
+        samples,
+        history=np.insert(samples.history, ends, samples.target),
+        offsets=samples.offsets + np.arange(len(samples.offsets)),
+        history_time=None if times is None or last is None else np.insert(times, ends, last),
+    )
 
 
 def with_others(samples: Samples, others: Samples | None, *, until: int | None = None) -> Samples:

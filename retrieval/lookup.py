@@ -12,7 +12,8 @@ from launch.artifacts import read_json
 from launch.distributed import ALONE
 from launch.errors import InputError
 from launch.state.kept import NOTHING_KEPT, KeptArrays
-from pairs.tables import NEW_USER, Ints, load_pair, load_samples, one_sample
+from pairs.known import load_kindred
+from pairs.tables import NEW_USER, Ints, load_pair, one_sample
 from retrieval.fixed_point import Floats
 from retrieval.indexes.config import IndexConfig
 from retrieval.indexes.sharded import ShardedIndex
@@ -45,7 +46,7 @@ class KindredLookup:
         """`kept` is what the run keeps of its indexes."""
         meta = read_json(run_dir / "neighbours" / "meta.json")
         self._items = load_pair(run_dir).items
-        self._train = load_samples(run_dir, "train")
+        self._train = load_kindred(run_dir)
         self._keys = run_keys(run_dir, self._train)
         self._vectors = open_vectors(run_dir, meta["part_weights"])
         self._index_config = IndexConfig(**meta.get("index", {"kind": "exact"}))

@@ -25,6 +25,7 @@ from launch.stopping import Stopped, raise_if_stopped, work_begins
 from launch.tracking import Tracker, open_tracker
 from launch.watch.beats import beat, long
 from pairs.draws import draw_rows
+from pairs.known import load_kindred
 from pairs.row_parts import finished_parts, missing_rows, part_path
 from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
 from retrieval.config import RetrievalConfig
@@ -60,22 +61,22 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     """Write `neighbours/` of a run."""
     pair = load_pair(run_dir)
     samples = {split: load_samples(run_dir, split) for split in SPLITS}
-    train = samples["train"]
-    keys = shared_keys(run_dir, train, world)
+    known = load_kindred(run_dir)
+    keys = shared_keys(run_dir, known, world)
     if len(np.unique(keys.user)) < 2:
         raise InputError(f"{run_dir / 'pair' / 'train.parquet'}: retrieval needs histories of at least two train users")
     past_only = decide_past_only(config.past_only, samples, order=read_json(run_dir / "pair" / "card.json")["order"])
-    weights = fit_tables(run_dir, config, items=pair.items, train=train, keys=keys, seed=seed, world=world)
+    weights = fit_tables(run_dir, config, items=pair.items, train=known, keys=keys, seed=seed, world=world)
     vectors = open_vectors(run_dir, weights)
-    longest = longest_key(vectors, train, keys, world=world) if config.similarity == "inner_product" else None
+    longest = longest_key(vectors, known, keys, world=world) if config.similarity == "inner_product" else None
     rules = Rules(keys, past_only, config.num_neighbours)
     with long("building the index"):
         index = config.index.resolved(len(keys))
         near = by_vectors(
-            index, rules, run_dir=run_dir, vectors=vectors, longest=longest, train=train, seed=seed, world=world
+            index, rules, run_dir=run_dir, vectors=vectors, longest=longest, train=known, seed=seed, world=world
         )
         expecting = by_expectation(
-            config, rules, run_dir=run_dir, train=train, num_items=pair.items.num_items, otherwise=near, world=world
+            config, rules, run_dir=run_dir, train=known, num_items=pair.items.num_items, otherwise=near, world=world
         )
     way, other = choose_way(config.score, near, expecting)
     work_begins()
@@ -85,7 +86,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     quality = {}
     for split in SPLITS:
         raise_if_stopped(world, f"the quality of {split}")
-        quality[split] = stage.measure(split, samples[split], train, seed=seed)
+        quality[split] = stage.measure(split, samples[split], known, seed=seed)
     if world.is_main:
         write_json(run_dir / "neighbours" / "quality.json", quality)
         write_json(
@@ -159,11 +160,11 @@ class NeighbourWriter:
         log.info("%s: %d samples, %.0f queries/s over %d rank(s)", split, len(samples), speed, self.world.size)
         tracker.log({f"retrieve/{split}_queries_per_second": speed}, step=0)
 
-    def measure(self, split: Split, samples: Samples, train: Samples, *, seed: int) -> dict[str, float]:
-        """The quality of one split's table; each rank counts its share of the blocks."""
+    def measure(self, split: Split, samples: Samples, known: Samples, *, seed: int) -> dict[str, float]:
+        """The quality of one split's table, by what who is in it has; each rank counts its share of the blocks."""
         k = self.config.num_neighbours
         cuts = [*(cut for cut in self.config.quality_at if cut < k), k]
-        counter = HitCounter(train, self.rules.keys, cuts=cuts, recent=self.config.recent_items)
+        counter = HitCounter(known, self.rules.keys, cuts=cuts, recent=self.config.recent_items)
         table = NeighbourTable(self.run_dir, split)
         nearest = np.zeros(len(counter.names), dtype=np.int64)
         random = np.zeros_like(nearest)

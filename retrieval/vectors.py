@@ -43,7 +43,7 @@ class ModelPart:
         """See `Part`."""
         ids = self._open(split, "samples")
         places = rows
-        if len(ids) != len(samples) or not np.array_equal(ids[rows], samples.sample[rows]):
+        if len(ids) < len(samples) or not np.array_equal(ids[rows], samples.sample[rows]):
             order = np.argsort(ids, kind="stable")
             places = order[np.minimum(np.searchsorted(ids, samples.sample[rows], sorter=order), len(ids) - 1)]
             if not np.array_equal(ids[places], samples.sample[rows]):

@@ -17,6 +17,7 @@ from launch.stages import stage_named
 from launch.state.states import check_finished
 from launch.terminal import shown
 from pairs.draws import draw_rows
+from pairs.known import load_kindred
 from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
@@ -54,8 +55,7 @@ def show_prompts(run_dir: Path, *, split: Split, n: int, sample_ids: list[int]) 
     recipe = load_recipe(run_dir / "recipe.yaml")
     config: PromptsConfig = recipe.sections["prompts"]
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")  # whoever's folder it is: its code never runs
-    pair, train = load_pair(run_dir), load_samples(run_dir, "train")
-    samples = train if split == "train" else load_samples(run_dir, split)
+    pair, samples = load_pair(run_dir), load_samples(run_dir, split)
     unknown = sorted(set(sample_ids) - set(samples.sample.tolist()))
     if unknown:
         raise InputError(f"--sample {unknown[0]}: no such sample in pair/{split}.parquet")
@@ -63,7 +63,7 @@ def show_prompts(run_dir: Path, *, split: Split, n: int, sample_ids: list[int]) 
     drawn = written[draw_rows(len(written), n, seed=recipe.seed)]
     rows = samples.row_of(np.array(sample_ids) if sample_ids else drawn)
     maker = make_maker(tokenizer, pair, config)
-    wanted = maker.source_of_split(split, samples, train=train, run_dir=run_dir).wanted(rows)
+    wanted = maker.source_of_split(split, samples, known=load_kindred(run_dir), run_dir=run_dir).wanted(rows)
     prompts = assemble(maker.pieces, wanted, maker.budget(split))
     return [_describe(row, samples.take(rows), wanted, prompts, maker, tokenizer) for row in range(len(rows))]
 

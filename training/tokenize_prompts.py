@@ -21,6 +21,7 @@ from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.draws import draw_rows
+from pairs.known import load_kindred
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
 from retrieval.posterior.expected import Expectations, has_expectations
 from training.base_files import BaseModel, find_base
@@ -77,12 +78,12 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     with atomic_folder(folder / "tokenizer") as partial:
         tokenizer.save_pretrained(partial)
     write_titles(run_dir, titles_of(pieces))
-    train = load_samples(run_dir, "train")
+    train, known = load_samples(run_dir, "train"), load_kindred(run_dir)
     written = {}
     for split in SPLITS:
         samples = train if split == "train" else load_samples(run_dir, split)
         rows, budget = _drawn_rows(split, samples, config, seed=seed), maker.budget(split)
-        source = maker.source_of_split(split, samples, train=train, run_dir=run_dir)
+        source = maker.source_of_split(split, samples, known=known, run_dir=run_dir)
         if split == "train":
             rows = _with_room(rows, train, pieces, budget)
         with TemporaryDirectory(dir=folder, prefix=f".{split}-", suffix=PARTIAL) as cache:

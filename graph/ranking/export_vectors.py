@@ -8,15 +8,17 @@ from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import PARTS
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
+from pairs.known import load_kindred
 from pairs.rank_parts import PartColumn, joined, writing
 from pairs.tables import SPLITS, Samples, load_samples
 
 
 def export_vectors(judge: Judge, run_dir: Path) -> None:
-    """`graph/vectors/{split}_{samples,X,Y}.npy`, rows in the split's order; published whole, by rename."""
+    """`graph/vectors/{split}_{samples,X,Y}.npy`, rows in the split's order, those of train with who else may be
+    kindred behind them; published whole, by rename."""
     world, parts = judge.world, run_dir / PARTS
     columns = {domain: PartColumn(np.float32, judge.ranker.vector_width) for domain in "XY"}
-    loaded = {split: load_samples(run_dir, split) for split in SPLITS}
+    loaded = {split: load_kindred(run_dir) if split == "train" else load_samples(run_dir, split) for split in SPLITS}
     for split, samples in loaded.items():
         with writing(parts, f"{split}_vectors", columns, world) as part:
             for rows, x_BK, y_BK in judge.vectors(samples, is_train=split == "train"):

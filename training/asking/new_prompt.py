@@ -24,7 +24,7 @@ class PromptWriter:
     """What the prompts of a run are made of, loaded."""
 
     maker: PromptMaker
-    train: Samples
+    known: Samples
     config: PromptsConfig
     answer_reserve: int
     """Tokens that every prompt of the run leaves for its answer."""
@@ -32,17 +32,17 @@ class PromptWriter:
     def write(
         self, sample: Samples, neighbour_samples: Sequence[int], *, expected: ExpectedItems | None = None
     ) -> tuple[Questions, int]:
-        """The question of one sample, and how many of the neighbours (train samples, nearest first) stand in its
+        """The question of one sample, and how many of the neighbours (samples of `known`, nearest first) stand in its
         prompt.
 
         Args:
             expected: what the evidence expects, of which come candidates.
         """
         assert len(sample) == 1, len(sample)
-        config, train, first = self.config, self.train, np.zeros(1, dtype=np.int64)
-        rows = train.row_of(np.array(neighbour_samples, dtype=np.int64)) if neighbour_samples else first[:0]
+        config, known, first = self.config, self.known, np.zeros(1, dtype=np.int64)
+        rows = known.row_of(np.array(neighbour_samples, dtype=np.int64)) if neighbour_samples else first[:0]
         near = NeighbourRows(rows=rows, offsets=np.array([0, len(rows)]))
-        source = self.maker.source(sample, train=train, neighbours=near, with_target=False)
+        source = self.maker.source(sample, known=known, neighbours=near, with_target=False)
         budget = Budget(config.max_tokens, answer_reserve=self.answer_reserve, fit_answer=False)
         prompt = assemble(self.maker.pieces, source.wanted(first), budget)
         candidates = join_candidates(
@@ -54,9 +54,9 @@ class PromptWriter:
 
 
 def open_prompts(
-    run_dir: Path, pair: Pair, train: Samples, config: PromptsConfig, *, kept: KeptArrays = NOTHING_KEPT
+    run_dir: Path, pair: Pair, known: Samples, config: PromptsConfig, *, kept: KeptArrays = NOTHING_KEPT
 ) -> PromptWriter:
     """Of a run whose prompts are made; `kept` is what it keeps of them."""
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
     reserve = int(read_json(run_dir / "prompts" / "meta.json")["answer_tokens"])
-    return PromptWriter(make_maker(tokenizer, pair, config, kept=kept), train, config, reserve)
+    return PromptWriter(make_maker(tokenizer, pair, config, kept=kept), known, config, reserve)

@@ -15,8 +15,8 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.state.kept import KeptArrays
 from launch.state.states import check_finished
-from pairs.known import load_others, with_others
-from pairs.tables import Ints, Items, Pair, Samples, load_pair, load_samples, one_sample
+from pairs.known import load_kindred, load_others, with_others
+from pairs.tables import Ints, Items, Pair, Samples, load_pair, one_sample
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
 from retrieval.posterior.expected import SYSTEM, expect, has_expectations
@@ -113,7 +113,7 @@ class Recommender:
             graph=graph,
             known_graph=known_graph,
             lookup=KindredLookup(run_dir, device=world.device, kept=kept),
-            prompts=open_prompts(run_dir, pair, load_samples(run_dir, "train"), prompts, kept=kept),
+            prompts=open_prompts(run_dir, pair, load_kindred(run_dir), prompts, kept=kept),
             answerer=answerer,
             bank=bank,
             chosen=chosen,

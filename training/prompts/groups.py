@@ -38,12 +38,12 @@ class Votes:
     place: Ints  # [P], from 0 in each row
 
 
-def histories_of(train: Samples, kindred_BK: Ints, *, most: int, pad: int) -> Groups:
-    """The `most` latest items of each kindred user; `kindred_BK` are rows of train, or NOBODY."""
+def histories_of(known: Samples, kindred_BK: Ints, *, most: int, pad: int) -> Groups:
+    """The `most` latest items of each kindred user; `kindred_BK` are rows of `known`, or NOBODY."""
     flat = kindred_BK.ravel()
     items = np.full((len(flat), most), pad, dtype=np.int64)
     present = flat != NOBODY
-    items[present] = train.take(flat[present]).recent(most, pad)
+    items[present] = known.take(flat[present]).recent(most, pad)
     items_BKM = items.reshape(*kindred_BK.shape, most)
     bits_K = np.int64(1) << np.arange(kindred_BK.shape[1], dtype=np.int64)
     return Groups(
@@ -53,9 +53,9 @@ def histories_of(train: Samples, kindred_BK: Ints, *, most: int, pad: int) -> Gr
     )
 
 
-def votes_of(train: Samples, kindred_BK: Ints, *, most: int, asked: Samples, item_domain: Ints, pad: int) -> Groups:
+def votes_of(known: Samples, kindred_BK: Ints, *, most: int, asked: Samples, item_domain: Ints, pad: int) -> Groups:
     """The `most` items of the asked domain that have the most votes, in groups of equal votes."""
-    votes = count_votes(train, kindred_BK, asked=asked, item_domain=item_domain)
+    votes = count_votes(known, kindred_BK, asked=asked, item_domain=item_domain)
     kept = votes.place < most
     row, level = votes.row[kept], np.minimum(votes.votes[kept], MOST_VOTES)
     group = MOST_VOTES - level  # the most votes first
@@ -69,11 +69,11 @@ def votes_of(train: Samples, kindred_BK: Ints, *, most: int, asked: Samples, ite
     return Groups(items, np.broadcast_to(headers, shape[:2]).astype(np.int64), buyers)
 
 
-def count_votes(train: Samples, kindred_BK: Ints, *, asked: Samples, item_domain: Ints) -> Votes:
+def count_votes(known: Samples, kindred_BK: Ints, *, asked: Samples, item_domain: Ints) -> Votes:
     """Every item of the asked domain that a kindred user has and the asking user has not."""
     B, K = kindred_BK.shape
     present = np.flatnonzero(kindred_BK.ravel() != NOBODY)
-    bought = train.take(kindred_BK.ravel()[present])
+    bought = known.take(kindred_BK.ravel()[present])
     user = present[rows_of(bought.lengths)]
     row, nearness, item = user // K, user % K, bought.history
     age = bought.lengths[rows_of(bought.lengths)] - 1 - places_of(bought.lengths)

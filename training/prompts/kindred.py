@@ -16,9 +16,9 @@ from training.prompts.pieces import Ints
 
 @dataclass(frozen=True)
 class NeighbourRows:
-    """The retrieved train samples of every sample of a split, as rows of the train split, nearest first."""
+    """The retrieved histories of every sample of a split, as rows of who may be kindred, nearest first."""
 
-    rows: Ints  # [sum of lengths], rows of the train samples
+    rows: Ints  # [sum of lengths], rows of who may be kindred
     offsets: Ints  # [N + 1]
 
     def matrix(self, rows: Ints) -> Ints:
@@ -33,10 +33,10 @@ class NeighbourRows:
 
 @dataclass(frozen=True)
 class PromptSource:
-    """A split's samples, the train samples and who is kindred to whom."""
+    """A split's samples, who may be kindred (pairs/known.py) and who is, to whom."""
 
     samples: Samples
-    train: Samples
+    known: Samples
     neighbours: NeighbourRows
     item_domain: Ints  # [I]
     num_neighbours: int
@@ -70,26 +70,26 @@ class PromptSource:
     def votes(self, rows: Ints) -> Votes:
         """What the kindred users of `rows` bought of the asked domain, whether a prompt shows it or not."""
         samples = self.samples.take(rows)
-        return count_votes(self.train, self._kindred(samples, rows), asked=samples, item_domain=self.item_domain)
+        return count_votes(self.known, self._kindred(samples, rows), asked=samples, item_domain=self.item_domain)
 
     def _kindred(self, samples: Samples, rows: Ints) -> Ints:
-        """[B, num_neighbours] rows of train."""
+        """[B, num_neighbours] rows of `known`."""
         near = self.neighbours.matrix(rows)
-        return distinct_users(near, users=self.train.user, own=samples.user, limit=self.num_neighbours)
+        return distinct_users(near, users=self.known.user, own=samples.user, limit=self.num_neighbours)
 
     def _groups(self, samples: Samples, kindred_BK: Ints) -> Groups:
         if self.form == "histories":
-            return histories_of(self.train, kindred_BK, most=self.kindred_items, pad=self.pad)
+            return histories_of(self.known, kindred_BK, most=self.kindred_items, pad=self.pad)
         return votes_of(
-            self.train, kindred_BK, most=self.kindred_items, asked=samples, item_domain=self.item_domain, pad=self.pad
+            self.known, kindred_BK, most=self.kindred_items, asked=samples, item_domain=self.item_domain, pad=self.pad
         )
 
 
 def distinct_users(rows: Ints, *, users: Ints, own: Ints, limit: int) -> Ints:
-    """The first `limit` train rows [B, limit] of different users, none of them the sample's own user.
+    """The first `limit` rows [B, limit] of different users, none of them the sample's own user.
 
-    rows: [B, L] train rows, nearest first, NOBODY where there is none. The samples of one user have the same history,
-    so that a second one would say nothing new.
+    rows: [B, L] rows of who may be kindred, nearest first, NOBODY where there is none. The samples of one user have the
+    same history, so that a second one would say nothing new.
     """
     B, L = rows.shape
     user = np.where(rows == NOBODY, -1, users[rows]) if len(users) else np.full((B, L), -1)
@@ -102,7 +102,7 @@ def distinct_users(rows: Ints, *, users: Ints, own: Ints, limit: int) -> Ints:
     return np.pad(chosen, ((0, 0), (0, max(0, limit - L))), constant_values=NOBODY)
 
 
-def read_neighbours(run_dir: Path, split: Split, *, samples: Samples, train: Samples) -> NeighbourRows:
+def read_neighbours(run_dir: Path, split: Split, *, samples: Samples, known: Samples) -> NeighbourRows:
     """neighbours/SPLIT.parquet in the order of `samples`."""
     path = run_dir / "neighbours" / f"{split}.parquet"
     if not path.is_file():
@@ -118,7 +118,7 @@ def read_neighbours(run_dir: Path, split: Split, *, samples: Samples, train: Sam
     lists = lists.take(order[places]) if len(samples) else lists
     offsets = np.asarray(lists.offsets, dtype=np.int64)
     ids = np.asarray(lists.values, dtype=np.int64)[offsets[0] : offsets[-1]]
-    return NeighbourRows(rows=train.row_of(ids) if len(ids) else ids, offsets=offsets - offsets[0])
+    return NeighbourRows(rows=known.row_of(ids) if len(ids) else ids, offsets=offsets - offsets[0])
 
 
 def no_neighbours(count: int) -> NeighbourRows:

@@ -34,11 +34,11 @@ class PromptMaker:
         """How long the prompts of a split may be."""
         return Budget(self.config.max_tokens, answer_reserve=self.answer_reserve, fit_answer=split == "train")
 
-    def source(self, samples: Samples, *, train: Samples, neighbours: NeighbourRows, with_target: bool) -> PromptSource:
+    def source(self, samples: Samples, *, known: Samples, neighbours: NeighbourRows, with_target: bool) -> PromptSource:
         """What the prompts of `samples` could show."""
         return PromptSource(
             samples=samples,
-            train=train,
+            known=known,
             neighbours=neighbours,
             item_domain=self.item_domain,
             num_neighbours=self.config.num_neighbours,
@@ -48,14 +48,14 @@ class PromptMaker:
             with_target=with_target,
         )
 
-    def source_of_split(self, split: Split, samples: Samples, *, train: Samples, run_dir: Path) -> PromptSource:
+    def source_of_split(self, split: Split, samples: Samples, *, known: Samples, run_dir: Path) -> PromptSource:
         """The same for a split of a run; InputError where its neighbours are not there."""
         near = (
-            read_neighbours(run_dir, split, samples=samples, train=train)
+            read_neighbours(run_dir, split, samples=samples, known=known)
             if self.config.num_neighbours
             else no_neighbours(len(samples))
         )
-        return self.source(samples, train=train, neighbours=near, with_target=split != "test")
+        return self.source(samples, known=known, neighbours=near, with_target=split != "test")
 
 
 def make_maker(

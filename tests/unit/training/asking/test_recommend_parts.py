@@ -92,7 +92,7 @@ def test_the_prompt_of_a_known_history_is_the_one_that_tokenize_wrote(tmp_path: 
     tokenize_prompts(config, run_dir=tmp_path, seed=1, tracker=Tracker(None, "tokenize"))
     pair, train, test = load_pair(tmp_path), load_samples(tmp_path, "train"), load_samples(tmp_path, "test")
     prompts = open_prompts(tmp_path, pair, train, config)
-    neighbours = read_neighbours(tmp_path, "test", samples=test, train=train)
+    neighbours = read_neighbours(tmp_path, "test", samples=test, known=train)
     written = read_prompts(tmp_path, "test", max_samples=None, seed=1)
     for row, sample in enumerate(written.sample):
         place = int(test.row_of(np.array([sample]))[0])

@@ -61,7 +61,7 @@ def prompt_texts(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
     """(prompt, answer) of the asked samples: three own items and two of each of two kindred users."""
     pieces = build_pieces(tokenizer, titles=TITLES, domains=DOMAINS, domain_names=NAMES, max_item_tokens=64)
     source = PromptSource(
-        samples=ASKED, train=TRAIN, neighbours=KINDRED, item_domain=np.array(DOMAINS),
+        samples=ASKED, known=TRAIN, neighbours=KINDRED, item_domain=np.array(DOMAINS),
         num_neighbours=2, max_history=3, form="histories", kindred_items=2, with_target=True,
     )  # fmt: skip
     prompts = assemble(pieces, source.wanted(np.arange(2)), Budget(10_000, answer_reserve=8, fit_answer=True))

@@ -112,7 +112,7 @@ def test_how_votes_read() -> None:
         tokenizer, titles=titles, domains=ITEM_DOMAIN.tolist(), domain_names=NAMES, max_item_tokens=20
     )
     source = PromptSource(
-        samples=samples_of([[1, 20]], domains=[1]), train=samples_of([[20, 16, 2], [17, 16], [3]], domains=[0, 0, 0]),
+        samples=samples_of([[1, 20]], domains=[1]), known=samples_of([[20, 16, 2], [17, 16], [3]], domains=[0, 0, 0]),
         neighbours=NeighbourRows(rows=np.array([0, 1, 2]), offsets=np.array([0, 3])), item_domain=ITEM_DOMAIN,
         num_neighbours=3, max_history=2, form="votes", kindred_items=5, with_target=False,
     )  # fmt: skip
