@@ -28,6 +28,13 @@ class PairSizes:
     """Samples of valid and test together."""
     source: str
     """Where these numbers come from."""
+    one_domain: int = 0
+    """Users of one domain who teach; never asked."""
+
+    @property
+    def kindred(self) -> int:
+        """Samples of whom may be kindred to somebody: train's and a row of each who only teaches."""
+        return self.train + self.one_domain
 
 
 def read_counts(
@@ -62,6 +69,7 @@ def of_card(card: Path) -> PairSizes:
             train=samples["train"],
             held_out=samples["valid"] + samples["test"],
             source=str(card),
+            one_domain=int(told.get("graph_only_users", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{card}: not the card of a pair; run `kinrec prepare` again") from error

@@ -29,16 +29,21 @@ def plan_retrieve(setting: Setting) -> Estimate:
     parts = retrieval.part_weights()
     width = sum(widths[name] for name in parts)
     asked = counts.train + counts.held_out
-    index = retrieval.index.resolved(counts.train)
-    shard = BYTES[index.storage] * width * counts.train / machine.ranks
+    index = retrieval.index.resolved(counts.kindred)
+    shard = BYTES[index.storage] * width * counts.kindred / machine.ranks
     rate = machine.ranks * machine.flops * machine.utilisation
-    visited = counts.train if index.kind == "exact" else counts.train * _visited_share(index)
+    visited = counts.kindred if index.kind == "exact" else counts.kindred * _visited_share(index)
     return Estimate(
         stage="retrieve",
         memory=[
             *([] if index.mapped else [Need("keys of this rank's shard", shard)]),
             *(
-                [Need("codes or graph of this rank's shard", _of_proposals(index, width, counts.train / machine.ranks))]
+                [
+                    Need(
+                        "codes or graph of this rank's shard",
+                        _of_proposals(index, width, counts.kindred / machine.ranks),
+                    )
+                ]
                 if index.kind in ("ivf_pq", "hnsw")
                 else []
             ),
@@ -47,7 +52,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
             ),
         ],
         host=[
-            Need("samples and keys", (SAMPLE_BYTES * asked + KEY_BYTES * counts.train) * machine.processes),
+            Need("samples and keys", (SAMPLE_BYTES * asked + KEY_BYTES * counts.kindred) * machine.processes),
             *(_by_expectation(setting) if retrieval.score == "posterior" and graph.model.evidence else []),
         ],
         disk=[

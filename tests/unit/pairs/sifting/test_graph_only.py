@@ -11,7 +11,7 @@ import pytest
 from graph.edges import successor_edges
 from launch.artifacts import read_json
 from pairs.config import PairConfig
-from pairs.known import known_others, load_graph_samples, load_others
+from pairs.known import known_others, load_graph_samples, load_kindred, load_others
 from pairs.prepare import prepare
 from pairs.samples.spool import SampleSpool
 from pairs.tables import SPLITS, load_pair, load_samples
@@ -107,6 +107,25 @@ def test_item_graph_counts_their_steps_and_training_does_not_see_them(runs: tupl
     assert more.count.sum() == fewer.count.sum() + int(table.lengths.sum())
     assert len(load_samples(run, "train")) == len(load_samples(without, "train"))
     assert len(load_graph_samples(without)) == len(load_samples(without, "train"))
+
+
+def test_who_may_be_kindred_has_all_that_he_bought_while_train_lasted(runs: tuple[Path, Path]) -> None:
+    without, run = runs
+    train, known, kindred = load_samples(run, "train"), load_graph_samples(run), load_kindred(run)
+    assert train.target_time is not None
+    assert known.target_time is not None
+    assert kindred.history_time is not None
+    assert len(kindred) == len(known) > len(train)
+    for row in range(len(kindred)):
+        bought, times = (
+            kindred.history_of(row).tolist(),
+            kindred.history_time[kindred.offsets[row] :][: kindred.lengths[row]],
+        )
+        last = [] if row < len(train) else [int(known.target[row])]
+        assert bought == known.history_of(row).tolist() + last
+        if last:
+            assert times[-1] == known.target_time[row] <= train.target_time.max()
+    assert len(load_kindred(without)) == len(load_samples(without, "train"))
 
 
 def test_where_there_are_no_such_users_the_key_is_refused() -> None:
