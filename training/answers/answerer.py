@@ -140,18 +140,50 @@ def load_answerer(
     assert isinstance(pad, int)
     if answers_by(config, run_dir) == "rank":
         log.info("answers: ranked candidates, %s", precision)
-        titles, taught, weight = read_candidate_titles(run_dir), read_taught(run_dir), prior_weight(config, run_dir)
-        return ListAnswerer(
-            model=model,
-            titles=titles,
-            names=pair.items.titles,
-            verdict=verdict_tokens(tokenizer) if (taught.task, taught.score) == ("rank", "verdict") else None,
-            priors=Priors(model, titles, pad=pad, device=device) if weight else None,
-            prior_weight=weight,
-            pad=pad,
-            device=device,
-            config=config,
-        )
+        return _that_ranks(model, tokenizer, config, run_dir=run_dir, pair=pair, pad=pad, device=device)
+    writing = _that_writes(
+        model, tokenizer, config, run_dir=run_dir, pair=pair, grounder=grounder, pad=pad, device=device
+    )
+    said = (config.mode, config.num_beams, writing.max_new_tokens, precision)
+    log.info("answers: %s, %d beams, at most %d tokens, %s", *said)
+    return writing
+
+
+def _that_ranks(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: GenerationConfig,
+    *,
+    run_dir: Path,
+    pair: Pair,
+    pad: int,
+    device: torch.device,
+) -> ListAnswerer:
+    titles, taught, weight = read_candidate_titles(run_dir), read_taught(run_dir), prior_weight(config, run_dir)
+    return ListAnswerer(
+        model=model,
+        titles=titles,
+        names=pair.items.titles,
+        verdict=verdict_tokens(tokenizer) if (taught.task, taught.score) == ("rank", "verdict") else None,
+        priors=Priors(model, titles, pad=pad, device=device) if weight else None,
+        prior_weight=weight,
+        pad=pad,
+        device=device,
+        config=config,
+    )
+
+
+def _that_writes(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    config: GenerationConfig,
+    *,
+    run_dir: Path,
+    pair: Pair,
+    grounder: TitleGrounder,
+    pad: int,
+    device: torch.device,
+) -> Answerer:
     titles = read_titles(run_dir)
     limit = config.max_new_tokens or longest_answer(titles.lengths, margin=config.token_margin)
     trie = None
@@ -172,7 +204,6 @@ def load_answerer(
             pad=pad,
             device=device,
         )
-    log.info("answers: %s, %d beams, at most %d tokens, %s", config.mode, config.num_beams, limit, precision)
     return Answerer(
         model=model,
         tokenizer=tokenizer,
