@@ -5,14 +5,14 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank, user_counts
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker, refit_list_ranker
-from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
+from evaluation.list_ranker.knowledge import Knowledge, Timeline, known_to_test, sold_by_all
 from evaluation.list_ranker.llm_share import LlmShare, choose_llm_share
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import Parameters
@@ -68,6 +68,7 @@ class Inputs:
     seed: int
     world: World | None = None
     """The ranks that share the work; None: this process does all."""
+    _sold: dict[Knowledge, Samples | None] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def splits(self) -> tuple[Samples, Samples, Samples]:
@@ -76,7 +77,9 @@ class Inputs:
 
     def sold(self, protocol: Timeline) -> Samples | None:
         """Whose purchases are counted up to each question; None: of those who are known, up to the last of them."""
-        return sold_by_all(*self.splits, protocol, self.others)
+        if protocol.knowledge not in self._sold:
+            self._sold[protocol.knowledge] = sold_by_all(*self.splits, protocol, self.others)
+        return self._sold[protocol.knowledge]
 
     def deciding(self, protocol: Timeline) -> Samples:
         """The part of valid that fusions and the list ranker are chosen on."""

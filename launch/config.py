@@ -125,14 +125,24 @@ def _load(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe:
     own = {key: value for key, value in text.items() if key != KEY}
     recipe = _load_plain(path, own, overrides)
     for package, sections in over.items():
-        there, laid = is_installed(package), merged(own, sections)
+        laid = merged(own, sections)
         try:
-            with_it = _load_plain(path, laid, overrides if there else ())
+            with_it = _load_plain(path, laid, overrides)
         except ValueError as error:
-            raise InputError(f"{KEY}.{package}: {error}") from error
-        if there:
+            if is_installed(package) or not _is_valid(path, laid):  # else these overrides are for a recipe without it
+                raise InputError(f"{KEY}.{package}: {error}") from error
+            continue
+        if is_installed(package):
             own, recipe = laid, replace(with_it, installed=(*recipe.installed, package))
     return recipe
+
+
+def _is_valid(path: Path, text: dict[str, Any]) -> bool:
+    try:
+        _load_plain(path, text, ())
+    except ValueError:
+        return False
+    return True
 
 
 def _load_plain(path: Path, text: dict[str, Any], overrides: Sequence[str]) -> Recipe:

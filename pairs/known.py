@@ -16,6 +16,8 @@ def as_of(samples: Samples, time: int) -> Samples:
     """What was bought up to a moment: samples whose target came later end with the last purchase before it."""
     assert samples.history_time is not None
     assert samples.target_time is not None
+    if samples.target_time.max(initial=BEFORE_ALL) <= time:
+        return samples
     past_N = samples.target_time <= time
     kept = samples.history_time <= time
     lengths_N = np.bincount(samples.item_rows[kept], minlength=len(samples))
@@ -54,11 +56,11 @@ def load_kindred(run_dir: Path) -> Samples:
     """Who may be kindred to somebody: the train samples and, behind them, users of one domain as far as train goes.
 
     These are never asked, so that all they have bought by then is their history, the last of it their target as well.
+    Without such users the samples lie in their file, as `load_samples` has them.
     """
     train = load_samples(run_dir, "train")
-    known = with_others(train, load_others(run_dir))
-    beside = known.take(np.arange(len(train), len(known)))
-    return joined(train, with_target_in_history(beside)) if len(beside) else train
+    beside = known_others(load_others(run_dir), until=_end_of(train))
+    return train if beside is None else joined(train, with_target_in_history(beside))
 
 
 def with_target_in_history(samples: Samples) -> Samples:
@@ -79,14 +81,21 @@ def with_others(samples: Samples, others: Samples | None, *, until: int | None =
         until: the moment, where there are times; None: the last of the samples' targets. So all ends at once, whatever
             the samples are: those that teach, or all that is known before test.
     """
-    if others is None:
-        return samples
-    if samples.target_time is not None:
-        last = int(samples.target_time.max(initial=BEFORE_ALL)) if until is None else until
-        others = known_others(others, until=last)
-    return samples if others is None else joined(samples, others)
+    past = known_others(others, until=_end_of(samples) if until is None else until)
+    return samples if past is None else joined(samples, past)
 
 
 def known_others(others: Samples | None, *, until: int) -> Samples | None:
-    """The same users up to a moment, where they have times."""
-    return others if others is None or others.target_time is None else as_of(others, until)
+    """The same users up to a moment, where they have times: those with two purchases by then, for one purchase goes
+    together with nothing. None where there are none."""
+    if others is None or others.target_time is None:
+        return others
+    past = as_of(others, until)
+    if not past.lengths.all():
+        past = past.take(np.flatnonzero(past.lengths))
+    return past if len(past) else None
+
+
+def _end_of(samples: Samples) -> int:
+    """The last of the targets' times; before all where there is none."""
+    return BEFORE_ALL if samples.target_time is None else int(samples.target_time.max(initial=BEFORE_ALL))

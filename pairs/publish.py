@@ -58,6 +58,7 @@ def publish_pair(config: PairConfig, sifted: Sifted, *, folder: Path, scratch: P
     move_into(folder, sorted((scratch / "ready").iterdir()))
     if sifted.graph_only is not None:
         facts["graph_only_users"] = len(sifted.graph_only)
+        facts["graph_only_interactions"] = sifted.graph_only.num_interactions
     if config.source == "synthetic":
         facts["generator"] = describe_generator(folder, config.synthetic, spools)
     name = config.name or "-".join(names) + (" (synthetic)" if config.source == "synthetic" else "")

@@ -31,7 +31,7 @@ class PartWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalConfig:
-    """Find the most similar train users of every sample."""
+    """Find the most similar users of train, and of one domain, for every sample."""
 
     score: Decides[Literal["posterior", "vectors"]] = "posterior"
     """posterior: who has what the graph model's evidence expects of the sample; vectors: whose `vectors` are near.
@@ -39,7 +39,7 @@ class RetrievalConfig:
     coverage: Decides[bool] = True
     """Each next user for what the earlier ones lack, out of the 300 best; only read where `score` is posterior."""
     recent_items: Decides[int | None] = None
-    """Only so many of the latest items of a train user count for `posterior`; null: all. With `prompts.neighbour_items`
+    """Only so many of the latest items of such a user count for `posterior`; null: all. With `prompts.neighbour_items`
     users are chosen by what a prompt is going to show of them."""
     most_holders: Decides[int | None] = 65_536
     """Train histories that `posterior` looks up for a sample: those with its likeliest expected items, until they are

@@ -29,7 +29,7 @@ from retrieval.ways import Score
 
 @dataclass(frozen=True)
 class KindredUser:
-    """A train user near to the one who asks."""
+    """A user of train, or of one domain, near to the one who asks."""
 
     sample: int
     user: int
@@ -40,17 +40,17 @@ class KindredUser:
 
 
 class KindredLookup:
-    """The train users of a run, ready to be searched on one machine."""
+    """Who may be kindred in a run (`known`), ready to be searched on one machine."""
 
     def __init__(self, run_dir: Path, *, device: torch.device | None = None, kept: KeptArrays = NOTHING_KEPT) -> None:
         """`kept` is what the run keeps of its indexes."""
         meta = read_json(run_dir / "neighbours" / "meta.json")
         self._items = load_pair(run_dir).items
-        self._train = load_kindred(run_dir)
-        self._keys = run_keys(run_dir, self._train)
+        self.known = load_kindred(run_dir)
+        self._keys = run_keys(run_dir, self.known)
         self._vectors = open_vectors(run_dir, meta["part_weights"])
         self._index_config = IndexConfig(**meta.get("index", {"kind": "exact"}))
-        self._vector_keys = vector_keys(self._vectors, self._train, self._keys, longest=meta["longest_key"])
+        self._vector_keys = vector_keys(self._vectors, self.known, self._keys, longest=meta["longest_key"])
         self._run_dir, self._kept = run_dir, kept
         self._device = device or torch.device("cpu")
         self._indexes: dict[int, ShardedIndex[Floats]] = {}
@@ -79,7 +79,7 @@ class KindredLookup:
         expected: RankedLists | None = None,
         k: int = 1,
     ) -> list[KindredUser]:
-        """The k train users nearest to a history towards `domain`, as the run's tables have them.
+        """The k users nearest to a history towards `domain`, as the run's tables have them.
 
         Args:
             history: item ids, oldest first.
@@ -100,7 +100,7 @@ class KindredLookup:
 
     def _by_expectation(self, asking: Asking[ExpectedItems], nearest: Ints, k: int) -> tuple[Floats, Ints]:
         if self._holders is None:
-            counted = latest_items(self._train, self._recent_items)
+            counted = latest_items(self.known, self._recent_items)
             histories = item_sets(counted, self._keys.row, num_items=self._items.num_items)
             index = HoldersIndex(histories, np.arange(len(self._keys)))
             self._holders = Holders(
@@ -135,10 +135,10 @@ class KindredLookup:
         return self._indexes[domain]
 
     def _describe(self, row: int, score: float) -> KindredUser:
-        items = [int(item) for item in self._train.history_of(row)]
+        items = [int(item) for item in self.known.history_of(row)]
         return KindredUser(
-            sample=int(self._train.sample[row]),
-            user=int(self._train.user[row]),
+            sample=int(self.known.sample[row]),
+            user=int(self.known.user[row]),
             score=score,
             items=items,
             titles=[self._items.titles[item] for item in items],

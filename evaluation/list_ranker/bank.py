@@ -93,7 +93,7 @@ def fit_bank(
 
     Args:
         others: users of one domain.
-        sold: whose purchases are the sales; None: those of `known`.
+        sold: whose purchases are the sales; None: those of `known` and, until these end, of `others`.
         words: [I, V] those of another bank of the same catalogue; None: made of the items' texts.
         clock: whether times of sales are told.
     """

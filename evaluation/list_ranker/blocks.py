@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pairs.known import as_of, known_others
+from pairs.known import as_of
 from pairs.tables import Ints, Samples
 
 MOST_SAMPLES = 6_000
@@ -29,7 +29,7 @@ class FitBlock:
     asked: Samples
     known: Samples
     others: Samples | None = None
-    """Users of one domain, as far as their purchases may be known."""
+    """Users of one domain; of their purchases those are known that came before the last of `known` (`with_others`)."""
 
 
 def follows_in_time(later: Samples, earlier: Samples) -> bool:
@@ -91,7 +91,7 @@ def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int, a
         if len(rows) and len(known):
             drawn = np.random.default_rng(seed).permutation(len(rows))[: most // TIME_BLOCKS]  # fewer are some of more
             asked = train.take(rows[np.sort(drawn)])
-            blocks.append(FitBlock(asked, known, known_others(others, until=cut - age)))
+            blocks.append(FitBlock(asked, known, others))
         until = cut
     return blocks
 

@@ -46,7 +46,7 @@ def plan_evaluate(setting: Setting) -> Estimate:
     counts, machine = setting.counts, setting.machine
     judged = counts.held_out if config.max_samples is None else min(counts.held_out, 2 * config.max_samples)
     cells = BATCH_CELLS if counts.items / 2 <= WHOLE_ITEMS else BATCH_CELLS // 8
-    pairs = SKEW * counts.interactions**2 / max(1, counts.users)
+    pairs = SKEW * counts.taught**2 / max(1, counts.teachers)
     learnt = min(config.ranker_samples, counts.train) + min(20_000, judged / 2)
     made = LIST_BYTES * judged * config.list_depth * len(SYSTEMS)
     deciding = min(USER_SAMPLES * config.tuning_users, judged)
@@ -55,7 +55,7 @@ def plan_evaluate(setting: Setting) -> Estimate:
         stage="evaluate",
         host=[
             Need("catalogue and its words", machine.processes * ITEM_BYTES * counts.items),
-            Need("who bought what", machine.processes * PURCHASE_BYTES * counts.interactions),
+            Need("who bought what", machine.processes * PURCHASE_BYTES * counts.taught),
             Need("items of the same users", machine.processes * PAIR_BYTES * (pairs if pairs <= MOST_TOGETHER else 0)),
             Need("ranks and lists", machine.processes * (lists + 8 * WAYS * len(SYSTEMS) * judged)),
             Need("lists to learn from", machine.processes * 4 * CANDIDATES * FEATURES * learnt),

@@ -50,7 +50,7 @@ def fit_baselines(
 
     Args:
         others: users of one domain.
-        sold: whose purchases are the sales; None: train's.
+        sold: whose purchases are the sales; None: train's and, as far as train goes, those of `others`.
         chronological: whether all of train came before what is asked.
     """
     material = Material(train, items, config.ridge_max_users, seed, others, sold, clock=config.clock)

@@ -95,14 +95,14 @@ def _late(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
         ],
         host=[
             Need("text vectors", text * machine.processes),
-            Need("factorising, on the first rank", FACTORISING_BYTES * (items + counts.users) * dim),
+            Need("factorising, on the first rank", FACTORISING_BYTES * (items + counts.teachers) * dim),
         ],
         disk=[
             Need("item tables, on a chronological pair two of them", 2 * factors),
             Need("text vectors", text),
             Need("what is near in left-out blocks", left_out),
         ],
-        once=(1 + blocks) * FACTORISING_SECONDS * (items + counts.users) * dim**2
+        once=(1 + blocks) * FACTORISING_SECONDS * (items + counts.teachers) * dim**2
         + NEAREST_SECONDS * dim * items * (blocks * of_block + held_out),
         step=SAMPLED_SECONDS if is_sampled(graph, items) else LATE_SECONDS * items,
     )

@@ -24,16 +24,16 @@ def plan_pretrain(setting: Setting) -> Estimate:
     counts, machine, model = setting.counts, setting.machine, graph.model
     items, batch = counts.items, max(1, graph.schedule.global_batch // machine.ranks)
     encoders = encoder_needs(setting)
-    length = min(counts.interactions / counts.users, model.window)
-    pairs = length**2 * counts.users if model.evidence else 0.0
+    length = min(counts.taught / counts.teachers, model.window)
+    pairs = length**2 * counts.teachers if model.evidence else 0.0
     positions = graph.loss.predicted_positions or (model.max_history if graph.loss.next_item_weight else 1)
     scored = CELLS + graph.loss.sampled_negatives if is_sampled(graph, items) else items / 2
     memory = [
         *encoders.memory,
         Need("scores of a batch over the items", 3 * 4 * batch * positions * scored),
-        Need("what sold when", 2 * SALE_BYTES * counts.interactions if model.evidence and model.evidence_time else 0),
+        Need("what sold when", 2 * SALE_BYTES * counts.taught if model.evidence and model.evidence_time else 0),
     ]
-    counting = min(graph.memory_gib * GIB, COMPANION_BYTES * 3 * pairs) + COUNTING_BYTES * counts.users
+    counting = min(graph.memory_gib * GIB, COMPANION_BYTES * 3 * pairs) + COUNTING_BYTES * counts.teachers
     host = [*encoders.host, *([Need("counting companions, on the first rank", counting)] if model.evidence else [])]
     steps = graph.schedule.epochs * -(-counts.train // graph.schedule.global_batch)
     depth = graph.list_depth * 12

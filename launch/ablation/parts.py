@@ -145,7 +145,7 @@ PARTS = (
         off={"evaluation.clock": False}, on={"evaluation.clock": True}, why_not_of=_needs_times,
     ),
     AblatedPart(
-        "one_domain_users", "users of one domain, who teach what goes together",
+        "one_domain_users", "users of one domain, who teach",
         off={"pair.graph_users": "none"}, on={"pair.graph_users": "one_domain"},
         why_not_of=_needs_one_domain,
     ),

@@ -33,8 +33,12 @@ def packages_of(text: Mapping[str, Any], sections: Collection[str]) -> dict[str,
 
 
 def is_installed(package: str) -> bool:
-    """Whether Python has it; looking for it does not run it."""
-    return importlib.util.find_spec(package) is not None
+    """Whether Python has it, looking for it without running it. A folder that only has its name is no package."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # of what Python itself runs
+        return False
+    return spec is not None and spec.origin is not None
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

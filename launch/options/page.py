@@ -23,6 +23,11 @@ Written by `python -m launch.options.page` out of the code; a test keeps it curr
 (of the run, and of its folder `runs/NAME`), `seed` (default 1), and the sections below, each optional. On the
 command line the same keys are `--section.key=value`.
 
+`where_installed` holds, for packages by the names under which Python imports them, sections whose keys are laid over
+the recipe's own where the package is there, below what the command line says: `where_installed: {package: {section:
+{key: value}}}`. They are checked where it is not, too. A run's own recipe.yaml has what came of it, also where `kinrec
+submit` wrote it on another machine; without the package the same recipe is another one.
+
 *Decides* says whether a key decides the result. A stage runs again when one of those changes; a key that does not
 decide may change at any time, also before a killed run is resumed.
 """

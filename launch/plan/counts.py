@@ -30,6 +30,18 @@ class PairSizes:
     """Where these numbers come from."""
     one_domain: int = 0
     """Users of one domain who teach; never asked."""
+    of_one_domain: int = 0
+    """Their interactions."""
+
+    @property
+    def teachers(self) -> int:
+        """Users who say what goes together and what sells."""
+        return self.users + self.one_domain
+
+    @property
+    def taught(self) -> int:
+        """Interactions of these."""
+        return self.interactions + self.of_one_domain
 
     @property
     def kindred(self) -> int:
@@ -70,6 +82,7 @@ def of_card(card: Path) -> PairSizes:
             held_out=samples["valid"] + samples["test"],
             source=str(card),
             one_domain=int(told.get("graph_only_users", 0)),
+            of_one_domain=int(told.get("graph_only_interactions", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{card}: not the card of a pair; run `kinrec prepare` again") from error

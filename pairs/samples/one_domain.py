@@ -26,13 +26,11 @@ PIECE = 500_000
 log = logging.getLogger(__name__)
 
 
-def last_as_target(events: pl.DataFrame, *, max_history: int | None = None) -> Samples:
+def last_as_target(events: pl.DataFrame) -> Samples:
     """A row for each user out of events (user, item, domain, time) that are sorted by user and time."""
     user = events["user"].to_numpy()
     last = np.flatnonzero(np.append(user[1:] != user[:-1], True)[: len(user)])
     begins = history_windows(events)[0][last]
-    if max_history is not None:
-        begins = np.maximum(begins, last - max_history)
     return gather(events, last, begins=begins, ends=last, first=0)
 
 
@@ -70,7 +68,7 @@ class OneDomainUsers:
         left_out = self._num_users - self._num_rows
         say = log.info if self._num_rows else log.warning
         say(
-            "%d users of one domain teach what goes together; %d are left out, with fewer than two interactions",
+            "%d users of one domain teach; %d are left out, with fewer than two interactions",
             self._num_rows, left_out,
         )  # fmt: skip
         return {"graph_only_left_out": left_out}

@@ -72,6 +72,11 @@ class SampleSpool:
     def __len__(self) -> int:
         return len(self.users)
 
+    @property
+    def num_interactions(self) -> int:
+        """Of all rows, histories and targets."""
+        return int(self.offsets[-1]) + len(self)
+
     def read(self, begin: int, end: int) -> Samples:
         """Rows begin..end as arrays."""
         low, high = int(self.offsets[begin]), int(self.offsets[end])

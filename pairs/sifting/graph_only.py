@@ -1,9 +1,10 @@
 """Users who are not in the pair but may teach what goes together: those with enough interactions in one domain only.
 
-They get no sample to train, search or judge with, no id in users.parquet and no say in what an item's train_count is.
+They get no sample to train or judge with, no id in users.parquet and no say in what an item's train_count is.
 Each is one row of `graph_only.arrow`, in the form of a sample: a history and, as its target, the last interaction.
-Only interactions with items of the pair count. Rows reach as far as the interactions do, beyond the cuts of a split by
-time as well: who reads them takes what is known by then (pairs/known.py).
+Only interactions with items of the pair count, and all of them do, beyond the cuts of a split by time as well, however
+many: who reads the rows takes what is known by then (pairs/known.py). To keep the latest alone would take away the past
+of who buys much later.
 """
 
 from pathlib import Path
@@ -24,7 +25,6 @@ def spool_graph_only(
     *,
     num_x: int,
     floor: int,
-    max_history: int,
     folder: Path,
 ) -> SampleSpool:
     """One row a user; users are numbered on from the pair's own. Codes of items below `num_x` are of domain X."""
@@ -45,6 +45,6 @@ def spool_graph_only(
             "domain": (band.item >= num_x).astype(np.int8),
             "time": band.time,
         }
-        spool.append(last_as_target(pl.DataFrame(columns).sort("user", "time", "item"), max_history=max_history))
+        spool.append(last_as_target(pl.DataFrame(columns).sort("user", "time", "item")))
         first_user += int(enough.sum())
     return spool

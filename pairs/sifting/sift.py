@@ -65,7 +65,6 @@ def sift_pair(x: RawFiles, y: RawFiles, config: PairConfig, *, scratch: Path) ->
             numbered.core,
             num_x=numbered.num_x_codes,
             floor=config.floor,
-            max_history=config.max_history,
             folder=scratch / "samples",
         )
     kept = steps["kept"]

@@ -28,7 +28,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
     widths = {"model": graph.model.vector_width, "items": retrieval.item_dim, "text": retrieval.text_dim}
     parts = retrieval.part_weights()
     width = sum(widths[name] for name in parts)
-    asked = counts.train + counts.held_out
+    asked, samples = counts.train + counts.held_out, counts.kindred + counts.held_out
     index = retrieval.index.resolved(counts.kindred)
     shard = BYTES[index.storage] * width * counts.kindred / machine.ranks
     rate = machine.ranks * machine.flops * machine.utilisation
@@ -52,7 +52,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
             ),
         ],
         host=[
-            Need("samples and keys", (SAMPLE_BYTES * asked + KEY_BYTES * counts.kindred) * machine.processes),
+            Need("samples and keys", machine.processes * (SAMPLE_BYTES * samples + KEY_BYTES * counts.kindred)),
             *(_by_expectation(setting) if retrieval.score == "posterior" and graph.model.evidence else []),
         ],
         disk=[
@@ -83,6 +83,6 @@ def _by_expectation(setting: Setting) -> list[Need]:
     counts, machine = setting.counts, setting.machine
     depth = max(CANDIDATES, retrieval.num_neighbours) if retrieval.coverage else retrieval.num_neighbours
     return [
-        Need("who holds what", HELD_BYTES * counts.interactions / machine.nodes),
+        Need("who holds what", HELD_BYTES * counts.taught / machine.nodes),
         Need("users to choose from", CANDIDATE_BYTES * depth * retrieval.block * machine.processes),
     ]

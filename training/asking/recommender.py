@@ -15,7 +15,7 @@ from launch.distributed import World
 from launch.errors import InputError
 from launch.state.kept import KeptArrays
 from launch.state.states import check_finished
-from pairs.known import load_kindred, load_others, with_others
+from pairs.known import load_others, with_others
 from pairs.tables import Ints, Items, Pair, Samples, load_pair, one_sample
 from retrieval.grounding import TitleGrounder
 from retrieval.lookup import KindredLookup, KindredUser
@@ -31,7 +31,7 @@ from training.config import PromptsConfig
 
 @dataclass(frozen=True)
 class Kindred:
-    """A train user whose history stood in the prompt."""
+    """A user whose history stood in the prompt: of train, or of one domain, whom users.parquet does not name."""
 
     user: int
     similarity: float
@@ -106,14 +106,15 @@ class Recommender:
         chosen: Json = read_json(run_dir / "report" / "metrics.json")["chosen"]
         bank, known_graph = _known(run_dir, recipe, chosen, pair.items, graph, kept)
         prompts: PromptsConfig = recipe.sections["prompts"]
+        lookup = KindredLookup(run_dir, device=world.device, kept=kept)
         return cls(
             run_dir=run_dir,
             pair=pair,
             grounder=grounder,
             graph=graph,
             known_graph=known_graph,
-            lookup=KindredLookup(run_dir, device=world.device, kept=kept),
-            prompts=open_prompts(run_dir, pair, load_kindred(run_dir), prompts, kept=kept),
+            lookup=lookup,
+            prompts=open_prompts(run_dir, pair, lookup.known, prompts, kept=kept),
             answerer=answerer,
             bank=bank,
             chosen=chosen,

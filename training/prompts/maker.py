@@ -1,6 +1,6 @@
 """Prompts of any sample of a run, as its recipe asks for: what `tokenize`, `show-prompts` and `recommend` share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,9 @@ class PromptMaker:
             if self.config.num_neighbours
             else no_neighbours(len(samples))
         )
-        return self.source(samples, known=known, neighbours=near, with_target=split != "test")
+        shown, rows = np.unique(near.rows, return_inverse=True)  # of all who may be kindred, who is: workers get a copy
+        near = replace(near, rows=rows.astype(np.int64))
+        return self.source(samples, known=known.take(shown), neighbours=near, with_target=split != "test")
 
 
 def make_maker(

@@ -57,7 +57,7 @@ def _users(card: Json) -> str | None:
         said += f"; {count(of_one)} of the users kept have interactions in one domain only"
     teaching = look(card, "graph_only_users")
     if teaching is not None:
-        said += f"; {count(teaching)} more of one domain teach what goes together and are never asked"
+        said += f"; {count(teaching)} more of one domain teach and are never asked"
     return said
 
 

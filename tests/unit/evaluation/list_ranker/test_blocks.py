@@ -8,6 +8,7 @@ import pytest
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.blocks import MOST_SAMPLES, follows_in_time, latest_part, make_blocks
 from evaluation.matrices import DAY
+from pairs.known import with_others
 from tests.unit.evaluation.test_sales import events_of, timed_samples
 
 
@@ -50,10 +51,10 @@ def test_users_of_one_domain_are_known_in_every_block_but_none_of_their_future()
     others = dataclasses.replace(others, user=others.user + 1000, sample=others.sample + 1000)
     for block in make_blocks(train, most=1000, seed=1, chronological=True, others=others):
         assert block.asked.target_time is not None
-        assert block.others is not None
         cut = int(block.asked.target_time.min())
-        assert events_of(block.others) <= {event for event in events_of(others) if event[2] < cut}
-        assert set(block.others.user.tolist()) == {user for user, _, time in events_of(block.others) if time < cut}
+        told = events_of(with_others(block.known, block.others)) - events_of(block.known)
+        assert told
+        assert told <= {event for event in events_of(others) if event[2] < cut}
     for block in make_blocks(train, most=10, seed=1, chronological=False, others=others):
         assert block.others is others
         assert not set(block.asked.user.tolist()) & set(others.user.tolist())
@@ -83,9 +84,10 @@ def test_blocks_of_an_age_ask_the_same_and_know_so_much_less(days: int) -> None:
         assert other.asked.sample.tolist() == one.asked.sample.tolist()
         assert one.asked.target_time is not None
         cut = int(times[times < one.asked.target_time.min()].max())
-        for known, everything in ((other.known, train), (other.others, others)):
-            assert known is not None
-            assert events_of(known) == {event for event in events_of(everything) if event[2] <= cut - days * DAY}
+        assert events_of(other.known) == {event for event in events_of(train) if event[2] <= cut - days * DAY}
+        told = events_of(with_others(other.known, other.others)) - events_of(other.known)
+        assert told
+        assert told <= {event for event in events_of(others) if event[2] <= cut - days * DAY}
 
 
 def test_parts_of_the_users_have_no_age() -> None:

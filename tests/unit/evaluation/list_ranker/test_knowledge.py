@@ -87,12 +87,14 @@ def test_splits_that_touch_in_one_second_are_not_of_time() -> None:
     assert not follows_in_time(touching, train)
 
 
-def test_rolling_counts_all_that_was_sold_strictly_before_each_question() -> None:
+@pytest.mark.parametrize("with_one_domain", [False, True])
+def test_rolling_counts_all_that_was_sold_strictly_before_each_question(with_one_domain: bool) -> None:
     train, valid, test = parts_in_time()
     timeline = read_timeline(train, valid, test, EvaluationConfig(knowledge="rolling"))
     assert timeline.makes_graphs_anew
     assert events_of(known_to_test(train, valid, test, timeline)) == events_of(known_at_cut(train, valid, test))
-    sold = sold_by_all(train, valid, test, timeline, None)
+    others = timed_samples(seed=5) if with_one_domain else None
+    sold = sold_by_all(train, valid, test, timeline, others)
     assert sold is not None
     items = make_items(3, 6)
     material = Material(known_to_test(train, valid, test, timeline), items, 100, 1, sold=sold)
@@ -100,7 +102,7 @@ def test_rolling_counts_all_that_was_sold_strictly_before_each_question() -> Non
     at_N = moments(test, material.sales)
     assert test.target_time is not None
     assert at_N.tolist() == test.target_time.tolist()
-    everything = events_of(train) | events_of(valid) | events_of(test)
+    everything = events_of(train) | events_of(valid) | events_of(test) | (events_of(others) if others else set())
     for item in range(6):
         expected = [sum(one == item and time < at for _, one, time in everything) for at in at_N.tolist()]
         assert material.sales.before(np.full(len(test), item), at_N).tolist() == expected

@@ -1,12 +1,13 @@
 """`where_installed`: a recipe's keys for where a package is there, checked where it is not."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
 from launch.config import Recipe, load_recipe
 from launch.errors import InputError
-from launch.options.installed import merged
+from launch.options.installed import is_installed, merged
 
 
 def load(tmp_path: Path, text: str, overrides: tuple[str, ...] = ()) -> Recipe:
@@ -42,6 +43,22 @@ def test_keys_of_a_package_that_is_not_there_do_not(tmp_path: Path) -> None:
 
 def test_overrides_are_laid_over_both(tmp_path: Path) -> None:
     assert load(tmp_path, OVER % "yaml", ("--llm.lr=0.125",)).sections["llm"].lr == 0.125
+
+
+def test_overrides_for_a_recipe_without_the_package_are_no_mistake(tmp_path: Path) -> None:
+    own = "pair: {path: /tmp}\n"  # which a synthetic pair has not
+    over = "where_installed: {%s: {llm: {lr: 0.25}}}\n"
+    for package in ("nobody_has_this_package", "yaml"):
+        recipe = load(tmp_path, own + over % package, ("--pair.source=released",))
+        assert recipe.sections["pair"].source == "released"
+
+
+def test_a_folder_is_no_package_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "as_it_is_called" / "data").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert importlib.util.find_spec("as_it_is_called") is not None
+    assert not is_installed("as_it_is_called")
+    assert is_installed("yaml")
 
 
 def test_a_preset_is_what_a_package_asks_for(tmp_path: Path) -> None:
