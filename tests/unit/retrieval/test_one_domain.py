@@ -31,8 +31,8 @@ def write_samples(run_dir: Path, split: str, samples: Samples, *, first: int) ->
 def move_to_one_domain(run_dir: Path) -> None:
     """Train's last users leave it: the last of their histories is their target, and they have numbers behind all."""
     train = load_samples(run_dir, "train")
-    moved = np.flatnonzero(train.user >= FIRST_MOVED)[::2]  # twins have one history
-    gone, kept = train.take(moved), train.take(np.flatnonzero(train.user < FIRST_MOVED))
+    leave = (train.user >= FIRST_MOVED) & (train.lengths > 1)  # who bought once teaches nothing
+    gone, kept = train.take(np.flatnonzero(leave)[::2]), train.take(np.flatnonzero(~leave))  # twins have one history
     last = gone.offsets[1:] - 1
     first = max(int(load_samples(run_dir, split).sample.max()) for split in SPLITS) + 1
     others = Samples(
@@ -42,8 +42,8 @@ def move_to_one_domain(run_dir: Path) -> None:
         target=gone.history[last],
         history=np.delete(gone.history, last),
         offsets=gone.offsets - np.arange(len(gone.offsets)),
-        history_time=None,
-        target_time=None,
+        history_time=None if gone.history_time is None else np.delete(gone.history_time, last),
+        target_time=None if gone.history_time is None else gone.history_time[last],
     )
     write_samples(run_dir, "train", kept, first=0)
     write_samples(run_dir, GRAPH_ONLY, others, first=first)
@@ -58,10 +58,18 @@ def users_found(run_dir: Path) -> tuple[list[list[int]], list[list[float]]]:
     return [known.user[known.row_of(np.array(near))].tolist() for near in table["neighbour_samples"]], table["scores"]
 
 
+def last_purchases(run_dir: Path) -> dict[int, int]:
+    """When each user of one domain bought last."""
+    others = load_samples(run_dir, GRAPH_ONLY)
+    assert others.target_time is not None
+    return dict(zip(others.user.tolist(), others.target_time.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("timed", [False, True])
 @pytest.mark.parametrize("expecting", [True, False])
-def test_they_are_found_as_if_train_had_them(tmp_path: Path, expecting: bool) -> None:
+def test_they_are_found_as_if_train_had_them(tmp_path: Path, expecting: bool, timed: bool) -> None:
     for name in ("whole", "moved"):
-        write_run(tmp_path / name)
+        write_run(tmp_path / name, timed=timed)
         if name == "moved":
             move_to_one_domain(tmp_path / name)
         if expecting:
@@ -74,6 +82,13 @@ def test_they_are_found_as_if_train_had_them(tmp_path: Path, expecting: bool) ->
     users, scores = users_found(tmp_path / "moved")
     assert (users, scores) == users_found(tmp_path / "whole")
     assert any(user >= FIRST_MOVED for near in users for user in near)
+    if timed:
+        last, test = last_purchases(tmp_path / "moved"), load_samples(tmp_path / "moved", "test")
+        assert test.target_time is not None
+        asked = test.target_time.tolist()
+        gaps = [when - last[user] for near, when in zip(users, asked, strict=True) for user in near if user in last]
+        assert min(gaps) > 0, "a purchase after the question"
+        assert min(asked) < max(last.values()), "nobody to be kept out"
     qualities = [read_json(tmp_path / name / "neighbours" / "quality.json")["test"] for name in ("whole", "moved")]
     assert qualities[0]["mean_length"] == pytest.approx(qualities[1]["mean_length"], abs=1.0)  # less their targets
 
