@@ -17,8 +17,8 @@ from graph.ranking.left_out import time_spans
 from pairs.samples.spool import SampleSpool
 from pairs.tables import GRAPH_ONLY, Ints, Samples, Split
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_samples, make_splits, timed, write_run
-from tests.unit.graph.test_export_lists import CONFIG, exported, read
-from tests.unit.graph.test_left_out import left_out_of
+from tests.unit.graph.ranking.test_export_lists import CONFIG, exported, read
+from tests.unit.graph.ranking.test_left_out import left_out_of
 
 SPLITS = timed(make_splits())
 END = 75 * DAY

@@ -15,7 +15,7 @@ from graph.ranking.left_out import export_left_out, time_spans
 from graph.ranking.parts import evidence_scores
 from pairs.tables import Ints, Samples
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_splits, timed, write_run
-from tests.unit.graph.test_export_lists import CONFIG, exported
+from tests.unit.graph.ranking.test_export_lists import CONFIG, exported
 
 DEPTH = 12
 
