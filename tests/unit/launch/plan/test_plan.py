@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation.list_ranker.blocks import make_blocks
+from evaluation.plan.evaluate import plan_evaluate
 from graph.plan import encoders
 from graph.plan.encoders import left_out_blocks
 from graph.plan.pretrain import plan_pretrain
@@ -148,9 +149,14 @@ def test_a_prepared_pair_says_its_own_counts(tmp_path: Path) -> None:
     card.parent.mkdir()
     split = {"train": {"all": 400}, "valid": {"all": 30}, "test": {"all": 20}}
     told = {"users": {"all": 240}, "items": {"X": 80, "Y": 81}, "samples": split, "interactions": split}
+    taught = {"graph_only_users": 70, "graph_only_interactions": 500}
     card.write_text(json.dumps(told), encoding="utf-8")
     counts = of_card(card)
     assert (counts.users, counts.items, counts.interactions, counts.train, counts.held_out) == (240, 161, 450, 400, 50)
+    assert (counts.kindred, counts.teachers, counts.taught) == (400, 240, 450)
+    card.write_text(json.dumps(told | taught), encoding="utf-8")
+    counts = of_card(card)
+    assert (counts.kindred, counts.teachers, counts.taught) == (470, 310, 950)
     card.write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="not the card of a pair"):
         of_card(card)
@@ -188,6 +194,26 @@ def pretrain_of(*overrides: str, held_out: int = 3200) -> Estimate:
     counts = PairSizes(9600, 38_000, 9600 * 14, 16_000, held_out, "given")
     machine = machine_of(recipe, 1, 1, 0, None)
     return plan_pretrain(Setting(recipe, Path("run"), counts, machine))
+
+
+def test_users_of_one_domain_are_planned_for() -> None:
+    """As keys, in tables and graphs, and as sales; nobody asks for them. Here they are ten in eleven of the users."""
+    recipe = load_recipe(find_recipe("demo"), ["--launch.processes=1"])
+    machine = machine_of(recipe, 1, 1, 0, None)
+    alone = PairSizes(9600, 38_000, 9600 * 14, 16_000, 3200, "given")
+    beside = replace(alone, one_domain=96_000, of_one_domain=96_000 * 14)
+    grown: dict[str, float] = {}
+    for of_stage in (plan_pretrain, plan_retrieve, plan_evaluate):
+        least, most = (of_stage(Setting(recipe, Path("run"), counts, machine)) for counts in (alone, beside))
+        parts = zip([*least.memory, *least.host], [*most.memory, *most.host], strict=True)
+        grown |= {one.name: other.size / one.size for one, other in parts if other.size != one.size}
+    by_purchases = ("what sold when", "counting companions, on the first rank", "who holds what", "who bought what")
+    assert {name: grown.pop(name) for name in by_purchases} == pytest.approx(dict.fromkeys(by_purchases, 11))
+    assert grown.pop("items of the same users") == pytest.approx(11)
+    assert grown.pop("keys of this rank's shard") == (16_000 + 96_000) / 16_000
+    assert 1 < grown.pop("factorising, on the first rank") < 11
+    assert 1 < grown.pop("samples and keys") < 11
+    assert grown == {}
 
 
 def test_late_interaction_needs_what_was_measured() -> None:
