@@ -3,6 +3,8 @@
 import importlib.util
 import logging
 import math
+import os
+import shutil
 from typing import Any
 
 import deepspeed
@@ -130,6 +132,10 @@ def compile_layers(model: nn.Module) -> int:
     layers: list[Any] = list(decoder_layers(model))  # Any: a module's method is replaced
     if not layers:
         log.warning("llm.compile: this model does not hold its layers in one list; nothing is compiled")
+        return 0
+    compiler = os.environ.get("CXX", "g++")  # as torch finds it
+    if next(model.parameters()).device.type == "cpu" and shutil.which(compiler) is None:
+        log.warning("llm.compile: no %s here; nothing is compiled", compiler)
         return 0
     torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
     for layer in layers:

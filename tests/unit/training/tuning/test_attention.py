@@ -75,6 +75,16 @@ def test_a_model_without_a_list_of_layers_is_left_as_it_is(caplog: pytest.LogCap
     assert "nothing is compiled" in caplog.text
 
 
+def test_without_a_compiler_layers_run_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    model = tiny_model()
+    assert compile_layers(model) == 0
+    assert "no no-such-compiler here; nothing is compiled" in caplog.text
+    assert torch.isfinite(model(input_ids=torch.arange(8)[None]).logits).all()
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's")
 @pytest.mark.parametrize(
     ("own", "done"),
