@@ -13,7 +13,7 @@ from tests.report_cards import make_card, write_report
 def test_the_card_is_told_in_words_and_tables(tmp_path: Path) -> None:
     report, _ = write_report(make_card(), tmp_path)
     section = report.split("## The data\n")[1].split("## Data card")[0]
-    assert "- **Users:** 9,577 in all; no user is in two splits; 4,321 more of one domain teach what" in section
+    assert "- **Users:** 9,577 in all; no user is in two splits; 4,321 more of one domain teach and" in section
     assert "the cuts are 2014-01-24T00:00:00Z and 2014-04-23T00:00:00Z." in section
     assert "interactions from 2000-05-02 on, targets from 2013-05-01 to 2014-07-22." in section
     assert "| items | 18,639 | 19,757 |" in section
