@@ -1,4 +1,4 @@
-"""What is searched: every different train history once."""
+"""What is searched: every different history of who may be kindred (pairs/known.py), once."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +17,14 @@ FORMAT = "keys 1"
 
 @dataclass(frozen=True)
 class Keys:
-    """One key a (user, history) of train, in the order of sample ids.
+    """One key a (user, history), in the order of sample ids.
 
     Twin samples (one user, one history, two targets) have the same vectors, so only the lower sample id is kept. Keys
     of both target domains answer both: each history has a vector towards X and one towards Y.
     """
 
     sample: Ints  # [K], increasing
-    row: Ints  # [K], in the train table
+    row: Ints  # [K], in the table of who may be kindred
     user: Ints  # [K]
     last_time: Ints | None  # [K], of the history's last item, seconds
 

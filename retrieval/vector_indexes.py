@@ -24,7 +24,7 @@ from retrieval.vectors import Part, UserVectors, key_source
 
 @dataclass(frozen=True)
 class VectorKeys:
-    """The train users' vectors, made when they are asked for."""
+    """The vectors of train's users and of those of one domain, made when they are asked for."""
 
     source: Part
     train: Samples

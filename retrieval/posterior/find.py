@@ -20,11 +20,11 @@ from retrieval.posterior.likeliest import NAMED, best_by_all, holders_of_lists, 
 
 @dataclass(frozen=True)
 class Holders:
-    """Train users by what they hold, ready to be searched."""
+    """Who may be kindred by what they hold, ready to be searched."""
 
     index: ShardedIndex[ExpectedItems]
     train: Samples
-    """With histories as far as they count."""
+    """Train's and those of users of one domain, with histories as far as they count."""
     keys: Keys
     num_held: Ints
     """How many items each key's history has."""

@@ -1,7 +1,9 @@
 """`where_installed`: a recipe's keys for where a package is there, checked where it is not."""
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -56,8 +58,12 @@ def test_overrides_for_a_recipe_without_the_package_are_no_mistake(tmp_path: Pat
 def test_a_folder_is_no_package_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "as_it_is_called" / "data").mkdir(parents=True)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "a_script", ModuleType("a_script"))  # as Python has what it runs: without a spec
     assert importlib.util.find_spec("as_it_is_called") is not None
     assert not is_installed("as_it_is_called")
+    with pytest.raises(ValueError, match="__spec__"):
+        importlib.util.find_spec("a_script")
+    assert not is_installed("a_script")
     assert is_installed("yaml")
 
 
