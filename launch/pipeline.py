@@ -41,10 +41,7 @@ def run_stages(recipe: Recipe, run_dir: Path, *, stages: Sequence[Stage] = STAGE
     with claim_run(recipe, run_dir):
         check_recipe(recipe, run_dir, stages)
         if recipe.installed:
-            log.info(
-                "%s: installed, so the recipe is with its keys for that (where_installed)",
-                " and ".join(recipe.installed),
-            )
+            log.info("with the recipe's keys for where %s is installed", " and ".join(recipe.installed))
         allocation = read_allocation()
         if any(stage.starter != "python" and not state_of(run_dir, stage, recipe).holds for stage in stages):
             count_nodes(recipe.launch.nodes, allocation)
