@@ -82,7 +82,7 @@ class Places:
     def states(self, x_AK: Tensor, at: Positions) -> Tensor:
         """[B, L, K], zero at other places than `at`."""
         x_XK = x_AK.new_zeros(self.num_rows * self.length, x_AK.shape[1])
-        return x_XK.index_copy(0, at.row * self.length + at.place, x_AK).view(self.num_rows, self.length, -1)
+        return x_XK.index_copy(0, at.row * self.length + at.place, x_AK).view(self.num_rows, self.length, x_AK.shape[1])
 
     def drop(self, x_AK: Tensor, at: Positions, p: float, noise: Noise | None) -> Tensor:
         """Dropout, as of a whole [B, L, K]."""

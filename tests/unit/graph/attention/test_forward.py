@@ -179,6 +179,17 @@ def test_a_share_of_the_histories_estimates_infomax(tmp_path: Path) -> None:
     assert np.std(estimates) > 0
 
 
+def test_a_batch_of_which_infomax_draws_no_history_learns_all_else(tmp_path: Path) -> None:
+    asked = Asked(tmp_path, tiny("code", infomax_share=1e-9))
+    forward = asked.forward()
+    assert len(forward.chosen_V) == 0
+    sums = asked.sums(forward)
+    assert [float(forward.infomax(domain).detach()) for domain in (0, 1)] == [0.0, 0.0]
+    sums.sum().backward()  # type: ignore[no-untyped-call]
+    gradients = [weight.grad for weight in asked.objective.parameters()]
+    assert all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients)
+
+
 def test_twins_are_in_one_batch_when_they_are_to_be_together(tmp_path: Path) -> None:
     train = write_run(tmp_path)["train"]
     group = twin_groups(train)
