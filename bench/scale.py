@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--stages", nargs="+", choices=NAMES, default=NAMES, help="those not run before must be named")
     parser.add_argument("--folder", type=Path, help="keep the runs here; what is there is gone on with")
     parser.add_argument("--minutes", type=float, default=60.0, help="that a stage may take")
+    parser.add_argument("--train-lists", type=int, help="graph.train_lists of the runs; all train samples without it")
     parser.add_argument("--target", type=int, metavar="USERS", help="estimate the stages at so many users as well")
     parser.add_argument("--ranks", type=int, default=64, help="that share the stages at the target")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         runs = [
             run_size(
                 users, items=max(2, round(options.items_share * users)), folder=options.folder or Path(temporary),
-                names=options.stages, minutes=options.minutes, say=_say,
+                names=options.stages, minutes=options.minutes, train_lists=options.train_lists, say=_say,
             )
             for users in sorted(options.users)
         ]  # fmt: skip

@@ -206,6 +206,10 @@ class GraphConfig:
     """How long and how fast it learns."""
     list_depth: Decides[int] = 200
     """Items in an exported list; the history's own are not removed."""
+    train_lists: Decides[int | None] = None
+    """Train samples, drawn by the seed, of whom lists are made as if their users had bought nothing: kindred users are
+    sought for these alone, and prompts are theirs (evidence only); null: all, of which `prompts.max_train_samples` are
+    taught. Where a language model learns from a small share of millions, the others' need not be made."""
     ranking: Decides[Ranking] = "auto"
     """Items that valid and the exported lists of valid and test rank. all: those of the domain; candidates: companions
     and nearest items of the history and popular ones (late only), others are not ranked; auto: candidates in domains of
@@ -217,7 +221,7 @@ class GraphConfig:
     few numbers for every item, user and sample come on top. The result does not depend on it."""
 
     def __post_init__(self) -> None:
-        _at_least("graph", self, 1, "encode_batch")
+        _at_least("graph", self, 1, "encode_batch", *([] if self.train_lists is None else ["train_lists"]))
         _positive("graph", self, "memory_gib")
         _at_least("graph", self, 20, "list_depth")  # the metrics look that deep
         fused, evidence = self.loss.fused_weight, self.model.evidence

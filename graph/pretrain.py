@@ -57,7 +57,9 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
     export_lists(trainer.judged_by, prepared, run_dir, depth=config.list_depth, seed=seed)
     if config.model.evidence:
-        export_left_out(trainer.judged_by, prepared, run_dir, depth=config.list_depth)
+        export_left_out(
+            trainer.judged_by, prepared, run_dir, depth=config.list_depth, most=config.train_lists, seed=seed
+        )
     export_vectors(trainer.judged_by, run_dir)
     world.barrier()
     if world.is_main:

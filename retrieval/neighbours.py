@@ -1,4 +1,4 @@
-"""Find the kindred users of every train, valid and test sample.
+"""Find the kindred users of train, valid and test samples: of all, or of those train samples that prompts are made of.
 
     torchrun --nproc-per-node 8 -m retrieval.neighbours --config launch/recipes/demo.yaml
 
@@ -27,7 +27,7 @@ from launch.watch.beats import beat, long
 from pairs.draws import draw_rows
 from pairs.known import load_kindred
 from pairs.row_parts import finished_parts, missing_rows, part_path
-from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Samples, Split, load_pair
 from retrieval.config import RetrievalConfig
 from retrieval.keys import shared_keys
 from retrieval.neighbour_tables import (
@@ -38,6 +38,7 @@ from retrieval.neighbour_tables import (
     remove_parts,
     table_path,
 )
+from retrieval.posterior.expected import load_asking
 from retrieval.quality import HitCounter, random_kindred, rates
 from retrieval.recall import measure_recall
 from retrieval.turns import block_ranges, even_cuts, turns_of
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
     """Write `neighbours/` of a run."""
     pair = load_pair(run_dir)
-    samples = {split: load_samples(run_dir, split) for split in SPLITS}
+    samples = {split: load_asking(run_dir, split) for split in SPLITS}
     known = load_kindred(run_dir)
     keys = shared_keys(run_dir, known, world)
     if len(np.unique(keys.user)) < 2:

@@ -18,7 +18,8 @@ from launch.state.states import check_finished
 from launch.terminal import shown
 from pairs.draws import draw_rows
 from pairs.known import load_kindred
-from pairs.tables import SPLITS, Samples, Split, load_pair, load_samples
+from pairs.tables import SPLITS, Samples, Split, load_pair
+from retrieval.posterior.expected import load_asking
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
 from training.prompts.assembly import Prompts, Wanted, assemble
@@ -55,10 +56,12 @@ def show_prompts(run_dir: Path, *, split: Split, n: int, sample_ids: list[int]) 
     recipe = load_recipe(run_dir / "recipe.yaml")
     config: PromptsConfig = recipe.sections["prompts"]
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")  # whoever's folder it is: its code never runs
-    pair, samples = load_pair(run_dir), load_samples(run_dir, split)
+    pair, samples = load_pair(run_dir), load_asking(run_dir, split)
     unknown = sorted(set(sample_ids) - set(samples.sample.tolist()))
     if unknown:
-        raise InputError(f"--sample {unknown[0]}: no such sample in pair/{split}.parquet")
+        raise InputError(
+            f"--sample {unknown[0]}: no such sample in pair/{split}.parquet, or none that prompts are made of"
+        )
     written = np.asarray(datasets.load_from_disk(str(run_dir / "prompts" / split)).data["sample"], dtype=np.int64)
     drawn = written[draw_rows(len(written), n, seed=recipe.seed)]
     rows = samples.row_of(np.array(sample_ids) if sample_ids else drawn)

@@ -22,8 +22,8 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
 from pairs.draws import draw_rows
 from pairs.known import load_kindred
-from pairs.tables import SPLITS, Pair, Samples, Split, load_pair, load_samples
-from retrieval.posterior.expected import Expectations, has_expectations
+from pairs.tables import SPLITS, Pair, Samples, Split, load_pair
+from retrieval.posterior.expected import Expectations, has_expectations, load_asking
 from training.base_files import BaseModel, find_base
 from training.base_model import check_weights, load_tokenizer
 from training.config import PromptsConfig
@@ -78,14 +78,14 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     with atomic_folder(folder / "tokenizer") as partial:
         tokenizer.save_pretrained(partial)
     write_titles(run_dir, titles_of(pieces))
-    train, known = load_samples(run_dir, "train"), load_kindred(run_dir)
+    known = load_kindred(run_dir)
     written = {}
     for split in SPLITS:
-        samples = train if split == "train" else load_samples(run_dir, split)
+        samples = load_asking(run_dir, split)
         rows, budget = _drawn_rows(split, samples, config, seed=seed), maker.budget(split)
         source = maker.source_of_split(split, samples, known=known, run_dir=run_dir)
         if split == "train":
-            rows = _with_room(rows, train, pieces, budget)
+            rows = _with_room(rows, samples, pieces, budget)
         with TemporaryDirectory(dir=folder, prefix=f".{split}-", suffix=PARTIAL) as cache:
             assembled = functools.partial(
                 _assemble_batch, source=source, maker=maker, budget=budget, split=split, run_dir=run_dir

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,27 @@ class SizedRun:
 
 
 def run_size(
-    users: int, *, items: int, folder: Path, names: Sequence[str], minutes: float, say: Callable[[str], None]
+    users: int,
+    *,
+    items: int,
+    folder: Path,
+    names: Sequence[str],
+    minutes: float,
+    train_lists: int | None,
+    say: Callable[[str], None],
 ) -> SizedRun:
     """Make a run of so many users and run the named stages; the first that fails or takes too long ends it.
 
     Args:
         items: of both domains together, as generated.
         minutes: that a stage may take.
+        train_lists: train samples that a language model would be taught, who alone are sought kindred users for; None:
+            all.
     """
     run_dir = folder / f"users_{users}"
     run_dir.mkdir(parents=True, exist_ok=True)
     recipe = folder / f"users_{users}.yaml"
-    recipe.write_text(yaml.safe_dump(recipe_of_size(users, items)), encoding="utf-8")
+    recipe.write_text(yaml.safe_dump(recipe_of_size(users, items, train_lists)), encoding="utf-8")
     resolved = yaml.safe_dump(load_recipe(recipe).resolved(), sort_keys=False)
     (run_dir / "recipe.yaml").write_text(resolved, encoding="utf-8")  # what the command would leave, for recommend
     costs: dict[str, Cost] = {}
@@ -123,7 +132,8 @@ def run_size(
             say(f"{users:,} users, {stage.name}: {error}")
             return SizedRun(users, sizes, costs, f"{stage.name}: {error}")
         sizes = of_card(run_dir / "pair" / "card.json")
-        costs[stage.name] = Cost(seconds, cpu, peak, bytes_of(run_dir) - before, stage.samples(sizes))
+        worked_on = sizes if train_lists is None else replace(sizes, train=min(sizes.train, train_lists))
+        costs[stage.name] = Cost(seconds, cpu, peak, bytes_of(run_dir) - before, stage.samples(worked_on))
         if stage.name == "pretrain":
             told = read_json(run_dir / "bench_steps.json")
             costs[STEP] = Cost(told["step_cpu_seconds"], told["step_cpu_seconds"], peak, 0, told["samples"])
@@ -131,13 +141,14 @@ def run_size(
     return SizedRun(users, sizes, costs, None)
 
 
-def recipe_of_size(users: int, items: int) -> dict[str, Any]:  # Any: plain YAML values
+def recipe_of_size(users: int, items: int, train_lists: int | None) -> dict[str, Any]:  # Any: plain YAML values
     """The recipe of a run."""
     synthetic = {
         "generator": "sampled", "num_users": users, "items_per_domain": max(MIN_DOMAIN_ITEMS, items // 2),
         "compression": "none",
     }  # fmt: skip
-    return {"name": f"scale_{users}", "seed": 1, "pair": {"source": "synthetic", "synthetic": synthetic}, **SETTINGS}
+    settings = SETTINGS | {"graph": SETTINGS["graph"] | {"train_lists": train_lists}}
+    return {"name": f"scale_{users}", "seed": 1, "pair": {"source": "synthetic", "synthetic": synthetic}, **settings}
 
 
 def run_alone(command: Sequence[str], *, minutes: float) -> tuple[float, float, float]:

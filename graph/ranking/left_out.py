@@ -1,4 +1,4 @@
-"""What the evidence expects of every train sample, as if the user who asks had bought nothing.
+"""What the evidence expects of train samples, as if the user who asks had bought nothing.
 
 Kindred users are sought by what a sample is expected to lead to (retrieval/posterior). Of a train sample, the evidence
 has seen the very purchase that it is to expect; so here it forgets all that its user bought. On chronological pairs
@@ -26,6 +26,7 @@ from graph.ranking.parts import evidence_by_size
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
 from launch.watch.beats import beat
+from pairs.draws import draw_rows
 from pairs.known import as_of, load_others, with_others
 from pairs.tables import Ints, Samples, load_samples
 
@@ -44,24 +45,28 @@ class Span:
     """What may be known; None: all of train."""
 
 
-def export_left_out(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int) -> None:
-    """Write the `depth` best items of the target domain for every train sample; a collective."""
-    train = prepared.train
-    others = load_others(run_dir)
+def export_left_out(
+    judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, most: int | None, seed: int
+) -> None:
+    """Write the `depth` best items of the target domain for every train sample or, of more, `most` that the seed draws;
+    a collective."""
+    train, others = prepared.train, load_others(run_dir)
+    drawn = draw_rows(len(train), most, seed=seed)
     if is_chronological(train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")):
-        spans = time_spans(train, others)
+        spans = [Span(np.intersect1d(span.rows, drawn), span.known) for span in time_spans(train, others)]
     else:
-        spans = [Span(np.arange(len(train)), None)]
+        spans = [Span(drawn, None)]
     world, asked = judge.world, _questions(judge, prepared, spans, run_dir / TABLES_OF_PARTS)
     write_parts(run_dir / PARTS, "left_out", asked, depth=depth, world=world)
     if world.is_main:
         with atomic_folder(run_dir / "graph" / "left_out") as folder:
-            np.save(folder / "samples.npy", train.sample)
-            items_NK = reserve(folder / "items.npy", (len(train), depth), np.int32)
-            scores_NK = reserve(folder / "scores.npy", (len(train), depth), np.float32)
+            asking = train.take(drawn)
+            np.save(folder / "samples.npy", asking.sample)
+            items_NK = reserve(folder / "items.npy", (len(asking), depth), np.int32)
+            scores_NK = reserve(folder / "scores.npy", (len(asking), depth), np.float32)
             items_NK[:], scores_NK[:] = NO_ITEM, -np.inf
             for lists in read_parts(run_dir / PARTS, "left_out", depth, world):
-                rows = train.row_of(lists.sample)
+                rows = asking.row_of(lists.sample)
                 items_NK[rows], scores_NK[rows] = lists.items, lists.scores
             items_NK.flush()
             scores_NK.flush()
@@ -82,10 +87,10 @@ def time_spans(train: Samples, others: Samples | None) -> list[Span]:
 
 
 def _questions(judge: Judge, prepared: Prepared, spans: list[Span], tables: Path) -> Iterator[Question]:
-    """Train samples, span by span; nothing of a span that knows nothing. Companions of what a span knows are in
-    `tables` meanwhile."""
+    """Train samples, span by span; nothing of a span that knows nothing or has none. Companions of what a span knows
+    are in `tables` meanwhile."""
     for number, span in enumerate(spans):
-        if span.known is not None and len(span.known) == 0:
+        if len(span.rows) == 0 or (span.known is not None and len(span.known) == 0):
             continue
         knowing, place = judge, None
         if span.known is not None:

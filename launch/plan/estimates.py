@@ -53,6 +53,13 @@ class Setting:
     counts: PairSizes
     machine: Machine
 
+    @property
+    def asking_train(self) -> int:
+        """Train samples that kindred users are sought for, and prompts may be made of."""
+        graph = self.recipe.sections["graph"]
+        listed = graph.train_lists if graph.model.evidence else None
+        return self.counts.train if listed is None else min(listed, self.counts.train)
+
 
 @dataclass(frozen=True)
 class EngineOption:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from evaluation.ranked_lists import NO_ITEM, RankedLists, read_lists
 from launch.errors import InputError
-from pairs.tables import SPLITS, Ints, Samples, Split
+from pairs.tables import SPLITS, Ints, Samples, Split, load_samples
 
 ONE = 2**24
 """What the probabilities of a list sum to, up to rounding."""
@@ -86,9 +86,23 @@ class Expectations:
     def _train_lists(self, samples: Samples, rows: Ints) -> RankedLists:
         folder = _train_folder(self._run_dir)
         ids, items, scores = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("samples", "items", "scores"))
+        places = rows
         if len(ids) != len(samples) or not np.array_equal(ids[rows], samples.sample[rows]):
-            raise InputError(f"{folder}: not of the samples of pair/train.parquet; run `kinrec pretrain` again")
-        return RankedLists(samples.sample[rows], items[rows].astype(np.int64), np.array(scores[rows]))
+            order = np.argsort(ids, kind="stable")
+            places = order[np.minimum(np.searchsorted(ids, samples.sample[rows], sorter=order), len(ids) - 1)]
+            if not np.array_equal(ids[places], samples.sample[rows]):
+                raise InputError(_not_of_train(self._run_dir))
+        return RankedLists(samples.sample[rows], items[places].astype(np.int64), np.array(scores[places]))
+
+
+def load_asking(run_dir: Path, split: Split) -> Samples:
+    """Samples of a split that kindred users are sought for, and prompts made of: all; of train, if the graph stage made
+    lists of some alone (`graph.train_lists`), those."""
+    samples = load_samples(run_dir, split)
+    if split != "train" or not has_expectations(run_dir):
+        return samples
+    is_listed = np.isin(samples.sample, np.load(_train_folder(run_dir) / "samples.npy"))
+    return samples if is_listed.all() else samples.take(np.flatnonzero(is_listed))
 
 
 def has_expectations(run_dir: Path) -> bool:
@@ -99,6 +113,10 @@ def has_expectations(run_dir: Path) -> bool:
 
 def _list_path(run_dir: Path, split: Split) -> Path:
     return run_dir / "lists" / f"{SYSTEM}_{split}.parquet"
+
+
+def _not_of_train(run_dir: Path) -> str:
+    return f"{_train_folder(run_dir)}: not of the samples of pair/train.parquet; run `kinrec pretrain` again"
 
 
 def _train_folder(run_dir: Path) -> Path:

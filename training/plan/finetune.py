@@ -130,7 +130,7 @@ def _of_node(parts: list[Need], machine: Machine) -> list[Need]:
 def _seconds(shape: Shape, load: Load, llm: LlmConfig, setting: Setting) -> tuple[float, str]:
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
     told, machine = _meta(setting.run_dir), setting.machine
-    samples = told["splits"]["train"]["samples"] if told else setting.counts.train
+    samples = told["splits"]["train"]["samples"] if told else setting.asking_train
     if prompts.max_train_samples is not None:
         samples = min(samples, prompts.max_train_samples)
     mean = told["splits"]["train"]["mean_tokens"] if told else prompts.max_tokens

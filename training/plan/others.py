@@ -18,7 +18,7 @@ LIST_BYTES = 12
 def plan_tokenize(setting: Setting) -> Estimate:
     """The estimate of the stage `tokenize`."""
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
-    train = min(setting.counts.train, prompts.max_train_samples or setting.counts.train)
+    train = min(setting.asking_train, prompts.max_train_samples or setting.asking_train)
     rows = train + setting.counts.held_out
     return Estimate(
         stage="tokenize",

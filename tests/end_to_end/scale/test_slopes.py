@@ -18,7 +18,7 @@ STAGES = ("prepare", "pretrain", "retrieve", "evaluate")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[SizedRun]:
     folder = tmp_path_factory.mktemp("scale")
     return [
-        run_size(users, items=users // 4, folder=folder, names=STAGES, minutes=10, say=print)
+        run_size(users, items=users // 4, folder=folder, names=STAGES, minutes=10, train_lists=None, say=print)
         for users in (SMALL, LARGE)
     ]
 

@@ -59,6 +59,30 @@ def test_every_sample_of_every_split_gets_other_users_nearest_first(tmp_path: Pa
             assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.parametrize("score", ["posterior", "vectors"])
+def test_train_samples_without_lists_are_kindred_users_and_ask_for_none(
+    tmp_path: Path, score: Literal["posterior", "vectors"]
+) -> None:
+    config = replace(CONFIG, score=score)
+    for name in ("all", "few"):
+        write_run(tmp_path / name)
+        write_expected(tmp_path / name)
+    train, folder = load_samples(tmp_path / "few", "train"), tmp_path / "few" / "graph" / "left_out"
+    rows = np.arange(1, len(train), 3)
+    for name in ("samples", "items", "scores"):
+        np.save(folder / f"{name}.npy", np.load(folder / f"{name}.npy")[rows])
+    files = {name: run(tmp_path / name, config) for name in ("all", "few")}
+    whole, some = (
+        pq.read_table(tmp_path / name / "neighbours" / "train.parquet").to_pydict() for name in ("all", "few")
+    )
+    assert some["sample"] == train.sample[rows].tolist()
+    for column in ("neighbour_samples", "scores"):
+        assert some[column] == [whole[column][row] for row in rows]
+    assert not {sample for near in some["neighbour_samples"] for sample in near} <= set(some["sample"])
+    for split in ("valid", "test"):
+        assert files["few"][f"{split}.parquet"] == files["all"][f"{split}.parquet"]
+
+
 @pytest.mark.parametrize("vectors", ["model", "items"])
 def test_faiss_and_torch_write_the_same_bytes(tmp_path: Path, vectors: Literal["model", "items"]) -> None:
     write_run(tmp_path)

@@ -199,7 +199,13 @@ def test_lists_are_joined_by_sample_and_of_the_right_run(tmp_path: Path) -> None
     rows = np.array([4, 2, 9])
     some = Expectations(tmp_path).rows("test", test, rows)
     assert some.items.tolist() == whole.items[rows].tolist()
-    np.save(tmp_path / "graph" / "left_out" / "samples.npy", train.sample[::-1])
+    of_train = Expectations(tmp_path).rows("train", train, np.arange(3))
+    folder = tmp_path / "graph" / "left_out"
+    for name in ("samples", "items", "scores"):
+        np.save(folder / f"{name}.npy", np.load(folder / f"{name}.npy")[::-1])
+    joined = Expectations(tmp_path).rows("train", train, np.arange(3))
+    assert joined.items.tolist() == of_train.items.tolist()
+    np.save(folder / "samples.npy", train.sample + len(train))
     with pytest.raises(InputError, match="run `kinrec pretrain` again"):
         Expectations(tmp_path).rows("train", train, np.arange(3))
 

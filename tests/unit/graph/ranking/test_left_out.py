@@ -13,7 +13,9 @@ from graph.ranking import left_out
 from graph.ranking.full_ranking import Judge
 from graph.ranking.left_out import export_left_out, time_spans
 from graph.ranking.parts import evidence_scores
+from pairs.draws import draw_rows
 from pairs.tables import Ints, Samples
+from retrieval.posterior.expected import load_asking
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_splits, timed, write_run
 from tests.unit.graph.ranking.test_export_lists import CONFIG, exported
 
@@ -27,7 +29,7 @@ def left_out_of(run_dir: Path, judge: Judge | None = None) -> tuple[Judge, Ints]
     else:
         prepared = prepare(run_dir, CONFIG, ALONE)
         judge = dataclasses.replace(judge, graphs=prepared.graphs)
-    export_left_out(judge, prepared, run_dir, depth=DEPTH)
+    export_left_out(judge, prepared, run_dir, depth=DEPTH, most=None, seed=1)
     assert np.load(run_dir / "graph" / "left_out" / "samples.npy").tolist() == prepared.train.sample.tolist()
     return judge, np.load(run_dir / "graph" / "left_out" / "items.npy").astype(np.int64)
 
@@ -116,3 +118,17 @@ def test_a_list_is_of_the_targets_domain(tmp_path: Path) -> None:
     _, items = left_out_of(tmp_path)
     assert ((items >= NUM_X) == (train.domain == 1)[:, None])[items != NO_ITEM].all()
     assert (items != NO_ITEM).all()
+
+
+@pytest.mark.parametrize("has_times", [False, True])
+def test_samples_that_are_drawn_have_the_lists_that_they_have_among_all(tmp_path: Path, has_times: bool) -> None:
+    splits = timed(make_splits()) if has_times else make_splits()
+    train = write_run(tmp_path, splits=splits)["train"]
+    judge, items = left_out_of(tmp_path)
+    export_left_out(judge, prepare(tmp_path, CONFIG, ALONE), tmp_path, depth=DEPTH, most=9, seed=3)
+    folder = tmp_path / "graph" / "left_out"
+    listed = np.load(folder / "samples.npy")
+    assert listed.tolist() == train.sample[draw_rows(len(train), 9, seed=3)].tolist()
+    assert np.load(folder / "items.npy").tolist() == items[train.row_of(listed)].tolist()
+    assert len(load_asking(tmp_path, "train")) == 9
+    assert len(load_asking(tmp_path, "test")) == len(splits["test"])

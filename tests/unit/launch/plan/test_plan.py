@@ -216,6 +216,23 @@ def test_users_of_one_domain_are_planned_for() -> None:
     assert grown == {}
 
 
+def test_who_has_no_lists_is_planned_no_kindred_users_and_no_prompts() -> None:
+    def planned(*overrides: str) -> dict[str, Estimate]:
+        recipe = load_recipe(find_recipe("demo"), ["--launch.processes=1", *overrides])
+        counts = PairSizes(9600, 38_000, 9600 * 14, 16_000, 4000, "given")
+        machine = machine_of(recipe, 1, 1, 0, None)
+        return {estimate.stage: estimate for estimate in estimate_stages(Setting(recipe, Path("run"), counts, machine))}
+
+    whole, some = planned(), planned("--graph.train_lists=1000")
+    disk = {name: [{part.name: part.size for part in of[name].disk} for of in (whole, some)] for name in whole}
+    assert [part["lists of train"] for part in disk["pretrain"]] == [16 * disk["pretrain"][1]["lists of train"], 1.6e6]
+    for stage, part in (("retrieve", "neighbours"), ("tokenize", "prompts, at most")):
+        assert disk[stage][0][part] == 4 * disk[stage][1][part]
+    assert planned("--graph.train_lists=20000") == whole
+    attention = ("--graph.model.evidence=false", "--graph.loss.fused_weight=0")
+    assert planned("--graph.train_lists=1000", *attention) == planned(*attention), "without evidence there are none"
+
+
 def test_late_interaction_needs_what_was_measured() -> None:
     estimate = pretrain_of()
     memory, host = sizes(estimate), {part.name: part.size for part in estimate.host}

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from evaluation.ranked_lists import RankedLists, write_lists
 from launch.artifacts import read_json, sha256_file
 from launch.errors import InputError
 from launch.tracking import Tracker
-from pairs.tables import load_pair, load_samples
+from pairs.tables import SPLITS, load_pair, load_samples
 from tests.tiny_prompts import CONFIG, WORDS, write_tiny_run, write_tokenized_run
 from training.base_model import load_tokenizer_folder
 from training.config import KindredForm
@@ -77,6 +78,37 @@ def test_a_sample_budget_is_drawn_by_the_seed(tmp_path: Path) -> None:
         assert read_json(folder / "prompts" / "meta.json")["splits"]["train"]["samples"] == 10
     assert drawn[0] == drawn[1]
     assert drawn[0] != drawn[2]
+
+
+def test_train_samples_without_lists_have_no_prompts(tmp_path: Path) -> None:
+    names = ("some", "all")
+    for name in names:
+        write_tiny_run(tmp_path / name)
+        _write_lists(tmp_path / name, every=3 if name == "some" else 1)
+        tokenize_prompts(CONFIG, run_dir=tmp_path / name, seed=1, tracker=Tracker(None, "tokenize"))
+    some, whole = (datasets.load_from_disk(str(tmp_path / name / "prompts" / "train")) for name in names)
+    listed = load_samples(tmp_path / "some", "train").sample[::3].tolist()
+    assert some["sample"][:] == listed
+    of_sample = {row["sample"]: row for row in whole}
+    assert len(of_sample) > len(listed)
+    assert list(some) == [of_sample[sample] for sample in listed]
+
+
+def _write_lists(run_dir: Path, *, every: int) -> None:
+    """What is expected of each `every`th train sample, and of all of valid and test: five items of its domain."""
+    folder = run_dir / "graph" / "left_out"
+    folder.mkdir(parents=True)
+    for split in SPLITS:
+        samples = load_samples(run_dir, split)
+        samples = samples.take(np.arange(0, len(samples), every)) if split == "train" else samples
+        items = (samples.sample[:, None] + np.arange(5)) % 10 + 10 * samples.domain[:, None]
+        scores = np.tile(-np.arange(5, dtype=np.float32), (len(items), 1))
+        if split == "train":
+            np.save(folder / "samples.npy", samples.sample)
+            np.save(folder / "items.npy", items.astype(np.int32))
+            np.save(folder / "scores.npy", scores)
+        else:
+            write_lists(run_dir / "lists" / f"evidence_{split}.parquet", RankedLists(samples.sample, items, scores))
 
 
 def test_samples_whose_answer_cannot_fit_are_left_out_and_counted(
