@@ -11,8 +11,8 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from graph.clock import clocks_of
-from graph.companions.count import CompanionRules
 from graph.companions.kept import CompanionTables, own_companions
+from graph.companions.rules import CompanionRules
 from graph.config import GraphConfig
 from graph.edges import Edges, successor_edges
 from graph.evidence import EvidenceGraph, EvidenceTerms

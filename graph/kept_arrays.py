@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from launch.artifacts import atomic_file
 from launch.distributed import World
+from launch.processes.threads import of_waiting_ranks
 from launch.watch.beats import long
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 def shared_array(path: Path, make: Callable[[], npt.NDArray[Scalar]], world: World) -> npt.NDArray[Scalar]:
     """What the first rank made, or found in the file, on all ranks."""
     if world.is_main and not is_whole(path):
-        with long(path.stem):
+        with long(path.stem), of_waiting_ranks(world):
             array = make()
         with atomic_file(path) as partial, partial.open("wb") as file:
             np.save(file, array, allow_pickle=False)

@@ -24,6 +24,7 @@ from graph.words import Floats, WordTables, kept_words, text_vectors, unit_rows
 from launch.artifacts import read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
+from launch.processes.threads import of_waiting_ranks
 from launch.state.kept import NOTHING_KEPT, KeptArrays
 from launch.watch.beats import long
 from pairs.known import load_graph_samples, load_others
@@ -148,10 +149,11 @@ def with_left_out(prepared: Prepared, blocks: list[FitBlock], run_dir: Path, wor
     """The same with votes for the samples of some blocks; a start before this one may have left them."""
     folder, source, model = run_dir / TABLES_OF_PARTS, prepared.source, prepared.source.settings.model
     if world.is_main:
-        write_left_out(
-            folder, blocks, source.items, source.table_words,
-            dim=model.dim, depth=model.nearest, max_history=model.max_history,
-        )  # fmt: skip
+        with of_waiting_ranks(world):
+            write_left_out(
+                folder, blocks, source.items, source.table_words,
+                dim=model.dim, depth=model.nearest, max_history=model.max_history,
+            )  # fmt: skip
     world.barrier()
     left_out = read_left_out(folder, blocks, source.items)
     graphs = dataclasses.replace(prepared.graphs, left_out=left_out).to(world.device)

@@ -9,8 +9,8 @@ import torch
 from bench.graph_parts.rows import Row, fastest, speed
 from bench.graph_reference import added_up, edge_ends, looped_companions, looped_successors, same_arrays
 from bench.graph_training import some_rows
-from graph.companions.count import CompanionRules
 from graph.companions.kept import own_companions
+from graph.companions.rules import CompanionRules
 from graph.config import GraphConfig
 from graph.edges import successor_edges
 from graph.item_graph import ItemGraph

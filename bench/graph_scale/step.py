@@ -20,9 +20,9 @@ from evaluation.list_ranker.blocks import MOST_SAMPLES
 from graph.batches import epoch_batches, make_batch
 from graph.build import AttributeGraph, Graphs
 from graph.companions.array_files import Array, save_array
-from graph.companions.count import CompanionRules
 from graph.companions.kept import open_companions
 from graph.companions.pair_keys import NUM_GAPS
+from graph.companions.rules import CompanionRules
 from graph.config import TABLES, GraphConfig
 from graph.edges import Edges
 from graph.evidence import EvidenceGraph, EvidenceTerms

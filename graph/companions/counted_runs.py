@@ -12,10 +12,12 @@ from graph.companions.array_files import ArrayWriter, mapped, read_parts
 from pairs.tables import Ints
 
 Counts = npt.NDArray[np.int32]
+Rows = list[tuple[int, int]]
+"""Of all runs, some that lie behind each other: from, to."""
 
 
 class CountedRuns:
-    """Takes keys in any order, some at a time; gives each once, ascending, with how often it came.
+    """Takes runs of keys and counts; gives each key once, ascending, with how often it came in all of them.
 
     A key is `group * group_size` and something. A band holds whole groups, so that who reads it sees all of a group;
     it is larger than asked for only where one group is.
@@ -34,21 +36,17 @@ class CountedRuns:
             for path, dtype in ((self._keys_path, np.int64), (self._counts_path, np.int32))
         )
 
-    def add(self, keys: Ints) -> None:
-        """Write one run; `keys` is sorted in its place."""
+    def add(self, keys: Ints, counts: Counts) -> None:
+        """Write one run: `counted` keys."""
         if len(keys) == 0:
             return
-        keys.sort()
-        first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-        self._counts.add(np.diff(np.append(first, len(keys))))
-        keys = keys[first]
+        self._counts.add(counts)
         self._keys.add(keys)
         self._rows_of_group += np.bincount(keys // self._group_size, minlength=len(self._rows_of_group))
         self._begins.append(self._begins[-1] + len(keys))
 
-    def bands(self, rows: int) -> Iterator[tuple[Ints, Counts]]:
-        """(keys, ascending and each once; their counts) of about `rows` rows of all runs at a time; nothing can be
-        added after this."""
+    def bands(self, rows: int) -> Iterator[Rows]:
+        """Where about `rows` rows of all runs at a time are, ascending; nothing can be added after this."""
         self._files.close()
         ends = np.cumsum(self._rows_of_group)
         total = int(ends[-1]) if len(ends) else 0
@@ -62,7 +60,18 @@ class CountedRuns:
             parts = [part for part in zip(begins, stops, strict=True) if part[0] < part[1]]
             begins = stops
             if parts:
-                yield _added_up(*(read_parts(path, parts) for path in (self._keys_path, self._counts_path)))
+                yield parts
+
+    def read(self, band: Rows) -> tuple[Ints, Counts]:
+        """The keys of a band, ascending and each once, and their counts."""
+        return _added_up(*(read_parts(path, band) for path in (self._keys_path, self._counts_path)))
+
+
+def counted(keys: Ints) -> tuple[Ints, Counts]:
+    """Keys in any order, ascending and each once, and how often they came; `keys` is sorted in its place."""
+    keys.sort()
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    return keys[first], np.diff(np.append(first, len(keys))).astype(np.int32)
 
 
 def _added_up(keys: Ints, counts: Counts) -> tuple[Ints, Counts]:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from graph.companions.count import CompanionRules, count_companions
+from graph.companions.count import count_companions
 from graph.companions.mapped import CompanionGraph, Owners
+from graph.companions.rules import CompanionRules
 from graph.words import Floats
 from launch.artifacts import atomic_folder, read_json, write_json
 from launch.distributed import World
+from launch.processes.threads import of_waiting_ranks
 from launch.watch.beats import long
 from pairs.tables import Samples
 
@@ -48,7 +50,7 @@ def kept_companions(
     if world.is_main:
         mark = fingerprint(known, text_IK, rules)
         if not _is_whole(folder, mark):
-            with long("companions"), atomic_folder(folder) as partial:
+            with long("companions"), of_waiting_ranks(world), atomic_folder(folder) as partial:
                 count_companions(partial, known, text_IK, rules, memory_gib=memory_gib)
                 write_json(partial / META, {"fingerprint": mark, "bytes": _sizes(partial)})
     world.barrier()

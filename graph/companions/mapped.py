@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graph.companions.array_files import Array, mapped
-from graph.companions.count import LARGE
+from graph.companions.domain_table import LARGE
 from graph.companions.pair_keys import LARGEST_KEY, NUM_GAPS
 from pairs.ragged import rows_of, segments
 from pairs.tables import Ints

@@ -40,6 +40,20 @@ def test_blocks_of_any_size_say_the_same(monkeypatch: pytest.MonkeyPatch, at_onc
     assert np.allclose(vectors @ vectors.T, expected @ expected.T, atol=1e-4)
 
 
+@pytest.mark.parametrize("at_once", [7, 64])
+def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(co_occurrence, "USERS_AT_ONCE", at_once)
+    monkeypatch.setattr(co_occurrence, "ROWS_AT_ONCE", at_once)
+    sparse = sp.csr_matrix(bought(150, 200).multiply(np.random.default_rng(1).random((150, 200)) < 0.1))
+    said = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(co_occurrence, "num_threads", lambda threads=threads: threads)
+        said.append(leading_columns(sparse, 12, seed=0))
+    for vectors, values in said[1:]:
+        assert vectors.tobytes() == said[0][0].tobytes()
+        assert values.tobytes() == said[0][1].tobytes()
+
+
 def test_a_matrix_of_few_kinds_of_users_has_as_many_columns() -> None:
     vectors, values = leading_columns(bought(120, 30, rank=5), 16, seed=0)
     assert vectors.shape == (30, 5)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from bench.graph_reference import LoopedCompanions, looped_companions, same_pairs
-from graph.companions.count import BYTES_PER_KEY, CompanionRules, count_companions
+from graph.companions.count import BYTES_PER_KEY, count_companions
 from graph.companions.kept import CompanionTables, open_companions
 from graph.companions.mapped import FoundPairs
+from graph.companions.rules import CompanionRules
 from launch.artifacts import sha256_file
 from pairs.tables import Samples
 from tests.graph_runs import NUM_ITEMS, NUM_X, Row, make_rows, make_samples
@@ -66,10 +67,14 @@ def test_many_users_ask_at_once_and_strangers_lose_nothing(tmp_path: Path) -> No
     assert same_pairs(given, expected(looped, ALL, users, 1))
 
 
-@pytest.mark.parametrize("keys", [1, 40, 300])
-def test_memory_changes_no_byte(tmp_path: Path, keys: int) -> None:
+@pytest.mark.parametrize(("keys", "threads"), [(1, 1), (40, 1), (300, 1), (1, 2), (40, 2), (300, 3), (1e6, 2)])
+def test_memory_and_threads_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: float, threads: int
+) -> None:
     train = make_samples(growing(make_rows(np.random.default_rng(2), range(40))))
     counted(tmp_path / "large", train, rules(most=5))
+    for module in ("graph.companions.count", "launch.processes.threads"):
+        monkeypatch.setattr(f"{module}.num_threads", lambda: threads)
     counted(tmp_path / "small", train, rules(most=5), keys=keys)
     digests = [{path.name: sha256_file(path) for path in (tmp_path / name).iterdir()} for name in ("large", "small")]
     assert digests[0] == digests[1]

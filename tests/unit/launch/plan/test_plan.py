@@ -224,7 +224,7 @@ def test_who_has_no_lists_is_planned_no_kindred_users_and_no_prompts() -> None:
         return {estimate.stage: estimate for estimate in estimate_stages(Setting(recipe, Path("run"), counts, machine))}
 
     whole, some = planned(), planned("--graph.train_lists=1000")
-    disk = {name: [{part.name: part.size for part in of[name].disk} for of in (whole, some)] for name in whole}
+    disk = {name: [{part.name: part.size for part in stages[name].disk} for stages in (whole, some)] for name in whole}
     assert [part["lists of train"] for part in disk["pretrain"]] == [16 * disk["pretrain"][1]["lists of train"], 1.6e6]
     for stage, part in (("retrieve", "neighbours"), ("tokenize", "prompts, at most")):
         assert disk[stage][0][part] == 4 * disk[stage][1][part]
