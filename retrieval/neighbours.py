@@ -38,7 +38,7 @@ from retrieval.neighbour_tables import (
     remove_parts,
     table_path,
 )
-from retrieval.posterior.expected import load_asking
+from retrieval.posterior.expected import has_expectations, load_asking
 from retrieval.quality import HitCounter, random_kindred, rates
 from retrieval.recall import measure_recall
 from retrieval.turns import block_ranges, even_cuts, turns_of
@@ -61,7 +61,8 @@ def main(argv: list[str] | None = None) -> None:
 def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
     """Write `neighbours/` of a run."""
     pair = load_pair(run_dir)
-    samples = {split: load_asking(run_dir, split) for split in SPLITS}
+    has_lists = world.ask_main(lambda: has_expectations(run_dir))
+    samples = {split: load_asking(run_dir, split, has_lists=has_lists) for split in SPLITS}
     known = load_kindred(run_dir)
     keys = shared_keys(run_dir, known, world)
     if len(np.unique(keys.user)) < 2:

@@ -19,7 +19,7 @@ from launch.terminal import shown
 from pairs.draws import draw_rows
 from pairs.known import load_kindred
 from pairs.tables import SPLITS, Samples, Split, load_pair
-from retrieval.posterior.expected import load_asking
+from retrieval.posterior.expected import has_expectations, load_asking
 from training.base_model import load_tokenizer_folder
 from training.config import PromptsConfig
 from training.prompts.assembly import Prompts, Wanted, assemble
@@ -56,7 +56,7 @@ def show_prompts(run_dir: Path, *, split: Split, n: int, sample_ids: list[int]) 
     recipe = load_recipe(run_dir / "recipe.yaml")
     config: PromptsConfig = recipe.sections["prompts"]
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")  # whoever's folder it is: its code never runs
-    pair, samples = load_pair(run_dir), load_asking(run_dir, split)
+    pair, samples = load_pair(run_dir), load_asking(run_dir, split, has_lists=has_expectations(run_dir))
     unknown = sorted(set(sample_ids) - set(samples.sample.tolist()))
     if unknown:
         raise InputError(

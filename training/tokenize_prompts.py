@@ -81,7 +81,7 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     known = load_kindred(run_dir)
     written = {}
     for split in SPLITS:
-        samples = load_asking(run_dir, split)
+        samples = load_asking(run_dir, split, has_lists=has_expectations(run_dir))
         rows, budget = _drawn_rows(split, samples, config, seed=seed), maker.budget(split)
         source = maker.source_of_split(split, samples, known=known, run_dir=run_dir)
         if split == "train":

@@ -18,6 +18,7 @@ from launch.artifacts import read_json
 from launch.config import load_recipe
 from launch.plan.counts import PairSizes, of_card
 from launch.processes.commands import module_words, tied_environment
+from launch.stages import STAGES as ALL_STAGES
 
 GIB = 2**30
 MIN_DOMAIN_ITEMS = 24
@@ -59,6 +60,8 @@ STAGES = (
     Timed("evaluate", "evaluation.evaluate", lambda sizes: sizes.held_out, "samples"),
     Timed("recommend", "training.recommend", lambda _: 1, "users"),
 )
+SHARED = tuple(stage.name for stage in ALL_STAGES if stage.starter == "torchrun")
+"""Stages that several ranks share here; the fine-tune, bounded, is left to one."""
 STEP = "graph step"
 """Of pretrain, timed inside."""
 
@@ -71,7 +74,7 @@ class Cost:
     cpu_seconds: float
     """Of the process and its children."""
     peak_gib: float
-    """The largest resident set of the process or of one of its children, mapped files included."""
+    """The largest resident set of the process or of one of its children, a rank, say; mapped files included."""
     written: int
     """Bytes by which the run folder has grown."""
     samples: float
@@ -101,6 +104,7 @@ def run_size(
     names: Sequence[str],
     minutes: float,
     train_lists: int | None,
+    ranks: int = 1,
     say: Callable[[str], None],
 ) -> SizedRun:
     """Make a run of so many users and run the named stages; the first that fails or takes too long ends it.
@@ -110,6 +114,7 @@ def run_size(
         minutes: that a stage may take.
         train_lists: train samples that a language model would be taught, who alone are sought kindred users for; None:
             all.
+        ranks: of the stages that several share, of as many threads as `OMP_NUM_THREADS` says.
     """
     run_dir = folder / f"users_{users}"
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -127,7 +132,7 @@ def run_size(
             words = [str(run_dir), "--domain", "X", "--history", *_some_titles(run_dir)]
         before = bytes_of(run_dir)
         try:
-            seconds, cpu, peak = run_alone(module_words(stage.module, words), minutes=minutes)
+            seconds, cpu, peak = run_alone(_command(stage, words, ranks), minutes=minutes)
         except RuntimeError as error:
             say(f"{users:,} users, {stage.name}: {error}")
             return SizedRun(users, sizes, costs, f"{stage.name}: {error}")
@@ -149,6 +154,14 @@ def recipe_of_size(users: int, items: int, train_lists: int | None) -> dict[str,
     }  # fmt: skip
     settings = SETTINGS | {"graph": SETTINGS["graph"] | {"train_lists": train_lists}}
     return {"name": f"scale_{users}", "seed": 1, "pair": {"source": "synthetic", "synthetic": synthetic}, **settings}
+
+
+def _command(stage: Timed, words: Sequence[str], ranks: int) -> list[str]:
+    if ranks == 1 or stage.name not in SHARED:
+        return module_words(stage.module, words)
+    return module_words(
+        "torch.distributed.run", ["--standalone", "--nproc-per-node", str(ranks), "-m", stage.module, *words]
+    )
 
 
 def run_alone(command: Sequence[str], *, minutes: float) -> tuple[float, float, float]:

@@ -26,17 +26,21 @@ from pairs.tables import Samples
 
 BYTES_PER_KEY = 112
 """Of memory, while a chunk's keys are made, sorted and taken apart."""
+LEAST_KEYS = 1 << 22
+"""Of a thread's chunk, or memory is too little for another thread: small runs are many, and many are slow to merge."""
 
 
 def count_companions(
     folder: Path, known: Samples, text_IK: Floats, rules: CompanionRules, *, memory_gib: float
 ) -> None:
-    """Fill an empty folder, by as many threads as there are: the files are the same. Above `memory_gib` come a few
-    numbers for every item and user, one user's own pairs where those are more, and one item's; `text_IK` are the items'
-    text vectors."""
-    at_once = max(1, int(memory_gib * 2**30 / BYTES_PER_KEY / num_threads()))
+    """Fill an empty folder, by as many threads as there are and as `memory_gib` has room for: the files are the same.
+    Above `memory_gib` come a few numbers for every item and user, one user's own pairs where those are more, and one
+    item's; `text_IK` are the items' text vectors."""
+    in_memory = max(1, int(memory_gib * 2**30 / BYTES_PER_KEY))
+    threads = max(1, min(num_threads(), in_memory // LEAST_KEYS))
+    at_once = max(1, in_memory // threads)
     runs = CountedRuns(folder / "runs", num_groups=rules.num_items, group_size=rules.row_keys)
-    write_users(folder, known, rules, runs, at_once=at_once)
+    write_users(folder, known, rules, runs, at_once=at_once, threads=threads)
     with ExitStack() as stack:
         writers = [stack.enter_context(DomainWriter(folder, rules, domain, text_IK)) for domain in (0, 1)]
 
@@ -44,7 +48,7 @@ def count_companions(
             keys, counts = runs.read(band)
             return [writer.table(keys, counts) for writer in writers]
 
-        for of_band in side_by_side(tables, runs.bands(at_once)):
+        for of_band in side_by_side(tables, runs.bands(at_once), threads=threads):
             beat()
             for writer, table in zip(writers, of_band, strict=True):
                 writer.add(table)

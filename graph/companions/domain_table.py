@@ -17,7 +17,7 @@ from pairs.tables import Ints
 
 LARGE = 255
 """From here on a count does not fit its byte."""
-ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 13
 """Pairs whose text vectors are compared at a time."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +18,19 @@ from launch.watch.beats import beat
 from pairs.ragged import offsets_of
 from pairs.tables import Ints, Samples
 
+PlaceType = type[np.uint16] | type[np.uint32]
+Places = npt.NDArray[Any]  # Any: of either type
 
-def write_users(folder: Path, known: Samples, rules: CompanionRules, runs: CountedRuns, *, at_once: int) -> None:
+
+def write_users(
+    folder: Path, known: Samples, rules: CompanionRules, runs: CountedRuns, *, at_once: int, threads: int
+) -> None:
     """Write the files of users and `num_users`; the runs get the pairs, of about `at_once` keys a thread at a time."""
     users, number_N = np.unique(known.user, return_inverse=True)
     order = np.argsort(number_N, kind="stable")
     first_row = np.searchsorted(number_N[order], np.arange(len(users) + 1))
     most_own = int(np.bincount(number_N, weights=known.lengths + 1).max(initial=0))
-    place_type = np.uint16 if most_own <= 1 << 16 else np.uint32
+    place_type: PlaceType = np.uint16 if most_own <= 1 << 16 else np.uint32
     save_array(folder / "users.npy", users)
     num_users = np.zeros(rules.num_items + 1, dtype=np.int64)
     item_counts, pair_counts = (np.zeros(len(users), dtype=np.int64) for _ in range(2))
@@ -36,18 +42,18 @@ def write_users(folder: Path, known: Samples, rules: CompanionRules, runs: Count
             for name, dtype in (("item", np.int32), ("source", place_type), ("target", place_type), ("gap", np.uint8))
         )
 
-        def owned_by(users: tuple[int, int]) -> OwnItems:
-            begin, end = users
+        def owned_by(chunk: tuple[int, int]) -> OwnItems:
+            begin, end = chunk
             rows = order[first_row[begin] : first_row[end]]
-            return own_items(known.take(rows), number_N[rows] - begin, end - begin, rules)
+            return own_items(known.take(rows), number_N[rows] - begin, end - begin, rules, place_type=place_type)
 
         chunks = list(_chunks(num_keys, at_once, most_users(rules.num_items)))
-        for (begin, end), own in zip(chunks, side_by_side(owned_by, chunks), strict=True):
+        for (begin, end), own in zip(chunks, side_by_side(owned_by, chunks, threads=threads), strict=True):
             beat()
             item_counts[begin:end], pair_counts[begin:end] = own.item_counts, own.pair_counts
             own_item.add(own.item)
             for writer, places in zip((own_source, own_target), own.places, strict=True):
-                writer.add(places.astype(place_type))
+                writer.add(places)
             own_gap.add(own.gap)
             num_users += np.bincount(own.item, minlength=len(num_users))
             runs.add(*own.pairs)
@@ -62,15 +68,17 @@ class OwnItems:
 
     item_counts: Ints
     """Of each user."""
-    item: Ints  # [E], ascending
+    item: Ints  # [E], ascending of each
     pair_counts: Ints
-    places: tuple[Ints, Ints]  # [P], of both items among their user's
+    places: tuple[Places, Places]  # [P], of both items among their user's
     gap: npt.NDArray[np.uint8]  # [P]
     pairs: tuple[Ints, Counts]
     """The keys of all users' pairs, each once, and how many users have them."""
 
 
-def own_items(samples: Samples, user_N: Ints, num_users: int, rules: CompanionRules) -> OwnItems:
+def own_items(
+    samples: Samples, user_N: Ints, num_users: int, rules: CompanionRules, *, place_type: PlaceType
+) -> OwnItems:
     """Of the samples of users that are numbers `user_N` below `num_users`."""
     whose = np.concatenate([np.repeat(user_N, samples.lengths), user_N])
     owned = np.unique(whose * rules.num_items + np.concatenate([samples.history, samples.target]))
@@ -80,7 +88,7 @@ def own_items(samples: Samples, user_N: Ints, num_users: int, rules: CompanionRu
     item_counts = np.bincount(owned // rules.num_items, minlength=num_users)
     first_place = offsets_of(item_counts)[user]
     source, target = (
-        np.searchsorted(owned, user * rules.num_items + part(pair, rules.num_items)) - first_place
+        (np.searchsorted(owned, user * rules.num_items + part(pair, rules.num_items)) - first_place).astype(place_type)
         for part in (np.floor_divide, np.remainder)
     )
     pair_counts = np.bincount(user, minlength=num_users)

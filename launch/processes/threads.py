@@ -31,20 +31,19 @@ def of_waiting_ranks(world: World) -> Iterator[None]:
         torch.set_num_threads(own)
 
 
-def side_by_side(work: Callable[[Task], Made], tasks: Iterable[Task]) -> Iterator[Made]:
+def side_by_side(work: Callable[[Task], Made], tasks: Iterable[Task], *, threads: int) -> Iterator[Made]:
     """What `work` makes of each task, in their order; as many at a time as there are threads, none far ahead.
 
     It gains where the work is numpy's, or another library's that lets go of the interpreter.
     """
-    most = num_threads()
-    if most == 1:
+    if threads == 1:
         yield from map(work, tasks)
         return
     waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(most) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for task in tasks:
             waiting.append(pool.submit(work, task))
-            if len(waiting) == most:
+            if len(waiting) == threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -8,6 +8,7 @@ Lists of train samples are those made without their own users (graph/ranking/lef
 be found who share the sample's own target because the evidence has seen it, and a language model would learn to copy.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from evaluation.ranked_lists import NO_ITEM, RankedLists, read_lists
 from launch.errors import InputError
 from pairs.tables import SPLITS, Ints, Samples, Split, load_samples
 
+log = logging.getLogger(__name__)
 ONE = 2**24
 """What the probabilities of a list sum to, up to rounding."""
 SYSTEM = "evidence"
@@ -86,23 +88,29 @@ class Expectations:
     def _train_lists(self, samples: Samples, rows: Ints) -> RankedLists:
         folder = _train_folder(self._run_dir)
         ids, items, scores = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("samples", "items", "scores"))
-        places = rows
         if len(ids) != len(samples) or not np.array_equal(ids[rows], samples.sample[rows]):
-            order = np.argsort(ids, kind="stable")
-            places = order[np.minimum(np.searchsorted(ids, samples.sample[rows], sorter=order), len(ids) - 1)]
-            if not np.array_equal(ids[places], samples.sample[rows]):
-                raise InputError(_not_of_train(self._run_dir))
-        return RankedLists(samples.sample[rows], items[places].astype(np.int64), np.array(scores[places]))
+            raise InputError(_not_of_train(self._run_dir))
+        return RankedLists(samples.sample[rows], items[rows].astype(np.int64), np.array(scores[rows]))
 
 
-def load_asking(run_dir: Path, split: Split) -> Samples:
+def load_asking(run_dir: Path, split: Split, *, has_lists: bool) -> Samples:
     """Samples of a split that kindred users are sought for, and prompts made of: all; of train, if the graph stage made
-    lists of some alone (`graph.train_lists`), those."""
+    lists of some alone (`graph.train_lists`), those. InputError if they are not of this train.
+
+    Args:
+        has_lists: what `has_expectations` says; to several ranks, what it says to the first.
+    """
     samples = load_samples(run_dir, split)
-    if split != "train" or not has_expectations(run_dir):
+    if split != "train" or not has_lists:
         return samples
-    is_listed = np.isin(samples.sample, np.load(_train_folder(run_dir) / "samples.npy"))
-    return samples if is_listed.all() else samples.take(np.flatnonzero(is_listed))
+    listed = np.load(_train_folder(run_dir) / "samples.npy")
+    is_listed = np.isin(samples.sample, listed)
+    if int(is_listed.sum()) != len(listed):
+        raise InputError(_not_of_train(run_dir))
+    if len(listed) == len(samples):
+        return samples
+    log.info("kindred users and prompts of %d of %d train samples (graph.train_lists)", len(listed), len(samples))
+    return samples.take(np.flatnonzero(is_listed))
 
 
 def has_expectations(run_dir: Path) -> bool:

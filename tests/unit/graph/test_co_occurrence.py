@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.utils.extmath import randomized_svd
 
 from evaluation.matrices import Sparse
 from graph import co_occurrence
 from graph.co_occurrence import co_occurrence_vectors, leading_columns
+from graph.words import Floats
+from launch.processes.threads import num_threads
 
 
 def bought(users: int, items: int, *, seed: int = 1, rank: int = 0) -> Sparse:
@@ -40,18 +43,53 @@ def test_blocks_of_any_size_say_the_same(monkeypatch: pytest.MonkeyPatch, at_onc
     assert np.allclose(vectors @ vectors.T, expected @ expected.T, atol=1e-4)
 
 
-@pytest.mark.parametrize("at_once", [7, 64])
-def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr(co_occurrence, "USERS_AT_ONCE", at_once)
-    monkeypatch.setattr(co_occurrence, "ROWS_AT_ONCE", at_once)
-    sparse = sp.csr_matrix(bought(150, 200).multiply(np.random.default_rng(1).random((150, 200)) < 0.1))
-    said = []
-    for threads in (1, 2, 5):
-        monkeypatch.setattr(co_occurrence, "num_threads", lambda threads=threads: threads)
-        said.append(leading_columns(sparse, 12, seed=0))
-    for vectors, values in said[1:]:
-        assert vectors.tobytes() == said[0][0].tobytes()
-        assert values.tobytes() == said[0][1].tobytes()
+def thinned(matrix: Sparse, share: float) -> Sparse:
+    """Each entry with so small a chance."""
+    kept = sp.csr_matrix(matrix.multiply(np.random.default_rng(1).random(matrix.shape) < share))
+    kept.eliminate_zeros()
+    return kept
+
+
+@pytest.mark.parametrize("share", [1.0, 0.02])
+def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    monkeypatch.setattr(co_occurrence, "USERS_AT_ONCE", 8)
+    monkeypatch.setattr(co_occurrence, "ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(co_occurrence, "LEAST_COLUMNS", 1)
+    matrix = thinned(bought(150, 200), share)
+    assert (matrix.nnz / 150 * 24 < 200) == (share < 1), "blocks with items for few of the sums, or for all"
+    one, two, many = (leading_columns(matrix, 12, seed=0, threads=threads) for threads in (1, 2, 40))
+    for vectors, values in (two, many):
+        assert vectors.tobytes() == one[0].tobytes()
+        assert values.tobytes() == one[1].tobytes()
+
+
+def test_sums_of_few_items_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = thinned(bought(300, 200), 0.1)
+    whole = co_occurrence_vectors(matrix, dim=10, seed=0)
+    monkeypatch.setattr(co_occurrence, "USERS_AT_ONCE", 8)
+    monkeypatch.setattr(co_occurrence, "MOST_USERS", 8)
+    assert matrix[:8].nnz < 200 < matrix.nnz
+    few = co_occurrence_vectors(matrix, dim=10, seed=0)
+    assert np.allclose(few @ few.T, whole @ whole.T, atol=1e-4)
+
+
+def test_all_threads_of_the_process_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    plain = leading_columns
+
+    def seen(matrix: Sparse, rank: int, *, seed: int, threads: int) -> tuple[Floats, Floats]:
+        given.append(threads)
+        return plain(matrix, rank, seed=seed, threads=threads)
+
+    monkeypatch.setattr(co_occurrence, "leading_columns", seen)
+    own = num_threads()
+    torch.set_num_threads(3)
+    try:
+        torch.ones(9) @ torch.ones(9)  # torch has begun: only now do limits of others reach it
+        co_occurrence_vectors(bought(60, 30), dim=8, seed=0)
+    finally:
+        torch.set_num_threads(own)
+    assert given == [3]
 
 
 def test_a_matrix_of_few_kinds_of_users_has_as_many_columns() -> None:

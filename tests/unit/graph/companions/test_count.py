@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench.graph_reference import LoopedCompanions, looped_companions, same_pairs
+from graph.companions import count
 from graph.companions.count import BYTES_PER_KEY, count_companions
 from graph.companions.kept import CompanionTables, open_companions
 from graph.companions.mapped import FoundPairs
@@ -73,8 +74,8 @@ def test_memory_and_threads_change_no_byte(
 ) -> None:
     train = make_samples(growing(make_rows(np.random.default_rng(2), range(40))))
     counted(tmp_path / "large", train, rules(most=5))
-    for module in ("graph.companions.count", "launch.processes.threads"):
-        monkeypatch.setattr(f"{module}.num_threads", lambda: threads)
+    monkeypatch.setattr(count, "num_threads", lambda: threads)
+    monkeypatch.setattr(count, "LEAST_KEYS", 1)
     counted(tmp_path / "small", train, rules(most=5), keys=keys)
     digests = [{path.name: sha256_file(path) for path in (tmp_path / name).iterdir()} for name in ("large", "small")]
     assert digests[0] == digests[1]

@@ -130,5 +130,5 @@ def test_samples_that_are_drawn_have_the_lists_that_they_have_among_all(tmp_path
     listed = np.load(folder / "samples.npy")
     assert listed.tolist() == train.sample[draw_rows(len(train), 9, seed=3)].tolist()
     assert np.load(folder / "items.npy").tolist() == items[train.row_of(listed)].tolist()
-    assert len(load_asking(tmp_path, "train")) == 9
-    assert len(load_asking(tmp_path, "test")) == len(splits["test"])
+    assert len(load_asking(tmp_path, "train", has_lists=True)) == 9
+    assert len(load_asking(tmp_path, "test", has_lists=True)) == len(splits["test"])

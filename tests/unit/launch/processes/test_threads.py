@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from launch.distributed import ALONE, World
-from launch.processes import threads
 from launch.processes.threads import num_threads, of_waiting_ranks, side_by_side
 
 
 @pytest.mark.parametrize("most", [1, 2, 4])
-def test_what_is_made_comes_in_the_order_of_its_tasks(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(threads, "num_threads", lambda: most)
+def test_what_is_made_comes_in_the_order_of_its_tasks(most: int) -> None:
     begun = []
 
     def tasks() -> Iterator[int]:
@@ -22,21 +20,19 @@ def test_what_is_made_comes_in_the_order_of_its_tasks(monkeypatch: pytest.Monkey
             yield number
 
     made = []
-    for square in side_by_side(lambda number: number**2, tasks()):
+    for square in side_by_side(lambda number: number**2, tasks(), threads=most):
         made.append(square)
         assert len(begun) <= len(made) + most, "too far ahead: what waits takes memory"
     assert made == [number**2 for number in range(20)]
 
 
-def test_as_many_work_at_a_time_as_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "num_threads", lambda: 3)
+def test_as_many_work_at_a_time_as_there_are_threads() -> None:
     meeting = threading.Barrier(3, timeout=20)  # passed by three at a time alone
-    assert len(list(side_by_side(lambda _: meeting.wait(), range(9)))) == 9
+    assert len(list(side_by_side(lambda _: meeting.wait(), range(9), threads=3))) == 9
 
 
-def test_an_error_is_that_of_the_first_task_that_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "num_threads", lambda: 2)
-    made = side_by_side(lambda number: 1 // (number - 2), range(5))
+def test_an_error_is_that_of_the_first_task_that_has_one() -> None:
+    made = side_by_side(lambda number: 1 // (number - 2), range(5), threads=2)
     assert [next(made), next(made)] == [-1, -1]
     with pytest.raises(ZeroDivisionError):
         next(made)
