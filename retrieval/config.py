@@ -31,7 +31,8 @@ class PartWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalConfig:
-    """Find the most similar users of train, and of one domain, for every sample."""
+    """Find the most similar users of train, and of one domain, for every sample; of train, for those with lists
+    (`graph.train_lists`)."""
 
     score: Decides[Literal["posterior", "vectors"]] = "posterior"
     """posterior: who has what the graph model's evidence expects of the sample; vectors: whose `vectors` are near.

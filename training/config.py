@@ -56,7 +56,7 @@ class PromptsConfig:
     max_item_tokens: Decides[int] = 32
     """A longer line of a history is cut here. Answers are never cut."""
     max_train_samples: Decides[int | None] = None
-    """Train on this many samples, drawn by the seed; null: all."""
+    """Train on this many samples, drawn by the seed; null: all that have lists (`graph.train_lists`)."""
     num_workers: Means[int] = 1
     """Processes that assemble prompts."""
 
