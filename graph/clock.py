@@ -8,6 +8,7 @@ Shapes: B samples, D items of a domain, M cells of a sample and an item, E purch
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -102,14 +103,33 @@ class SalesClock:
         as it was worked out before."""
         if len(at_A) == 1 and int(at_A[0]) == self.end:
             return self._latest
-        column_D = torch.arange(self.size, device=self.key.device)
         parts = torch.split(at_A, max(1, CELLS_AT_ONCE // self.size))
-        return torch.cat([self._facts_of(column_D[None, :], part[:, None]) for part in parts])
+        return torch.cat([self._swept(part) for part in parts])
 
     @cached_property
     def _latest(self) -> Tensor:
-        column_D = torch.arange(self.size, device=self.key.device)
-        return self._facts_of(column_D[None, :], torch.full((1, 1), self.end, device=self.key.device))
+        return self._swept(torch.full((1,), self.end, device=self.key.device))
+
+    def _swept(self, at_A: Tensor) -> Tensor:
+        """[A, D, F] of all items as of ascending moments: from one to the next what sold between them is added."""
+        places = {days: self._places(at_A - days * DAY) for days in (0, *WINDOWS_DAYS)}
+        return self._facts_at(places, at_A[:, None], torch.arange(self.size, device=self.key.device)[None, :])
+
+    def _places(self, at_A: Tensor) -> Tensor:
+        """[A, D] where each item's purchases at or after each of ascending moments begin."""
+        first_D = self._place(torch.arange(self.size, device=self.key.device), at_A[0])
+        time_E, column_E = self._by_time
+        low, high = torch.searchsorted(time_E, at_A[[0, -1]]).tolist()
+        row_K = torch.searchsorted(at_A, time_E[low:high], right=True)  # the first moment that comes after each of them
+        sold = torch.bincount(row_K * self.size + column_E[low:high], minlength=len(at_A) * self.size)
+        return first_D + sold.view(len(at_A), self.size).cumsum(dim=0)
+
+    @cached_property
+    def _by_time(self) -> tuple[Tensor, Tensor]:
+        """(time, item) of all purchases [E], the earliest first."""
+        column_E = torch.repeat_interleave(self.begin.diff())
+        time_E, order_E = torch.sort(self.key - column_E * self.span + self.start, stable=True)
+        return time_E, column_E[order_E].to(torch.int32)
 
     def facts_without_own(self, user_M: Tensor, column_M: Tensor, moment_M: Tensor) -> Tensor:
         """Facts [M, F] of a few cells as if each one's user had bought nothing."""
@@ -129,10 +149,15 @@ class SalesClock:
     def _facts_of(self, column: Tensor, moment: Tensor) -> Tensor:
         """[..., F] of items as of moments, whose shapes are broadcast."""
         at = self._at(moment)
-        place, first = self._place(column, at), self.begin[column]
-        counts = [place - torch.maximum(self._place(column, at - days * DAY), first) for days in WINDOWS_DAYS]
+        places = {days: self._place(column, at - days * DAY) for days in (0, *WINDOWS_DAYS)}
+        return self._facts_at(places, at, column)
+
+    def _facts_at(self, places: Mapping[int, Tensor], at: Tensor, column: Tensor) -> Tensor:
+        """[..., F] of items as of moments, by where their purchases begin so many days before these."""
+        place, first = places[0], self.begin[column]
+        counts = [place - torch.maximum(places[days], first) for days in WINDOWS_DAYS]
         some = place > first
-        ages = [at - self._time(torch.where(some, there, 0), column) for there in (place - 1, first.expand_as(place))]
+        ages = [at - self._time(there, column) for there in (torch.where(some, place - 1, 0), first)]
         return _facts(counts, [torch.where(some, age, int(OLDEST_DAYS * DAY)) for age in ages])
 
     def _age(self, moment: Tensor) -> Tensor:

@@ -129,17 +129,19 @@ class Evidence(nn.Module):
         *,
         moment_B: Tensor | None = None,
         gathered: Gathered | None = None,
+        sold: Sold | None = None,
     ) -> Tensor:
         """Scores [B, size]; with `own_user_B`, as if these users' train samples did not exist.
 
         Args:
             moment_B: as of when each sample asks; None: after all that is known.
             gathered: the histories' companions, where they have been gathered already.
+            sold: what the graph says sold before those moments, where it has said so already.
         """
         users_D = graph.num_users[graph.first : graph.first + graph.size]
         users_BD = users_D if own_user_B is None else users_D - graph.is_own(own_user_B).to(users_D.dtype)
         near_BD = self.near(graph, len(history_BL), gathered or gather_companions(graph, history_BL, own_user_B))
-        sold = graph.sold(moment_B, own_user_B, len(history_BL))
+        sold = graph.sold(moment_B, own_user_B, len(history_BL)) if sold is None else sold
         return self.mixed(graph.terms, near_BD, self.words(graph, history_BL), users_BD, sold)
 
     def mixed(self, terms: EvidenceTerms, near: Tensor, words: Tensor, users: Tensor, sold: Sold | None) -> Tensor:

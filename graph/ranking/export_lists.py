@@ -31,7 +31,7 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
 
     def write_all(asked: Judge, samples: Samples, of_what: str, systems: Sequence[str] | None = None) -> None:
         systems = systems_of(asked) if systems is None else systems
-        write_systems(run_dir, of_what, asked, samples, system_scores(asked), systems, depth=depth)
+        write_systems(run_dir, of_what, asked, samples, system_scores(asked, systems), systems, depth=depth)
 
     write_all(judge, valid, "valid")
     write_all(judge, test, "test")

@@ -4,7 +4,7 @@ Chunks are cut alike whatever the world size, and a rank takes whole ones: so ev
 of ranks, to the bit.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -103,17 +103,19 @@ class Judge:
         ranker, graphs = self.ranker, self.graphs
         with torch.no_grad():
             tables = ranker.propagate(graphs)
-        scores = self.by_size(
-            lambda batch, domain: {"graph": ranker.rank(graphs, tables, batch, domain)}, untrained=None
-        )
+        scores = self.by_size(lambda batch, domain: {"graph": ranker.rank(graphs, tables, batch, domain)}, ("graph",))
         return lambda batch, domain: scores(batch, domain)["graph"]
 
-    def by_size(self, scores: SystemScores, untrained: nn.ModuleList | None) -> SystemScores:
-        """Some scores and, in domains that are ranked by candidates, those of the same systems for candidates."""
+    def by_size(
+        self, scores: SystemScores, systems: Sequence[str], untrained: nn.ModuleList | None = None
+    ) -> SystemScores:
+        """The systems' scores and, in domains that are ranked by candidates, theirs for candidates alone."""
         two_stage = [is_two_stage(self.settings, len(self.graphs.ids(domain))) for domain in (0, 1)]
         if not any(two_stage) or self.graphs.votes is None:
             return scores
-        few = pool_scores(self.ranker, self.graphs, depth=self.settings.list_depth, untrained=untrained)
+        few = pool_scores(
+            self.ranker, self.graphs, depth=self.settings.list_depth, systems=systems, untrained=untrained
+        )
 
         def either(batch: Batch, domain: int) -> dict[str, Tensor | Pooled]:
             return {**few(batch, domain)} if two_stage[domain] else scores(batch, domain)

@@ -88,4 +88,4 @@ class TrainedGraph:
         judge, names = Judge(self._ranker, self._graphs, self._settings, self._world), tuple(systems)
         if names == ("graph",):  # nothing is asked of its parts
             return {"graph": judge.lists(samples, depth)}
-        return judge.lists_of(samples, depth, system_scores(judge), names)
+        return judge.lists_of(samples, depth, system_scores(judge, names), names)

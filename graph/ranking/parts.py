@@ -1,5 +1,7 @@
 """What the parts of a ranker say alone: its evidence, the same before it was trained, its encoders."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,8 @@ from graph.ranking.pools import Pooled, evidence_pools, is_two_stage
 from launch.systems import GRAPH_SYSTEMS
 
 
-def system_scores(judge: Judge) -> SystemScores:
-    """Of every system that the graph stage has lists of: the ranker and, unless it is encoders alone, its parts.
+def system_scores(judge: Judge, systems: Sequence[str]) -> SystemScores:
+    """Of some of the systems that the graph stage has lists of: the ranker and, unless it is encoders alone, its parts.
 
     What they share is worked out once: the ranker's score is the sum of its parts', and trained and untrained evidence
     weigh the same companions.
@@ -28,15 +30,22 @@ def system_scores(judge: Judge) -> SystemScores:
     def scores(batch: Batch, domain: int) -> dict[str, Tensor | Pooled]:
         graph, history_BL = evidence[domain], batch.history
         gathered = gather_companions(graph, history_BL, None)
-        said_BD, before_BD = (
-            weights[domain](graph, history_BL, None, moment_B=batch.moment, gathered=gathered)
-            for weights in (ranker.evidence, untrained)
-        )
-        encoders_BD = encoders(batch, domain)
-        graph_BD = ranker.blended(said_BD, encoders_BD, domain)
-        return {"graph": graph_BD, "evidence": said_BD, "evidence_untrained": before_BD, "encoders": encoders_BD}
+        sold = graph.sold(batch.moment, None, len(history_BL))
 
-    return judge.by_size(scores, untrained)
+        def by(weights: nn.ModuleList) -> Tensor:
+            said_BD: Tensor = weights[domain](
+                graph, history_BL, None, moment_B=batch.moment, gathered=gathered, sold=sold
+            )
+            return said_BD
+
+        said = {"evidence": by(ranker.evidence), "encoders": encoders(batch, domain)}
+        if "graph" in systems:
+            said["graph"] = ranker.blended(said["evidence"], said["encoders"], domain)
+        if "evidence_untrained" in systems:
+            said["evidence_untrained"] = by(untrained)
+        return {name: said[name] for name in systems}
+
+    return judge.by_size(scores, systems, untrained)
 
 
 def systems_of(judge: Judge) -> tuple[str, ...]:

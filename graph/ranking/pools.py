@@ -8,7 +8,7 @@ however many items its domain has.
 Shapes: B samples, M cells, P places of the longest pool, D items of the domain.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -53,13 +53,19 @@ def is_two_stage(settings: GraphConfig, num_items: int) -> bool:
 
 
 def pool_scores(
-    ranker: GraphRanker, graphs: Graphs, *, depth: int, untrained: nn.ModuleList | None = None
+    ranker: GraphRanker,
+    graphs: Graphs,
+    *,
+    depth: int,
+    systems: Sequence[str] = ("graph",),
+    untrained: nn.ModuleList | None = None,
 ) -> SystemPools:
-    """A scorer of candidates, by system; lists of `depth` are always full where the domain has as many items.
+    """A scorer of candidates, the same for all `systems`; lists of `depth` are always full where the domain has as many
+    items.
 
     Args:
-        untrained: evidence as it was before it was trained: with it the ranker's parts are scored, too, at the same
-            candidates; without it `graph` alone.
+        systems: the ranker, `graph`, and its parts; where it has no evidence, the first alone.
+        untrained: evidence as it was before it was trained, for `evidence_untrained`.
     """
     assert graphs.votes is not None
     most = max(LEAST_POPULAR, 2 * depth)
@@ -71,13 +77,13 @@ def pool_scores(
         pool = _make_pool(late, ranker.evidence, graphs, batch, domain, popular[domain](batch))
         if graphs.evidence is None:
             return {"graph": pool.rows(pool.late)}
-        evidence_M, blend = pool.evidence(ranker.evidence[domain]), ranker.blend[domain].exp()
-        whole = {"graph": pool.rows(torch.stack([evidence_M, blend * pool.late]).sum(dim=0))}
-        if untrained is None:
-            return whole
-        before_M = pool.evidence(untrained[domain])
-        parts = {"evidence": evidence_M, "evidence_untrained": before_M, "encoders": pool.late}
-        return whole | {name: pool.rows(score_M) for name, score_M in parts.items()}
+        said = {"evidence": pool.evidence(ranker.evidence[domain]), "encoders": pool.late}
+        if "graph" in systems:
+            said["graph"] = torch.stack([said["evidence"], ranker.blend[domain].exp() * pool.late]).sum(dim=0)
+        if "evidence_untrained" in systems:
+            assert untrained is not None
+            said["evidence_untrained"] = pool.evidence(untrained[domain])
+        return {name: pool.rows(said[name]) for name in systems}
 
     return scores
 

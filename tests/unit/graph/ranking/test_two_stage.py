@@ -45,8 +45,8 @@ def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking
 ) -> None:
     valid: Samples = write_run(tmp_path, times=times)["valid"]
     _, whole, few = judges(tmp_path, tiny())
-    expected = whole.lists(valid, 20, scores=one_of(system_scores(whole), system))
-    given = few.lists(valid, 20, scores=one_of(system_scores(few), system))
+    expected = whole.lists(valid, 20, scores=one_of(system_scores(whole, [system]), system))
+    given = few.lists(valid, 20, scores=one_of(system_scores(few, [system]), system))
     assert np.allclose(given.scores, expected.scores, rtol=1e-5, atol=1e-5)
     assert (given.items == expected.items).mean() > 0.99  # near ties may turn
     mine, theirs = few.metrics(valid), whole.metrics(valid)
