@@ -12,8 +12,9 @@ COMPANION_BYTES, RUN_BYTES = 5_500 / 18**2, 4_000 / 18**2
 """On disk, a train user, for every pair of items of a history; and while they are counted."""
 COUNTING_BYTES = 100
 """A train user, beside `graph.memory_gib`, in the process that counts."""
-SALE_BYTES = 16
-"""Of a purchase that the clock reads; once for train, once for what is known at a cut."""
+SALE_BYTES, SWEPT_BYTES = 16, 12
+"""Of a purchase that the clock reads; once for train, once for what is known at a cut and once for what is sold by each
+question, when they are also read in order of time."""
 STEP_SAMPLES = 64
 """For which the seconds of a step were measured."""
 
@@ -31,7 +32,10 @@ def plan_pretrain(setting: Setting) -> Estimate:
     memory = [
         *encoders.memory,
         Need("scores of a batch over the items", 3 * 4 * batch * positions * scored),
-        Need("what sold when", 2 * SALE_BYTES * counts.taught if model.evidence and model.evidence_time else 0),
+        Need(
+            "what sold when",
+            (3 * SALE_BYTES + SWEPT_BYTES) * counts.taught if model.evidence and model.evidence_time else 0,
+        ),
     ]
     counting = min(graph.memory_gib * GIB, COMPANION_BYTES * 3 * pairs) + COUNTING_BYTES * counts.teachers
     host = [*encoders.host, *([Need("counting companions, on the first rank", counting)] if model.evidence else [])]
