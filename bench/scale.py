@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--ranks", type=int, default=64, help="that share the stages at the target")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     options = parser.parse_args(argv)
+    if options.target and options.processes > 1:
+        parser.error("--target carries on what one process took; leave --processes out")
     with tempfile.TemporaryDirectory() as temporary:
         runs = [
             run_size(

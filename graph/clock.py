@@ -30,6 +30,8 @@ AGE_SCALE = 5.0
 NOW = 1 << 60
 """The moment when all that is known has just happened."""
 CELLS_AT_ONCE = 1 << 20
+SWEPT_A_CELL = 8
+"""Purchases of a cell: of more, where to look for a moment's is found sooner than those before it are counted."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,17 @@ class SalesClock:
         as it was worked out before."""
         if len(at_A) == 1 and int(at_A[0]) == self.end:
             return self._latest
-        parts = torch.split(at_A, max(1, CELLS_AT_ONCE // self.size))
-        return torch.cat([self._swept(part) for part in parts])
+        return torch.cat([self._part(part) for part in torch.split(at_A, max(1, CELLS_AT_ONCE // self.size))])
 
     @cached_property
     def _latest(self) -> Tensor:
-        return self._swept(torch.full((1,), self.end, device=self.key.device))
+        return self._part(torch.full((1,), self.end, device=self.key.device))
+
+    def _part(self, at_A: Tensor) -> Tensor:
+        """[A, D, F] of all items as of ascending moments: swept where these are many for the purchases there are."""
+        if len(at_A) > 1 and len(self.key) <= SWEPT_A_CELL * len(at_A) * self.size:
+            return self._swept(at_A)
+        return self._facts_of(torch.arange(self.size, device=self.key.device)[None, :], at_A[:, None])
 
     def _swept(self, at_A: Tensor) -> Tensor:
         """[A, D, F] of all items as of ascending moments: from one to the next what sold between them is added."""
@@ -171,6 +178,8 @@ class SalesClock:
         return torch.searchsorted(self.key, column * self.span + (at - self.start).clamp_min(0))
 
     def _time(self, sale: Tensor, column: Tensor) -> Tensor:
+        if len(self.key) == 0:
+            return torch.zeros_like(sale)
         return self.key[sale.clamp_max(len(self.key) - 1)] - column * self.span + self.start
 
 

@@ -58,12 +58,11 @@ def leading_columns(matrix_UI: Sparse, rank: int, *, seed: int, threads: int = 1
     a lower one, less. A vector's largest entry is positive."""
     drawn = np.random.RandomState(seed)
     width = rank + OVERSAMPLED
-    sums_IK = np.zeros((matrix_UI.shape[1], width), dtype=np.float32)
+    basis_IK = np.zeros((matrix_UI.shape[1], width), dtype=np.float32)
     with ThreadPoolExecutor(threads) as pool:
         for block in _blocks(matrix_UI):
             drawn_BK = drawn.normal(size=(block.shape[0], width)).astype(np.float32)
-            _add_transposed(sums_IK, block, drawn_BK, pool, threads)
-        basis_IK = sums_IK
+            _add_transposed(basis_IK, block, drawn_BK, pool, threads)
         for _ in range(POWER_STEPS):
             basis_IK = _products(matrix_UI, _orthonormal(basis_IK, pool), pool, threads)
         basis_IK = _orthonormal(_orthonormal(basis_IK, pool), pool)  # the second time: what rounding left in the first

@@ -30,7 +30,8 @@ class FewStepsTrainer(Trainer):
         reached = super().fit(train.take(np.sort(drawn)), valid)
         counted = self.step_seconds[WARM:] or self.step_seconds
         values = {"step_cpu_seconds": float(np.median(counted)), "samples": self.settings.schedule.global_batch}
-        write_json(self.folder.parents[1] / "bench_steps.json", values)
+        if self.world.is_main:
+            write_json(self.folder.parents[1] / "bench_steps.json", values)
         return reached
 
     def step(self, step: int) -> None:

@@ -18,7 +18,7 @@ ASSUMPTIONS = (
     "the catalogue grows with the users, and histories and popularity are those of the synthetic pair",
     "a rank is as fast as one core of this machine: nothing is gained by a GPU, nothing lost to a slower core",
     "ranks share a stage evenly, and what they tell each other takes no time",
-    "with --train-lists, that share of the train samples has lists, kindred users and prompts at the target as well",
+    "--train-lists, a number, is the same at all sizes that were run, and what is carried on is what they took",
     "prepare and tokenize run in one process with one worker",
     "pretrain is one epoch of steps as measured plus what the bounded run took beside its steps, which ranks, exports"
     " and starts up",

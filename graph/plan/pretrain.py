@@ -13,8 +13,8 @@ COMPANION_BYTES, RUN_BYTES = 5_500 / 18**2, 4_000 / 18**2
 COUNTING_BYTES = 100
 """A train user, beside `graph.memory_gib`, in the process that counts."""
 SALE_BYTES, SWEPT_BYTES = 16, 12
-"""Of a purchase that the clock reads; once for train, once for what is known at a cut and once for what is sold by each
-question, when they are also read in order of time."""
+"""Of a purchase that a clock reads, and more where it is asked at many moments at once. There are three: of train, of
+what is known at a cut and, asked so, of what is sold by each question; train's is where training asks it so."""
 STEP_SAMPLES = 64
 """For which the seconds of a step were measured."""
 
@@ -34,7 +34,7 @@ def plan_pretrain(setting: Setting) -> Estimate:
         Need("scores of a batch over the items", 3 * 4 * batch * positions * scored),
         Need(
             "what sold when",
-            (3 * SALE_BYTES + SWEPT_BYTES) * counts.taught if model.evidence and model.evidence_time else 0,
+            (3 * SALE_BYTES + 2 * SWEPT_BYTES) * counts.taught if model.evidence and model.evidence_time else 0,
         ),
     ]
     counting = min(graph.memory_gib * GIB, COMPANION_BYTES * 3 * pairs) + COUNTING_BYTES * counts.teachers

@@ -38,7 +38,11 @@ def system_scores(judge: Judge, systems: Sequence[str]) -> SystemScores:
             )
             return said_BD
 
-        said = {"evidence": by(ranker.evidence), "encoders": encoders(batch, domain)}
+        said = {}
+        if "evidence" in systems or "graph" in systems:
+            said["evidence"] = by(ranker.evidence)
+        if "encoders" in systems or "graph" in systems:
+            said["encoders"] = encoders(batch, domain)
         if "graph" in systems:
             said["graph"] = ranker.blended(said["evidence"], said["encoders"], domain)
         if "evidence_untrained" in systems:
@@ -51,11 +55,6 @@ def system_scores(judge: Judge, systems: Sequence[str]) -> SystemScores:
 def systems_of(judge: Judge) -> tuple[str, ...]:
     """Those that `system_scores` has."""
     return GRAPH_SYSTEMS if judge.graphs.evidence is not None else ("graph",)
-
-
-def one_of(scores: SystemScores, system: str) -> Scores:
-    """One system's scores."""
-    return lambda batch, domain: scores(batch, domain)[system]
 
 
 def evidence_scores(evidence: nn.ModuleList, graphs: Graphs, *, leave_own: bool = False) -> WholeScores:

@@ -57,7 +57,7 @@ def pool_scores(
     graphs: Graphs,
     *,
     depth: int,
-    systems: Sequence[str] = ("graph",),
+    systems: Sequence[str],
     untrained: nn.ModuleList | None = None,
 ) -> SystemPools:
     """A scorer of candidates, the same for all `systems`; lists of `depth` are always full where the domain has as many
@@ -77,7 +77,9 @@ def pool_scores(
         pool = _make_pool(late, ranker.evidence, graphs, batch, domain, popular[domain](batch))
         if graphs.evidence is None:
             return {"graph": pool.rows(pool.late)}
-        said = {"evidence": pool.evidence(ranker.evidence[domain]), "encoders": pool.late}
+        said = {"encoders": pool.late}
+        if "evidence" in systems or "graph" in systems:
+            said["evidence"] = pool.evidence(ranker.evidence[domain])
         if "graph" in systems:
             said["graph"] = torch.stack([said["evidence"], ranker.blend[domain].exp() * pool.late]).sum(dim=0)
         if "evidence_untrained" in systems:

@@ -72,6 +72,36 @@ def test_facts_are_those_of_a_slow_look(domain: int) -> None:
     assert torch.equal(told.facts, facts[4 + torch.arange(len(many)) % 3, many])
 
 
+@pytest.mark.parametrize("swept", [0, 8])
+def test_tables_that_are_swept_are_those_that_are_looked_up(monkeypatch: pytest.MonkeyPatch, swept: int) -> None:
+    clock = clocks()[0]
+    random = np.random.default_rng(3)
+    moments = torch.from_numpy(np.concatenate([random.integers(0, 99 * DAY, 40), clock.key[:9].numpy() % clock.span]))
+    slow = torch.cat([facts_of_all(clock, moments[[row]]) for row in range(len(moments))])
+    assert clock.size * len(moments) * 8 > len(clock.key)
+    monkeypatch.setattr("graph.clock.SWEPT_A_CELL", swept)
+    assert torch.equal(facts_of_all(clock, moments), slow)
+    assert ("_by_time" in vars(clock)) == (swept > 0)
+    assert clock.of_all(moments[:0]).facts.shape == (0, clock.size, len(FACTS))
+
+
+def test_a_domain_that_has_sold_nothing_says_so() -> None:
+    of_x = TRAIN.take(np.flatnonzero((TRAIN.target < NUM_X) & (TRAIN.lengths > 0)))
+    alone = dataclasses.replace(of_x, history=of_x.history % NUM_X)
+    made = clocks_of(alone, NUM_X, NUM_ITEMS)
+    assert made is not None
+    clock = made[1]
+    assert len(clock.key) == 0
+    nothing = [0.0, 0.0, 0.0, *[math.log1p(OLDEST_DAYS)] * 2]
+    for facts in (
+        facts_of_all(clock, torch.tensor([10 * DAY, 50 * DAY, NOW])),
+        facts_of_all(clock, torch.tensor([NOW])),
+        clock.of_cells(torch.tensor([0, 1]), torch.tensor([5 * DAY, NOW])).facts,
+        clock.facts_without_own(torch.tensor([1]), torch.tensor([0]), torch.tensor([NOW])),
+    ):
+        torch.testing.assert_close(facts, torch.tensor(nothing).expand_as(facts))
+
+
 def test_knowledge_has_an_age_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = clocks()[0]
     moments = torch.tensor([5 * DAY, clock.end, clock.end + 10 * DAY, clock.end + 9000 * DAY, NOW])

@@ -1,5 +1,6 @@
 """Ranking by candidates beside ranking all items."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +10,17 @@ import torch
 
 from evaluation.matrices import DAY
 from graph.batches import make_batch
+from graph.clock import SalesClock
 from graph.config import GraphConfig
 from graph.evidence import Evidence
 from graph.learning.state import some_of
 from graph.load import Prepared, make_ranker, prepare
+from graph.ranker import GraphRanker
 from graph.ranking import pools
 from graph.ranking.full_ranking import Judge
 from graph.ranking.infer import TrainedGraph
 from graph.ranking.left_out import export_left_out
-from graph.ranking.parts import evidence_by_size, one_of, system_scores
+from graph.ranking.parts import evidence_by_size, system_scores
 from graph.ranking.pools import is_two_stage
 from pairs.tables import Samples
 from tests.graph_runs import ALONE, NUM_ITEMS, NUM_X, make_splits, timed, tiny, write_run
@@ -45,8 +48,9 @@ def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking
 ) -> None:
     valid: Samples = write_run(tmp_path, times=times)["valid"]
     _, whole, few = judges(tmp_path, tiny())
-    expected = whole.lists(valid, 20, scores=one_of(system_scores(whole, [system]), system))
-    given = few.lists(valid, 20, scores=one_of(system_scores(few, [system]), system))
+    expected, given = (
+        judge.lists_of(valid, 20, system_scores(judge, [system]), [system])[system] for judge in (whole, few)
+    )
     assert np.allclose(given.scores, expected.scores, rtol=1e-5, atol=1e-5)
     assert (given.items == expected.items).mean() > 0.99  # near ties may turn
     mine, theirs = few.metrics(valid), whole.metrics(valid)
@@ -54,6 +58,50 @@ def test_with_every_item_a_candidate_lists_and_metrics_are_those_of_full_ranking
     assert theirs is not None
     assert mine == pytest.approx(theirs, abs=1e-4)
     assert theirs["mrr"] > 0
+
+
+@pytest.mark.parametrize("candidates", [False, True])
+@pytest.mark.parametrize(
+    ("systems", "by_evidence", "by_late"),
+    [
+        (["graph", "evidence", "evidence_untrained", "encoders"], 2, 1),
+        (["graph", "evidence"], 1, 1),
+        (["evidence"], 1, 0),
+        (["encoders"], 0, 1),
+        (["evidence_untrained"], 1, 0),
+    ],
+)
+def test_only_what_is_asked_for_is_scored_and_what_sold_is_looked_up_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    systems: list[str],
+    by_evidence: int,
+    by_late: int,
+    candidates: bool,
+) -> None:
+    valid = write_run(tmp_path, times=True)["valid"]
+    _, whole, few = judges(tmp_path, tiny())
+    calls: Counter[str] = Counter()
+
+    def counts(cls: type, name: str) -> None:
+        plain = getattr(cls, name)
+
+        def counted(*words: object, **options: object) -> object:
+            calls[name] += 1
+            return plain(*words, **options)
+
+        monkeypatch.setattr(cls, name, counted)
+
+    for cls, name in ((Evidence, "mixed"), (GraphRanker, "encoder_scores"), (SalesClock, "of_all")):
+        counts(cls, name)
+    judge = few if candidates else whole
+    batch = judge._batch(valid, np.flatnonzero(valid.domain == 0))
+    said = system_scores(judge, systems)(batch, 0)
+    assert set(said) == set(systems)
+    assert calls["mixed"] == by_evidence
+    if not candidates:  # among candidates votes name them, and cells are asked what sold
+        assert calls["encoder_scores"] == by_late
+        assert calls["of_all"] == (1 if by_evidence or systems == ["encoders"] else 0)
 
 
 def test_few_candidates_are_scored_as_among_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +113,7 @@ def test_few_candidates_are_scored_as_among_all(tmp_path: Path, monkeypatch: pyt
     for domain in (0, 1):
         batch = whole._batch(valid, np.flatnonzero(valid.domain == domain))
         dense = whole.whole()(batch, domain)
-        pooled = pools.pool_scores(few.ranker, few.graphs, depth=1)(batch, domain)["graph"]
+        pooled = pools.pool_scores(few.ranker, few.graphs, depth=1, systems=["graph"])(batch, domain)["graph"]
         assert isinstance(dense, torch.Tensor)
         inside = pooled.column < dense.shape[1]
         assert 0 < float(inside.float().sum(dim=1).mean()) < dense.shape[1]
