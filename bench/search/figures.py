@@ -27,8 +27,6 @@ from retrieval.vectors import ModelPart, key_source, open_vectors
 
 CPU = torch.device("cpu")
 QUESTIONS = 50
-LEAST_MERGES = 20
-"""A merge takes below a millisecond: of a single one another process decides."""
 Result = TypeVar("Result")
 
 
@@ -155,7 +153,7 @@ def merges(k: int, *, queries: int, repeats: int) -> dict[str, float]:
         scores = -np.sort(-random.random((shards, queries // shards, depth)).astype(np.float32))
         ids = random.integers(0, 2**30, scores.shape)
         packed = [pack(part, names) for part, names in zip(scores, ids, strict=True)]
-        _, seconds = best_time(partial(merge_shards, packed, depth), repeats=max(repeats, LEAST_MERGES))
+        _, seconds = best_time(partial(merge_shards, packed, depth), repeats=repeats)
         figures[f"merge_{shards}_shards_ms"] = 1000 * seconds
     return figures
 
