@@ -14,7 +14,7 @@ from retrieval.fixed_point import Floats, to_grid, to_unit_length
 from retrieval.indexes.build import index_of
 from retrieval.indexes.config import IndexConfig
 from retrieval.indexes.sharded import merge_shards
-from retrieval.indexes.topk import pack, unpack
+from retrieval.indexes.topk import NOBODY, best_of, pack, unpack
 
 CPU = torch.device("cpu")
 TORCH, FAISS = IndexConfig(kind="exact", backend="torch"), IndexConfig(kind="exact", backend="faiss")
@@ -25,6 +25,17 @@ EXACT = {
     "faiss, 16 bits on disk": replace(FAISS, storage="float16", mapped=True),
     "faiss on disk": replace(FAISS, mapped=True),
 }
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
+@pytest.mark.parametrize("width", [8, 48, 150])
+@pytest.mark.parametrize("nobody", [0.0, 0.97])
+def test_the_best_of_wide_rows_are_the_first_when_all_are_sorted(k: int, width: int, nobody: float) -> None:
+    random = np.random.default_rng(width)
+    packed = random.integers(0, NOBODY, (40, width))
+    packed[random.random(packed.shape) < nobody] = NOBODY
+    expected = [sorted([*row, *[NOBODY] * k])[:k] for row in packed.tolist()]
+    assert best_of(packed, k).tolist() == expected
 
 
 def slow_search(
