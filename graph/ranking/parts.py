@@ -26,11 +26,12 @@ def system_scores(judge: Judge, systems: Sequence[str]) -> SystemScores:
         return lambda batch, domain: {"graph": whole(batch, domain)}
     untrained = nn.ModuleList([Evidence(), Evidence()]).to(judge.world.device)
     encoders = encoder_scores(ranker, graphs)
+    asks_evidence = any(name != "encoders" for name in systems)
 
     def scores(batch: Batch, domain: int) -> dict[str, Tensor | Pooled]:
         graph, history_BL = evidence[domain], batch.history
-        gathered = gather_companions(graph, history_BL, None)
-        sold = graph.sold(batch.moment, None, len(history_BL))
+        gathered = gather_companions(graph, history_BL, None) if asks_evidence else None
+        sold = graph.sold(batch.moment, None, len(history_BL)) if asks_evidence else None
 
         def by(weights: nn.ModuleList) -> Tensor:
             said_BD: Tensor = weights[domain](

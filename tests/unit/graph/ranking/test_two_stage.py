@@ -101,7 +101,7 @@ def test_only_what_is_asked_for_is_scored_and_what_sold_is_looked_up_once(
     assert calls["mixed"] == by_evidence
     if not candidates:  # among candidates votes name them, and cells are asked what sold
         assert calls["encoder_scores"] == by_late
-        assert calls["of_all"] == (1 if by_evidence or systems == ["encoders"] else 0)
+        assert calls["of_all"] == min(by_evidence, 1)
 
 
 def test_few_candidates_are_scored_as_among_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
