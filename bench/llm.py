@@ -28,13 +28,15 @@ from pairs.config import PairConfig
 from pairs.prepare import prepare
 from training.base_files import find_base
 from training.base_model import load_tokenizer_folder
-from training.config import LlmConfig, PromptsConfig, ScratchConfig
+from training.config import LlmConfig, ScratchConfig
 from training.finetune import make_small_model
+from training.lessons.batches import PaddedPrompts, PromptData, collate, read_prompts
 from training.precision import resolve_precision
-from training.tuning.batches import PaddedPrompts, Plan, PromptData, collate, read_prompts, shares
+from training.prompts.config import PromptsConfig
 from training.tuning.engine import accumulation_steps, build_accelerator, wrap
 from training.tuning.layers import set_attention
 from training.tuning.losses import learnt_loss
+from training.tuning.steps import Plan, shares
 
 DS_CONFIGS = Path(__file__).parent.parent / "ds_configs"
 

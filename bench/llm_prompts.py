@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from launch.tracking import Tracker
 from pairs.tables import SPLITS, Split, load_pair, load_samples
 from training.base_model import load_tokenizer_folder
-from training.config import PromptsConfig
+from training.prompts.config import PromptsConfig
 from training.prompts.kindred import distinct_users, read_neighbours
 from training.prompts.pieces import clean_title, line_texts, make_frame
 from training.tokenize_prompts import tokenize_prompts
@@ -57,7 +57,7 @@ def prompt_texts(config: PromptsConfig, run_dir: Path, split: Split) -> list[str
     pair, samples, train = load_pair(run_dir), load_samples(run_dir, split), load_samples(run_dir, "train")
     neighbours = read_neighbours(run_dir, split, samples=samples, known=train)
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
-    frame = make_frame(tokenizer, pair.domain_names)
+    frame = make_frame(tokenizer, pair.domain_names, system=config.system, order=config.order)
     lines = line_texts([clean_title(t) for t in pair.items.titles], pair.items.domain.tolist(), pair.domain_names)
     kindred = distinct_users(
         neighbours.matrix(np.arange(len(samples))), users=train.user, own=samples.user, limit=config.num_neighbours
@@ -68,5 +68,7 @@ def prompt_texts(config: PromptsConfig, run_dir: Path, split: Split) -> list[str
         shown = [train.history_of(int(near))[-config.neighbour_items :] for near in kindred[row] if near >= 0]
         blocks = "".join(frame.neighbour + "".join(lines[item] for item in items) for items in shown if len(items))
         own = "".join(lines[item] for item in samples.history_of(row)[-config.max_history :])
-        texts.append(frame.opening[domain] + blocks + frame.own + own + frame.request[domain])
+        told = [blocks, frame.own + own]
+        told = told if config.order == "kindred_first" else told[::-1]
+        texts.append(frame.opening[domain] + "".join(told) + frame.request[domain])
     return texts

@@ -32,11 +32,11 @@ from launch.tracking import Tracker
 from training.base_files import find_base
 from training.base_model import load_model
 from training.config import LlmConfig, Precision, ScratchConfig
+from training.lessons.batches import PromptData
 from training.plan.memory import Load, engine_of, peak_parts
 from training.plan.shapes import Shape, of_gguf, of_scratch
 from training.precision import DTYPES
 from training.scratch import build_model
-from training.tuning.batches import PromptData
 from training.tuning.deepspeed_file import read_deepspeed_file
 from training.tuning.engine import build_accelerator, wrap
 from training.tuning.fit import fit

@@ -29,6 +29,7 @@ OVERSAMPLED = 10
 USERS_AT_ONCE, MOST_USERS = 8192, 1 << 16
 """Users of a block; of large catalogues more, an eighth of the items, for what a block says is added to all sums."""
 ROWS_AT_ONCE = 1 << 16
+COLUMNS_AT_ONCE = 64
 LEAST_COLUMNS = 64
 """Of a thread: fewer are not worth another pass over a block."""
 NOISE = 1e-10
@@ -44,12 +45,15 @@ def co_occurrence_vectors(bought_UI: Sparse, *, dim: int, seed: int) -> Floats:
     counts_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
     scaled_UI = sp.csr_matrix(bought_UI @ sp.diags_array((counts_I**-0.5).astype(np.float32)))
     rank = min(dim, min(scaled_UI.shape) - 1)
-    vectors_IK = np.zeros((scaled_UI.shape[1], dim), dtype=np.float32)
-    if rank >= 1:
-        threads = num_threads()  # asked for before the limit, which is torch's as well
-        with threadpool_limits(limits=1):  # how a library shares a product would change the last bits
-            left_IK, values_K = leading_columns(scaled_UI, rank, seed=seed, threads=threads)
-        vectors_IK[:, : left_IK.shape[1]] = left_IK * np.sqrt(values_K)
+    if rank < 1:
+        return np.zeros((scaled_UI.shape[1], dim), dtype=np.float32)
+    threads = num_threads()  # asked for before the limit, which is torch's as well
+    with threadpool_limits(limits=1):  # how a library shares a product would change the last bits
+        left_IK, values_K = leading_columns(scaled_UI, rank, seed=seed, threads=threads)
+    np.multiply(left_IK, np.sqrt(values_K), out=left_IK, casting="same_kind")  # in 64 bits, then rounded
+    vectors_IK = np.zeros((len(left_IK), dim), dtype=np.float32)
+    vectors_IK[:, : left_IK.shape[1]] = left_IK
+    del left_IK
     return unit_rows(vectors_IK)
 
 
@@ -64,8 +68,10 @@ def leading_columns(matrix_UI: Sparse, rank: int, *, seed: int, threads: int = 1
             drawn_BK = drawn.normal(size=(block.shape[0], width)).astype(np.float32)
             _add_transposed(basis_IK, block, drawn_BK, pool, threads)
         for _ in range(POWER_STEPS):
-            basis_IK = _products(matrix_UI, _orthonormal(basis_IK, pool), pool, threads)
-        basis_IK = _orthonormal(_orthonormal(basis_IK, pool), pool)  # the second time: what rounding left in the first
+            basis_IK = _orthonormal(basis_IK, pool)  # one after the other: what was before is let go
+            basis_IK = _products(matrix_UI, basis_IK, pool, threads)
+        for _ in range(2):  # the second time: what rounding left in the first
+            basis_IK = _orthonormal(basis_IK, pool)
     gram_KK = np.zeros((basis_IK.shape[1], basis_IK.shape[1]))
     for block in _blocks(matrix_UI):
         said_BK = block @ basis_IK
@@ -75,8 +81,12 @@ def leading_columns(matrix_UI: Sparse, rank: int, *, seed: int, threads: int = 1
     squares_K, turn_KK = np.linalg.eigh(gram_KK)
     kept = np.argsort(-squares_K)[:rank]
     vectors_IK = basis_IK @ turn_KK[:, kept].astype(np.float32)
-    largest_K = vectors_IK[np.abs(vectors_IK).argmax(axis=0), np.arange(vectors_IK.shape[1])]
-    return vectors_IK * np.where(largest_K < 0, -1, 1).astype(np.float32), np.sqrt(np.maximum(squares_K[kept], 0))
+    del basis_IK
+    for start in range(0, vectors_IK.shape[1], COLUMNS_AT_ONCE):
+        part_IK = vectors_IK[:, start : start + COLUMNS_AT_ONCE]
+        largest_K = part_IK[np.abs(part_IK).argmax(axis=0), np.arange(part_IK.shape[1])]
+        part_IK *= np.where(largest_K < 0, -1, 1).astype(np.float32)
+    return vectors_IK, np.sqrt(np.maximum(squares_K[kept], 0))
 
 
 def _products(matrix_UI: Sparse, basis_IK: Floats, pool: ThreadPoolExecutor, threads: int) -> Floats:

@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 
 def shared_array(path: Path, make: Callable[[], npt.NDArray[Scalar]], world: World) -> npt.NDArray[Scalar]:
-    """What the first rank made, or found in the file, on all ranks."""
+    """What the first rank made, or found in the file, on all ranks: mapped, so that a node holds it once. Who writes
+    into it writes a copy of his own."""
     if world.is_main and not is_whole(path):
         with long(path.stem), of_waiting_ranks(world):
             array = make()
         with atomic_file(path) as partial, partial.open("wb") as file:
             np.save(file, array, allow_pickle=False)
     world.barrier()
-    kept: npt.NDArray[Scalar] = np.load(path, allow_pickle=False)
-    return kept
+    return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
 
 
 def is_whole(path: Path) -> bool:

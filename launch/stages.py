@@ -65,7 +65,7 @@ STAGES: tuple[Stage, ...] = (
         plan="retrieval.plan.retrieve:plan_retrieve", version=5,
     ),
     Stage(
-        "tokenize", "training.tokenize_prompts", "prompts", "training.config:PromptsConfig", "python",
+        "tokenize", "training.tokenize_prompts", "prompts", "training.prompts.config:PromptsConfig", "python",
         ("prepare", "pretrain", "retrieve"), ("prompts/**/*",), checks=("training.checks:check_base",),
         plan="training.plan.others:plan_tokenize", version=5,
     ),

@@ -16,8 +16,9 @@ from training.answers.config import GenerationConfig
 from training.answers.parts import read_prompts, write_parts
 from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder
-from training.config import PromptsConfig, ScratchConfig
+from training.config import ScratchConfig
 from training.generate import generate
+from training.prompts.config import PromptsConfig
 from training.scratch import build_model
 from training.tokenize_prompts import tokenize_prompts
 

@@ -12,7 +12,7 @@ from launch.tracking import Tracker
 from pairs.samples.write_tables import PARQUET_SCHEMA
 from pairs.tables import Split
 from tests.pair_files import write_split
-from training.config import PromptsConfig
+from training.prompts.config import PromptsConfig
 from training.tokenize_prompts import tokenize_prompts
 
 WORDS = ["red", "blue", "soft", "hard", "paper", "pencil", "brush", "desk", "lamp", "ink", "folder", "canvas", "glue"]

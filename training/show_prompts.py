@@ -21,8 +21,8 @@ from pairs.known import load_kindred
 from pairs.tables import SPLITS, Samples, Split, load_pair
 from retrieval.posterior.expected import has_expectations, load_asking
 from training.base_model import load_tokenizer_folder
-from training.config import PromptsConfig
 from training.prompts.assembly import Prompts, Wanted, assemble
+from training.prompts.config import PromptsConfig
 from training.prompts.maker import PromptMaker, make_maker
 
 

@@ -20,14 +20,14 @@ from launch.artifacts import PARTIAL, atomic_folder, write_json
 from launch.errors import InputError
 from launch.stage import entry_point, open_stage, parse_job
 from launch.tracking import Tracker, open_tracker
-from pairs.draws import draw_rows
+from pairs.draws import draw_rows, draw_users
 from pairs.known import load_kindred
 from pairs.tables import SPLITS, Pair, Samples, Split, load_pair
 from retrieval.posterior.expected import Expectations, has_expectations, load_asking
 from training.base_files import BaseModel, find_base
 from training.base_model import check_weights, load_tokenizer
-from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble, least_tokens
+from training.prompts.config import PromptOrder, PromptsConfig
 from training.prompts.kindred import PromptSource
 from training.prompts.maker import PromptMaker, make_maker
 from training.prompts.pieces import Ints, Pieces, clean_title, make_frame
@@ -71,7 +71,7 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     """Write prompts/: a dataset for each split, the tokenizer, meta.json. Returns the base model that was found."""
     base = find_base(config.base, trust_remote_code=config.trust_remote_code, allow_pickle=config.allow_pickle)
     pair = load_pair(run_dir)
-    tokenizer = get_tokenizer(base, pair, scratch_vocab=config.scratch_vocab)
+    tokenizer = get_tokenizer(base, pair, scratch_vocab=config.scratch_vocab, order=config.order)
     maker = make_maker(tokenizer, pair, config)
     pieces = maker.pieces
     folder = run_dir / "prompts"
@@ -112,20 +112,24 @@ def tokenize_prompts(config: PromptsConfig, *, run_dir: Path, seed: int, tracker
     return base
 
 
-def get_tokenizer(base: BaseModel, pair: Pair, *, scratch_vocab: int) -> PreTrainedTokenizerBase:
-    """The base model's tokenizer; for `scratch`, one trained on the pair's titles."""
+def get_tokenizer(base: BaseModel, pair: Pair, *, scratch_vocab: int, order: PromptOrder) -> PreTrainedTokenizerBase:
+    """The base model's tokenizer; for `scratch`, one trained on the pair's titles and the words of its prompts."""
     if base.kind != "scratch":
         tokenizer = load_tokenizer(base)
         check_weights(base, tokenizer)
         return tokenizer
     titles = [clean_title(title) for title in pair.items.titles]
-    frame = make_frame(None, pair.domain_names).texts
+    frame = make_frame(None, pair.domain_names, order=order).texts
     return train_tokenizer(titles, vocab_size=scratch_vocab, frame=frame)
 
 
 def _drawn_rows(split: Split, samples: Samples, config: PromptsConfig, *, seed: int) -> Ints:
     """The rows of a split that get a prompt."""
-    rows = draw_rows(len(samples), config.max_train_samples if split == "train" else None, seed=seed)
+    most = config.max_train_samples if split == "train" else None
+    if config.order == "own_first":  # a user's prompts begin alike: all of them or none
+        rows = draw_users(samples.user, most, seed=seed)
+    else:
+        rows = draw_rows(len(samples), most, seed=seed)
     if len(rows) < len(samples):
         log.info("training on %d of %d samples (prompts.max_train_samples)", len(rows), len(samples))
     return rows

@@ -16,6 +16,7 @@ from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.systems.baseline_table import BASELINE_TABLE, Grid, Material, Parameters
 from evaluation.systems.selection import simplest_of
 from launch.distributed import World
+from pairs.draws import draw_users
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
@@ -119,12 +120,7 @@ def scorer_ranks(
 
 def sample_of_users(samples: Samples, most: int, seed: int) -> Samples:
     """All samples, or those of random users: as many whole users as fit into `most` samples, at least one."""
-    if len(samples) <= most:
-        return samples
-    users, user_row_N, counts_U = np.unique(samples.user, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(users))
-    num_users = max(1, int(np.searchsorted(np.cumsum(counts_U[order]), most, side="right")))
-    return samples.take(np.flatnonzero(np.isin(user_row_N, order[:num_users])))
+    return samples if len(samples) <= most else samples.take(draw_users(samples.user, most, seed=seed))
 
 
 def random_users(samples: Samples, most: int, seed: int) -> Samples:

@@ -87,19 +87,21 @@ def factorise(known: Samples, items: Items, *, dim: int) -> Bytes:
     """[2, I, dim] tables `shared` and `within` of what some users have."""
     bought_UI = user_item_matrix(known, items.num_items)
     num_x = items.num_x
-    shared_IK = co_occurrence_vectors(bought_UI, dim=dim, seed=0)
-    within = [
-        co_occurrence_vectors(sp.csr_matrix(part_UI), dim=dim, seed=0)
-        for part_UI in (bought_UI[:, :num_x], bought_UI[:, num_x:])
-    ]
-    return np.stack([in_bytes(shared_IK), in_bytes(np.concatenate(within))])
+    factors = np.empty((2, items.num_items, dim), dtype=np.int8)
+    factors[0] = in_bytes(co_occurrence_vectors(bought_UI, dim=dim, seed=0))  # in bytes before the next is made
+    for own in (slice(0, num_x), slice(num_x, None)):
+        factors[1, own] = in_bytes(co_occurrence_vectors(sp.csr_matrix(bought_UI[:, own]), dim=dim, seed=0))
+    return factors
 
 
 def in_bytes(vectors: Floats) -> Bytes:
     """Each row as whole numbers, the largest of them 127 or -127; zeros stay."""
-    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
-    scaled = np.divide(vectors * LARGEST, largest, out=np.zeros_like(vectors), where=largest > 0)
-    whole: Bytes = np.rint(scaled).astype(np.int8)
+    whole = np.empty(vectors.shape, dtype=np.int8)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        part = vectors[start : start + ROWS_AT_ONCE]
+        largest = np.abs(part).max(axis=1, keepdims=True, initial=0)
+        scaled = np.divide(part * LARGEST, largest, out=np.zeros_like(part), where=largest > 0)
+        whole[start : start + ROWS_AT_ONCE] = np.rint(scaled)
     return whole
 
 

@@ -23,8 +23,10 @@ SAMPLED_SECONDS, CELLS = 0.34, 20_000
 """With a sampled softmax, of a step: .34 s at 5 M items; and what is scored of a sample, at most about."""
 FACTORISING_SECONDS = 7e-10
 """Of an item or user, a column squared: 8 s."""
-FACTORISING_BYTES = 16
-"""Of an item or user, a column: 371 MiB."""
+FACTORISING_BYTES, BLOCK_BYTES, PURCHASE_BYTES = 14, 8, 36
+"""Of an item, a column; of a user of a block, a column; of a purchase: 302 MiB."""
+USERS_AT_ONCE, MOST_USERS = 8192, 1 << 16
+"""As in graph/co_occurrence.py: users of a block, an eighth of the items within these bounds."""
 NEAREST_SECONDS = 2.9e-11
 """Of an item asked for, an item it is compared with, a column, in bytes: 1.9 s for 1,016 items and the 125,000 of one
 domain."""
@@ -86,6 +88,8 @@ def _late(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
     searched = max(1, min(ITEMS_AT_ONCE, CELLS_AT_ONCE // max(1, items // 2)))
     left_out = pair_bytes(model, blocks * of_block)
     text, factors = 4 * items * dim, 2 * items * dim
+    users_at_once = min(counts.teachers, max(USERS_AT_ONCE, min(MOST_USERS, items // 8)))
+    factorising = (FACTORISING_BYTES * items + BLOCK_BYTES * users_at_once) * dim + PURCHASE_BYTES * counts.taught
     return EncoderNeeds(
         memory=[
             Need("item tables", len(TABLES) * items * dim),
@@ -94,8 +98,8 @@ def _late(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
             Need("a search for that", searched * items / 2 * NEAREST_BYTES + 4 * dim * items / 2),
         ],
         host=[
-            Need("text vectors", text * machine.processes),
-            Need("factorising, on the first rank", FACTORISING_BYTES * (items + counts.teachers) * dim),
+            Need("text vectors", text),
+            Need("factorising, on the first rank", factorising),
         ],
         disk=[
             Need("item tables, on a chronological pair two of them", 2 * factors),

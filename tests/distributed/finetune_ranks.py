@@ -21,12 +21,14 @@ from launch.stages import stage_named
 from launch.tracking import Tracker
 from tests.tiny_prompts import write_tiny_run
 from training.base_files import find_base
-from training.config import LlmConfig, PromptsConfig, ScratchConfig
+from training.config import LlmConfig, ScratchConfig
 from training.finetune import finetune
+from training.prompts.config import PromptsConfig
 from training.scratch import build_model
 from training.tokenize_prompts import tokenize_prompts
 from training.tuning import fit as fit_module
 from training.tuning.engine import check_ranks, deepspeed_settings
+from training.tuning.optimizer import learning_rate
 
 PROMPTS = PromptsConfig(scratch_vocab=400, max_tokens=140, num_neighbours=1, max_history=4, neighbour_items=2)
 TINY = LlmConfig(
@@ -74,7 +76,7 @@ def run_until_killed(world: World, run_dir: Path, config: LlmConfig, *, step: in
             raise KeyboardInterrupt
         return original(at, total, given)
 
-    original = fit_module.learning_rate
+    original = learning_rate
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_module, "learning_rate", stop)
         with pytest.raises(KeyboardInterrupt):

@@ -14,8 +14,8 @@ from launch.errors import InputError
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune, tracked
 from tests.distributed.optimizer_watch import watch_optimizers
 from tests.ranks import run_ranks
+from training.lessons.batches import PaddedPrompts
 from training.tuning import guards
-from training.tuning.batches import PaddedPrompts
 from training.tuning.engine import Tuning
 from training.tuning.fit import FineTune
 

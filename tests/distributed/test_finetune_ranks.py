@@ -26,7 +26,7 @@ from tests.distributed.finetune_ranks import (
 from tests.ranks import run_ranks
 from training.base_model import load_tuned_model
 from training.config import LoraConfig
-from training.tuning.batches import collate, read_prompts
+from training.lessons.batches import collate, read_prompts
 from training.tuning.losses import learnt_loss
 
 pytestmark = pytest.mark.slow

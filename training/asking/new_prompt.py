@@ -12,8 +12,8 @@ from pairs.tables import Pair, Samples
 from retrieval.posterior.expected import ExpectedItems
 from training.answers.questions import Questions
 from training.base_model import load_tokenizer_folder
-from training.config import PromptsConfig
 from training.prompts.assembly import Budget, assemble
+from training.prompts.config import PromptsConfig
 from training.prompts.kindred import NeighbourRows
 from training.prompts.maker import PromptMaker, make_maker
 from training.ranking.candidates import join_candidates

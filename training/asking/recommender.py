@@ -26,7 +26,7 @@ from training.asking.asking import Matched, find_domain, match_history
 from training.asking.final_ranking import Final, Json, load_final, load_known, rank_finally
 from training.asking.new_prompt import PromptWriter, open_prompts
 from training.base_files import BaseModel
-from training.config import PromptsConfig
+from training.prompts.config import PromptsConfig
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,19 @@ from typing import Any
 from launch.artifacts import read_json
 from launch.errors import InputError
 from launch.plan.estimates import GIB, EngineOption, Estimate, Machine, Need, Setting, total
-from training.config import LlmConfig, LoraConfig, PromptsConfig
-from training.plan.memory import APART_BYTES, FOUR_BITS, STEP_BYTES, Engine, Load, engine_of, peak_parts
+from training.config import LlmConfig, LoraConfig
+from training.plan.memory import (
+    APART_BYTES,
+    FOUR_BITS,
+    STEP_BYTES,
+    Engine,
+    Load,
+    activation_bytes,
+    engine_of,
+    peak_parts,
+)
 from training.plan.shapes import Shape, shape_of
+from training.prompts.config import PromptsConfig
 from training.tuning.deepspeed_file import DS_CONFIGS, read_deepspeed_file
 
 KEPT_CHECKPOINTS = 3
@@ -60,10 +70,13 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
     answer = told["longest_answer"] if told else min(ANSWER_TOKENS, tokens)
     listed = list_tokens(llm, setting)
     of_rank, on_gpus = -(-llm.global_batch // setting.machine.ranks), setting.machine.on_gpus
-    return Load(
-        rows=min(llm.per_device_batch, of_rank),
-        tokens=tokens + listed,
-        learnt=tokens - 1 if llm.learn == "prompt" else answer,
+    rows = min(llm.per_device_batch, max(of_rank, llm.together)) // llm.together
+    if llm.twins and not shape.plain_head:
+        answer = min(tokens, rows * answer)  # every row's scores are made wherever some row learns
+    load = Load(
+        rows=rows,
+        tokens=llm.together * (tokens + listed),  # of twins at most: what they share is read once
+        learnt=llm.together * (tokens - 1 if llm.learn == "prompt" else answer),
         number=number_bytes(llm, on_gpus=on_gpus),
         checkpointing=llm.gradient_checkpointing,
         trained=trained_parameters(shape, llm.lora),
@@ -73,6 +86,11 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
         step=STEP_BYTES if llm.optimizer == "adamw" or on_gpus else APART_BYTES,
         eager=llm.attention == "eager" or (llm.attention == "auto" and not on_gpus and llm.precision == "bf16"),
     )
+    if llm.task != "write" or llm.judge == "loss":
+        return load
+    listed = tokens + 2 * (1 + llm.negatives) * (told["answer_tokens"] if told else ANSWER_TOKENS)
+    judged = replace(load, rows=llm.per_device_batch, tokens=listed, checkpointing=True)  # a layer at a time
+    return max(load, judged, key=lambda one: activation_bytes(shape, one))
 
 
 def list_tokens(llm: LlmConfig, setting: Setting) -> int:
@@ -144,7 +162,7 @@ def _seconds(shape: Shape, load: Load, llm: LlmConfig, setting: Setting) -> tupl
         return tokens / measured, f"{tokens:.3g} tokens at {measured:,.0f} a second, as this run was last measured"
     busy = min(machine.ranks, llm.global_batch)
     rate = busy * machine.flops * machine.utilisation / (FLOPS[llm.gradient_checkpointing] * shape.met_parameters)
-    least = "" if told else "at most "
+    least = "" if told and not llm.twins else "at most "
     return tokens / rate, (
         f"rough: {least}{tokens:.3g} tokens of {FLOPS[llm.gradient_checkpointing]} FLOP a parameter at "
         f"{100 * machine.utilisation:.0f} % of {machine.flops / 1e12:.3g} TFLOP/s x {busy}: {rate:,.0f} tokens/s"
@@ -221,10 +239,10 @@ def _unfit(choices: list[EngineOption], llm: LlmConfig) -> list[str]:
 
 
 def _idle(llm: LlmConfig, machine: Machine) -> list[str]:
-    ranks = machine.ranks
-    if ranks > llm.global_batch:
+    ranks, rows = machine.ranks, -(-llm.global_batch // llm.together)
+    if ranks > rows:
         return [
-            f"{ranks - llm.global_batch} of {ranks} ranks would idle: llm.global_batch is {llm.global_batch}; raise it "
+            f"{ranks - rows} of {ranks} ranks would idle: llm.global_batch is {llm.global_batch}; raise it "
             "(which changes the result) or take fewer ranks"
         ]
     if llm.global_batch % (ranks * min(llm.per_device_batch, -(-llm.global_batch // ranks))):

@@ -2,10 +2,11 @@
 
 from launch.plan.estimates import GIB, Estimate, Need, Setting
 from training.answers.config import GenerationConfig
-from training.config import LlmConfig, PromptsConfig
+from training.config import LlmConfig
 from training.plain_heads import CHUNK_NUMBERS
 from training.plan.finetune import ANSWER_TOKENS, number_bytes
 from training.plan.shapes import shape_of
+from training.prompts.config import PromptsConfig
 
 TOKEN_BYTES = 4
 """Of a token of prompts/."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from launch.artifacts import read_json
 from launch.errors import InputError
-from training.config import PromptsConfig, ScratchConfig
+from training.config import ScratchConfig
 from training.plain_heads import PLAIN_HEADS
+from training.prompts.config import PromptsConfig
 
 NAMES = {
     "hidden": ("hidden_size", "n_embd", "d_model"),

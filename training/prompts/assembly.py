@@ -135,13 +135,9 @@ def _segments(pieces: Pieces, wanted: Wanted, keep_own: Mask, keep_neighbours: M
     headers = np.where(keep_neighbours.any(axis=2), wanted.headers, NO_PIECE)
     their_lines = np.where(keep_neighbours, pieces.line + wanted.neighbours, NO_PIECE)
     blocks = np.concatenate([headers[:, :, None], their_lines], axis=2).reshape(B, K * (M + 1))
-    columns = [
-        (OPENING + wanted.domain)[:, None],
-        blocks,
-        np.full((B, 1), OWN),
-        np.where(keep_own, pieces.line + wanted.own, NO_PIECE),
-        (REQUEST + wanted.domain)[:, None],
-    ]
+    own = [np.full((B, 1), OWN), np.where(keep_own, pieces.line + wanted.own, NO_PIECE)]
+    told = [*own, blocks] if pieces.order == "own_first" else [blocks, *own]
+    columns = [(OPENING + wanted.domain)[:, None], *told, (REQUEST + wanted.domain)[:, None]]
     if wanted.target is not None:
         columns.append((pieces.answer + wanted.target)[:, None])
     return np.concatenate(columns, axis=1)

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from launch.errors import InputError
 from pairs.tables import Samples, Split
-from training.config import KindredForm
 from training.prompts.assembly import Wanted
+from training.prompts.config import KindredForm
 from training.prompts.groups import NOBODY, Groups, Votes, count_votes, histories_of, votes_of
 from training.prompts.pieces import Ints
 

@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from launch.state.kept import NOTHING_KEPT, Arrays, KeptArrays
 from pairs.tables import Pair, Samples, Split
-from training.config import PromptsConfig
 from training.prompts.assembly import Budget
+from training.prompts.config import PromptsConfig
 from training.prompts.kindred import NeighbourRows, PromptSource, no_neighbours, read_neighbours
 from training.prompts.pieces import Ints, Pieces, build_pieces
 
@@ -73,9 +73,10 @@ def make_maker(
             domain_names=pair.domain_names,
             max_item_tokens=config.max_item_tokens,
             system=config.system,
+            order=config.order,
         )
         return {"tokens": pieces.tokens, "offsets": pieces.offsets}
 
     arrays = kept.arrays("prompt_pieces", make)
-    pieces = Pieces(arrays["tokens"], arrays["offsets"], pair.items.num_items)
+    pieces = Pieces(arrays["tokens"], arrays["offsets"], pair.items.num_items, config.order)
     return PromptMaker(pieces, pair.items.domain.astype(np.int64), config)

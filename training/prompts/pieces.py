@@ -4,6 +4,8 @@ A prompt is *defined* as the concatenation of these pieces' tokens, at training 
 
     opening, {header, lines} per kindred user or number of votes, own header, own lines, request [, answer]
 
+or, with `own_first`, what the user bought stands before the rest, and the opening does not tell what is asked for.
+
 Chat models get their chat template around it, others the Alpaca form.
 """
 
@@ -17,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from launch.bounded import TEMPLATE_SECONDS, Unbounded, bounded_text
 from launch.errors import InputError
 from pairs.ragged import offsets_of
+from training.prompts.config import PromptOrder
 
 Ints = npt.NDArray[np.int64]
 Tokens = npt.NDArray[np.int32]
@@ -55,6 +58,8 @@ class Pieces:
     tokens: Tokens  # [sum of lengths]
     offsets: Ints  # [NUM_FIXED + 2 I + 1]
     num_items: int
+    order: PromptOrder
+    """For which the fixed ones are worded."""
 
     @property
     def lengths(self) -> Ints:
@@ -82,11 +87,16 @@ def clean_title(title: str) -> str:
 
 
 def make_frame(
-    tokenizer: PreTrainedTokenizerBase | None, domain_names: Sequence[str], *, system: str | None = None
+    tokenizer: PreTrainedTokenizerBase | None,
+    domain_names: Sequence[str],
+    *,
+    system: str | None = None,
+    order: PromptOrder = "kindred_first",
 ) -> Frame:
     """The fixed texts, in the chat template of `tokenizer` where it has one; None: the plain Alpaca form."""
     names = [display_name(name) for name in domain_names]
-    asks = [f"Recommend a new {name} item to the user. Answer with its title." for name in names]
+    kinds = [f"{name} " for name in names] if order == "kindred_first" else ["", ""]  # own_first: the request says it
+    asks = [f"Recommend a new {kind}item to the user. Answer with its title." for kind in kinds]
     if tokenizer is not None and tokenizer.chat_template:
         before, after = _around_message(tokenizer, system)
         openings = [f"{before}{ask}\n" for ask in asks]
@@ -143,9 +153,10 @@ def build_pieces(
     domain_names: Sequence[str],
     max_item_tokens: int,
     system: str | None = None,
+    order: PromptOrder = "kindred_first",
 ) -> Pieces:
     """Tokenise everything that prompts are made of, once; lines are cut to `max_item_tokens`, answers are not."""
-    frame = make_frame(tokenizer, domain_names, system=system)
+    frame = make_frame(tokenizer, domain_names, system=system, order=order)
     fixed = [list(ids) for ids in tokenizer(frame.texts, add_special_tokens=False)["input_ids"]]
     lines = tokenize_texts(tokenizer, line_texts(titles, domains, domain_names))
     end_of_line = tokenize_texts(tokenizer, ["a\n"])[0][-1:]
@@ -154,7 +165,7 @@ def build_pieces(
     lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
     offsets = offsets_of(lengths)
     tokens = np.fromiter((token for ids in pieces for token in ids), dtype=np.int32, count=int(offsets[-1]))
-    return Pieces(tokens=tokens, offsets=offsets, num_items=len(titles))
+    return Pieces(tokens=tokens, offsets=offsets, num_items=len(titles), order=order)
 
 
 def _cut(ids: list[int], limit: int, end_of_line: list[int]) -> list[int]:

@@ -48,22 +48,7 @@ class PackedLists:
 
     def inputs(self, model: Any) -> dict[str, Any]:  # Any: a transformers model, bare or under DeepSpeed; its arguments
         """What `model` is called with."""
-        return {
-            "input_ids": self.input_ids,
-            "position_ids": self.position_ids,
-            "attention_mask": self.attention_mask(next(model.parameters()).dtype),
-            "use_cache": False,
-        }
-
-    def attention_mask(self, dtype: torch.dtype) -> torch.Tensor:
-        """[B, 1, T, T], to be added: 0 where a token (row) sees another (column), else the least number of `dtype`."""
-        T = self.part.shape[1]
-        asking, asked = self.part[:, :, None], self.part[:, None, :]
-        prompt = asking.div(self.stride, rounding_mode="floor") * self.stride
-        places = torch.arange(T, device=self.part.device)
-        # Padding sees padding, which makes no NaN.
-        seen = (places[:, None] >= places[None, :]) & ((asked == prompt) | (asked == asking))
-        return torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
+        return packed_inputs(model, self.input_ids, self.position_ids, self.part, stride=self.stride)
 
 
 def pack(
@@ -117,6 +102,28 @@ def pack(
         present=torch.from_numpy(present),
         streams=len(streams),
     )
+
+
+def packed_inputs(
+    model: Any, ids: torch.Tensor, positions: torch.Tensor, part: torch.Tensor, *, stride: int
+) -> dict[str, Any]:  # Any: a transformers model, bare or under DeepSpeed; its arguments
+    """What `model` is called with to read rows [B, T] of parts."""
+    mask = sight(part, stride=stride, dtype=next(model.parameters()).dtype)
+    return {"input_ids": ids, "position_ids": positions, "attention_mask": mask, "use_cache": False}
+
+
+def sight(part: torch.Tensor, *, stride: int, dtype: torch.dtype) -> torch.Tensor:
+    """[B, 1, T, T], to be added: 0 where a token (row) sees another (column), else the least number of `dtype`.
+
+    part: [B, T], NOTHING for padding; a token sees those before it of its own part and of its stream's first, which is
+    the multiple of `stride` below.
+    """
+    asking, asked = part[:, :, None], part[:, None, :]
+    first = asking.div(stride, rounding_mode="floor") * stride
+    places = torch.arange(part.shape[1], device=part.device)
+    # Padding sees padding, which makes no NaN.
+    seen = (places[:, None] >= places[None, :]) & ((asked == first) | (asked == asking))
+    return torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
 
 
 def packed_lengths(prompt_lengths: Ints, candidates: CandidateLists, titles: Titles) -> Ints:

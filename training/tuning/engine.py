@@ -23,14 +23,15 @@ from transformers.utils.logging import disable_progress_bar
 from launch.distributed import World, backend_of, join_alone
 from launch.errors import InputError, first_line
 from training.config import LlmConfig
+from training.lessons.batches import LearntBatch, PaddedPrompts
+from training.lessons.list_data import ListBatch
+from training.lessons.twins import TwinRows
 from training.tuning.allocator import LARGE, hand_back_blocks
-from training.tuning.batches import LearntBatch, PaddedPrompts
 from training.tuning.deepspeed_file import offloads_optimizer, read_deepspeed_file
 from training.tuning.head import fuse_head
 from training.tuning.layers import compile_layers, gather_whole_layers, whole_size
-from training.tuning.list_data import ListBatch
 from training.tuning.list_loss import learn_lists
-from training.tuning.losses import learnt_loss
+from training.tuning.losses import learnt_loss, twin_loss
 from training.tuning.meter import Arithmetic, count_arithmetic, measure_peak
 from training.tuning.optimizer import build_optimizer, check_optimizer
 
@@ -54,6 +55,8 @@ class Tuning:
         """The summed loss of a batch's learnt tokens or lists: a scalar in fp32."""
         if isinstance(batch, ListBatch):
             return learn_lists(self.model, batch, fused=self.fused).loss
+        if isinstance(batch, TwinRows):
+            return twin_loss(self.model, batch, fused=self.fused)
         assert isinstance(batch, PaddedPrompts)
         return learnt_loss(self.model, batch, fused=self.fused)
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,14 +15,17 @@ from launch.tracking import Tracker
 from launch.watch.beats import beat
 from pairs.draws import draw_rows
 from training.config import LlmConfig
-from training.prompts.pieces import Ints
+from training.lessons.batches import Data
+from training.lessons.list_data import ListData
+from training.lessons.twins import TwinData
 from training.saved.resume import LossSums, load_position, save_position
 from training.saved.tuned_weights import save_weights
-from training.tuning.batches import Data, Plan, shares
 from training.tuning.engine import Tuning, accumulation_steps
 from training.tuning.guards import SpikeGuard, check_finite_step
 from training.tuning.meter import Arithmetic, Meter
-from training.tuning.validation import validate
+from training.tuning.optimizer import count_steps, learning_rate
+from training.tuning.steps import Plan, shares
+from training.tuning.validation import Validation, validate
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ def fit(
     accelerator: Accelerator,
     train: Data,
     valid: Data,
+    valid_lists: ListData | None = None,
     pad: int,
     folder: Path,
     seed: int,
@@ -41,8 +45,9 @@ def fit(
     tracker: Tracker,
 ) -> Path:
     """Train to the end, from the last checkpoint in `folder` where there is one. Returns the folder of the weights
-    to keep."""
-    plan = Plan(train.lengths, global_batch=config.global_batch, seed=seed)
+    to keep. `valid_lists`: those that a model which learns to write is judged by, where it is."""
+    twin = train.twin if isinstance(train, TwinData) else None
+    plan = Plan(train.lengths, global_batch=config.global_batch, seed=seed, twin=twin)
     total = count_steps(config, plan.steps_per_epoch)
     best = folder / "best" if config.keep == "best" else None
     reached, sums = load_position(tuning.model, accelerator, folder, world, seed=seed, best=best)
@@ -53,9 +58,11 @@ def fit(
         accelerator=accelerator,
         train=train,
         valid=valid,
-        eval_rows=draw_rows(len(valid), config.eval_samples, seed=seed),
+        valid_lists=valid_lists,
+        seed=seed,
         plan=plan,
         total=total,
+        together=config.together,
         micro_steps=accumulation_steps(config, world.size),
         pad=pad,
         folder=folder,
@@ -95,9 +102,12 @@ class FineTune:
     accelerator: Accelerator
     train: Data
     valid: Data
-    eval_rows: Ints
+    valid_lists: ListData | None
+    seed: int
     plan: Plan
     total: int
+    together: int
+    """Samples that stay with one rank, two by two where twins are read in one row."""
     micro_steps: int
     pad: int
     folder: Path
@@ -129,7 +139,13 @@ class FineTune:
         loss = torch.zeros_like(self.meter.loss)
         width = self.config.per_device_batch
         for place, share in enumerate(
-            shares(rows, micro_steps=self.micro_steps, per_device_batch=width, world=self.world)
+            shares(
+                rows,
+                micro_steps=self.micro_steps,
+                per_device_batch=width,
+                world=self.world,
+                together=self.together,
+            )
         ):
             beat()
             with self.meter.waiting():
@@ -167,14 +183,21 @@ class FineTune:
         self.meter = _fresh_meter(self.world)
 
     def judge(self, done: int) -> float | None:
-        """The validation loss, the higher the better: negative."""
-        measured = validate(self.tuning, self.valid, self.eval_rows, self.config, pad=self.pad, world=self.world)
+        """By the validation loss, negative, or by the AUC: the higher the better."""
+        measured = self._validate(self.valid)
+        if measured is not None and self.valid_lists is not None:
+            of_lists = self._validate(self.valid_lists)
+            measured = None if of_lists is None else replace(of_lists, loss=measured.loss)
         if measured is None:
             return None
         self.tracker.log({f"finetune/{name}": value for name, value in measured.meters.items()}, step=done)
         ranked = "" if measured.auc is None else f", AUC {measured.auc:.4f}, target first {measured.first:.4f}"
         log.info("step %d: validation loss %.4f%s", done, measured.loss, ranked)
-        return -measured.loss
+        return measured.score(self.config.judge)
+
+    def _validate(self, data: Data) -> Validation | None:
+        rows = draw_rows(len(data), self.config.eval_samples, seed=self.seed)
+        return validate(self.tuning, data, rows, self.config, pad=self.pad, world=self.world)
 
     def keep(self) -> None:
         """Write the best weights, if the best are asked for."""
@@ -198,22 +221,6 @@ class FineTune:
     def write_weights(self) -> None:
         """Write the weights as they are now."""
         save_weights(self.accelerator, self.tuning.model, self.kept, world=self.world, lora=self.config.lora)
-
-
-def count_steps(config: LlmConfig, steps_per_epoch: int) -> int:
-    """Optimizer steps of the whole run."""
-    steps = math.ceil(config.epochs * steps_per_epoch)
-    return steps if config.max_steps is None else min(steps, config.max_steps)
-
-
-def learning_rate(step: int, total: int, config: LlmConfig) -> float:
-    """Linear warm-up to `lr`, then a cosine down to `min_lr_ratio * lr`. `step` counts from 0."""
-    warmup = math.ceil(config.warmup_ratio * total)
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
-    progressed = (step - warmup) / max(1, total - warmup)
-    floor = config.min_lr_ratio
-    return config.lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progressed)))
 
 
 def _log_training(

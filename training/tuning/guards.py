@@ -13,22 +13,23 @@ MOST_SKIPPED = 10
 """Steps skipped in a row after which the loss has not spiked, but risen."""
 
 
-def check_counts(*, samples: int, ranks: int, global_batch: int) -> None:
+def check_counts(*, samples: int, ranks: int, global_batch: int, together: int = 1) -> None:
     """InputError where some of the ranks would never have work."""
     if samples < ranks:
         raise InputError(
             f"prompts/train holds {samples} sample(s) for {ranks} ranks; start at most {max(samples, 1)} "
             "(launch.processes) or train on more (prompts.max_train_samples)"
         )
-    check_global_batch(global_batch, ranks=ranks)
+    check_global_batch(global_batch, ranks=ranks, together=together)
 
 
-def check_global_batch(global_batch: int, *, ranks: int) -> None:
-    """InputError where a step has fewer samples than there are ranks."""
-    if global_batch < ranks:
+def check_global_batch(global_batch: int, *, ranks: int, together: int = 1) -> None:
+    """InputError where a step has fewer samples, of which so many stay `together`, than there are ranks."""
+    if -(-global_batch // together) < ranks:
+        by_rows = f", {together} a row (llm.twins)" if together > 1 else ""
         raise InputError(
-            f"llm.global_batch is {global_batch}, fewer than the {ranks} ranks that share it: some would never work; "
-            f"raise it to {ranks} or more, or start fewer ranks (launch.processes)"
+            f"llm.global_batch is {global_batch}{by_rows}, fewer than the {ranks} ranks that share it: some would "
+            f"never work; raise it to {together * ranks} or more, or start fewer ranks (launch.processes)"
         )
 
 

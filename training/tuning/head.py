@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from training.lessons.batches import IGNORED
 from training.plain_heads import CHUNK_NUMBERS, PLAIN_HEADS
-from training.tuning.batches import IGNORED
 from training.tuning.layers import head_of, plain_model
 
 
@@ -36,9 +36,14 @@ def fuse_head(model: nn.Module) -> bool:
     return True
 
 
-def summed_loss(hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-    """The sum of -log p(label) over N tokens, a scalar in fp32, with gradients to both tensors."""
-    loss: torch.Tensor = _LinearLoss.apply(hidden_NH, weight_VH, labels_N)  # type: ignore[no-untyped-call]  # torch's
+def summed_loss(
+    hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torch.Tensor, times_N: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The sum of -log p(label) over N tokens, each counted so many `times`, a scalar in fp32, with gradients to hidden
+    states and weight."""
+    loss: torch.Tensor = _LinearLoss.apply(  # type: ignore[no-untyped-call]  # torch's
+        hidden_NH, weight_VH, labels_N, times_N
+    )
     return loss
 
 
@@ -55,9 +60,13 @@ class _LinearLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_NH: torch.Tensor, weight_VH: torch.Tensor, labels_N: torch.Tensor
-    ) -> torch.Tensor:  # Any: autograd's context
-        to_hidden, to_weight, _ = ctx.needs_input_grad
+        ctx: Any,  # Any: autograd's context
+        hidden_NH: torch.Tensor,
+        weight_VH: torch.Tensor,
+        labels_N: torch.Tensor,
+        times_N: torch.Tensor | None,
+    ) -> torch.Tensor:
+        to_hidden, to_weight, *_ = ctx.needs_input_grad
         rows = max(1, CHUNK_NUMBERS // weight_VH.shape[0])
         loss = hidden_NH.new_zeros((), dtype=torch.float32)
         of_hidden = torch.zeros_like(hidden_NH) if to_hidden else None
@@ -67,12 +76,14 @@ class _LinearLoss(torch.autograd.Function):
             scores = slope = None  # those of the chunk before go before these come
             scores = (hidden @ weight_VH.T).float()
             norms = scores.logsumexp(dim=1, keepdim=True)
-            loss += (norms - scores.gather(1, labels)).sum()
+            of_each = norms - scores.gather(1, labels)
+            times = None if times_N is None else times_N[start : start + rows, None]
+            loss += (of_each if times is None else of_each * times).sum()
             if of_hidden is None and not to_weight:
                 continue
             slope = scores.sub_(norms).exp_()
             slope.scatter_add_(1, labels, torch.full_like(norms, -1))
-            slope = slope.to(hidden.dtype)
+            slope = (slope if times is None else slope.mul_(times)).to(hidden.dtype)
             if of_hidden is not None:
                 torch.mm(slope, weight_VH, out=of_hidden[start : start + rows])
             if to_weight:
@@ -93,6 +104,7 @@ class _LinearLoss(torch.autograd.Function):
         return (
             None if of_hidden is None else of_hidden.mul_(slope),
             None if of_weight is None else of_weight.mul_(slope).to(ctx.dtype),
+            None,
             None,
         )
 
@@ -136,14 +148,19 @@ def _chunks(count: int, words: int) -> Iterator[slice]:
 
 
 def _score(
-    head: nn.Linear, hidden: torch.Tensor, labels: torch.Tensor | None = None, *, summed: bool = True
+    head: nn.Linear,
+    hidden: torch.Tensor,
+    labels: torch.Tensor | None = None,
+    *,
+    summed: bool = True,
+    times: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """What a head answers: scores, or with labels the loss, or what each is likely. Called as a module, so that ZeRO-3
     gathers its weight."""
     if labels is None:
         return nn.functional.linear(hidden, head.weight)
     if summed:
-        return summed_loss(hidden, head.weight, labels)
+        return summed_loss(hidden, head.weight, labels, times)
     return log_probabilities(hidden, head.weight, labels)
 
 
@@ -152,11 +169,13 @@ def _forward(
     *args: Any,
     learnt_labels: torch.Tensor | None = None,
     learnt_at: tuple[torch.Tensor, torch.Tensor] | None = None,
+    learnt_times: torch.Tensor | None = None,
     **inputs: Any,
 ) -> Any:  # Any: what transformers takes and gives
     """The model's own forward pass; with `learnt_labels` [B, A], those of the last A tokens, the summed loss.
 
-    With `learnt_labels` [N] and `learnt_at`, rows [N] and columns [N]: log p of each label after what stands there.
+    With `learnt_labels` [N] and `learnt_at`, rows [N] and columns [N]: log p of each label after what stands there; and
+    with `learnt_times` [N] the summed loss, each label counted so many times.
     """
     if learnt_labels is None:
         return type(model).forward(model, *args, **inputs)
@@ -164,7 +183,7 @@ def _forward(
     assert head is not None, "fuse_head has seen it"
     hidden_BTH = model.base_model(*args, **{**inputs, "use_cache": False}).last_hidden_state
     if learnt_at is not None:
-        return head(hidden_BTH[learnt_at], learnt_labels, summed=False)
+        return head(hidden_BTH[learnt_at], learnt_labels, summed=learnt_times is not None, times=learnt_times)
     A = learnt_labels.shape[1]
     before_BAH = hidden_BTH[:, -A - 1 : -1] if hidden_BTH.shape[1] > A else hidden_BTH[:, -A:]
     learnt_BA = learnt_labels != IGNORED

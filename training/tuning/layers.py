@@ -40,16 +40,16 @@ def choose_attention(choice: AttentionChoice, device: torch.device, precision: P
 
 
 def attention_for(config: LlmConfig, device: torch.device) -> AttentionChoice:
-    """What the recipe asks for. Lists of candidates have a mask of their own, which flash attention cannot take.
+    """What the recipe asks for. Lists of candidates and twins have masks of their own: nothing for flash attention.
 
     InputError where the recipe wants both.
     """
-    if config.task == "write":
+    if config.task == "write" and config.judge == "loss" and not config.twins:
         return config.attention
     if config.attention == "flash":
-        raise InputError(
-            f"llm.attention=flash cannot read the lists of candidates of llm.task={config.task}; set llm.attention=auto"
-        )
+        lists = f"llm.task={config.task}" if config.task != "write" else "llm.judge=auc"
+        what = "twins" if config.twins else f"the lists of candidates of {lists}"
+        raise InputError(f"llm.attention=flash cannot read {what}; set llm.attention=auto")
     return "sdpa" if config.attention == "auto" and device.type == "cuda" else config.attention
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from training.lessons.batches import IGNORED
+from training.lessons.list_data import ListBatch
 from training.ranking.likelihood import sum_titles, tokens_of_titles
 from training.ranking.scores import TitleScore, VerdictTokens, listwise_loss, score_titles, verdict_of
-from training.tuning.batches import IGNORED
-from training.tuning.list_data import ListBatch
+from training.tuning.losses import said_at
 
 
 @dataclass(frozen=True)
@@ -49,25 +50,12 @@ def _by_titles(model: Any, batch: ListBatch, score: TitleScore, *, fused: bool) 
     lists, tokens = batch.lists, tokens_of_titles(batch.lists)
     row, column = torch.nonzero(batch.labels != IGNORED, as_tuple=True)
     at = torch.cat([tokens.row, row]), torch.cat([tokens.before, column - 1])
-    said = _said(model, batch, at, torch.cat([tokens.token, batch.labels[row, column]]), fused=fused)
+    labels = torch.cat([tokens.token, batch.labels[row, column]])
+    said = said_at(model, lists.inputs(model), at, labels, fused=fused)
     titles_N, written = said[: len(tokens.row)], said[len(tokens.row) :]
     scores_BC = score_titles(sum_titles(titles_N, tokens, lists), lists.present, score)
     loss = listwise_loss(scores_BC / batch.temperature, lists.present) - batch.written * written.sum()
     return ListOutcome(loss, scores_BC.detach())
-
-
-def _said(
-    model: Any, batch: ListBatch, at: tuple[torch.Tensor, torch.Tensor], labels_N: torch.Tensor, *, fused: bool
-) -> torch.Tensor:
-    """[N] log p of labels after the rows and columns `at`."""
-    inputs = batch.lists.inputs(model)
-    if fused:
-        said_N: torch.Tensor = model(**inputs, learnt_labels=labels_N, learnt_at=at)
-        return said_N
-    kept = torch.unique(at[1]) if len(labels_N) else at[1].new_zeros(1)
-    logits_BKV = model(**inputs, logits_to_keep=kept).logits
-    logits_NV = logits_BKV[at[0], torch.searchsorted(kept, at[1])].float()
-    return torch.log_softmax(logits_NV, dim=1).gather(1, labels_N[:, None])[:, 0]
 
 
 def _by_verdicts(model: Any, batch: ListBatch, verdict: VerdictTokens) -> ListOutcome:

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from training.tuning.batches import IGNORED, PaddedPrompts
+from training.lessons.batches import IGNORED, PaddedPrompts
+from training.lessons.twins import TwinRows
 
 
 def learnt_loss(
@@ -42,3 +43,27 @@ def learnt_loss(
         ignore_index=IGNORED,
         reduction="sum",
     )
+
+
+def twin_loss(
+    model: Any, batch: TwinRows, *, fused: bool = False
+) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed
+    """`learnt_loss` of the prompts in these rows: the same, as if each stood alone."""
+    at, inputs = (batch.row, batch.before), batch.inputs(model)
+    if fused:
+        loss: torch.Tensor = model(**inputs, learnt_labels=batch.label, learnt_at=at, learnt_times=batch.times)
+        return loss
+    return -(said_at(model, inputs, at, batch.label, fused=False) * batch.times).sum()
+
+
+def said_at(
+    model: Any, inputs: dict[str, Any], at: tuple[torch.Tensor, torch.Tensor], labels_N: torch.Tensor, *, fused: bool
+) -> torch.Tensor:  # Any: a transformers model, bare or under DeepSpeed; its arguments
+    """[N] log p of labels after the rows and columns `at`, with gradients."""
+    if fused:
+        said_N: torch.Tensor = model(**inputs, learnt_labels=labels_N, learnt_at=at)
+        return said_N
+    kept = torch.unique(at[1]) if len(labels_N) else at[1].new_zeros(1)
+    logits_BKV = model(**inputs, logits_to_keep=kept).logits
+    logits_NV = logits_BKV[at[0], torch.searchsorted(kept, at[1])].float()
+    return torch.log_softmax(logits_NV, dim=1).gather(1, labels_N[:, None])[:, 0]

@@ -2,8 +2,9 @@
 
 Only steps are timed, neither validations nor checkpoints. MFU is the share of the peak that the model's own arithmetic
 takes: its FLOP a second over those of a bare matrix product, timed once on this rank, in the model's precision. Counted
-are, a step, 6 FLOP a weight of the layers and token, 6 a weight of the head and learnt token (4 where weights do not
+are, a step, 6 FLOP a weight of the layers and token, 6 a weight of the head and scored token (4 where weights do not
 learn), and 6 Q T of causal attention a layer and token of a prompt of T tokens, Q wide; recomputation does not count.
+Of twins in one row what both say counts once; of a list attention counts as if every title saw those before it.
 """
 
 import resource
@@ -17,8 +18,8 @@ import torch
 from torch import nn
 
 from launch.distributed import World
+from training.lessons.batches import Data
 from training.prompts.pieces import Ints
-from training.tuning.batches import Data
 from training.tuning.layers import decoder_layers, head_of, whole_size
 
 GIB = 2**30
@@ -40,10 +41,9 @@ class Arithmetic:
     """FLOP a second of one rank."""
 
     def of(self, data: Data, rows: Ints) -> float:
-        """FLOP of the prompts `rows`, forward and backward."""
-        lengths = data.lengths[rows].astype(float)
-        learnt = float(data.learnt_lengths[rows].sum())
-        return float(self.per_token * lengths.sum() + self.per_square * (lengths**2).sum() + self.per_learnt * learnt)
+        """FLOP of the samples `rows`, forward and backward."""
+        work = data.work(rows)
+        return self.per_token * work.tokens + self.per_square * work.squares + self.per_learnt * work.scored
 
 
 @dataclass

@@ -1,9 +1,10 @@
-"""The optimizer of a fine-tune: AdamW, its moments in 32 bits or in 8.
+"""The optimizer of a fine-tune: AdamW, its moments in 32 bits or in 8; how many steps it takes, and at which rates.
 
 Moments in 8 bits (Dettmers et al. 2022: 8-bit Optimizers via Block-wise Quantization) take 2 bytes a trained parameter
 in place of 8. The master weights stay in fp32 either way.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -40,3 +41,19 @@ def check_optimizer(config: LlmConfig) -> None:
     """InputError where the package of the optimizer that is asked for is not there."""
     if config.optimizer != "adamw":
         bitsandbytes_for(f"llm.optimizer={config.optimizer}")
+
+
+def count_steps(config: LlmConfig, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run."""
+    steps = math.ceil(config.epochs * steps_per_epoch)
+    return steps if config.max_steps is None else min(steps, config.max_steps)
+
+
+def learning_rate(step: int, total: int, config: LlmConfig) -> float:
+    """Linear warm-up to `lr`, then a cosine down to `min_lr_ratio * lr`. `step` counts from 0."""
+    warmup = math.ceil(config.warmup_ratio * total)
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    progressed = (step - warmup) / max(1, total - warmup)
+    floor = config.min_lr_ratio
+    return config.lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progressed)))

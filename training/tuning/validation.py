@@ -8,10 +8,12 @@ import torch
 from launch.distributed import World
 from launch.stopping import is_asked
 from launch.watch.beats import beat
-from training.config import LlmConfig
+from training.config import Judge, LlmConfig
+from training.lessons.batches import Data
+from training.lessons.list_data import ListData
 from training.prompts.pieces import Ints
-from training.tuning.batches import Data, shares
 from training.tuning.engine import Tuning
+from training.tuning.steps import shares
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,13 @@ class Validation:
     are learnt."""
     first: float | None = None
     """The share of lists whose target is first."""
+
+    def score(self, judge: Judge) -> float:
+        """What a fine-tune is judged by, the higher the better."""
+        if judge == "loss":
+            return -self.loss
+        assert self.auc is not None, "lists were measured"
+        return self.auc
 
     @property
     def meters(self) -> dict[str, float]:
@@ -51,6 +60,6 @@ def validate(
         summed += tuning.measure(valid.batch(share, step_rows=rows, pad=pad).to(world.device)).double()
     loss, beaten, first = world.sum(summed).tolist()
     learnt = int(valid.learnt_lengths[rows].sum())
-    if config.task == "write":
+    if not isinstance(valid, ListData):
         return Validation(loss / learnt)
     return Validation(loss / learnt, auc=beaten / len(rows), first=first / len(rows))

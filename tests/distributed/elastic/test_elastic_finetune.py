@@ -19,7 +19,7 @@ from tests.distributed.curves import Curves, lines_of
 from tests.distributed.finetune_ranks import TINY, prepare_run, run_finetune
 from tests.ranks import run_ranks
 from training.config import LoraConfig
-from training.tuning.batches import PaddedPrompts, PromptData
+from training.lessons.batches import PaddedPrompts, PromptData
 from training.tuning.fit import FineTune
 
 pytestmark = pytest.mark.slow

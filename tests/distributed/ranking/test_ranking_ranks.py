@@ -85,3 +85,21 @@ def test_two_ranks_rank_as_one_and_a_killed_one_goes_on(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "one" / FILES[1])
     assert all(all(flags) for flags in table["in_domain"].to_pylist())
     assert read_json(tmp_path / "one/generated/generation.json")["by"] == "rank"
+
+
+def test_a_model_that_learns_to_write_may_be_judged_by_how_it_ranks(tmp_path: Path) -> None:
+    prepare_run(tmp_path / "one")
+    for name in ("two", "by_loss"):
+        shutil.copytree(tmp_path / "one", tmp_path / name)
+    by_loss = replace(TINY, negatives=4, learn="prompt", max_steps=24, epochs=4, eval_every=2, patience=2, keep="last")
+    by_auc = replace(by_loss, judge="auc")
+    one, two = (run_ranks(run_finetune, ranks, tmp_path / name, by_auc)[0] for ranks, name in ((1, "one"), (2, "two")))
+    other = run_ranks(run_finetune, 1, tmp_path / "by_loss", by_loss)[0]
+    assert two["finetune/valid_auc"] == pytest.approx(one["finetune/valid_auc"], abs=1e-6)
+    assert two["finetune/valid_loss"] == pytest.approx(one["finetune/valid_loss"], rel=1e-4)
+    assert "finetune/valid_auc" not in other
+    steps = len(one["finetune/valid_loss"])
+    assert one["finetune/valid_loss"] == other["finetune/valid_loss"][:steps]
+    best = max(one["finetune/valid_auc"][1:])
+    assert one["finetune/valid_auc"][1:].index(best) == steps - 2 - 2, "it ends two validations after the best"
+    assert len(other["finetune/valid_loss"]) != steps, "the loss says otherwise"

@@ -14,7 +14,7 @@ from tests.tiny_generation import write_answerable_run
 from tests.tiny_prompts import write_tiny_run
 from training.base_files import base_of_run
 from training.base_model import load_model, load_tokenizer_folder, load_tuned_model
-from training.config import PromptsConfig
+from training.prompts.config import PromptsConfig
 from training.tokenize_prompts import tokenize_prompts
 
 CODE = """

@@ -19,7 +19,7 @@ from training.answers.parts import read_prompts
 from training.asking.asking import find_domain, match_history
 from training.asking.final_ranking import load_known, rank_finally
 from training.asking.new_prompt import open_prompts
-from training.config import PromptsConfig
+from training.prompts.config import PromptsConfig
 from training.prompts.kindred import read_neighbours
 from training.recommend import Question, open_questions, read_question
 from training.tokenize_prompts import tokenize_prompts

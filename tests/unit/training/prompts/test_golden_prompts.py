@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pairs.tables import Samples
 from training.prompts.assembly import Budget, assemble
+from training.prompts.config import PromptOrder
 from training.prompts.kindred import NeighbourRows, PromptSource
 from training.prompts.pieces import build_pieces, clean_title, make_frame
 from training.scratch import train_tokenizer
@@ -57,9 +58,11 @@ def tokenizer(*, chat: bool) -> PreTrainedTokenizerBase:
     return made
 
 
-def prompt_texts(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
+def prompt_texts(tokenizer: PreTrainedTokenizerBase, order: PromptOrder) -> list[tuple[str, str]]:
     """(prompt, answer) of the asked samples: three own items and two of each of two kindred users."""
-    pieces = build_pieces(tokenizer, titles=TITLES, domains=DOMAINS, domain_names=NAMES, max_item_tokens=64)
+    pieces = build_pieces(
+        tokenizer, titles=TITLES, domains=DOMAINS, domain_names=NAMES, max_item_tokens=64, order=order
+    )
     source = PromptSource(
         samples=ASKED, known=TRAIN, neighbours=KINDRED, item_domain=np.array(DOMAINS),
         num_neighbours=2, max_history=3, form="histories", kindred_items=2, with_target=True,
@@ -72,8 +75,9 @@ def prompt_texts(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
     return texts
 
 
-@pytest.mark.parametrize("form", ["base", "chat"])
+@pytest.mark.parametrize("form", ["base", "chat", "own_first"])
 def test_prompts_are_those_of_the_golden_file(form: str) -> None:
     made = tokenizer(chat=form == "chat")
-    shown = "".join(f"{prompt}[ANSWER]{answer}[END OF SAMPLE]\n" for prompt, answer in prompt_texts(made))
+    texts = prompt_texts(made, "own_first" if form == "own_first" else "kindred_first")
+    shown = "".join(f"{prompt}[ANSWER]{answer}[END OF SAMPLE]\n" for prompt, answer in texts)
     assert shown == (GOLDEN / f"prompt_{form}.txt").read_text(encoding="utf-8")

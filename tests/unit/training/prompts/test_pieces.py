@@ -1,5 +1,6 @@
 """Prompts: within their budget, most recent items first, as their whole text would be tokenised."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pairs.tables import load_pair
 from tests.tiny_prompts import NAMES, write_tokenized_run
 from training.base_model import load_tokenizer_folder
 from training.prompts.assembly import Budget, Prompts, Wanted, assemble
+from training.prompts.config import PromptOrder
 from training.prompts.groups import NOBODY
 from training.prompts.kindred import distinct_users
 from training.prompts.pieces import (
@@ -96,11 +98,14 @@ def slow_prompt(pieces: Pieces, want: Wanted, max_tokens: int, reserve: int) -> 
                 users[place] = line(item) + users[place]
                 room -= cost
     shown = [token for user in users if user for token in header + user]
-    return opening + shown + own_header + own + request, answer
+    of_own = own_header + own
+    return opening + (of_own + shown if pieces.order == "own_first" else shown + of_own) + request, answer
 
 
+@pytest.mark.parametrize("order", ["kindred_first", "own_first"])
 @pytest.mark.parametrize("max_tokens", [75, 90, 105, 120, 140, 200, 400])
-def test_assembly_equals_the_slow_one(pieces: Pieces, max_tokens: int) -> None:
+def test_assembly_equals_the_slow_one(pieces: Pieces, max_tokens: int, order: PromptOrder) -> None:
+    pieces = replace(pieces, order=order)  # the fixed pieces as they are: what counts is where they stand
     want = wanted(pieces, own=[20, 3, 14, 5], neighbours=[[1, 12, 8], [17]])
     prompts = assemble(pieces, want, Budget(max_tokens, answer_reserve=9, fit_answer=True))
     prompt, answer = slow_prompt(pieces, want, max_tokens, 9)

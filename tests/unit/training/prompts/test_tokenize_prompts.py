@@ -17,7 +17,7 @@ from launch.tracking import Tracker
 from pairs.tables import SPLITS, load_pair, load_samples
 from tests.tiny_prompts import CONFIG, WORDS, write_tiny_run, write_tokenized_run
 from training.base_model import load_tokenizer_folder
-from training.config import KindredForm
+from training.prompts.config import KindredForm
 from training.prompts.pieces import answer_tokens
 from training.scratch import train_tokenizer
 from training.tokenize_prompts import tokenize_prompts
@@ -78,6 +78,14 @@ def test_a_sample_budget_is_drawn_by_the_seed(tmp_path: Path) -> None:
         assert read_json(folder / "prompts" / "meta.json")["splits"]["train"]["samples"] == 10
     assert drawn[0] == drawn[1]
     assert drawn[0] != drawn[2]
+
+
+def test_where_a_users_prompts_begin_alike_a_budget_draws_whole_users(tmp_path: Path) -> None:
+    write_tokenized_run(tmp_path, replace(CONFIG, max_train_samples=11, order="own_first"))
+    samples = load_samples(tmp_path, "train")
+    drawn = np.array(datasets.load_from_disk(str(tmp_path / "prompts" / "train"))["sample"][:])
+    _, prompts = np.unique(samples.user[samples.row_of(drawn)], return_counts=True)
+    assert prompts.tolist() == [2, 2, 2, 2, 2]
 
 
 def test_train_samples_without_lists_have_no_prompts(tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from transformers import LlamaForCausalLM
 
 from pairs.tables import Ints
 from training.config import ScratchConfig
+from training.lessons.batches import IGNORED
+from training.lessons.list_data import ListBatch
 from training.ranking.candidates import CandidateLists
 from training.ranking.likelihood import Priors, title_likelihoods
 from training.ranking.packing import pack, packed_lengths
 from training.ranking.scores import VerdictTokens, candidate_scores, listwise_loss
 from training.ranking.titles import Titles
 from training.scratch import build_model
-from training.tuning.batches import IGNORED
-from training.tuning.list_data import ListBatch
 from training.tuning.list_loss import learn_lists
 
 VOCAB, PAD, END = 50, 0, 1
@@ -146,5 +146,5 @@ def test_priors_are_likelihoods_without_a_history(model: LlamaForCausalLM, monke
 
 
 def test_padding_makes_no_nan(model: LlamaForCausalLM) -> None:
-    mask = pack(PROMPTS, LISTS, TITLES, pad=PAD).attention_mask(torch.float32)
+    mask = pack(PROMPTS, LISTS, TITLES, pad=PAD).inputs(model)["attention_mask"]
     assert ((mask == 0).sum(dim=-1) > 0).all(), "every token sees at least itself"

@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
 from tests.unit.training.ranking.test_packing import EMPTY, LISTS, PAD, PROMPTS, TITLES, items_of, model, title
+from training.lessons.batches import IGNORED
+from training.lessons.list_data import ListBatch
 from training.ranking.candidates import CandidateLists
 from training.ranking.packing import pack
 from training.ranking.scores import TitleScore
-from training.tuning.batches import IGNORED
 from training.tuning.head import fuse_head
-from training.tuning.list_data import ListBatch
 from training.tuning.list_loss import ListOutcome, learn_lists
 
 __all__ = ["model"]  # the fixture
@@ -77,7 +77,7 @@ def test_loss_and_gradients_are_those_of_single_passes(
 def test_titles_without_history_do_not_change_those_behind_a_prompt(model: LlamaForCausalLM) -> None:
     alone, with_priors = (batch(weight, 0.0).lists for weight in (0.0, 1.0))
     assert with_priors.streams == 2
-    masks = [lists.attention_mask(torch.float32) for lists in (alone, with_priors)]
+    masks = [lists.inputs(model)["attention_mask"] for lists in (alone, with_priors)]
     T = with_priors.part.shape[1]
     first = with_priors.part < with_priors.stride
     seen = (masks[1][:, 0] == 0) & first[:, :, None] & ~first[:, None, :]

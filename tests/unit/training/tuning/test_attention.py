@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,10 +13,17 @@ from torch import nn
 from transformers import LlamaForCausalLM
 
 from launch.errors import InputError
-from training.config import AttentionChoice, LoraConfig, Precision, ScratchConfig
+from training.config import AttentionChoice, LlmConfig, LoraConfig, Precision, ScratchConfig
 from training.saved.tuned_weights import add_adapters
 from training.scratch import build_model
-from training.tuning.layers import choose_attention, compile_layers, decoder_layers, set_attention, use_liger
+from training.tuning.layers import (
+    attention_for,
+    choose_attention,
+    compile_layers,
+    decoder_layers,
+    set_attention,
+    use_liger,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -51,6 +60,18 @@ def test_auto_is_the_fastest_of_the_device(
 def test_flash_without_a_gpu_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match=r"llm\.attention=flash needs a GPU and the package flash_attn"):
         choose_attention("flash", CPU, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [({"twins": True}, "twins"), ({"judge": "auc"}, "of llm.judge=auc"), ({"task": "rank"}, "of llm.task=rank")],
+)
+def test_flash_is_not_for_masks_of_their_own(changes: dict[str, Any], what: str) -> None:
+    masked = LlmConfig(**changes)
+    assert attention_for(masked, GPU) == "sdpa"
+    assert attention_for(LlmConfig(), GPU) == attention_for(masked, CPU) == "auto"
+    with pytest.raises(InputError, match=f"llm.attention=flash cannot read .*{what}; set llm.attention=auto"):
+        attention_for(replace(masked, attention="flash"), GPU)
 
 
 @torch.no_grad()

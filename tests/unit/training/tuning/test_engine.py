@@ -11,12 +11,13 @@ import yaml
 
 from launch.distributed import World
 from launch.errors import InputError
-from training.config import LlmConfig, LoraConfig, PromptsConfig, ScratchConfig
+from training.config import LlmConfig, LoraConfig, ScratchConfig
+from training.prompts.config import PromptsConfig
 from training.saved.tuned_weights import add_adapters, merge_adapters
 from training.scratch import build_model
 from training.tuning.deepspeed_file import DS_CONFIGS
 from training.tuning.engine import accumulation_steps, deepspeed_settings
-from training.tuning.fit import count_steps, learning_rate
+from training.tuning.optimizer import count_steps, learning_rate
 
 CONFIG = LlmConfig(lr=1.0, warmup_ratio=0.1, min_lr_ratio=0.2, global_batch=32, per_device_batch=4)
 
@@ -179,6 +180,9 @@ def test_unknown_adapter_targets_are_refused() -> None:
         (lambda: PromptsConfig(base=" "), "prompts.base must name"),
         (lambda: LlmConfig(lr=-1), "llm.lr must be positive, got -1"),
         (lambda: LlmConfig(warmup_ratio=2), "llm.warmup_ratio must be in"),
+        (lambda: LlmConfig(twins=True, per_device_batch=3), "got write, 3 and 32"),
+        (lambda: LlmConfig(twins=True, global_batch=7), "got write, 8 and 7"),
+        (lambda: LlmConfig(twins=True, task="rank"), "llm.twins=true needs llm.task=write and even numbers"),
         (lambda: LoraConfig(rank=0), "llm.lora.rank must be at least 1, got 0"),
         (lambda: ScratchConfig(hidden_size=30, num_heads=4), "llm.scratch.hidden_size must be a multiple"),
     ],

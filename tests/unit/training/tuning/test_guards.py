@@ -19,6 +19,11 @@ def test_a_global_batch_below_the_ranks_is_refused() -> None:
     with pytest.raises(InputError, match=r"llm\.global_batch is 2, fewer than the 4 ranks .*raise it to 4"):
         check_counts(samples=30, ranks=4, global_batch=2)
     check_counts(samples=4, ranks=4, global_batch=4)
+    with pytest.raises(
+        InputError, match=r"llm\.global_batch is 4, 2 a row \(llm\.twins\), fewer than the 4 ranks .* to 8"
+    ):
+        check_counts(samples=30, ranks=4, global_batch=4, together=2)
+    check_counts(samples=30, ranks=4, global_batch=8, together=2)
 
 
 @pytest.mark.parametrize("norm", [math.nan, math.inf])
@@ -68,3 +73,12 @@ def test_idle_ranks_are_refused_before_any_stage_where_their_number_is_told() ->
     recipe = load_recipe(find_recipe("demo"), ["--launch.processes=3", "--llm.global_batch=2"])
     with pytest.raises(InputError, match=r"llm\.global_batch is 2, fewer than the 3 ranks"):
         check_engine(recipe)
+    twins = ["--launch.processes=3", "--llm.global_batch=4", "--llm.twins=true", "--prompts.order=own_first"]
+    with pytest.raises(InputError, match=r"is 4, 2 a row \(llm\.twins\), fewer than the 3 ranks"):
+        check_engine(load_recipe(find_recipe("demo"), twins))
+    check_engine(load_recipe(find_recipe("demo"), [*twins, "--llm.global_batch=6"]))
+
+
+def test_twins_need_prompts_that_begin_alike() -> None:
+    with pytest.raises(InputError, match=r"llm\.twins=true needs prompts\.order=own_first, got kindred_first"):
+        check_engine(load_recipe(find_recipe("demo"), ["--llm.twins=true"]))

@@ -9,10 +9,10 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from training.config import LoraConfig, ScratchConfig
+from training.lessons.batches import IGNORED, PaddedPrompts, positions
 from training.saved.tuned_weights import add_adapters
 from training.scratch import build_model
 from training.tuning import head as head_module
-from training.tuning.batches import IGNORED, PaddedPrompts, positions
 from training.tuning.head import fuse_head, summed_loss
 from training.tuning.losses import learnt_loss
 

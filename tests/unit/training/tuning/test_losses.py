@@ -11,20 +11,19 @@ from transformers import LlamaForCausalLM
 
 from launch.distributed import World
 from training.config import ScratchConfig
-from training.prompts.pieces import Ints
-from training.scratch import build_model
-from training.tuning.batches import (
+from training.lessons.batches import (
     IGNORED,
     PaddedPrompts,
-    Plan,
     PromptData,
     collate,
     learn_whole_prompts,
     positions,
     read_prompts,
-    shares,
 )
+from training.prompts.pieces import Ints
+from training.scratch import build_model
 from training.tuning.losses import learnt_loss
+from training.tuning.steps import Plan, shares
 
 PAD = 0
 VOCAB = 64

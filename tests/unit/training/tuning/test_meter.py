@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from launch.distributed import World
 from training.config import ScratchConfig
+from training.lessons.batches import PromptData, collate
 from training.scratch import build_model
-from training.tuning.batches import PromptData, collate
 from training.tuning.losses import learnt_loss
 from training.tuning.meter import Arithmetic, Meter, count_arithmetic, measure_peak, peak_memory
 

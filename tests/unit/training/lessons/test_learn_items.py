@@ -14,10 +14,10 @@ from pairs.tables import Split
 from tests.tiny_prompts import CONFIG, write_tokenized_run
 from training.base_model import load_tokenizer_folder
 from training.config import Learn, LlmConfig, ScratchConfig
+from training.lessons.batches import IGNORED, PromptData, collate, learn_items, read_prompts
+from training.lessons.list_data import ListData, read_lists_to_learn
 from training.ranking.candidates import holds_target, read_candidates
 from training.scratch import build_model
-from training.tuning.batches import IGNORED, PromptData, collate, learn_items, read_prompts
-from training.tuning.list_data import ListData, read_lists_to_learn
 from training.tuning.losses import learnt_loss
 
 
@@ -78,6 +78,8 @@ def test_without_candidates_there_is_nothing_to_rank(
     write_tokenized_run(tmp_path, replace(CONFIG, vote_candidates=0))
     with pytest.raises(InputError, match=rf"prompts/{split}: no list of candidates holds .* or set llm.task=write"):
         read_lists_to_learn(tmp_path, split, LlmConfig(task="rank"), tokenizer=tokenizer, seed=1)
+    with pytest.raises(InputError, match=r"no list of candidates holds .* or set llm.judge=loss"):
+        read_lists_to_learn(tmp_path, split, LlmConfig(judge="auc"), tokenizer=tokenizer, seed=1)
 
 
 @pytest.mark.parametrize("learn", ["answer", "items", "prompt"])

@@ -1,10 +1,6 @@
-"""Which prompts form a step, who computes them, and how they become tensors.
+"""Prompts to learn from, and how they become tensors: left-padded, so that what is learnt of each ends in the last
+column."""
 
-The samples of a step follow from (seed, step) alone, whatever the number of ranks; ranks and micro-steps only share
-them out. Batches are left-padded, so that what is learnt of each ends in the last column.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -15,11 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from launch.distributed import World
 from launch.errors import InputError
+from training.prompts.assembly import Mask
 from training.prompts.pieces import Ints
 
-WINDOW = 50  # global batches among which lengths are sorted: little padding, still a random order
 IGNORED = -100
 
 
@@ -35,6 +30,11 @@ class PromptData:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def work(self, rows: Ints) -> "Work":
+        """What `rows` cost."""
+        lengths = self.lengths[rows].astype(float)
+        return Work(float(lengths.sum()), float((lengths**2).sum()), float(self.learnt_lengths[rows].sum()))
 
     def batch(self, share: Ints, *, step_rows: Ints, pad: int) -> "PaddedPrompts":
         """The prompts of `share`; those of the whole step change nothing."""
@@ -60,6 +60,18 @@ class PaddedPrompts:
         )
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a forward pass of some samples has to do."""
+
+    tokens: float
+    """That are read."""
+    squares: float
+    """Summed over sequences: tokens squared, of which attention looks at half."""
+    scored: float
+    """Tokens whose words are scored."""
+
+
 class Data(Protocol):
     """What a fine-tune learns from: N samples, and how a batch of them is made."""
 
@@ -74,6 +86,10 @@ class Data(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+    def work(self, rows: Ints) -> Work:
+        """What the samples `rows` cost."""
+        ...
 
     def batch(self, share: Ints, *, step_rows: Ints, pad: int) -> "LearntBatch":
         """The samples `share` of the rows `step_rows` of a whole step; no rows give a batch whose loss is zero."""
@@ -127,46 +143,6 @@ def _true_values(lists: pa.ListArray) -> Ints:
     return np.asarray(sums[offsets[1:]] - sums[offsets[:-1]], dtype=np.int64)
 
 
-class Plan:
-    """The samples of every step."""
-
-    def __init__(self, lengths: Ints, *, global_batch: int, seed: int) -> None:
-        self._lengths = lengths
-        self._global_batch = global_batch
-        self._seed = seed
-        self._epoch: tuple[int, list[Ints]] = (-1, [])
-        self.steps_per_epoch = -(-len(lengths) // global_batch)
-        """Steps of one pass over the samples; one of them may be smaller."""
-
-    def rows(self, step: int) -> Ints:
-        """The samples of `step` (from 0), longest first."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self._batches(epoch))
-        return self._epoch[1][place]
-
-    def _batches(self, epoch: int) -> list[Ints]:
-        """Every sample once: shuffled, sorted by length within windows, cut into steps, the steps shuffled."""
-        rng = np.random.default_rng((self._seed, epoch))
-        order = rng.permutation(len(self._lengths))
-        window = WINDOW * self._global_batch
-        batches: list[Ints] = []
-        for start in range(0, len(order), window):
-            part = order[start : start + window]
-            part = part[np.argsort(-self._lengths[part], kind="stable")]
-            batches.extend(part[cut : cut + self._global_batch] for cut in range(0, len(part), self._global_batch))
-        return [batches[place] for place in rng.permutation(len(batches))]
-
-
-def shares(rows: Ints, *, micro_steps: int, per_device_batch: int, world: World) -> Iterator[Ints]:
-    """This rank's rows of each micro-step. Neighbours in length go to the ranks of the same micro-step; a share may
-    be empty, but every rank gets as many shares as the others."""
-    width = per_device_batch * world.size
-    assert len(rows) <= micro_steps * width
-    for start in range(0, micro_steps * width, width):
-        yield rows[start : start + width][world.rank :: world.size]
-
-
 def collate(data: PromptData, rows: Ints, *, pad: int) -> PaddedPrompts:
     """The prompts of `rows` as one batch. No rows give one token of padding whose loss is zero: a rank without work
     must still take part in the collectives of a forward pass."""
@@ -174,22 +150,29 @@ def collate(data: PromptData, rows: Ints, *, pad: int) -> PaddedPrompts:
         one = torch.ones((1, 1), dtype=torch.int64)
         return PaddedPrompts(one * pad, one, one * 0, torch.full((1, 1), IGNORED))
     table = data.dataset[rows.tolist()]
-    tokens, longest = table["input_ids"], int(data.lengths[rows].max())
+    longest = int(data.lengths[rows].max())
     longest_learnt = longest - 1 if data.items_alone else int(data.learnt_lengths[rows].max())
     input_ids = torch.full((len(rows), longest), pad)
     attention_mask = torch.zeros((len(rows), longest), dtype=torch.int64)
     labels = torch.full((len(rows), longest_learnt), IGNORED)
-    for place, (ids, learnt) in enumerate(zip(tokens, data.learnt_lengths[rows].tolist(), strict=True)):
+    for place, (ids, learnt) in enumerate(zip(table["input_ids"], learnt_flags(data, table, rows), strict=True)):
         sequence = torch.tensor(ids)
         input_ids[place, longest - len(ids) :] = sequence
         attention_mask[place, longest - len(ids) :] = 1
-        if data.items_alone:
-            labels[place, longest - len(ids) :] = sequence[1:].where(
-                torch.tensor(table["of_items"][place])[1:], IGNORED
-            )
-        else:
-            labels[place, longest_learnt - learnt :] = sequence[len(ids) - learnt :]
+        own = sequence.where(torch.from_numpy(learnt), IGNORED)[-min(len(ids), longest_learnt) :]
+        labels[place, longest_learnt - len(own) :] = own
     return PaddedPrompts(input_ids, attention_mask, positions(attention_mask), labels)
+
+
+def learnt_flags(data: PromptData, table: Any, rows: Ints) -> list[Mask]:  # Any: the rows `rows` of the dataset
+    """Of every token of some prompts whether it is learnt."""
+    if data.items_alone:
+        flags = [np.array(of_items) for of_items in table["of_items"]]
+        for of_prompt in flags:
+            of_prompt[0] = False  # nothing is known before it
+        return flags
+    read = data.lengths[rows] - data.learnt_lengths[rows]
+    return [np.arange(len(ids)) >= before for ids, before in zip(table["input_ids"], read.tolist(), strict=True)]
 
 
 def positions(attention_mask: torch.Tensor) -> torch.Tensor:

@@ -20,12 +20,12 @@ from launch.errors import InputError
 from pairs.draws import draw_rows
 from pairs.tables import Ints, Split, load_samples
 from training.config import Learn, LlmConfig
+from training.lessons.batches import IGNORED, Work, count_item_tokens, open_prompts
 from training.ranking.candidates import CandidateLists, holds_target, lists_to_learn, read_candidates
 from training.ranking.packing import PackedLists, pack
 from training.ranking.scores import TitleScore, VerdictTokens, verdict_tokens
 from training.ranking.taught import taught_prior_weight
 from training.ranking.titles import Titles, read_candidate_titles
-from training.tuning.batches import IGNORED, count_item_tokens, open_prompts
 
 ListScore: TypeAlias = TitleScore | VerdictTokens
 ROWS_AT_ONCE = 8192
@@ -71,6 +71,11 @@ class ListData:
 
     def __len__(self) -> int:
         return len(self.place)
+
+    def work(self, rows: Ints) -> Work:
+        """What `rows` cost; of what is written the titles are counted alone."""
+        lengths = self.lengths[rows].astype(float)
+        return Work(lengths.sum(), (lengths**2).sum(), lengths.sum() - float(self.prompt_lengths[rows].sum()))
 
     def candidates(self, rows: Ints) -> CandidateLists:
         """The lists of some samples, each with its target first."""
@@ -122,9 +127,10 @@ def read_lists_to_learn(
     target = samples.target[samples.row_of(sample)]
     is_held = _holds_target(dataset, target)
     if not is_held.any():
+        otherwise = "llm.judge=loss" if config.task == "write" else "llm.task=write"
         raise InputError(
             f"{run_dir / 'prompts' / split}: no list of candidates holds its target; "
-            "raise prompts.graph_candidates or prompts.vote_candidates, or set llm.task=write"
+            f"raise prompts.graph_candidates or prompts.vote_candidates, or set {otherwise}"
         )
     if split == "train":
         missing = np.flatnonzero(~is_held)
