@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 
 from bench.llm_prompts import measure_prompts, write_random_neighbours
-from bench.llm_trainer import Comparison, compare_on
+from bench.llm_sides.comparison import Comparison
+from bench.llm_trainer import compare_on
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from pairs.config import PairConfig

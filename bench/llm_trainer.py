@@ -16,67 +16,33 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
 from bench.llm_prompts import write_random_neighbours
+from bench.llm_sides.comparison import Comparison, Measured
+from bench.llm_sides.ours import run_ours
+from bench.llm_sides.theirs import run_theirs
 from bench.plan import memory
 from launch.artifacts import read_json, write_json
-from launch.distributed import World, init_world, join_alone
+from launch.distributed import init_world
 from launch.processes.pages import page_environment
 from launch.stages import stage_named
 from launch.tracking import Tracker
 from pairs.config import PairConfig
 from pairs.prepare import prepare
-from training.base_files import find_base
-from training.base_model import load_tokenizer_folder
-from training.config import LlmConfig, ScratchConfig
-from training.finetune import make_small_model, users_of
-from training.lessons.batches import IGNORED, PromptData, collate, learn_whole_prompts, read_prompts
-from training.lessons.twins import TwinData, with_twins
+from training.finetune import users_of
+from training.lessons.batches import learn_whole_prompts, read_prompts
+from training.lessons.twins import with_twins
 from training.prompts.config import PromptsConfig
-from training.prompts.pieces import Ints
 from training.tokenize_prompts import tokenize_prompts
-from training.tuning.engine import build_accelerator, deepspeed_settings, wrap
-from training.tuning.layers import attention_for, set_attention
-from training.tuning.optimizer import BETAS
 from training.tuning.steps import Plan
 
 SIDES = ("ours", "theirs")
 SWITCHES = ("compile", "twins")
-Measured = dict[str, Any]  # Any: seconds, cpu_seconds, peak_mib, losses
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What both sides do."""
-
-    base: str
-    batch: int
-    steps: int
-    tokens: int
-    precision: Literal["bf16", "fp32"]
-    learn: Literal["answer", "prompt"]
-    compile: bool
-    twins: bool = False
-    hidden: int = 256
-    layers: int = 4
-    """Of a `scratch` model."""
-
-    @property
-    def llm(self) -> LlmConfig:
-        """Our side's section of a recipe."""
-        return LlmConfig(
-            precision=self.precision, global_batch=self.batch, per_device_batch=self.batch, learn=self.learn,
-            compile=self.compile, twins=self.twins,
-            scratch=ScratchConfig(hidden_size=self.hidden, num_layers=self.layers, num_heads=4),
-        )  # fmt: skip
 
 
 def main() -> None:
@@ -123,7 +89,10 @@ def compare(comparison: Comparison, run_dir: Path, tokenized: Path | None = None
         return compare_on(comparison, run_dir)
     prepare(PairConfig(source="synthetic"), run_dir=run_dir)
     write_random_neighbours(run_dir)
-    prompts = PromptsConfig(base=comparison.base, scratch_vocab=2048, max_tokens=comparison.tokens, num_neighbours=2)
+    prompts = PromptsConfig(
+        base=comparison.base, scratch_vocab=2048, max_tokens=comparison.tokens, num_neighbours=2,
+        order="own_first" if comparison.twins else "kindred_first",
+    )  # fmt: skip
     tokenize_prompts(prompts, run_dir=run_dir, seed=1, tracker=Tracker(None, "tokenize"))
     return compare_on(comparison, run_dir)
 
@@ -178,107 +147,6 @@ def measure_side(comparison: Comparison, side: str, run_dir: Path) -> None:
         else:
             measured = run_theirs(comparison, data, rows, run_dir, world)
     write_json(run_dir / f"{side}.json", {**measured, "peak_mib": memory("VmHWM") / 2**20})
-
-
-def fresh_model(comparison: Comparison, run_dir: Path) -> Any:  # Any: a transformers model
-    """What both start from."""
-    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
-    return make_small_model(find_base(comparison.base), comparison.llm, tokenizer, comparison.tokens, seed=1)
-
-
-def run_ours(
-    comparison: Comparison,
-    data: PromptData | TwinData,
-    apart: PromptData,
-    rows: list[Ints],
-    run_dir: Path,
-    world: World,
-) -> Measured:
-    """Our steps, the first not timed; `apart`: the same prompts, to compare each one's loss."""
-    config = comparison.llm
-    model = fresh_model(comparison, run_dir)
-    accelerator = build_accelerator(config, world, hidden_size=int(model.config.hidden_size))
-    set_attention(model, attention_for(config, world.device), world.device, config.precision)
-    tuning = wrap(accelerator, model, config)
-
-    def step(of_step: Ints) -> None:
-        tuning.model.train()
-        scale = 1 / int(data.learnt_lengths[of_step].sum())
-        with accelerator.accumulate(tuning.model):
-            accelerator.backward(tuning.loss(data.batch(of_step, step_rows=of_step, pad=0)) * scale)
-
-    step(rows[0])
-    tuning.model.eval()
-    with torch.no_grad():
-        losses = [float(tuning.loss(collate(apart, row[None], pad=0))) for row in rows[0]]
-    losses = [loss / int(data.learnt_lengths[row]) for loss, row in zip(losses, rows[0], strict=True)]
-    if comparison.compile:
-        step(rows[1])  # another shape: what is compiled for it is not timed
-    began, cpu = time.perf_counter(), time.process_time()
-    for of_step in rows[1:]:
-        step(of_step)
-    return {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu, "losses": losses}
-
-
-def run_theirs(comparison: Comparison, data: PromptData, rows: list[Ints], run_dir: Path, world: World) -> Measured:
-    """The Trainer's steps over the same samples, those of all steps but the first shuffled."""
-    config = comparison.llm
-    join_alone(world)
-    model = fresh_model(comparison, run_dir)
-    rest = np.random.default_rng(1).permutation(np.concatenate(rows[1:]))
-    samples = [_sample(data, int(row)) for row in [*rows[0], *rest]]
-    arguments = TrainingArguments(
-        output_dir=str(run_dir / "trainer"), per_device_train_batch_size=comparison.batch,
-        max_steps=1 + comparison.steps,
-        learning_rate=config.lr, adam_beta1=BETAS[0], adam_beta2=BETAS[1], max_grad_norm=config.clip_norm,
-        lr_scheduler_type="constant", bf16=comparison.precision == "bf16", save_strategy="no", logging_strategy="no",
-        report_to=[], remove_unused_columns=False, disable_tqdm=True, use_cpu=world.device.type == "cpu",
-        deepspeed=deepspeed_settings(config, world, hidden_size=int(model.config.hidden_size)),
-    )  # fmt: skip
-    tokenizer = load_tokenizer_folder(run_dir / "prompts" / "tokenizer")
-    watch = _Watch(samples[: comparison.batch])
-    trainer = _InOrder(
-        model=model, args=arguments, train_dataset=samples, callbacks=[watch],
-        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED),
-    )  # fmt: skip
-    trainer.train()
-    return {"seconds": watch.seconds, "cpu_seconds": watch.cpu_seconds, "losses": watch.losses}
-
-
-class _InOrder(Trainer):
-    """Samples as they come: they are shuffled already, and both sides take the same first step."""
-
-    def _get_train_sampler(self, *_: Any) -> Any:  # Any: torch's
-        assert isinstance(self.train_dataset, list)
-        return torch.utils.data.SequentialSampler(self.train_dataset)
-
-
-class _Watch(TrainerCallback):
-    """Losses after the first step; the time from then on."""
-
-    def __init__(self, samples: list[dict[str, list[int]]]) -> None:
-        self.samples, self.losses = samples, list[float]()
-        self.seconds = self.cpu_seconds = 0.0
-        self._began = (0.0, 0.0)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:  # Any: transformers' own
-        if state.global_step == 1:
-            model = parts["model"]
-            model.eval()
-            with torch.no_grad():
-                for sample in self.samples:
-                    batch = {name: torch.tensor([ids]) for name, ids in sample.items()}
-                    self.losses.append(float(model(**batch).loss))
-            model.train()
-            self._began = time.perf_counter(), time.process_time()
-        self.seconds = time.perf_counter() - self._began[0]
-        self.cpu_seconds = time.process_time() - self._began[1]
-
-
-def _sample(data: PromptData, row: int) -> dict[str, list[int]]:
-    ids = data.dataset[row]["input_ids"]
-    read = len(ids) - int(data.learnt_lengths[row])
-    return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [IGNORED] * read + ids[read:]}
 
 
 if __name__ == "__main__":

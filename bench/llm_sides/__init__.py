@@ -1,0 +1,1 @@
+"""KinRec's fine-tune and transformers' Trainer, on the same samples."""
