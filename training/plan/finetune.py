@@ -28,6 +28,8 @@ KEPT_CHECKPOINTS = 3
 """Two are kept while a third is written."""
 ANSWER_TOKENS = 24
 """Of a title, where no prompt is written yet."""
+EMPTY_TOKENS = 48
+"""Of a prompt without history, in a chat template."""
 SPARE = 0.92
 """Share of a GPU that a plan may fill: the rest is CUDA's, NCCL's, and lost between blocks."""
 FLOPS = {False: 6, True: 8}
@@ -88,17 +90,26 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
     )
     if llm.task != "write" or llm.judge == "loss":
         return load
-    listed = tokens + 2 * (1 + llm.negatives) * (told["answer_tokens"] if told else ANSWER_TOKENS)
+    listed = tokens + _titles(llm, setting)
     judged = replace(load, rows=llm.per_device_batch, tokens=listed, checkpointing=True)  # a layer at a time
     return max(load, judged, key=lambda one: activation_bytes(shape, one))
 
 
 def list_tokens(llm: LlmConfig, setting: Setting) -> int:
     """Of the candidates behind a prompt; none where the model learns to write alone."""
-    if llm.task == "write":
-        return 0
+    return 0 if llm.task == "write" else _titles(llm, setting)
+
+
+def _titles(llm: LlmConfig, setting: Setting) -> int:
+    """Of a list but for its target's title behind the prompt: titles stand behind a prompt without history as well,
+    where what they have there is taken off."""
+    prompts: PromptsConfig = setting.recipe.sections["prompts"]
     told = _meta(setting.run_dir)
-    return llm.negatives * (told["answer_tokens"] if told else ANSWER_TOKENS)
+    title = told["answer_tokens"] if told else ANSWER_TOKENS
+    title = title if prompts.max_candidate_tokens is None else min(title, prompts.max_candidate_tokens)
+    weight = llm.prior_weight if llm.prior_weight is not None else float(prompts.base != "scratch")
+    priors = EMPTY_TOKENS + (1 + llm.negatives) * title if llm.score == "title" and weight else 0
+    return int(llm.negatives * title + priors)
 
 
 def number_bytes(llm: LlmConfig, *, on_gpus: bool) -> int:
