@@ -10,6 +10,7 @@ some prompts of a batch have no twin there, two of these share a row and nothing
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class TwinData:
     shared: Ints  # [N], tokens that are read with the twin's: those of a pair's second, else 0
     shared_learnt: Ints  # [N], of these, tokens that are learnt
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """[N] tokens that are read."""
         return self.prompts.lengths - self.shared
