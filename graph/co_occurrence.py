@@ -30,6 +30,7 @@ USERS_AT_ONCE, MOST_USERS = 8192, 1 << 16
 """Users of a block; of large catalogues more, an eighth of the items, for what a block says is added to all sums."""
 ROWS_AT_ONCE = 1 << 16
 COLUMNS_AT_ONCE = 64
+"""Whose largest entries are looked for: absolute values are a copy."""
 LEAST_COLUMNS = 64
 """Of a thread: fewer are not worth another pass over a block."""
 NOISE = 1e-10

@@ -71,8 +71,8 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
     tokens = min(prompts.max_tokens, told["splits"]["train"]["max_tokens"]) if told else prompts.max_tokens
     answer = told["longest_answer"] if told else min(ANSWER_TOKENS, tokens)
     listed = list_tokens(llm, setting)
-    of_rank, on_gpus = -(-llm.global_batch // setting.machine.ranks), setting.machine.on_gpus
-    rows = min(llm.per_device_batch, max(of_rank, llm.together)) // llm.together
+    on_gpus = setting.machine.on_gpus
+    rows = min(llm.per_device_batch // llm.together, -(-step_rows(llm) // setting.machine.ranks))
     if llm.twins and not shape.plain_head:
         answer = min(tokens, rows * answer)  # every row's scores are made wherever some row learns
     load = Load(
@@ -93,6 +93,11 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
     listed = tokens + _titles(llm, setting)
     judged = replace(load, rows=llm.per_device_batch, tokens=listed, checkpointing=True)  # a layer at a time
     return max(load, judged, key=lambda one: activation_bytes(shape, one))
+
+
+def step_rows(llm: LlmConfig) -> int:
+    """Rows of a step, each of so many samples as stay together, which ranks share."""
+    return -(-llm.global_batch // llm.together)
 
 
 def list_tokens(llm: LlmConfig, setting: Setting) -> int:
@@ -171,7 +176,7 @@ def _seconds(shape: Shape, load: Load, llm: LlmConfig, setting: Setting) -> tupl
     measured = measured_rate(setting.run_dir)
     if measured is not None:
         return tokens / measured, f"{tokens:.3g} tokens at {measured:,.0f} a second, as this run was last measured"
-    busy = min(machine.ranks, llm.global_batch)
+    busy = min(machine.ranks, step_rows(llm))
     rate = busy * machine.flops * machine.utilisation / (FLOPS[llm.gradient_checkpointing] * shape.met_parameters)
     least = "" if told and not llm.twins else "at most "
     return tokens / rate, (
@@ -250,7 +255,7 @@ def _unfit(choices: list[EngineOption], llm: LlmConfig) -> list[str]:
 
 
 def _idle(llm: LlmConfig, machine: Machine) -> list[str]:
-    ranks, rows = machine.ranks, -(-llm.global_batch // llm.together)
+    ranks, rows = machine.ranks, step_rows(llm)
     if ranks > rows:
         return [
             f"{ranks - rows} of {ranks} ranks would idle: llm.global_batch is {llm.global_batch}; raise it "

@@ -36,6 +36,17 @@ def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     assert np.array_equal(shared_array(path, lambda: TABLE + 1, ALONE), TABLE)
 
 
+def test_it_is_mapped_and_what_one_writes_is_his_own(tmp_path: Path) -> None:
+    path = tmp_path / "table.npy"
+    one, other = (shared_array(path, lambda: TABLE, ALONE) for _ in range(2))
+    assert type(one) is np.ndarray
+    assert isinstance(one.base, np.memmap)
+    one += 1
+    assert np.array_equal(one, TABLE + 1)
+    assert np.array_equal(other, TABLE)
+    assert np.array_equal(np.load(path), TABLE)
+
+
 @pytest.mark.parametrize("harm", [cut_short, empty, overwrite])
 def test_a_damaged_array_is_made_anew_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: object) -> None:
     path = tmp_path / "table.npy"

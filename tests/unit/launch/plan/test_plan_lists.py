@@ -50,6 +50,7 @@ def test_twins_are_half_as_many_rows_of_twice_the_length_at_most(tmp_path: Path)
     twins = ["--llm.twins=true", "--prompts.order=own_first"]
     assert at_once(tmp_path, *twins) == f"8 x {2 * PROMPT}"
     assert at_once(tmp_path, *twins, "--llm.global_batch=2") == f"1 x {2 * PROMPT}"
+    assert at_once(tmp_path, *twins, "--llm.global_batch=6") == f"2 x {2 * PROMPT}", "three rows for two ranks"
     idle = finetune_of(tmp_path, *twins, "--llm.global_batch=2").advice
     assert any(line.startswith("1 of 2 ranks would idle") for line in idle)
 
