@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from launch import ranks
 from launch.stopping import Stopped
-from launch.watch.beats import LOADING, MEETING, beat
+from launch.watch.beats import LOADING, MEETING, beat, meeting
 from launch.watch.watchdog import current_task
 
 Answer = TypeVar("Answer")
@@ -52,7 +52,8 @@ class World:
         """A new tensor of the same shape: the sum over ranks."""
         total = tensor.detach().clone().to(self.device)
         if self.size > 1:
-            dist.all_reduce(total)
+            with meeting():
+                dist.all_reduce(total)
         beat()
         return total
 
@@ -80,8 +81,8 @@ class World:
         padded = local.new_zeros((max(lengths), *local.shape[1:]))
         padded[: local.shape[0]] = local
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(parts, padded)
-        beat()
+        with meeting():
+            dist.all_gather(parts, padded)
         return [part[:n] for part, n in zip(parts, lengths, strict=True)]
 
     def exchange(self, tensor: torch.Tensor, cuts: Sequence[int]) -> list[torch.Tensor]:
@@ -96,14 +97,15 @@ class World:
         own = cuts[self.rank + 1] - cuts[self.rank]
         received = local.new_empty((self.size * own, *local.shape[1:]))
         lengths = [stop - start for start, stop in itertools.pairwise(cuts)]
-        dist.all_to_all_single(received, local, [own] * self.size, lengths)
-        beat()
+        with meeting():
+            dist.all_to_all_single(received, local, [own] * self.size, lengths)
         return list(received.view(self.size, own, *local.shape[1:]).unbind())
 
     def _lengths(self, local: torch.Tensor) -> list[int]:
         """Every rank's first dimension, without the two rounds and the pickling that objects take."""
         lengths = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.size)]
-        dist.all_gather(lengths, torch.tensor([local.shape[0]], device=self.device))
+        with meeting():
+            dist.all_gather(lengths, torch.tensor([local.shape[0]], device=self.device))
         return [int(n) for n in lengths]
 
     def gather_objects(self, value: Any) -> list[Any]:  # Any: whatever pickles; only our own ranks talk here
@@ -111,8 +113,8 @@ class World:
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value)
-        beat()
+        with meeting():
+            dist.all_gather_object(values, value)
         return values
 
     def broadcast_object(self, value: Any) -> Any:  # Any: as above
@@ -120,8 +122,8 @@ class World:
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
-        beat()
+        with meeting():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def ask_main(self, question: Callable[[], Answer]) -> Answer:
@@ -136,7 +138,8 @@ class World:
     def barrier(self) -> None:
         """Wait for every rank."""
         if self.size > 1:
-            dist.barrier()
+            with meeting():
+                dist.barrier()
         beat()
 
 

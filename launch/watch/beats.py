@@ -38,6 +38,8 @@ class Whereabouts:
     """Whether the first step has been done: until then the start's time-out counts."""
     long: int = 0
     """How many long pieces of work enclose this moment: in one the start's time-out counts again."""
+    meets: bool = False
+    """Whether this rank is in a collective: then it waits for others, whatever long work that is part of."""
     alone: bool = False
     """Whether this rank goes through its loop without meeting the others: then their movement says nothing of it."""
 
@@ -99,10 +101,23 @@ def long(phase: str) -> Iterator[None]:
         yield
     finally:
         HERE.phase = before
+        HERE.moves += 1  # before the shorter time-out counts again
         HERE.long -= 1
-        HERE.moves += 1
         if time.monotonic() - started > LONG_SECONDS:
             log.info("%s: %.0f s", phase, time.monotonic() - started)
+
+
+@contextmanager
+def meeting() -> Iterator[None]:
+    """A collective, something done when it is over. Within long work as well the shorter time-out counts: a rank that
+    takes long is not in the collective yet, and its own beats say that it works."""
+    HERE.moves += 1  # before the shorter time-out counts: what went before was measured by the longer
+    before, HERE.meets = HERE.meets, True
+    try:
+        yield
+    finally:
+        HERE.meets = before
+        HERE.moves += 1
 
 
 @contextmanager

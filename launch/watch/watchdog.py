@@ -58,6 +58,8 @@ class Watchdog(threading.Thread):
         self.every = min(MOST_SECONDS, max(1.0, self.size / BEATS_PER_SECOND))
         self.others = Others(self.folder, self.rank)
         self.idle, self.moves, self.moved = 0.0, -1, time.time()
+        self.limit = task.start
+        """Seconds that this rank may stand still, as of the last tick."""
         self.pace = Pace()
         self.timed_out: Record = {}
         self.writes = True
@@ -75,6 +77,7 @@ class Watchdog(threading.Thread):
 
     def tick(self, seconds: float) -> None:
         """One beat, `seconds` after the last."""
+        self.limit = self.present_limit()  # before it looks whether something moved: see `long`
         if HERE.moves != self.moves:
             self.idle, self.moves, self.moved = 0.0, HERE.moves, time.time()
         else:
@@ -89,12 +92,11 @@ class Watchdog(threading.Thread):
         if (self.folder / TIMEOUT).exists() or self.late():
             self.bark()
 
-    @property
-    def limit(self) -> float:
+    def present_limit(self) -> float:
         """Seconds that this rank may stand still now."""
-        if not HERE.begun or HERE.long:
-            return self.task.start if not HERE.begun else max(self.task.start, self.task.step)
-        return self.task.step
+        if not HERE.begun:
+            return self.task.start
+        return max(self.task.start, self.task.step) if HERE.long and not HERE.meets else self.task.step
 
     def late(self) -> bool:
         """Whether the job has reached a time-out, as far as this rank sees."""

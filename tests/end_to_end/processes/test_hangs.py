@@ -67,12 +67,16 @@ def start_stage(
     )
 
 
-def wait_for_step(run_dir: Path, stage: str, step: int, process: "subprocess.Popen[str]") -> dict[int, Beat]:
-    """The beats of a stage once both of its ranks have done `step` steps."""
+def wait_for_step(
+    run_dir: Path, stage: str, step: int, process: "subprocess.Popen[str]", *, phase: str | None = None
+) -> dict[int, Beat]:
+    """The beats of a stage once both of its ranks have done `step` steps, and are in `phase`; None: in a step."""
     deadline = time.monotonic() + 240
     while True:
         beats = read_beats(watch_folder(run_dir, stage))
-        if len(beats) == 2 and all((beat.step or 0) >= step and beat.phase == stage for beat in beats.values()):
+        if len(beats) == 2 and all(
+            (beat.step or 0) >= step and beat.phase == (phase or stage) for beat in beats.values()
+        ):
             return beats
         assert process.poll() is None, process.communicate()[1][-4000:]
         assert time.monotonic() < deadline, beats
