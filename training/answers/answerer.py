@@ -13,12 +13,13 @@ from launch.errors import InputError
 from pairs.tables import Ints, Pair
 from retrieval.grounding import TitleGrounder
 from training.answers.answer_lists import Answers, ExactTitles, rank_answers
-from training.answers.beam_search import Beams, search_beams
+from training.answers.beam_search import search_beams
 from training.answers.choices import Choices, FreeText, TitlesOnly
 from training.answers.config import GenerationConfig
 from training.answers.list_answerer import ListAnswerer
 from training.answers.questions import Answering, Questions
 from training.answers.rescoring import Rescoring
+from training.answers.results import Beams
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 from training.base_files import BaseModel
 from training.base_model import load_tokenizer_folder, load_tuned_model

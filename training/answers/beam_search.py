@@ -4,16 +4,21 @@ The rules are those of transformers' `generate` (its tests compare the two): a s
 (1 + end tokens) * K continuations of a prompt; those among the first K that end a sequence are candidates for the
 result, the best K of the others go on; a prompt is done when no running beam can beat its K results.
 What differs is the cost: the cache holds each prompt once (tree_cache), beams that can no longer win and prompts
-that are done leave the batch, and what a title allows next comes from two arrays (title_trie).
+that are done leave the batch, what a title allows next comes from two arrays (title_trie), and tokens that a title
+leaves no choice in are read together (foretold). Each prompt steps as far as the model has spoken, whatever the others
+do; when none can, the model reads what all of them need.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from training.answers.choices import NEVER, Choices, Continuations
+from training.answers.choices import NEVER, Choices, Continuations, pick
+from training.answers.foretold import Foretold, Reader, Unread
+from training.answers.results import Beams, Results
 from training.answers.tree_cache import new_tree_cache
 
 COMPACT_BELOW = 0.75
@@ -21,15 +26,40 @@ COMPACT_BELOW = 0.75
 
 
 @dataclass(frozen=True)
-class Beams:
-    """The results for one prompt, best first."""
+class Running:
+    """The K beams of each of n prompts; those with a score of -inf are no beams."""
 
-    tokens: list[list[int]]
-    """Generated tokens of each beam, its end token included."""
-    scores: list[float]
-    """Log-probability / tokens ** length_penalty."""
-    leaves: list[int]
-    """The trie node where each beam ended; -1 in free text."""
+    prompt: torch.Tensor  # [n], its place among all
+    length: torch.Tensor  # [n], tokens written
+    position: torch.Tensor  # [n], tokens of the prompt
+    scores: torch.Tensor  # [n, K]
+    node: torch.Tensor  # [n, K]
+    written: torch.Tensor  # [n, K, max_new_tokens]
+    visible: torch.Tensor  # [n, K, slots], the prompt and the beam's own ancestors
+    is_read: torch.Tensor  # [n, K], whether the model has read its last token
+    row: torch.Tensor  # [n, K], this and what follows: see Foretold
+    forced: torch.Tensor  # [n, K, L]
+    run: torch.Tensor  # [n, K]
+    used: torch.Tensor  # [n, K]
+
+    @property
+    def lives(self) -> torch.Tensor:
+        """[n, K] which are beams."""
+        return self.scores > NEVER
+
+    @property
+    def can_step(self) -> torch.Tensor:
+        """[n] the prompts of whose beams the model has said enough."""
+        return self.lives.any(1) & (self.is_read | ~self.lives).all(1)
+
+    def take(self, places: torch.Tensor) -> "Running":
+        """Some of the prompts."""
+        return Running(**{field.name: getattr(self, field.name)[places] for field in dataclasses.fields(self)})
+
+    def put(self, places: torch.Tensor, others: "Running") -> None:
+        """Write `others` over these prompts."""
+        for field in dataclasses.fields(self):
+            getattr(self, field.name)[places] = getattr(others, field.name)
 
 
 @torch.inference_mode()
@@ -45,126 +75,119 @@ def search_beams(
     length_penalty: float = 0.0,
 ) -> list[Beams]:
     """Continue every prompt; `start` is the trie node below which each may write (ignored in free text)."""
-    device = next(model.parameters()).device
-    input_ids, seen = _pad_left(prompts, pad_token, device)
-    cache = new_tree_cache()
-    logits = model(
-        input_ids=input_ids,
-        attention_mask=seen,
-        position_ids=(seen.cumsum(1) - 1).clamp(min=0),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits
-
-    precision = torch.promote_types(logits.dtype, torch.float32)
-    results = Results(len(prompts), num_beams, max_new_tokens, device, precision)
-    rows = torch.arange(len(prompts), device=device)
-    positions = seen.sum(1)
-    visible = seen.bool()[:, None, :]  # [batch, W, slots]: the prompt and the beam's own ancestors
-    scores = torch.zeros((len(prompts), 1), dtype=precision, device=device)
-    node = torch.tensor(list(start), device=device)[:, None]
-    written = torch.zeros((len(prompts), 1, 0), dtype=torch.long, device=device)
-
-    for length in range(1, max_new_tokens + 1):
-        log_probs = torch.log_softmax(logits.to(precision), dim=-1)
-        keep = (1 + choices.num_ends) * num_beams
-        top = _best(choices.expand(log_probs, scores, node, keep), keep)
-        ended = top.ends if length < max_new_tokens else torch.ones_like(top.ends)
-        reached = torch.cat([_pick(written, top.beam), top.token[:, :, None]], dim=2)
-        results.add(rows, top, reached, ended, length, length_penalty)
-
-        place = torch.argsort(ended | (top.scores == NEVER), dim=1, stable=True)[:, :num_beams]
-        scores = top.scores.gather(1, place).masked_fill(ended.gather(1, place), NEVER)
-        scores = results.drop_beaten(rows, scores, length, length_penalty)
-        going = scores > NEVER
-        width = int(going.sum(1).max())  # beams are in order of score: the living ones come first
-        if width == 0:
-            break
-        place, scores = place[:, :width], scores[:, :width]
-        parent, token, node = (column.gather(1, place) for column in (top.beam, top.token, top.node))
-        written, visible = _pick(reached, place), _pick(visible, parent)
-
-        kept = torch.nonzero(going.any(1)).squeeze(1)
-        if len(kept) <= COMPACT_BELOW * len(rows):
-            cache.batch_select_indices(kept)
-            rows, positions, scores, node = rows[kept], positions[kept], scores[kept], node[kept]
-            token, written, visible = token[kept], written[kept], visible[kept]
-
-        own = torch.eye(width, dtype=torch.bool, device=device).expand(len(rows), width, width)
-        visible = torch.cat([visible, own], dim=2)
-        logits = model(
-            input_ids=token,
-            attention_mask=_additive(visible, logits.dtype),
-            position_ids=(positions + length - 1)[:, None].expand(-1, width),
-            past_key_values=cache,
-            use_cache=True,
-        ).logits
-    return results.as_beams()
+    reader = Reader(model, new_tree_cache(), pad_token)
+    table, seen = reader.read_prompts(prompts)
+    beams = _first_beams(seen, torch.tensor(list(start), device=seen.device), num_beams, max_new_tokens, table.dtype)
+    results = Results(len(prompts), num_beams, max_new_tokens, seen.device, table.dtype)
+    while True:
+        while len(places := torch.nonzero(beams.can_step).squeeze(1)):
+            beams.put(places, _step(beams.take(places), table, choices, results, length_penalty))
+        kept = torch.nonzero(beams.lives.any(1)).squeeze(1)
+        if not len(kept):
+            return results.as_beams()
+        if len(kept) <= COMPACT_BELOW * len(beams.prompt):
+            reader.cache.batch_select_indices(kept)
+            beams = beams.take(kept)
+        table, beams = _read_on(reader, beams, table, choices)
 
 
-class Results:
-    """The best K ended sequences of every prompt."""
+def _first_beams(
+    seen: torch.Tensor, start: torch.Tensor, num_beams: int, max_new_tokens: int, dtype: torch.dtype
+) -> Running:
+    """One beam a prompt, that has written nothing."""
+    n = len(seen)
+    zeros = start.new_zeros((n, num_beams))
+    scores = torch.full((n, num_beams), NEVER, dtype=dtype, device=seen.device)
+    scores[:, 0] = 0
+    order = torch.arange(n, device=seen.device)
+    return Running(
+        prompt=order,
+        length=zeros[:, 0].clone(),
+        position=seen.sum(1),
+        scores=scores,
+        node=start[:, None].repeat(1, num_beams),
+        written=start.new_zeros((n, num_beams, max_new_tokens)),
+        visible=seen[:, None, :].repeat(1, num_beams, 1),
+        is_read=torch.ones_like(scores, dtype=torch.bool),
+        row=order[:, None].repeat(1, num_beams),
+        forced=scores.new_zeros((n, num_beams, 0)),
+        run=zeros.clone(),
+        used=zeros.clone(),
+    )
 
-    def __init__(
-        self, num_prompts: int, num_beams: int, max_new_tokens: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        self.scores = torch.full((num_prompts, num_beams), NEVER, dtype=dtype, device=device)
-        self.lengths = torch.zeros((num_prompts, num_beams), dtype=torch.long, device=device)
-        self.nodes = torch.full((num_prompts, num_beams), -1, dtype=torch.long, device=device)
-        self.tokens = torch.zeros((num_prompts, num_beams, max_new_tokens), dtype=torch.long, device=device)
 
-    def add(
-        self,
-        rows: torch.Tensor,
-        top: Continuations,
-        reached: torch.Tensor,
-        ended: torch.Tensor,
-        length: int,
-        length_penalty: float,
-    ) -> None:
-        """Merge the sequences that ended among the first K continuations."""
-        num_beams = self.scores.shape[1]
-        first = slice(None, num_beams)
-        new_scores = (top.scores[:, first] / length**length_penalty).masked_fill(~ended[:, first], NEVER)
-        if not bool((new_scores > NEVER).any()):
-            return
-        new_tokens = self.tokens.new_zeros((*new_scores.shape, self.tokens.shape[2]))
-        new_tokens[:, :, :length] = reached[:, first]
-        scores, order = torch.sort(torch.cat([self.scores[rows], new_scores], 1), dim=1, descending=True, stable=True)
-        order = order[:, first]
+def _step(beams: Running, table: torch.Tensor, choices: Choices, results: Results, length_penalty: float) -> Running:
+    """Every prompt's beams one token on; those that ended are with the results."""
+    num_beams, most = beams.scores.shape[1], beams.written.shape[2]
+    length = beams.length + 1
+    foretold = Foretold(table, beams.row, beams.forced, beams.run, beams.used)
+    keep = (1 + choices.num_ends) * num_beams
+    top = _best(choices.expand(foretold, beams.scores, beams.node, keep), keep)
+    ended = top.ends | (length == most)[:, None]
+    reached = pick(beams.written, top.beam)
+    reached[torch.arange(len(length), device=length.device), :, beams.length] = top.token
+    results.add(beams.prompt, top, reached, ended, length, length_penalty)
 
-        def merge(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-            return _pick(torch.cat([old[rows], new], 1), order)
+    place = torch.argsort(ended | (top.scores == NEVER), dim=1, stable=True)[:, :num_beams]
+    scores = top.scores.gather(1, place).masked_fill(ended.gather(1, place), NEVER)
+    parent = top.beam.gather(1, place)
+    used, run = beams.used.gather(1, parent), beams.run.gather(1, parent)
+    return Running(
+        prompt=beams.prompt,
+        length=length,
+        position=beams.position,
+        scores=results.drop_beaten(beams.prompt, scores, length, length_penalty),
+        node=top.node.gather(1, place),
+        written=pick(reached, place),
+        visible=pick(beams.visible, parent),
+        is_read=used < run,  # the token that it has taken is one of the only way
+        row=beams.row.gather(1, parent),
+        forced=pick(beams.forced, parent),
+        run=run,
+        used=used + 1,
+    )
 
-        self.tokens[rows] = merge(self.tokens, new_tokens)
-        self.nodes[rows] = merge(self.nodes, top.node[:, first])
-        self.lengths[rows] = merge(self.lengths, torch.full_like(top.node[:, first], length))
-        self.scores[rows] = scores[:, first]
 
-    def drop_beaten(
-        self, rows: torch.Tensor, running: torch.Tensor, length: int, length_penalty: float
-    ) -> torch.Tensor:
-        """`running` scores [batch, K] with -inf for beams that cannot enter the results any more.
+def _read_on(reader: Reader, beams: Running, table: torch.Tensor, choices: Choices) -> tuple[torch.Tensor, Running]:
+    """Let the model read every beam's last token where it has not, and the only way from there on: a new table."""
+    asks = beams.lives & ~beams.is_read
+    knows = beams.lives & beams.is_read
+    most = beams.written.shape[2]
+    way, run = choices.only_way(beams.node, (most - 1 - beams.length)[:, None].expand_as(beams.node), asks)
+    run = _evened(run, asks)
+    last = beams.written.gather(2, (beams.length - 1)[:, None, None].expand(-1, beams.node.shape[1], 1))
+    unread = Unread(
+        tokens=torch.cat([last, way], dim=2),
+        count=torch.where(asks, 1 + run, 0),
+        position=beams.position + beams.length - 1,
+    )
+    ends, forced, visible = reader.read(unread, beams.visible)
+    row = torch.zeros_like(beams.row)
+    kept = int(knows.sum())
+    row[knows] = torch.arange(kept, device=row.device)
+    row[asks] = torch.arange(kept, kept + len(ends), device=row.device)
+    room = max(forced.shape[2], beams.forced.shape[2] if kept else 0)
+    return torch.cat([table[beams.row[knows]], ends]) if kept else ends, dataclasses.replace(
+        beams,
+        visible=visible,
+        is_read=torch.ones_like(beams.is_read),
+        row=row,
+        forced=torch.where(asks[:, :, None], _widened(forced, room), _widened(beams.forced, room)),
+        run=torch.where(asks, run, beams.run),
+        used=torch.where(asks, 0, beams.used),
+    )
 
-        Without a length penalty a score only falls, so that is exact for each beam. With one it is
-        transformers' rule: a prompt is done when its best beam, ended here, would not enter.
-        """
-        worst = self.scores[rows][:, -1:]  # -inf while there are fewer than K
-        if length_penalty == 0:
-            return running.masked_fill(running <= worst, NEVER)
-        return running.masked_fill(running[:, :1] / length**length_penalty <= worst, NEVER)
 
-    def as_beams(self) -> list[Beams]:
-        """One `Beams` a prompt."""
-        beams = []
-        for tokens, lengths, scores, nodes in zip(
-            self.tokens.tolist(), self.lengths.tolist(), self.scores.tolist(), self.nodes.tolist(), strict=True
-        ):
-            count = sum(score > NEVER for score in scores)
-            cut = [sequence[:length] for sequence, length in zip(tokens, lengths, strict=True)]
-            beams.append(Beams(tokens=cut[:count], scores=scores[:count], leaves=nodes[:count]))
-        return beams
+def _evened(run: torch.Tensor, asks: torch.Tensor) -> torch.Tensor:
+    """`run` [n, K] cut where a prompt would have more tokens read than the mean: the others' rows would be padded."""
+    most = torch.arange(int(run.max()) + 1, device=run.device)[:, None, None]
+    sizes = ((1 + torch.minimum(run, most)) * asks).sum(2)  # [L + 1, n] of a prompt whose ways have at most so many
+    room = sizes[-1].double().mean().ceil()
+    return torch.minimum(run, ((sizes <= room).sum(0) - 1).clamp(min=0)[:, None])
+
+
+def _widened(forced: torch.Tensor, room: int) -> torch.Tensor:
+    return torch.nn.functional.pad(forced, (0, room - forced.shape[2]))
 
 
 def _best(continuations: Continuations, keep: int) -> Continuations:
@@ -178,26 +201,3 @@ def _best(continuations: Continuations, keep: int) -> Continuations:
             for column in (continuations.beam, continuations.token, continuations.node, continuations.ends)
         ),
     )
-
-
-def _pick(values: torch.Tensor, beam: torch.Tensor) -> torch.Tensor:
-    """values [batch, W, ...] at `beam` [batch, K] -> [batch, K, ...]."""
-    return values[torch.arange(len(values), device=values.device)[:, None], beam]
-
-
-def _pad_left(
-    prompts: Sequence[Sequence[int]], pad_token: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(len(prompt) for prompt in prompts)
-    input_ids = torch.full((len(prompts), longest), pad_token, dtype=torch.long)
-    seen = torch.zeros((len(prompts), longest), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        input_ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        seen[row, longest - len(prompt) :] = 1
-    return input_ids.to(device), seen.to(device)
-
-
-def _additive(visible: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """[batch, W, slots] booleans as the [batch, 1, W, slots] numbers that every attention back end adds."""
-    hidden = torch.finfo(dtype).min
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, hidden)[:, None]

@@ -6,9 +6,12 @@ from typing import Protocol
 
 import torch
 
+from training.answers.foretold import Foretold
 from training.answers.title_trie import TrieOnDevice
 
 NEVER = float("-inf")
+MOST_AHEAD = 32
+"""Tokens without a choice that are read at once: those of a beam that loses are read for nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,19 @@ class Choices(Protocol):
     num_ends: int
     """Different end tokens that one beam can be followed by."""
 
-    def expand(self, log_probs: torch.Tensor, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
-        """Continuations of beams with `scores`, `node` [batch, W], given the next token's `log_probs` [batch, W, V].
+    def expand(self, foretold: Foretold, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
+        """Continuations of beams with `scores`, `node` [batch, W], given what the model has said of the next token.
 
         At least the best `keep` of every prompt are among them.
+        """
+        ...
+
+    def only_way(self, node: torch.Tensor, most: torch.Tensor, asks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The tokens that follow `node` [batch, W] without a choice, before an end token: [batch, W, L], and how many.
+
+        Args:
+            most: [batch, W] that are wanted.
+            asks: [batch, W] where they are wanted.
         """
         ...
 
@@ -43,8 +55,9 @@ class FreeText:
         self.num_ends = len(end_tokens)
         self._end_tokens = torch.tensor(list(end_tokens), device=device)
 
-    def expand(self, log_probs: torch.Tensor, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
+    def expand(self, foretold: Foretold, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
         """The best `keep` tokens of each beam."""
+        log_probs = foretold.whole()
         batch, width, vocab = log_probs.shape
         best, token = log_probs.topk(min(keep, vocab), dim=-1)
         beam = torch.arange(width, device=scores.device)[None, :, None].expand_as(token)
@@ -57,6 +70,10 @@ class FreeText:
             ends=torch.isin(token, self._end_tokens),
         )
 
+    def only_way(self, node: torch.Tensor, most: torch.Tensor, asks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """None: there is always a choice."""
+        return node.new_zeros((*node.shape, 0)), torch.zeros_like(node)
+
 
 class TitlesOnly:
     """The next tokens of titles in a trie; a leaf ends the text."""
@@ -66,7 +83,7 @@ class TitlesOnly:
     def __init__(self, trie: TrieOnDevice) -> None:
         self._trie = trie
 
-    def expand(self, log_probs: torch.Tensor, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
+    def expand(self, foretold: Foretold, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
         """All children of every beam's node, prompt by prompt from the left."""
         batch, width = scores.shape
         alive = torch.nonzero((scores > NEVER).reshape(-1)).squeeze(1)
@@ -83,7 +100,7 @@ class TitlesOnly:
             table[prompt, place] = values
             return table
 
-        gained = log_probs[prompt, beam, token]
+        gained = foretold.gained(prompt, beam, token)
         return Continuations(
             scores=spread(scores[prompt, beam] + gained, NEVER),
             beam=spread(beam, 0),
@@ -91,3 +108,27 @@ class TitlesOnly:
             node=spread(child, 0),
             ends=spread(self._trie.is_leaf(child), False),
         )
+
+    def only_way(self, node: torch.Tensor, most: torch.Tensor, asks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As far as every node has one child that is no leaf, at most `MOST_AHEAD` tokens."""
+        run = torch.zeros_like(node)
+        most = most.clamp(max=MOST_AHEAD)
+        tokens: list[torch.Tensor] = []
+        goes = asks
+        while True:
+            child = self._trie.first_child[node]
+            goes = goes & (self._trie.first_child[node + 1] == child + 1) & (run < most)
+            child = torch.where(goes, child, 0)  # the root has children: it is no leaf
+            goes = goes & ~self._trie.is_leaf(child)
+            if not bool(goes.any()):
+                break
+            node = torch.where(goes, child, node)
+            run = run + goes
+            tokens.append(self._trie.token[child])
+        empty = node.new_zeros((*node.shape, 0))
+        return torch.stack(tokens, dim=2) if tokens else empty, run
+
+
+def pick(values: torch.Tensor, beam: torch.Tensor) -> torch.Tensor:
+    """values [batch, W, ...] at `beam` [batch, K] -> [batch, K, ...]."""
+    return values[torch.arange(len(values), device=values.device)[:, None], beam]

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from pairs.ragged import offsets_of
 from pairs.tables import Ints
-from training.answers.beam_search import Beams
+from training.answers.results import Beams
 from training.prompts.pieces import Tokens
 from training.ranking.likelihood import likelihoods_without_history
 from training.ranking.titles import Titles

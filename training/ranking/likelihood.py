@@ -108,11 +108,18 @@ def _log_probabilities(
         said = model(**inputs).logits[row, before].float()
         return torch.log_softmax(said, dim=1).gather(1, token[:, None])[:, 0]
     hidden = model.base_model(**inputs).last_hidden_state[row, before]
-    width = max(1, CHUNK_NUMBERS // model.config.vocab_size)
+    return token_log_probabilities(head, hidden, token, torch.float32)
+
+
+def token_log_probabilities(
+    head: torch.nn.Linear, hidden: torch.Tensor, token: torch.Tensor, precision: torch.dtype
+) -> torch.Tensor:
+    """[N] log p of tokens that hidden states [N, H] foretell; the vocabulary's logits of a few at a time."""
+    width = max(1, CHUNK_NUMBERS // head.weight.shape[0])
     parts = [
-        torch.log_softmax(head(hidden[start : start + width]).float(), dim=1).gather(
+        torch.log_softmax(head(hidden[start : start + width]).to(precision), dim=1).gather(
             1, token[start : start + width, None]
         )[:, 0]
         for start in range(0, len(token), width)
     ]
-    return torch.cat(parts) if parts else torch.zeros(0, device=hidden.device)
+    return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=precision)

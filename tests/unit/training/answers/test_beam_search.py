@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pairs.ragged import offsets_of
-from training.answers.beam_search import Beams, Results, search_beams
+from training.answers import choices, foretold
+from training.answers.beam_search import search_beams
 from training.answers.choices import Continuations, FreeText, TitlesOnly
+from training.answers.foretold import Reader, Unread
+from training.answers.results import Beams, Results
 from training.answers.title_trie import TitleTrie, TrieOnDevice, build_trie
 
 VOCAB, END, PAD = 12, 1, 0
@@ -180,13 +183,49 @@ def test_the_trie_holds_what_a_nested_dictionary_holds() -> None:
 
 def test_only_beams_that_cannot_win_any_more_are_dropped() -> None:
     rows = torch.tensor([0])
+    two = torch.tensor([2])
     results = Results(1, 2, 5, CPU, torch.float64)
     running = torch.tensor([[-0.9, -1.1, -3.0]])
-    assert results.drop_beaten(rows, running, 2, 0.0).tolist() == running.tolist()  # no results to be beaten by
+    assert results.drop_beaten(rows, running, two, 0.0).tolist() == running.tolist()  # no results to be beaten by
     ids = torch.zeros((1, 2), dtype=torch.long)
     both = torch.ones((1, 2), dtype=torch.bool)
     ended = Continuations(scores=torch.tensor([[-0.5, -1.0]]), beam=ids, token=ids, node=ids, ends=both)
-    results.add(rows, ended, ids[:, :, None], both, 1, 0.0)
-    assert results.drop_beaten(rows, running, 2, 0.0).tolist() == [[pytest.approx(-0.9), -np.inf, -np.inf]]
-    assert results.drop_beaten(rows, running - 1.2, 2, 1.0).tolist() == [[-np.inf] * 3]  # -2.1 / 2 tokens < -1.0
-    assert results.drop_beaten(rows, running - 1.0, 2, 1.0).tolist() == (running - 1.0).tolist()
+    results.add(rows, ended, torch.zeros((1, 2, 5), dtype=torch.long), both, torch.tensor([1]), 0.0)
+    assert results.drop_beaten(rows, running, two, 0.0).tolist() == [[pytest.approx(-0.9), -np.inf, -np.inf]]
+    assert results.drop_beaten(rows, running - 1.2, two, 1.0).tolist() == [[-np.inf] * 3]  # -2.1 / 2 tokens < -1.0
+    assert results.drop_beaten(rows, running - 1.0, two, 1.0).tolist() == (running - 1.0).tolist()
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2])
+def test_reading_ahead_changes_nothing_but_how_often_the_model_is_asked(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trie, calls = titles_trie(), []
+    read = Reader.read
+
+    def counted(self: Reader, unread: Unread, visible: torch.Tensor) -> Any:
+        calls.append(int(unread.count.max()))
+        return read(self, unread, visible)
+
+    monkeypatch.setattr(Reader, "read", counted)
+    far = fast(PROMPTS, trie=trie, num_beams=6)
+    passes = len(calls)
+    assert max(calls) > 1 + ahead
+    calls.clear()
+    monkeypatch.setattr(choices, "MOST_AHEAD", ahead)
+    near = fast(PROMPTS, trie=trie, num_beams=6)
+    assert max(calls) == 1 + ahead
+    assert len(calls) > passes
+    for beams, expected in zip(far, near, strict=True):
+        assert beams.tokens == expected.tokens
+        assert beams.leaves == expected.leaves
+        assert beams.scores == pytest.approx(expected.scores, abs=1e-9)
+
+
+def test_scores_that_are_more_than_the_heads_product_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    trie = titles_trie()
+    expected = fast(PROMPTS, trie=trie)
+    monkeypatch.setattr(foretold, "PLAIN_HEADS", set())
+    for beams, plain in zip(fast(PROMPTS, trie=trie), expected, strict=True):
+        assert beams.tokens == plain.tokens
+        assert beams.scores == pytest.approx(plain.scores, abs=1e-9)

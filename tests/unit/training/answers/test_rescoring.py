@@ -6,8 +6,8 @@ import torch
 from transformers import LlamaForCausalLM
 
 from tests.unit.training.ranking.test_packing import EMPTY, PAD, model, slow_likelihood, title
-from training.answers.beam_search import Beams
 from training.answers.rescoring import Rescoring
+from training.answers.results import Beams
 
 __all__ = ["model"]  # the fixture
 DOMAIN = np.array([0, 1, 0])
