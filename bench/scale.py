@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, help="keep the runs here; what is there is gone on with")
     parser.add_argument("--minutes", type=float, default=60.0, help="that a stage may take")
     parser.add_argument("--train-lists", type=int, help="graph.train_lists of the runs; all train samples without it")
+    parser.add_argument("--held-out-lists", type=int, help="graph.held_out_lists; all of valid and test without it")
     parser.add_argument("--processes", type=int, default=1, help="ranks here that share the stages that can be shared")
     parser.add_argument("--target", type=int, metavar="USERS", help="estimate the stages at so many users as well")
     parser.add_argument("--ranks", type=int, default=64, help="that share the stages at the target")
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
             run_size(
                 users, items=max(2, round(options.items_share * users)), folder=options.folder or Path(temporary),
                 names=options.stages, minutes=options.minutes, train_lists=options.train_lists,
-                ranks=options.processes, say=_say,
+                held_out_lists=options.held_out_lists, ranks=options.processes, say=_say,
             )
             for users in sorted(options.users)
         ]  # fmt: skip

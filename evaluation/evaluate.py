@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evaluation.asked import load_asked
 from evaluation.chosen import Clock, Fitted, Inputs, choose
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
@@ -174,7 +175,7 @@ def _read(run_dir: Path, config: EvaluationConfig, seed: int, world: World | Non
         train=load_samples(run_dir, "train"),
         others=load_others(run_dir),
         held_out=held_out,
-        judged={split: _sample(samples, config, seed) for split, samples in held_out.items()},
+        judged={split: _sample(load_asked(run_dir, split), config, seed) for split in JUDGED_SPLITS},
         config=config,
         seed=seed,
         world=world,

@@ -196,6 +196,11 @@ def lists_of_table(table: Any) -> RankedLists:  # Any: pyarrow has no types
     return RankedLists(table.column("sample").to_numpy(), items_NK, scores_NK)
 
 
+def read_samples(path: Path) -> NDArray[np.int64]:
+    """The ids of the samples that have a list, in the file's order."""
+    return np.asarray(_read_table(path, ["sample"]).column("sample").to_numpy())
+
+
 def read_column(path: Path, name: str) -> tuple[NDArray[np.int64], list[Any]]:
     """The sample ids and one extra column as Python values, in the file's order."""
     table = _read_table(path, ["sample", name])

@@ -210,6 +210,10 @@ class GraphConfig:
     """Train samples, drawn by the seed, of whom lists are made as if their users had bought nothing: kindred users are
     sought for these alone, and prompts are theirs (evidence only); null: all, of which `prompts.max_train_samples` are
     taught. Where a language model learns from a small share of millions, the others' need not be made."""
+    held_out_lists: Decides[int | None] = None
+    """Samples of valid, and of test, that are asked about: of more, those of whole users drawn by the seed. Lists,
+    kindred users and prompts are made of these alone, and these are judged; the others' purchases are known all the
+    same. null: all. Some hundred thousand tell systems apart; of millions the lists would take most of the time."""
     ranking: Decides[Ranking] = "auto"
     """Items that valid and the exported lists of valid and test rank. all: those of the domain; candidates: companions
     and nearest items of the history and popular ones (late only), others are not ranked; auto: candidates in domains of
@@ -221,7 +225,8 @@ class GraphConfig:
     few numbers for every item, user and sample come on top. The result does not depend on it."""
 
     def __post_init__(self) -> None:
-        _at_least("graph", self, 1, "encode_batch", *([] if self.train_lists is None else ["train_lists"]))
+        limits = [name for name in ("train_lists", "held_out_lists") if getattr(self, name) is not None]
+        _at_least("graph", self, 1, "encode_batch", *limits)
         _positive("graph", self, "memory_gib")
         _at_least("graph", self, 20, "list_depth")  # the metrics look that deep
         fused, evidence = self.loss.fused_weight, self.model.evidence

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from graph.config import GraphConfig
 from graph.learning.material import learning_material, with_passes
-from graph.load import TABLES_OF_PARTS, load_blocks, make_ranker, prepare, save_settings, with_left_out
+from graph.load import TABLES_OF_PARTS, Prepared, load_blocks, make_ranker, prepare, save_settings, with_left_out
 from graph.objective import Objective
 from graph.ranking.export_lists import export_lists
 from graph.ranking.export_vectors import export_vectors
+from graph.ranking.full_ranking import Judge
 from graph.ranking.left_out import export_left_out
 from graph.training import Trainer
 from launch.checkpoints import save_weights
@@ -38,6 +39,31 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
         world.size,
         config.schedule.global_batch,
     )
+    judge = _learnt(objective, prepared, config, run_dir, seed=seed, world=world, tracker=tracker)
+    objective.eval()
+    if world.is_main:
+        save_settings(run_dir, config)
+        save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
+    export_lists(judge, prepared, run_dir, depth=config.list_depth, held_out=config.held_out_lists, seed=seed)
+    if config.model.evidence:
+        export_left_out(judge, prepared, run_dir, depth=config.list_depth, most=config.train_lists, seed=seed)
+    export_vectors(judge, run_dir)
+    world.barrier()
+    if world.is_main:
+        shutil.rmtree(run_dir / TABLES_OF_PARTS, ignore_errors=True)
+
+
+def _learnt(
+    objective: Objective,
+    prepared: Prepared,
+    config: GraphConfig,
+    run_dir: Path,
+    *,
+    seed: int,
+    world: World,
+    tracker: Tracker,
+) -> Judge:
+    """Train; who ranks with what was learnt. What was learnt from, graphs as large as train's, is let go."""
     material = learning_material(prepared, run_dir, world, seed=seed)
     trainer = Trainer(
         objective,
@@ -51,19 +77,7 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
     )
     learnt_from = one_of_twins(material.samples, seed=seed) if config.loss.twins == "one" else material.samples
     trainer.fit(learnt_from, load_samples(run_dir, "valid"))
-    objective.eval()
-    if world.is_main:
-        save_settings(run_dir, config)
-        save_weights(run_dir / "graph" / "model.safetensors", objective.ranker)
-    export_lists(trainer.judged_by, prepared, run_dir, depth=config.list_depth, seed=seed)
-    if config.model.evidence:
-        export_left_out(
-            trainer.judged_by, prepared, run_dir, depth=config.list_depth, most=config.train_lists, seed=seed
-        )
-    export_vectors(trainer.judged_by, run_dir)
-    world.barrier()
-    if world.is_main:
-        shutil.rmtree(run_dir / TABLES_OF_PARTS, ignore_errors=True)
+    return trainer.judged_by
 
 
 @entry_point

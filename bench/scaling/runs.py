@@ -19,6 +19,7 @@ from launch.config import load_recipe
 from launch.plan.counts import PairSizes, of_card
 from launch.processes.commands import module_words, tied_environment
 from launch.stages import STAGES as ALL_STAGES
+from launch.watch.warden import children
 
 GIB = 2**30
 MIN_DOMAIN_ITEMS = 24
@@ -75,6 +76,9 @@ class Cost:
     """Of the process and its children."""
     peak_gib: float
     """The largest resident set of the process or of one of its children, a rank, say; mapped files included."""
+    own_gib: float
+    """The most that the process and its children, all ranks, held at a time besides mapped files; looked at each half
+    second."""
     written: int
     """Bytes by which the run folder has grown."""
     samples: float
@@ -104,6 +108,7 @@ def run_size(
     names: Sequence[str],
     minutes: float,
     train_lists: int | None,
+    held_out_lists: int | None = None,
     ranks: int = 1,
     say: Callable[[str], None],
 ) -> SizedRun:
@@ -114,12 +119,13 @@ def run_size(
         minutes: that a stage may take.
         train_lists: train samples that a language model would be taught, who alone are sought kindred users for; None:
             all.
+        held_out_lists: samples of valid, and of test, that are asked about; None: all.
         ranks: of the stages that several share, of as many threads as `OMP_NUM_THREADS` says.
     """
     run_dir = folder / f"users_{users}"
     run_dir.mkdir(parents=True, exist_ok=True)
     recipe = folder / f"users_{users}.yaml"
-    recipe.write_text(yaml.safe_dump(recipe_of_size(users, items, train_lists)), encoding="utf-8")
+    recipe.write_text(yaml.safe_dump(recipe_of_size(users, items, train_lists, held_out_lists)), encoding="utf-8")
     resolved = yaml.safe_dump(load_recipe(recipe).resolved(), sort_keys=False)
     (run_dir / "recipe.yaml").write_text(resolved, encoding="utf-8")  # what the command would leave, for recommend
     costs: dict[str, Cost] = {}
@@ -132,27 +138,33 @@ def run_size(
             words = [str(run_dir), "--domain", "X", "--history", *_some_titles(run_dir)]
         before = bytes_of(run_dir)
         try:
-            seconds, cpu, peak = run_alone(_command(stage, words, ranks), minutes=minutes)
+            seconds, cpu, peak, own = run_alone(_command(stage, words, ranks), minutes=minutes)
         except RuntimeError as error:
             say(f"{users:,} users, {stage.name}: {error}")
             return SizedRun(users, sizes, costs, f"{stage.name}: {error}")
         sizes = of_card(run_dir / "pair" / "card.json")
-        worked_on = sizes if train_lists is None else replace(sizes, train=min(sizes.train, train_lists))
-        costs[stage.name] = Cost(seconds, cpu, peak, bytes_of(run_dir) - before, stage.samples(worked_on))
+        worked_on = replace(
+            sizes,
+            train=min(sizes.train, train_lists or sizes.train),
+            held_out=min(sizes.held_out, 2 * held_out_lists if held_out_lists else sizes.held_out),
+        )
+        costs[stage.name] = Cost(seconds, cpu, peak, own, bytes_of(run_dir) - before, stage.samples(worked_on))
         if stage.name == "pretrain":
             told = read_json(run_dir / "bench_steps.json")
-            costs[STEP] = Cost(told["step_cpu_seconds"], told["step_cpu_seconds"], peak, 0, told["samples"])
-        say(f"{users:,} users, {stage.name}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB")
+            costs[STEP] = Cost(told["step_cpu_seconds"], told["step_cpu_seconds"], peak, own, 0, told["samples"])
+        say(f"{users:,} users, {stage.name}: {seconds:.1f} s, {cpu:.1f} CPU s, {peak:.2f} GiB, {own:.2f} its own")
     return SizedRun(users, sizes, costs, None)
 
 
-def recipe_of_size(users: int, items: int, train_lists: int | None) -> dict[str, Any]:  # Any: plain YAML values
+def recipe_of_size(
+    users: int, items: int, train_lists: int | None, held_out_lists: int | None
+) -> dict[str, Any]:  # Any: plain YAML values
     """The recipe of a run."""
     synthetic = {
         "generator": "sampled", "num_users": users, "items_per_domain": max(MIN_DOMAIN_ITEMS, items // 2),
         "compression": "none",
     }  # fmt: skip
-    settings = SETTINGS | {"graph": SETTINGS["graph"] | {"train_lists": train_lists}}
+    settings = SETTINGS | {"graph": SETTINGS["graph"] | {"train_lists": train_lists, "held_out_lists": held_out_lists}}
     return {"name": f"scale_{users}", "seed": 1, "pair": {"source": "synthetic", "synthetic": synthetic}, **settings}
 
 
@@ -164,8 +176,9 @@ def _command(stage: Timed, words: Sequence[str], ranks: int) -> list[str]:
     )
 
 
-def run_alone(command: Sequence[str], *, minutes: float) -> tuple[float, float, float]:
-    """Run a command to its end: (seconds, CPU seconds, peak GiB); RuntimeError if it fails or takes too long."""
+def run_alone(command: Sequence[str], *, minutes: float) -> tuple[float, float, float, float]:
+    """Run a command to its end: (seconds, CPU seconds, peak GiB, the most that all of it held of its own); RuntimeError
+    if it fails or takes too long."""
     environment = tied_environment() | {"DS_ACCELERATOR": "cpu"}
     environment.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryFile() as said:
@@ -179,10 +192,13 @@ def run_alone(command: Sequence[str], *, minutes: float) -> tuple[float, float, 
 
         limit = threading.Timer(60 * minutes, end)
         limit.start()
+        watch = _OwnMemory(process.pid)
+        watch.start()
         try:
             _, status, usage = os.wait4(process.pid, 0)
         finally:
             limit.cancel()
+            watch.over.set()
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if is_late.is_set():
@@ -190,7 +206,33 @@ def run_alone(command: Sequence[str], *, minutes: float) -> tuple[float, float, 
         if process.returncode:
             said.seek(0)
             raise RuntimeError(f"exit status {process.returncode}: {said.read().decode(errors='replace')[-2000:]}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIB
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / GIB, watch.most / GIB
+
+
+class _OwnMemory(threading.Thread):
+    """Looks at what a process and all below it hold besides mapped files."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.most, self.over = pid, 0, threading.Event()
+
+    def run(self) -> None:
+        """Look until it is over."""
+        while not self.over.wait(0.5):
+            pids, held = [self.pid], 0
+            while pids:
+                pid = pids.pop()
+                pids += children(pid)
+                held += _anonymous_bytes(pid)
+            self.most = max(self.most, held)
+
+
+def _anonymous_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:  # it has just ended
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
 def bytes_of(folder: Path) -> int:

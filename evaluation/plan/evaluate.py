@@ -44,7 +44,8 @@ def plan_evaluate(setting: Setting) -> Estimate:
     on, and of all others a block at a time."""
     config: EvaluationConfig = setting.recipe.sections["evaluation"]
     counts, machine = setting.counts, setting.machine
-    judged = counts.held_out if config.max_samples is None else min(counts.held_out, 2 * config.max_samples)
+    asked = setting.asking_held_out
+    judged = asked if config.max_samples is None else min(asked, 2 * config.max_samples)
     cells = BATCH_CELLS if counts.items / 2 <= WHOLE_ITEMS else BATCH_CELLS // 8
     pairs = SKEW * counts.taught**2 / max(1, counts.teachers)
     learnt = min(config.ranker_samples, counts.train) + min(20_000, judged / 2)

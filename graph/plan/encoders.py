@@ -84,7 +84,7 @@ def _late(setting: Setting, graph: GraphConfig) -> EncoderNeeds:
     blocks, users_of_block = left_out_blocks(counts)
     length = min(counts.interactions / counts.users, model.max_history)
     of_block = distinct(users_of_block * length, items)
-    held_out = distinct(counts.held_out * length / machine.ranks, items)
+    held_out = distinct(setting.asking_held_out * length / machine.ranks, items)
     searched = max(1, min(ITEMS_AT_ONCE, CELLS_AT_ONCE // max(1, items // 2)))
     left_out = pair_bytes(model, blocks * of_block)
     text, factors = 4 * items * dim, 2 * items * dim

@@ -49,7 +49,7 @@ def plan_pretrain(setting: Setting) -> Estimate:
         disk=[
             *encoders.disk,
             Need("user vectors", 4 * 2 * model.vector_width * (counts.kindred + counts.held_out)),
-            Need("ranked lists", depth * counts.held_out),
+            Need("ranked lists", depth * setting.asking_held_out),
             *([Need("lists of train", 8 * graph.list_depth * setting.asking_train)] if model.evidence else []),
             *([Need("companions, on a chronological pair thrice", 3 * COMPANION_BYTES * pairs)] if pairs else []),
             *([Need("companions, while they are counted", RUN_BYTES * pairs)] if pairs else []),

@@ -15,16 +15,24 @@ from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import Question, write_ranked, write_systems
 from graph.ranking.parts import evidence_by_size, left_out_scores, system_scores, systems_of
+from pairs.draws import draw_users
 from pairs.known import load_others, with_others
 from pairs.tables import Samples, joined, load_samples
 
 
-def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, seed: int) -> None:
+def export_lists(
+    judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int, seed: int, held_out: int | None = None
+) -> None:
     """Write the target domain's best items, the history's own not removed: of every system in `system_scores`
     `lists/SYSTEM_{valid,test}.parquet`, on chronological pairs `SYSTEM_refit` and, of those that read the clock,
-    `SYSTEM_rolling`; and `lists/{evidence,encoders}_train.parquet`."""
+    `SYSTEM_rolling`; and `lists/{evidence,encoders}_train.parquet`.
+
+    Args:
+        held_out: samples of valid, and of test, that are asked about; None: all.
+    """
     train, valid, test = prepared.train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")
     chronological = is_chronological(train, valid, test)
+    of_valid, of_test = (part.take(draw_users(part.user, held_out, seed=seed)) for part in (valid, test))
 
     def write(name: str, asked: Iterator[Question]) -> None:
         write_ranked(run_dir, name, asked, depth=depth, world=judge.world)
@@ -33,15 +41,15 @@ def export_lists(judge: Judge, prepared: Prepared, run_dir: Path, *, depth: int,
         systems = systems_of(asked) if systems is None else systems
         write_systems(run_dir, of_what, asked, samples, system_scores(asked, systems), systems, depth=depth)
 
-    write_all(judge, valid, "valid")
-    write_all(judge, test, "test")
+    write_all(judge, of_valid, "valid")
+    write_all(judge, of_test, "test")
     if chronological:  # the graphs made for it are as large as train's, and gone when it is done
         known = with_others(known_at_cut(train, valid, test), load_others(run_dir))
         at_cut = _at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS)
-        write_all(at_cut, test, "refit")
+        write_all(at_cut, of_test, "refit")
         if reads_clock(at_cut.graphs):
             sold = with_others(joined(joined(train, valid), test), load_others(run_dir))
-            write_all(_rolling(at_cut, prepared, sold), test, "rolling", READ_CLOCK)
+            write_all(_rolling(at_cut, prepared, sold), of_test, "rolling", READ_CLOCK)
     blocks = load_blocks(run_dir, seed=seed) if judge.graphs.evidence is not None else []
     if blocks:
         folder = run_dir / TABLES_OF_PARTS if chronological else None

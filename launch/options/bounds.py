@@ -57,6 +57,7 @@ MOST = {
     "graph.schedule.checkpoint_every": BILLION,
     "graph.schedule.checkpoint_minutes": BILLION,
     "graph.list_depth": 100_000,
+    "graph.held_out_lists": 10**12,
     "graph.train_lists": 10**12,
     "graph.encode_batch": 10**7,
     "graph.memory_gib": 100_000,

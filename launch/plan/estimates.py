@@ -60,6 +60,12 @@ class Setting:
         listed = graph.train_lists if graph.model.evidence else None
         return self.counts.train if listed is None else min(listed, self.counts.train)
 
+    @property
+    def asking_held_out(self) -> int:
+        """Samples of valid and test that are asked about."""
+        listed = self.recipe.sections["graph"].held_out_lists
+        return self.counts.held_out if listed is None else min(2 * listed, self.counts.held_out)
+
 
 @dataclass(frozen=True)
 class EngineOption:

@@ -28,7 +28,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
     widths = {"model": graph.model.vector_width, "items": retrieval.item_dim, "text": retrieval.text_dim}
     parts = retrieval.part_weights()
     width = sum(widths[name] for name in parts)
-    asked, samples = setting.asking_train + counts.held_out, counts.kindred + counts.held_out
+    asked, samples = setting.asking_train + setting.asking_held_out, counts.kindred + counts.held_out
     index = retrieval.index.resolved(counts.kindred)
     shard = BYTES[index.storage] * width * counts.kindred / machine.ranks
     rate = machine.ranks * machine.flops * machine.utilisation

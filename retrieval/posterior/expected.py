@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.asked import load_asked
 from evaluation.ranked_lists import NO_ITEM, RankedLists, read_lists
 from launch.errors import InputError
 from pairs.tables import SPLITS, Ints, Samples, Split, load_samples
@@ -94,14 +95,16 @@ class Expectations:
 
 
 def load_asking(run_dir: Path, split: Split, *, has_lists: bool) -> Samples:
-    """Samples of a split that kindred users are sought for, and prompts made of: all; of train, if the graph stage made
-    lists of some alone (`graph.train_lists`), those. InputError if they are not of this train.
+    """Samples of a split that kindred users are sought for, and prompts made of: all or, where the graph stage made
+    lists of some alone (`graph.train_lists`, `graph.held_out_lists`), those. InputError if they are of another pair.
 
     Args:
         has_lists: what `has_expectations` says; to several ranks, what it says to the first.
     """
+    if split != "train":
+        return load_asked(run_dir, split)
     samples = load_samples(run_dir, split)
-    if split != "train" or not has_lists:
+    if not has_lists:
         return samples
     listed = np.load(_train_folder(run_dir) / "samples.npy")
     is_listed = np.isin(samples.sample, listed)

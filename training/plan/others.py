@@ -20,7 +20,7 @@ def plan_tokenize(setting: Setting) -> Estimate:
     """The estimate of the stage `tokenize`."""
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
     train = min(setting.asking_train, prompts.max_train_samples or setting.asking_train)
-    rows = train + setting.counts.held_out
+    rows = train + setting.asking_held_out
     return Estimate(
         stage="tokenize",
         host=[Need("titles and histories", 400 * setting.counts.items + 200 * setting.counts.users)],
@@ -57,7 +57,7 @@ def plan_generate(setting: Setting) -> Estimate:
             Need("keys and values", 2 * number * shape.layers * shape.kv_heads * shape.head_dim * cached),
             Need("scores of beams", 12 * rows * generation.num_beams * shape.vocabulary),
         ]
-    samples = setting.counts.held_out
+    samples = setting.asking_held_out
     if generation.max_samples is not None:
         samples = min(samples, 2 * generation.max_samples)
     tokens = samples * (prompts.max_tokens + written)

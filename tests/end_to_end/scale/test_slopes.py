@@ -25,7 +25,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[SizedRun]:
 
 def sized(users: int, seconds: float) -> SizedRun:
     sizes = PairSizes(users, users // 4, 18 * users, 2 * users, users, "told")
-    return SizedRun(users, sizes, {"retrieve": Cost(seconds, seconds, 1.0, 0, 3 * users)}, None)
+    return SizedRun(users, sizes, {"retrieve": Cost(seconds, seconds, 1.0, 1.0, 0, 3 * users)}, None)
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_pretrain_at_the_target_is_a_whole_epoch_of_steps() -> None:
     runs = []
     for users in (1000, 4000):
         sizes = PairSizes(users, users // 4, 18 * users, 64 * users, users, "told")  # a step a user
-        costs = {"pretrain": Cost(9.0, 9.0, 1.0, 0, users), STEP: Cost(0.5, 0.5, 1.0, 0, 64)}
+        costs = {"pretrain": Cost(9.0, 9.0, 1.0, 1.0, 0, users), STEP: Cost(0.5, 0.5, 1.0, 1.0, 0, 64)}
         runs.append(SizedRun(users, sizes, costs, None))
     (one,) = estimates(runs, users=4000, ranks=1)
     assert one.hours == pytest.approx((9.0 + 0.5 * 4000) / 3600)

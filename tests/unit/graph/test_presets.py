@@ -45,6 +45,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
     "loss.align_weight": (0.3, 1.43, 0.0),
     "loss.alignment": ("mse", "mse", "mse"),
     "train_lists": (None, None, None),
+    "held_out_lists": (None, None, None),
     "loss.infomax_share": (1.0, 1.0, 1.0),
     "loss.perturbation": (0.05, 0.05, 0.05),
     "loss.label_smoothing": (0.0, 0.0, 0.0),
@@ -108,7 +109,8 @@ def test_what_is_recorded_is_the_values_and_not_the_presets_name(tmp_path: Path)
     recorded = deciding(graph_of(tmp_path, "graph: {preset: best}"))
     assert recorded["model"]["dim"] == 512
     assert recorded["schedule"]["epochs"] == 4
-    assert [name for name, value in values(PRESETS["best"]) if value is None] == ["train_lists"], "all, no preset's"
+    unset = [name for name, value in values(PRESETS["best"]) if value is None]
+    assert unset == ["train_lists", "held_out_lists"], "all, no preset's"
     assert "preset" not in recorded
 
 
