@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tracker: Tracker) -> None:
     """Train, or go on training, until valid stops getting better; then write what other stages read."""
     prepared = prepare(run_dir, config, world)
-    blocks = load_blocks(run_dir, seed=seed) if config.model.encoder == "late" else []
-    if blocks:
+    if config.model.encoder == "late" and (blocks := load_blocks(run_dir, seed=seed)):
         prepared = with_left_out(prepared, blocks, run_dir, world)
+        del blocks  # together as large as train
     objective = Objective(make_ranker(prepared, config, seed=seed, device=world.device), config).to(world.device)
     log.info(
         "graph model: %d parameters, world size %d, %d samples a step",

@@ -9,10 +9,11 @@ from pathlib import Path
 from evaluation.list_ranker.blocks import FitBlock, is_chronological
 from evaluation.list_ranker.knowledge import known_at_cut
 from graph.build import Graphs
-from graph.companions.kept import CompanionPlace, drop_companions
+from graph.companions.kept import CompanionPlace
 from graph.kept_arrays import shared_array
 from graph.load import TABLES_OF_PARTS, Prepared, load_blocks
 from graph.ranking.full_ranking import Judge
+from graph.ranking.knowing import asked_of
 from graph.ranking.list_parts import Question, write_ranked, write_systems
 from graph.ranking.parts import evidence_by_size, left_out_scores, system_scores, systems_of
 from pairs.draws import draw_users
@@ -43,13 +44,18 @@ def export_lists(
 
     write_all(judge, of_valid, "valid")
     write_all(judge, of_test, "test")
-    if chronological:  # the graphs made for it are as large as train's, and gone when it is done
+
+    def write_at_cut() -> None:
+        """The graphs made for it are as large as train's, and gone when it is done."""
         known = with_others(known_at_cut(train, valid, test), load_others(run_dir))
         at_cut = _at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS)
         write_all(at_cut, of_test, "refit")
         if reads_clock(at_cut.graphs):
             sold = with_others(joined(joined(train, valid), test), load_others(run_dir))
             write_all(_rolling(at_cut, prepared, sold), of_test, "rolling", READ_CLOCK)
+
+    if chronological:
+        write_at_cut()
     blocks = load_blocks(run_dir, seed=seed) if judge.graphs.evidence is not None else []
     if blocks:
         folder = run_dir / TABLES_OF_PARTS if chronological else None
@@ -64,16 +70,13 @@ def of_blocks(judge: Judge, prepared: Prepared, blocks: list[FitBlock], *, folde
     `folder` meanwhile; or, where a block is a part of the users and there is no folder, from train without the user who
     asks."""
     for number, block in enumerate(blocks):
-        known = judge
-        if folder is not None:
-            place = CompanionPlace(folder / f"companions-block-{number}", judge.world)
-            samples = with_others(block.known, block.others)
-            graphs = prepared.source.graphs_of(samples, votes=False, place=place)
-            known = dataclasses.replace(judge, graphs=graphs.to(judge.world.device))
-        scores = evidence_by_size(known, leave_own=folder is None)
-        yield known, block.asked, scores
-        if folder is not None:
-            drop_companions(place)
+        if folder is None:
+            yield judge, block.asked, evidence_by_size(judge, leave_own=True)
+            continue
+        place = CompanionPlace(folder / f"companions-block-{number}", judge.world)
+        yield from asked_of(
+            judge, prepared, with_others(block.known, block.others), [block.asked], place, leave_own=False
+        )
 
 
 READ_CLOCK = ("graph", "evidence")

@@ -7,7 +7,6 @@ are from train, and none by purchases that came later. Files are
 `graph/left_out/{samples,items,scores}.npy`.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ import numpy as np
 from evaluation.list_parts import read_parts
 from evaluation.list_ranker.blocks import is_chronological
 from evaluation.ranked_lists import NO_ITEM
-from graph.companions.kept import CompanionPlace, drop_companions
+from graph.companions.kept import CompanionPlace
 from graph.load import TABLES_OF_PARTS, Prepared
 from graph.ranking.full_ranking import Judge
+from graph.ranking.knowing import asked_of
 from graph.ranking.list_parts import PARTS, Question, write_parts
 from graph.ranking.parts import evidence_by_size
 from graph.ranking.reserved import reserve
@@ -41,8 +41,13 @@ class Span:
     """Train samples that are judged alike."""
 
     rows: Ints
-    known: Samples | None
-    """What may be known; None: all of train."""
+    since: int | None
+    """What came until then may be known; None: all of train."""
+
+    def known(self, train: Samples, others: Samples | None) -> Samples:
+        """What may be known to a span of time."""
+        assert self.since is not None
+        return with_others(as_of(train, self.since), others, until=self.since)
 
 
 def export_left_out(
@@ -50,13 +55,13 @@ def export_left_out(
 ) -> None:
     """Write the `depth` best items of the target domain for every train sample or, of more, `most` that the seed draws;
     a collective."""
-    train, others = prepared.train, load_others(run_dir)
+    train = prepared.train
     drawn = draw_rows(len(train), most, seed=seed)
     if is_chronological(train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")):
-        spans = [Span(np.intersect1d(span.rows, drawn), span.known) for span in time_spans(train, others)]
+        spans = [Span(np.intersect1d(span.rows, drawn), span.since) for span in time_spans(train)]
     else:
         spans = [Span(drawn, None)]
-    world, asked = judge.world, _questions(judge, prepared, spans, run_dir / TABLES_OF_PARTS)
+    world, asked = judge.world, _questions(judge, prepared, spans, run_dir)
     write_parts(run_dir / PARTS, "left_out", asked, depth=depth, world=world)
     if world.is_main:
         with atomic_folder(run_dir / "graph" / "left_out") as folder:
@@ -73,8 +78,8 @@ def export_left_out(
     world.barrier()
 
 
-def time_spans(train: Samples, others: Samples | None) -> list[Span]:
-    """Spans of train in order of time, each with what was known before its first target."""
+def time_spans(train: Samples) -> list[Span]:
+    """Spans of train in order of time, each of what was known before its first target."""
     assert train.target_time is not None
     shares = np.arange(1, TIME_SPANS) / TIME_SPANS
     inner = np.quantile(train.target_time, shares, method="lower")
@@ -82,25 +87,26 @@ def time_spans(train: Samples, others: Samples | None) -> list[Span]:
     spans = []
     for since, until in itertools.pairwise(bounds):
         rows = np.flatnonzero((train.target_time > since) & (train.target_time <= until))
-        spans.append(Span(rows, with_others(as_of(train, since), others, until=since)))
+        spans.append(Span(rows, since))
     return spans
 
 
-def _questions(judge: Judge, prepared: Prepared, spans: list[Span], tables: Path) -> Iterator[Question]:
-    """Train samples, span by span; nothing of a span that knows nothing or has none. Companions of what a span knows
-    are in `tables` meanwhile."""
+def _questions(judge: Judge, prepared: Prepared, spans: list[Span], run_dir: Path) -> Iterator[Question]:
+    """Train samples, span by span; nothing of a span that knows nothing or has none."""
+    train, others = prepared.train, load_others(run_dir)
     for number, span in enumerate(spans):
-        if len(span.rows) == 0 or (span.known is not None and len(span.known) == 0):
+        if len(span.rows) == 0:
             continue
-        knowing, place = judge, None
-        if span.known is not None:
-            place = CompanionPlace(tables / f"companions-span-{number}", judge.world)
-            graphs = prepared.source.graphs_of(span.known, votes=False, place=place)
-            knowing = dataclasses.replace(judge, graphs=graphs.to(judge.world.device))
-        scores = evidence_by_size(knowing, leave_own=True)
-        for start in range(0, len(span.rows), ROWS_AT_ONCE):
-            beat(phase="lists of train")
-            rows = span.rows[start : start + ROWS_AT_ONCE]
-            yield knowing, prepared.train.take(rows), scores
-        if place is not None:
-            drop_companions(place)
+        asked = _in_blocks(train, span.rows)
+        if span.since is None:
+            scores = evidence_by_size(judge, leave_own=True)
+            yield from ((judge, samples, scores) for samples in asked)
+        else:
+            place = CompanionPlace(run_dir / TABLES_OF_PARTS / f"companions-span-{number}", judge.world)
+            yield from asked_of(judge, prepared, span.known(train, others), asked, place, leave_own=True)
+
+
+def _in_blocks(train: Samples, rows: Ints) -> Iterator[Samples]:
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        beat(phase="lists of train")
+        yield train.take(rows[start : start + ROWS_AT_ONCE])

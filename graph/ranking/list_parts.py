@@ -58,3 +58,4 @@ def write_parts(folder: Path, name: str, asked: Iterator[Question], *, depth: in
         for judge, samples, scores in asked:
             for lists in judge.own_lists(samples, depth, scores=scores):
                 part.add(lists.sample, items=lists.items, scores=lists.scores)
+            del judge, samples, scores  # before the next ones are made: their graphs may be as large as train's

@@ -84,7 +84,7 @@ def test_lists_of_a_span_know_nothing_that_came_later(tmp_path: Path) -> None:
     assert train.target_time is not None
     write_run(tmp_path / "one", splits=splits)
     judge, items = left_out_of(tmp_path / "one")
-    spans = time_spans(train, None)
+    spans = time_spans(train)
     cut = int(train.target_time[spans[4].rows].min())
     later = np.flatnonzero(train.target_time >= cut)
     splits["train"] = with_drawn_targets(train, later, seed=4)
@@ -98,12 +98,12 @@ def test_lists_of_a_span_know_nothing_that_came_later(tmp_path: Path) -> None:
 def test_spans_hold_every_sample_once_in_order_of_time() -> None:
     train = timed(make_splits())["train"]
     assert train.target_time is not None
-    spans = time_spans(train, None)
+    spans = time_spans(train)
     assert sorted(np.concatenate([span.rows for span in spans]).tolist()) == list(range(len(train)))
     for span in spans:
-        assert span.known is not None
-        assert span.known.target_time is not None
-        assert span.known.target_time.max(initial=0) < train.target_time[span.rows].min()
+        known = span.known(train, None)
+        assert known.target_time is not None
+        assert known.target_time.max(initial=0) < train.target_time[span.rows].min()
 
 
 def test_parts_of_any_size_give_the_same_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def test_blocks_spans_and_what_is_learnt_from_end_where_their_questions_begin(
     judge, items = left_out_of(one)
     _, again = left_out_of(other, judge)
     exported(other)
-    spans = [span.rows for span in time_spans(train, OTHERS)]
+    spans = [span.rows for span in time_spans(train)]
     before = np.concatenate([rows for rows in spans if train.target_time[rows].min() <= cut])
     assert again[before].tolist() == items[before].tolist()
     assert again.tolist() != items.tolist()
