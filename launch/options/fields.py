@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
+REQUIRED = object()
+"""The default of a field that has none."""
 
 
 @dataclass(frozen=True)
@@ -77,4 +79,34 @@ def deciding(config: object) -> dict[str, Any]:  # Any: plain values
         for section in sections:
             inside = inside.setdefault(section, {})
         inside[last] = value
+    return nested
+
+
+def default_of(field: "dataclasses.Field[Any]") -> Any:  # Any: whatever a field holds
+    """A field's default, or REQUIRED."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return REQUIRED
+
+
+def deciding_defaults(config_type: type, preset: object = REQUIRED) -> dict[str, Any]:  # Any: plain values
+    """What of a configuration decides where nothing is given, as `deciding` has it.
+
+    Left out is what cannot be told: a field that must be given, and one that may hold one of several configurations.
+
+    Args:
+        preset: whose values are the defaults, in place of the fields' own.
+    """
+    hints = get_type_hints(config_type, include_extras=True)
+    nested: dict[str, Any] = {}
+    for field in dataclasses.fields(config_type):
+        hint = hints[field.name]
+        value = default_of(field) if preset is REQUIRED else getattr(preset, field.name)
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            inside = deciding_defaults(hint, value)
+            nested |= {field.name: inside} if inside else {}
+        elif Mark(False) not in get_args(hint) and value is not REQUIRED and not dataclasses.is_dataclass(value):
+            nested[field.name] = value
     return nested

@@ -13,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from launch.config import OF_NO_STAGE, config_class, presets_of
-from launch.options.fields import Mark
+from launch.options.fields import REQUIRED, Mark, default_of
 from launch.stages import STAGES
 
 HEAD = """\
@@ -29,10 +29,10 @@ the recipe's own where the package is there, below what the command line says: `
 submit` wrote it on another machine; without the package the same recipe is another one.
 
 *Decides* says whether a key decides the result. A stage runs again when one of those changes; a key that does not
-decide may change at any time, also before a killed run is resumed.
+decide may change at any time, also before a killed run is resumed. A key that came after a run counts there as its
+default.
 """
 TABLE = "| key | type | default | decides | meaning |\n|---|---|---|---|---|"
-REQUIRED = object()
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def _rows(
             continue
         told.add((owner, field.name))
         hint, key = hints[field.name], f"{prefix}{field.name}"
-        value = _default(field) if default is REQUIRED else getattr(default, field.name)
+        value = default_of(field) if default is REQUIRED else getattr(default, field.name)
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             yield f"| **{key}** | | | | {_cell(docs.get(field.name, _first_line(hint)))} |"
             yield from _rows(hint, f"{key}.", value, told)
@@ -97,14 +97,6 @@ def _rows(
         decides = "no" if marks and not marks[0].decides else "yes" if marks else "no" if prefix == "launch." else ""
         cells = (f"`{key}`", _type(plain), _value(value), decides, docs.get(field.name, ""))
         yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:  # Any: whatever a field holds
-    if field.default is not dataclasses.MISSING:
-        return field.default
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return REQUIRED
 
 
 def _type(hint: Any) -> str:  # Any: a form of typing

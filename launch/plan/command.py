@@ -30,7 +30,9 @@ def plan(words: list[str]) -> int:
     parser.add_argument("--nodes", type=int, help="nodes; default: the recipe's, or those of this job")
     parser.add_argument("--processes", type=int, help="ranks (GPUs) of a node; default: the recipe's, or those here")
     parser.add_argument("--gpu-memory", type=float, help="GiB of a GPU; default: that of the GPUs here; 0: CPUs")
-    parser.add_argument("--tflops", type=float, help="of a rank at its peak; default by the GPU's memory")
+    parser.add_argument(
+        "--tflops", type=float, help="of a rank at its peak, on CPUs in fp32; default by the GPU's memory"
+    )
     parser.add_argument("--users", type=int, help="users of the pair, where it is not prepared")
     parser.add_argument("--items", type=int, help="its items, both domains together")
     parser.add_argument("--interactions", type=int, help="its interactions; default 12 a user")

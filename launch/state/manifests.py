@@ -9,14 +9,15 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launch.artifacts import PARTIAL, read_json, sha256_file
 from launch.options.fields import deciding
 from launch.stages import Stage, stage_named
+from launch.state.missing_keys import defaults_of, differences
 
 HEAD_BYTES = 1 << 20
 ABSENT = "absent"
@@ -36,11 +37,12 @@ class Intent:
     inputs: dict[str, str]
     """Upstream stage -> fingerprint of its files."""
     version: int = 1
+    defaults: Record = field(default_factory=dict)
+    """What the configuration would be were no key given; not written down."""
 
     def as_json(self) -> Record:
-        """The intent as it is written down; compare these."""
-        plain: Record = json.loads(json.dumps(dataclasses.asdict(self), default=str))
-        return plain
+        """The intent as it is written down."""
+        return {"config": self.config, "seed": self.seed, "inputs": self.inputs, "version": self.version}
 
 
 def manifest_path(run_dir: Path, stage: Stage) -> Path:
@@ -93,22 +95,20 @@ def make_intent(run_dir: Path, stage: Stage, *, config: Any, seed: int, without:
     for name in (*stage.reads, *stage.optional):
         manifest = None if name in without else read_manifest(run_dir, stage_named(name))
         inputs[name] = ABSENT if manifest is None else str(manifest["fingerprint"])
-    plain: Record = json.loads(
-        json.dumps(deciding(config) if dataclasses.is_dataclass(config) else config, default=str)
-    )
-    return Intent(config=plain, seed=seed, inputs=inputs, version=stage.version)
+    told = deciding(config) if dataclasses.is_dataclass(config) else config
+    return Intent(_plain(told), seed, inputs, stage.version, defaults=_plain(defaults_of(stage, config)))
 
 
-def differs(record: Record, wanted: Record, stage: Stage) -> str | None:
-    """None if two intents are equal, else the first difference in words; `record` was, `wanted` is now."""
-    if record.get("version", 0) != wanted["version"]:
-        return f"KinRec now makes other results here (version {wanted['version']}, was {record.get('version', 0)})"
-    if record["seed"] != wanted["seed"]:
-        return f"its seed was {record['seed']}, now {wanted['seed']}"
-    changed = next(_differences(record["config"], wanted["config"], stage.section), None)
+def differs(record: Record, wanted: Intent, stage: Stage) -> str | None:
+    """None if what a record holds is what is wanted now, else the first difference in words."""
+    if record.get("version", 0) != wanted.version:
+        return f"KinRec now makes other results here (version {wanted.version}, was {record.get('version', 0)})"
+    if record["seed"] != wanted.seed:
+        return f"its seed was {record['seed']}, now {wanted.seed}"
+    changed = next(differences(record["config"], wanted.config, stage.section, default=wanted.defaults), None)
     if changed is not None:
         return changed
-    for name, fingerprint in wanted["inputs"].items():
+    for name, fingerprint in wanted.inputs.items():
         if record["inputs"].get(name) != fingerprint:
             return f"what {name} wrote has changed since"
     return None
@@ -160,9 +160,5 @@ def identify(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _differences(was: Any, now: Any, name: str) -> Iterator[str]:  # Any: plain JSON values
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in sorted({*was, *now}):
-            yield from _differences(was.get(key), now.get(key), f"{name}.{key}")
-    elif was != now:
-        yield f"{name} was {was!r}, now {now!r}"
+def _plain(values: Any) -> Any:  # Any: a configuration's values, then plain JSON ones
+    return json.loads(json.dumps(values, default=str))

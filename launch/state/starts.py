@@ -10,6 +10,7 @@ from launch.stages import Stage
 from launch.state.manifests import (
     Intent,
     Record,
+    differs,
     identify,
     manifest_path,
     output_files,
@@ -26,25 +27,24 @@ def begin(run_dir: Path, stage: Stage, intent: Intent) -> bool:
     """Make the stage's place ready; True if a start with the same intent was stopped before and goes on."""
     refuse_links(run_dir, stage)
     complete_moves(run_dir, stage)
-    record = intent.as_json()
-    resumable = read_manifest(run_dir, stage) is None and _same(read_started(run_dir, stage), record)
+    resumable = read_manifest(run_dir, stage) is None and _same(read_started(run_dir, stage), intent, stage)
     if not resumable:
         park(run_dir, stage)
-        stopped = next((slot for slot in slots(run_dir, stage) if _same(slot.started(), record)), None)
+        stopped = next((slot for slot in slots(run_dir, stage) if _same(slot.started(), intent, stage)), None)
         if stopped is not None and stopped.manifest() is None:
             bring_back(run_dir, stopped)
             resumable = True
     for folder in stage.folders:
         remove_partials(run_dir / folder)
     stopped_path(run_dir, stage).unlink(missing_ok=True)
-    write_json(started_path(run_dir, stage), record)
+    write_json(started_path(run_dir, stage), intent.as_json())
     return resumable
 
 
 def revive(run_dir: Path, stage: Stage, intent: Intent) -> bool:
     """Put a finished result back that waits and was made by just this intent; True if there was one."""
     complete_moves(run_dir, stage)
-    slot = next((slot for slot in slots(run_dir, stage) if _same(slot.manifest(), intent.as_json())), None)
+    slot = next((slot for slot in slots(run_dir, stage) if _same(slot.manifest(), intent, stage)), None)
     if slot is None:
         return False
     refuse_links(run_dir, stage)
@@ -79,5 +79,5 @@ def finish(run_dir: Path, stage: Stage, intent: Intent, *, external: Iterable[Pa
     discard(run_dir, stage)
 
 
-def _same(record: Record | None, wanted: Record) -> bool:
-    return record is not None and all(record.get(key) == value for key, value in wanted.items())
+def _same(record: Record | None, wanted: Intent, stage: Stage) -> bool:
+    return record is not None and differs(record, wanted, stage) is None

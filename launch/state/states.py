@@ -11,13 +11,14 @@ finished    it holds
 import fcntl
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from launch.errors import InputError
 from launch.stages import STAGES, Stage, stage_named
 from launch.state.manifests import Intent, Record, differs, make_intent, read_manifest, started_path, why_altered
+from launch.state.missing_keys import with_defaults
 from launch.state.parking import finished_slot
 
 Kind = Literal["absent", "running", "stopped", "stale", "finished"]
@@ -169,11 +170,12 @@ def _look(run_dir: Path, stage: Stage, recipe: Told | None, outside: bool, known
     if manifest is None:
         return _without_manifest(run_dir, stage)
     config, seed = (None, manifest["seed"]) if recipe is None else (recipe.sections[stage.section], recipe.seed)
-    intent = intent_of(run_dir, stage, config=config, seed=seed, recipe=recipe, outside=outside, known=known).as_json()
+    intent = intent_of(run_dir, stage, config=config, seed=seed, recipe=recipe, outside=outside, known=known)
     if recipe is None:
-        intent["config"] = manifest["config"]
+        intent = replace(intent, config=manifest["config"])
     elif isinstance(recipe, PlainRecipe):  # it holds what does not decide, too
-        intent["config"] = _same_keys(intent["config"], manifest["config"])
+        told, was = (with_defaults(values, intent.defaults) for values in (intent.config, manifest["config"]))
+        intent = replace(intent, config=_same_keys(told, was))
     reason = differs(manifest, intent, stage) or why_altered(run_dir, manifest, outside=outside)
     for name in stage.reads if reason is None else ():
         upstream = state_of(run_dir, stage_named(name), recipe, outside=outside, known=known)

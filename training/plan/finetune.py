@@ -10,6 +10,7 @@ from launch.artifacts import read_json
 from launch.errors import InputError
 from launch.plan.estimates import GIB, EngineOption, Estimate, Machine, Need, Setting, total
 from training.config import LlmConfig, LoraConfig
+from training.plan.arithmetic import Assumed, arithmetic_of
 from training.plan.memory import (
     APART_BYTES,
     FOUR_BITS,
@@ -42,11 +43,12 @@ def plan_finetune(setting: Setting) -> Estimate:
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
     machine = setting.machine
     shape = shape_of(prompts, llm.scratch, setting.run_dir)
-    load = load_of(shape, llm, prompts, setting)
+    arithmetic = arithmetic_of(llm.precision, machine)
+    load = load_of(shape, arithmetic, llm, prompts, setting)
     engine = engine_of(read_deepspeed_file(llm)[1], machine.processes)
     memory, host = peak_parts(shape, load, engine, ranks=machine.ranks)
     disk = disk_parts(shape, load)
-    seconds, how = _seconds(shape, load, llm, setting)
+    seconds, how = _seconds(shape, llm, setting, flops=machine.flops * arithmetic.speed)
     choices = _choices(shape, load, setting, llm)
     return Estimate(
         stage="finetune",
@@ -59,13 +61,13 @@ def plan_finetune(setting: Setting) -> Estimate:
         advice=[*_idle(llm, machine), *_big(shape, load, prompts, machine), *_unfit(choices, llm)],
         notes=[
             f"{shape.parameters / 1e9:.3g} G parameters, {load.trained / 1e9:.3g} G of them trained, in "
-            f"{'bf16' if load.number == 2 else 'fp32'}; {load.rows} x {load.tokens} tokens a rank at once"
+            f"{arithmetic}; {load.rows} x {load.tokens} tokens a rank at once"
         ],
         model=(shape.parameters, shape.largest_layer),
     )
 
 
-def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setting) -> Load:
+def load_of(shape: Shape, arithmetic: Assumed, llm: LlmConfig, prompts: PromptsConfig, setting: Setting) -> Load:
     """The largest batch of a rank."""
     told = _meta(setting.run_dir)
     tokens = min(prompts.max_tokens, told["splits"]["train"]["max_tokens"]) if told else prompts.max_tokens
@@ -79,14 +81,14 @@ def load_of(shape: Shape, llm: LlmConfig, prompts: PromptsConfig, setting: Setti
         rows=rows,
         tokens=llm.together * (tokens + listed),  # of twins at most: what they share is read once
         learnt=llm.together * (tokens - 1 if llm.learn == "prompt" else answer),
-        number=number_bytes(llm, on_gpus=on_gpus),
+        number=arithmetic.number,
         checkpointing=llm.gradient_checkpointing,
         trained=trained_parameters(shape, llm.lora),
         on_gpu=on_gpus,
         frozen=None if llm.lora.base == "whole" else FOUR_BITS,
         moments=2 if llm.optimizer == "adamw_8bit" else 8,
         step=STEP_BYTES if llm.optimizer == "adamw" or on_gpus else APART_BYTES,
-        eager=llm.attention == "eager" or (llm.attention == "auto" and not on_gpus and llm.precision == "bf16"),
+        eager=llm.attention == "eager" or (llm.attention == "auto" and not on_gpus and arithmetic.precision == "bf16"),
     )
     if llm.task != "write" or llm.judge == "loss":
         return load
@@ -115,11 +117,6 @@ def _titles(llm: LlmConfig, setting: Setting) -> int:
     weight = llm.prior_weight if llm.prior_weight is not None else float(prompts.base != "scratch")
     priors = EMPTY_TOKENS + (1 + llm.negatives) * title if llm.score == "title" and weight else 0
     return int(llm.negatives * title + priors)
-
-
-def number_bytes(llm: LlmConfig, *, on_gpus: bool) -> int:
-    """Of a number of the model's arithmetic; auto on CPUs is taken to be fp32, of which there is more."""
-    return 2 if llm.precision == "bf16" or (llm.precision == "auto" and on_gpus) else 4
 
 
 def trained_parameters(shape: Shape, lora: LoraConfig) -> int:
@@ -161,7 +158,7 @@ def _of_node(parts: list[Need], machine: Machine) -> list[Need]:
     return [replace(part, size=part.size * machine.processes) for part in parts]
 
 
-def _seconds(shape: Shape, load: Load, llm: LlmConfig, setting: Setting) -> tuple[float, str]:
+def _seconds(shape: Shape, llm: LlmConfig, setting: Setting, *, flops: float) -> tuple[float, str]:
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
     told, machine = _meta(setting.run_dir), setting.machine
     samples = told["splits"]["train"]["samples"] if told else setting.asking_train
@@ -177,11 +174,11 @@ def _seconds(shape: Shape, load: Load, llm: LlmConfig, setting: Setting) -> tupl
     if measured is not None:
         return tokens / measured, f"{tokens:.3g} tokens at {measured:,.0f} a second, as this run was last measured"
     busy = min(machine.ranks, step_rows(llm))
-    rate = busy * machine.flops * machine.utilisation / (FLOPS[llm.gradient_checkpointing] * shape.met_parameters)
+    rate = busy * flops * machine.utilisation / (FLOPS[llm.gradient_checkpointing] * shape.met_parameters)
     least = "" if told and not llm.twins else "at most "
     return tokens / rate, (
         f"rough: {least}{tokens:.3g} tokens of {FLOPS[llm.gradient_checkpointing]} FLOP a parameter at "
-        f"{100 * machine.utilisation:.0f} % of {machine.flops / 1e12:.3g} TFLOP/s x {busy}: {rate:,.0f} tokens/s"
+        f"{100 * machine.utilisation:.0f} % of {flops / 1e12:.3g} TFLOP/s x {busy}: {rate:,.0f} tokens/s"
     )
 
 

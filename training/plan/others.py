@@ -4,7 +4,8 @@ from launch.plan.estimates import GIB, Estimate, Need, Setting
 from training.answers.config import GenerationConfig
 from training.config import LlmConfig
 from training.plain_heads import CHUNK_NUMBERS
-from training.plan.finetune import ANSWER_TOKENS, number_bytes
+from training.plan.arithmetic import arithmetic_of
+from training.plan.finetune import ANSWER_TOKENS
 from training.plan.shapes import shape_of
 from training.prompts.config import PromptsConfig
 
@@ -36,7 +37,8 @@ def plan_generate(setting: Setting) -> Estimate:
     llm: LlmConfig = setting.recipe.sections["llm"]
     prompts: PromptsConfig = setting.recipe.sections["prompts"]
     machine, shape = setting.machine, shape_of(prompts, llm.scratch, setting.run_dir)
-    number = number_bytes(llm, on_gpus=machine.on_gpus)
+    arithmetic = arithmetic_of(generation.precision, machine)
+    number = arithmetic.number
     ranks = generation.by == "rank" or (generation.by == "auto" and llm.task != "write")
     written = _candidate_tokens(prompts) if ranks else _beam_tokens(generation)
     at_once = max(generation.batch_tokens, prompts.max_tokens + written) if ranks else generation.batch_tokens
@@ -61,7 +63,7 @@ def plan_generate(setting: Setting) -> Estimate:
     if generation.max_samples is not None:
         samples = min(samples, 2 * generation.max_samples)
     tokens = samples * (prompts.max_tokens + written)
-    rate = machine.ranks * machine.flops * machine.utilisation / (2 * shape.met_parameters)
+    rate = machine.ranks * machine.flops * arithmetic.speed * machine.utilisation / (2 * shape.met_parameters)
     size = sum(part.size for part in memory)
     too_large = machine.gpu_memory is not None and size > machine.gpu_memory
     return Estimate(
@@ -76,6 +78,7 @@ def plan_generate(setting: Setting) -> Estimate:
         ]
         if too_large and machine.gpu_memory is not None
         else [],
+        notes=[f"in {arithmetic}"],
     )
 
 
