@@ -24,6 +24,7 @@ from graph.words import Floats, WordTables, kept_words, text_vectors, unit_rows
 from launch.artifacts import read_json, write_json
 from launch.distributed import World
 from launch.errors import InputError
+from launch.processes.garbage import return_freed
 from launch.processes.threads import of_waiting_ranks
 from launch.state.kept import NOTHING_KEPT, KeptArrays
 from launch.watch.beats import long
@@ -71,6 +72,7 @@ class Source:
                 its own.
             kept: what the run keeps of these samples, under `name`.
         """
+        return_freed()
         with long("graphs"):
             companions = self._kept_companions(known, place) if place and self.settings.model.evidence else None
             text_IK = first_columns(self.text, TEXT_DIM)
@@ -104,6 +106,7 @@ class Source:
 
     def factorise(self, known: Samples) -> Bytes:
         """Who has what, as two tables [2, I, d]."""
+        return_freed()
         with long("tables"):
             return factorise(known, self.items, dim=self.settings.model.dim)
 
