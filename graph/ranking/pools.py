@@ -27,6 +27,7 @@ from graph.ranking.pooled import CellRows, Pooled, cell_rows
 from graph.sampled.cells import Cells, gather_cells
 from graph.sampled.evidence_of_cells import evidence_of_cells, sold_of_cells
 from graph.sampled.negatives import Drawn
+from graph.sampled.words_of_cells import SharedWords, shared_words
 
 LEAST_POPULAR = 500
 LATELY = WINDOWS_DAYS.index(30)
@@ -148,13 +149,22 @@ class _Pool:
         assert self.gathered is not None
         _, _, near_P = evidence.near_pairs(self.graph, self.gathered)
         near_M = torch.zeros(len(self.cells.row), device=near_P.device).index_add(0, self.near_cell, near_P)
-        return evidence_of_cells(evidence, self.graph, self.batch, self.cells, near_M, leave_own=False, sold=self.sold)
+        cells, sold, shared = self.cells, self._sold, self._shared
+        return evidence_of_cells(
+            evidence, self.graph, self.batch, cells, near_M, leave_own=False, sold=sold, shared=shared
+        )
 
     @cached_property
-    def sold(self) -> Sold | None:
+    def _sold(self) -> Sold | None:
         """What sold of each cell's item before its sample's moment, for trained and untrained weights."""
         assert self.graph is not None
         return sold_of_cells(self.graph, self.batch, self.cells)
+
+    @cached_property
+    def _shared(self) -> SharedWords:
+        """The words that cells' items share with histories, for both."""
+        assert self.graph is not None
+        return shared_words(self.graph, self.batch.history, self.cells)
 
     def rows(self, score_M: Tensor) -> Pooled:
         """Scores of the cells as rows."""
