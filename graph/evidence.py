@@ -24,7 +24,6 @@ from graph.clock import FACTS, NOW, SalesClock, Sold
 from graph.companions.mapped import CompanionGraph, FoundPairs, expand
 from graph.companions.pair_keys import NUM_GAPS
 from graph.histories import Entries, entries_of
-from graph.sparse_product import sparse_product
 
 SMALL = 1e-6  # keeps the power of a zero likeness differentiable
 
@@ -100,6 +99,13 @@ def gather_companions(graph: EvidenceGraph, history_BL: Tensor, own_user_B: Tens
     return Gathered(entries, pairs, (graph.num_users[entries.item] - int(own_user_N is not None)).clamp_min(1.0))
 
 
+def history_words(graph: EvidenceGraph, history_BL: Tensor) -> tuple[Entries, Tensor, Tensor]:
+    """Words of the histories' items: (the items, which of them, which cell of the graph's words), the last two [C]; a
+    word may come several times."""
+    entries = entries_of(history_BL, len(graph.num_users) - 1)
+    return entries, *expand(graph.word_offsets, entries.item)
+
+
 class Evidence(nn.Module):
     """The weights above, towards one domain; pairs are [other domain's item, same domain's item]."""
 
@@ -171,36 +177,16 @@ class Evidence(nn.Module):
     def words(self, graph: EvidenceGraph, history_BL: Tensor) -> Tensor:
         """Mean likeness of the history's words and the candidates' [B, size]."""
         num_rows = len(history_BL)
-        word_C, row_C, value_C = self._query(graph, history_BL)
+        word_C, row_C, value_C = self.query(graph, history_BL)
         query = torch.zeros(graph.num_words * num_rows, device=history_BL.device)
         query = query.index_add(0, word_C * num_rows + row_C, value_C)
         likeness_DB: Tensor = graph.domain_words.matmul(query.view(graph.num_words, num_rows), graph.domain_tfidf)
         return likeness_DB.T
 
-    def words_of(self, graph: EvidenceGraph, history_BL: Tensor, row_M: Tensor, column_M: Tensor) -> Tensor:
-        """The same of some cells [M]: of the histories' words and those of the items that occur in cells, no others."""
-        num_rows = len(history_BL)
-        word_C, row_C, value_C = self._query(graph, history_BL)
-        asked_W, place_C = torch.unique(word_C, return_inverse=True)
-        query = torch.zeros(len(asked_W) * num_rows, device=history_BL.device)
-        query = query.index_add(0, place_C * num_rows + row_C, value_C).view(len(asked_W), num_rows)
-        column_U, place_M = torch.unique(column_M, return_inverse=True)
-        if len(asked_W) == 0:
-            return query.sum() + torch.zeros(len(row_M), device=query.device)
-        item_T, cell_T = expand(graph.word_offsets, column_U + graph.first)
-        # A number for every word of the vocabulary: the one thing here that grows with it, by four bytes a word.
-        place_V = torch.full((graph.num_words,), -1, dtype=torch.int32, device=query.device)
-        place_V[asked_W] = torch.arange(len(asked_W), dtype=torch.int32, device=query.device)
-        place_T = place_V[graph.word[cell_T]]
-        kept_T = torch.nonzero(place_T >= 0)[:, 0]
-        value_T = graph.tfidf[cell_T[kept_T]]
-        likeness_UB = sparse_product(item_T[kept_T], place_T[kept_T].long(), value_T, len(column_U), query)
-        return likeness_UB.flatten().index_select(0, place_M * num_rows + row_M)  # its gradient sorts nothing
-
     @torch.no_grad()
     def word_candidates(self, graph: EvidenceGraph, history_BL: Tensor, *, most: int) -> tuple[Tensor, Tensor]:
         """(row, candidate) [P] that share the words that weigh most in a history, about `most` of each row."""
-        word_C, row_C, value_C = self._query(graph, history_BL)
+        word_C, row_C, value_C = self.query(graph, history_BL)
         (offsets, item), _ = graph.domain_words.get_csc()
         rare_C = offsets[word_C + 1] - offsets[word_C] <= most // 2  # a common word would leave no room for others
         word_C, row_C, value_C = word_C[rare_C], row_C[rare_C], value_C[rare_C]
@@ -217,13 +203,12 @@ class Evidence(nn.Module):
         entry_P, cell_P = expand(offsets, word_Q[kept_K])
         return row_Q[kept_K][entry_P], item[cell_P]
 
-    def _query(self, graph: EvidenceGraph, history_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Words of the histories: (word, row, weight), each [C]; a word may come several times."""
-        entries = entries_of(history_BL, len(graph.num_users) - 1)
+    def query(self, graph: EvidenceGraph, history_BL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Words of the histories, as in `history_words`: (word, row, weight), each [C]."""
+        entries, entry_C, cell_C = history_words(graph, history_BL)
         log_N = self.text_bias * (1 - entries.is_of(graph.first, graph.size)) - self.text_decay * entries.age
         weight_N = log_N.exp()
         total_B = torch.zeros(len(history_BL), device=history_BL.device).index_add(0, entries.row, weight_N)
-        entry_C, cell_C = expand(graph.word_offsets, entries.item)
         value_C = (weight_N / total_B[entries.row])[entry_C] * graph.tfidf[cell_C]
         return graph.word[cell_C], entries.row[entry_C], value_C
 

@@ -18,7 +18,8 @@ from graph.batches import Batch, make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
 from graph.ranker import GraphRanker
-from graph.ranking.pools import Pooled, is_two_stage, pool_scores, pooled_target_ranks
+from graph.ranking.pooled import Pooled, pooled_target_ranks
+from graph.ranking.pools import is_two_stage, pool_scores
 from launch.distributed import World
 from launch.watch.beats import beat
 from pairs.tables import Ints, Samples

@@ -10,7 +10,8 @@ from graph.build import Graphs
 from graph.evidence import Evidence, gather_companions
 from graph.ranker import GraphRanker
 from graph.ranking.full_ranking import Judge, Scores, SystemScores, WholeScores
-from graph.ranking.pools import Pooled, evidence_pools, is_two_stage
+from graph.ranking.pooled import Pooled
+from graph.ranking.pools import evidence_pools, is_two_stage
 from launch.systems import GRAPH_SYSTEMS
 
 

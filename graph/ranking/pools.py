@@ -5,7 +5,7 @@ those that share the words that weigh most, and the domain's most popular ones, 
 are the very ones that full ranking gives them; an item that is none of them is not ranked, and a sample costs the same
 however many items its domain has.
 
-Shapes: B samples, M cells, P places of the longest pool, D items of the domain.
+Shapes: B samples, M cells, P pairs of a sample and a candidate that come more than once, D items of the domain.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,24 +23,17 @@ from graph.config import GraphConfig
 from graph.evidence import Evidence, EvidenceGraph, Gathered, gather_companions
 from graph.late.interaction import LateInteraction
 from graph.ranker import GraphRanker
+from graph.ranking.pooled import CellRows, Pooled, cell_rows
 from graph.sampled.cells import Cells, gather_cells
 from graph.sampled.evidence_of_cells import evidence_of_cells, sold_of_cells
 from graph.sampled.negatives import Drawn
+from graph.sampled.words_of_cells import SharedWords, shared_words
 
 LEAST_POPULAR = 500
 LATELY = WINDOWS_DAYS.index(30)
 """Of the facts of sales, what popular of late is told by."""
 SHARING_WORDS = 10_000
 """Items, a shared word each, by the words that weigh most in a history."""
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """Candidates with their scores."""
-
-    column: Tensor  # [B, P], ascending, from the domain's first item; D behind them
-    score: Tensor  # [B, P], -inf behind them
-
 
 SystemPools: TypeAlias = Callable[[Batch, int], dict[str, Pooled]]
 
@@ -111,7 +104,7 @@ def evidence_pools(
         _, _, near_P = weights.near_pairs(graph, gathered)
         near_M = torch.zeros(len(cells.row), device=near_P.device).index_add(0, cell_P[: len(near_P)], near_P)
         said_M = evidence_of_cells(weights, graph, batch, cells, near_M, leave_own=leave_own)
-        return _in_rows(cells.row, cells.column, said_M, num_rows, graph.size)
+        return cell_rows(cells).filled(said_M)
 
     return scores
 
@@ -143,8 +136,6 @@ class _Pool:
     """The candidates of a batch of histories, and what its parts say of them."""
 
     cells: Cells
-    num_rows: int
-    size: int
     late: Tensor  # [M]
     batch: Batch
     graph: EvidenceGraph | None
@@ -158,17 +149,31 @@ class _Pool:
         assert self.gathered is not None
         _, _, near_P = evidence.near_pairs(self.graph, self.gathered)
         near_M = torch.zeros(len(self.cells.row), device=near_P.device).index_add(0, self.near_cell, near_P)
-        return evidence_of_cells(evidence, self.graph, self.batch, self.cells, near_M, leave_own=False, sold=self.sold)
+        cells, sold, shared = self.cells, self._sold, self._shared
+        return evidence_of_cells(
+            evidence, self.graph, self.batch, cells, near_M, leave_own=False, sold=sold, shared=shared
+        )
 
     @cached_property
-    def sold(self) -> Sold | None:
+    def _sold(self) -> Sold | None:
         """What sold of each cell's item before its sample's moment, for trained and untrained weights."""
         assert self.graph is not None
         return sold_of_cells(self.graph, self.batch, self.cells)
 
+    @cached_property
+    def _shared(self) -> SharedWords:
+        """The words that cells' items share with histories, for both."""
+        assert self.graph is not None
+        return shared_words(self.graph, self.batch.history, self.cells)
+
     def rows(self, score_M: Tensor) -> Pooled:
         """Scores of the cells as rows."""
-        return _in_rows(self.cells.row, self.cells.column, score_M, self.num_rows, self.size)
+        return self._places.filled(score_M)
+
+    @cached_property
+    def _places(self) -> CellRows:
+        """Where the cells stand, for all systems."""
+        return cell_rows(self.cells)
 
 
 def _make_pool(
@@ -195,7 +200,7 @@ def _make_pool(
     votes_M = torch.zeros(len(cells.row), device=vote_V.device).index_add(0, cell_P[: len(vote_V)], vote_V)
     near_cell = cell_P[len(vote_V) : len(vote_V) + (0 if gathered is None else len(gathered.pairs.entry))]
     late_M = late.mixed(votes_M, votes.num_users[cells.column])
-    return _Pool(cells, num_rows, size, late_M, batch, graph, gathered, near_cell)
+    return _Pool(cells, late_M, batch, graph, gathered, near_cell)
 
 
 def _evidence_keys(weights: Evidence, graph: EvidenceGraph, history_BL: Tensor, gathered: Gathered) -> list[Tensor]:
@@ -211,29 +216,3 @@ def _cells_of(keys: list[Tensor], popular_S: Tensor, num_rows: int, size: int) -
     """The candidates of all rows, popular items among them, and which of them each key is of."""
     drawn = Drawn(popular_S, torch.zeros(len(popular_S), device=popular_S.device))
     return gather_cells(torch.cat(keys), popular_S[:1].expand(num_rows), drawn, size=size)
-
-
-def _in_rows(row_M: Tensor, column_M: Tensor, score_M: Tensor, num_rows: int, size: int) -> Pooled:
-    order_M = torch.argsort(row_M * size + column_M)
-    row_M, length_B = row_M[order_M], torch.bincount(row_M, minlength=num_rows)
-    place_M = torch.arange(len(row_M), device=row_M.device) - (length_B.cumsum(0) - length_B)[row_M]
-    width = int(length_B.max()) if num_rows else 0
-    column_BP = torch.full((num_rows, width), size, device=row_M.device)
-    score_BP = torch.full((num_rows, width), -torch.inf, device=row_M.device)
-    column_BP[row_M, place_M], score_BP[row_M, place_M] = column_M[order_M], score_M[order_M]
-    return Pooled(column_BP, score_BP)
-
-
-def pooled_target_ranks(pooled: Pooled, target_B: Tensor, history_BL: Tensor, ids: range) -> Tensor:
-    """Rank of each target among the candidates outside the history [B]; ties count against it.
-
-    Infinite where the target is no candidate, or in the history.
-    """
-    seen_BP = torch.zeros_like(pooled.column, dtype=torch.bool)
-    for item_B in history_BL.T:
-        seen_BP |= pooled.column == (item_B - ids.start)[:, None]
-    allowed_BP = pooled.score.masked_fill(seen_BP, -torch.inf)
-    is_target_BP = pooled.column == (target_B - ids.start)[:, None]
-    own_B1 = allowed_BP.masked_fill(~is_target_BP, -torch.inf).amax(dim=1, keepdim=True)
-    rank_B = (allowed_BP >= own_B1).sum(dim=1).double()
-    return rank_B.masked_fill(own_B1[:, 0] == -torch.inf, torch.inf)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graph.sampled.negatives import Drawn
 
+LARGEST_SHORT = torch.iinfo(torch.int32).max
 Thin: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -50,7 +51,9 @@ def gather_cells(
     """
     num_rows = len(target_R)
     row_R = torch.arange(num_rows, device=target_R.device)
-    key_A, cell_A = torch.unique(torch.cat([key_P, row_R * size + target_R]), return_inverse=True)
+    keys = short_keys(torch.cat([key_P, row_R * size + target_R]), num_rows * size)
+    short_A, cell_A = torch.unique(keys, return_inverse=True)
+    key_A = short_A.long()
     cell_P, target_cell_R = cell_A[: len(key_P)], cell_A[len(key_P) :]
     drawn_RS = row_R[:, None] * size + drawn.column
     fresh_RS = ~is_among(drawn_RS, key_A)  # what is a candidate anyway has its weight already
@@ -85,3 +88,8 @@ def is_among(key: Tensor, key_A: Tensor) -> Tensor:
     if len(key_A) == 0:
         return torch.zeros_like(key, dtype=torch.bool)
     return key_A[torch.searchsorted(key_A, key).clamp_max(len(key_A) - 1)] == key
+
+
+def short_keys(key: Tensor, end: int) -> Tensor:
+    """Keys below `end`, in four bytes where they fit: these are sorted in little more than half the time."""
+    return key.int() if end <= LARGEST_SHORT else key

@@ -7,6 +7,7 @@ from graph.batches import Batch
 from graph.clock import Sold
 from graph.evidence import Evidence, EvidenceGraph
 from graph.sampled.cells import Cells
+from graph.sampled.words_of_cells import SharedWords, shared_words, words_of_cells
 
 
 def evidence_of_cells(
@@ -18,15 +19,18 @@ def evidence_of_cells(
     *,
     leave_own: bool,
     sold: Sold | None = None,
+    shared: SharedWords | None = None,
 ) -> Tensor:
     """Scores [M]; with `leave_own`, as if the train samples of the users who ask did not exist.
 
     Args:
         near_M: what the companions of each cell's history say of its item, own ones left out where they are to be.
         sold: `sold_of_cells`, where that is known.
+        shared: `shared_words`, where they are known.
     """
     users_M = graph.num_users[graph.first + cells.column]
-    words_M = evidence.words_of(graph, rows.history, cells.row, cells.column)
+    shared = shared_words(graph, rows.history, cells) if shared is None else shared
+    words_M = words_of_cells(evidence, graph, rows.history, shared)
     sold = sold_of_cells(graph, rows, cells) if sold is None else sold
     if leave_own:
         asker_C, column_C = graph.own_columns(rows.user)

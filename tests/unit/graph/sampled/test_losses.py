@@ -10,7 +10,6 @@ from torch import Tensor
 from graph.batches import make_batch
 from graph.build import Graphs
 from graph.config import GraphConfig
-from graph.evidence import Evidence
 from graph.load import load_blocks, make_ranker, prepare, with_left_out
 from graph.noise import Noise
 from graph.objective import TERMS, Forward, Objective, count_terms
@@ -136,19 +135,6 @@ def test_kept_cells_stand_for_all_of_their_row() -> None:
         assert bool(kept[target].all())
         sums.append(float((mass / share)[:50][kept[:50]].sum()))
     assert np.mean(sums) == pytest.approx(float(mass[:50].sum()), rel=0.03)
-
-
-def test_words_of_cells_are_those_of_the_whole_table(tmp_path: Path) -> None:
-    asked = Asked(tmp_path, tiny())
-    assert asked.graphs.evidence is not None
-    graph, evidence = asked.graphs.evidence[1], asked.objective.ranker.evidence[1]
-    assert isinstance(evidence, Evidence)
-    whole = evidence.words(graph, asked.batch.history)
-    row, column = torch.tensor([3, 0, 0, 7, 3]), torch.tensor([4, 1, 4, 0, 4])
-    given = evidence.words_of(graph, asked.batch.history, row, column)
-    torch.testing.assert_close(given, whole[row, column])
-    empty = torch.full((2, 6), NUM_ITEMS)
-    assert evidence.words_of(graph, empty, row[1:3] % 2, column[1:3]).tolist() == [0.0, 0.0]
 
 
 def test_a_step_without_samples_of_a_domain_has_gradients(tmp_path: Path) -> None:
