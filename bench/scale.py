@@ -112,8 +112,8 @@ def render(runs: Sequence[SizedRun]) -> str:
     """A table for people."""
     heads = [f"{run.sizes.users:,} users, {run.sizes.items:,} items" for run in runs]
     lines = [
-        f"{'':<12}" + "".join(f"{head:>36}" for head in heads) + f"{'slope in users':>16}{'in catalogue':>14}",
-        f"{'':<12}" + f"{'CPU s':>12}{'GiB':>8}{'MiB':>8}{'us each':>8}" * len(runs),
+        f"{'':<12}" + "".join(f"{head:>44}" for head in heads) + f"{'slope in users':>16}{'in catalogue':>14}",
+        f"{'':<12}" + f"{'CPU s':>12}{'GiB':>8}{'own':>8}{'MiB':>8}{'us each':>8}" * len(runs),
     ]
     told = slopes(runs)
     for name in (*NAMES, STEP):
@@ -126,8 +126,9 @@ def render(runs: Sequence[SizedRun]) -> str:
 
 def _cells(cost: Cost | None) -> str:
     if cost is None:
-        return " " * 36
-    return f"{cost.cpu_seconds:>12.2f}{cost.peak_gib:>8.2f}{cost.written / MIB:>8.0f}{1e6 * cost.cpu_per_sample:>8.0f}"
+        return " " * 44
+    memory = f"{cost.peak_gib:>8.2f}{cost.own_gib:>8.2f}"
+    return f"{cost.cpu_seconds:>12.2f}{memory}{cost.written / MIB:>8.0f}{1e6 * cost.cpu_per_sample:>8.0f}"
 
 
 def _say(line: str) -> None:

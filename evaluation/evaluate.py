@@ -175,7 +175,7 @@ def _read(run_dir: Path, config: EvaluationConfig, seed: int, world: World | Non
         train=load_samples(run_dir, "train"),
         others=load_others(run_dir),
         held_out=held_out,
-        judged={split: _sample(load_asked(run_dir, split), config, seed) for split in JUDGED_SPLITS},
+        judged={split: _sample(load_asked(run_dir, split, world), config, seed) for split in JUDGED_SPLITS},
         config=config,
         seed=seed,
         world=world,

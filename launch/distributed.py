@@ -106,7 +106,7 @@ class World:
         lengths = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.size)]
         with meeting():
             dist.all_gather(lengths, torch.tensor([local.shape[0]], device=self.device))
-        return [int(n) for n in lengths]
+            return [int(n) for n in lengths]
 
     def gather_objects(self, value: Any) -> list[Any]:  # Any: whatever pickles; only our own ranks talk here
         """Every rank's (small) Python value in rank order, on all ranks."""

@@ -62,7 +62,7 @@ def retrieve(config: RetrievalConfig, *, run_dir: Path, seed: int, world: World,
     """Write `neighbours/` of a run."""
     pair = load_pair(run_dir)
     has_lists = world.ask_main(lambda: has_expectations(run_dir))
-    samples = {split: load_asking(run_dir, split, has_lists=has_lists) for split in SPLITS}
+    samples = {split: load_asking(run_dir, split, has_lists=has_lists, world=world) for split in SPLITS}
     known = load_kindred(run_dir)
     keys = shared_keys(run_dir, known, world)
     if len(np.unique(keys.user)) < 2:

@@ -218,13 +218,15 @@ class _OwnMemory(threading.Thread):
 
     def run(self) -> None:
         """Look until it is over."""
-        while not self.over.wait(0.5):
+        while True:
             pids, held = [self.pid], 0
             while pids:
                 pid = pids.pop()
                 pids += children(pid)
                 held += _anonymous_bytes(pid)
             self.most = max(self.most, held)
+            if self.over.wait(0.5):
+                return
 
 
 def _anonymous_bytes(pid: int) -> int:

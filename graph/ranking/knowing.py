@@ -1,6 +1,7 @@
 """Questions to graphs that know something else than all of train: what a block of it knew, or a span of time."""
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator
 
 from graph.companions.kept import CompanionPlace, drop_companions
@@ -9,6 +10,8 @@ from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import Question
 from graph.ranking.parts import evidence_by_size
 from pairs.tables import Samples
+
+log = logging.getLogger(__name__)
 
 
 def asked_of(
@@ -27,6 +30,7 @@ def asked_of(
         leave_own: as if the samples of the user who asks did not exist.
     """
     if len(known) == 0:
+        log.info("%s: nothing was known before it, its samples have no lists", place.folder.name)
         return
     graphs = prepared.source.graphs_of(known, votes=False, place=place)
     del known
@@ -34,4 +38,6 @@ def asked_of(
     scores = evidence_by_size(knowing, leave_own=leave_own)
     for samples in asked:
         yield knowing, samples, scores
+        del samples
+    del graphs, knowing, scores  # before the files that they are mapped from
     drop_companions(place)

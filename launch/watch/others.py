@@ -34,9 +34,11 @@ class Others:
         return beat is not None and beat.phase not in OVER and self.silent[rank] < window(beat.every)
 
     def someone_moves(self) -> bool:
-        """Whether another rank lives and is not late itself."""
+        """Whether another rank is at work and not late itself; one that is silent has stood still since, at most."""
         return any(
-            beat.idle <= beat.limit for rank, beat in self.beats.items() if rank != self.rank and self.lives(rank)
+            beat.idle + self.silent[rank] <= beat.limit
+            for rank, beat in self.beats.items()
+            if rank != self.rank and beat.phase not in OVER
         )
 
     def lost(self) -> bool:

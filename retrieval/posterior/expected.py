@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from evaluation.asked import load_asked
 from evaluation.ranked_lists import NO_ITEM, RankedLists, read_lists
+from launch.distributed import World
 from launch.errors import InputError
 from pairs.tables import SPLITS, Ints, Samples, Split, load_samples
 
@@ -94,7 +95,7 @@ class Expectations:
         return RankedLists(samples.sample[rows], items[rows].astype(np.int64), np.array(scores[rows]))
 
 
-def load_asking(run_dir: Path, split: Split, *, has_lists: bool) -> Samples:
+def load_asking(run_dir: Path, split: Split, *, has_lists: bool, world: World | None = None) -> Samples:
     """Samples of a split that kindred users are sought for, and prompts made of: all or, where the graph stage made
     lists of some alone (`graph.train_lists`, `graph.held_out_lists`), those. InputError if they are of another pair.
 
@@ -102,7 +103,7 @@ def load_asking(run_dir: Path, split: Split, *, has_lists: bool) -> Samples:
         has_lists: what `has_expectations` says; to several ranks, what it says to the first.
     """
     if split != "train":
-        return load_asked(run_dir, split)
+        return load_asked(run_dir, split, world)
     samples = load_samples(run_dir, split)
     if not has_lists:
         return samples

@@ -7,6 +7,7 @@ import torch
 
 from bench.plan import TRIALS, measure, planned
 from launch.plan.command import plan
+from training.plan import arithmetic
 from training.plan.arithmetic import auto_on_cpus
 from training.precision import resolve_precision
 
@@ -24,8 +25,9 @@ def test_planned_memory_is_within_15_percent_of_the_measured_peak(shape: str) ->
 
 
 def test_auto_is_asked_of_this_machine_in_a_process_of_its_own(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(arithmetic, "PROBE_SECONDS", 300.0)
     auto_on_cpus.cache_clear()
     picked = resolve_precision("auto", torch.device("cpu"))
     assert auto_on_cpus() == (picked, "")

@@ -153,7 +153,8 @@ def _read_on(reader: Reader, beams: Running, table: torch.Tensor, choices: Choic
     asks = beams.lives & ~beams.is_read
     knows = beams.lives & beams.is_read
     most = beams.written.shape[2]
-    way, run = choices.only_way(beams.node, (most - 1 - beams.length)[:, None].expand_as(beams.node), asks)
+    left = (most - 1 - beams.length)[:, None].expand_as(beams.node)
+    way, run = choices.only_way(beams.node, left, asks & reader.reads_ahead)
     run = _evened(run, asks)
     last = beams.written.gather(2, (beams.length - 1)[:, None, None].expand(-1, beams.node.shape[1], 1))
     unread = Unread(
@@ -182,8 +183,8 @@ def _evened(run: torch.Tensor, asks: torch.Tensor) -> torch.Tensor:
     """`run` [n, K] cut where a prompt would have more tokens read than the mean: the others' rows would be padded."""
     most = torch.arange(int(run.max()) + 1, device=run.device)[:, None, None]
     sizes = ((1 + torch.minimum(run, most)) * asks).sum(2)  # [L + 1, n] of a prompt whose ways have at most so many
-    room = sizes[-1].double().mean().ceil()
-    return torch.minimum(run, ((sizes <= room).sum(0) - 1).clamp(min=0)[:, None])
+    mean = sizes[-1][asks.any(1)].double().mean().ceil()
+    return torch.minimum(run, ((sizes <= mean).sum(0) - 1).clamp(min=0)[:, None])
 
 
 def _widened(forced: torch.Tensor, room: int) -> torch.Tensor:

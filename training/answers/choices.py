@@ -6,12 +6,11 @@ from typing import Protocol
 
 import torch
 
+from training.answers.config import MOST_AHEAD
 from training.answers.foretold import Foretold
 from training.answers.title_trie import TrieOnDevice
 
 NEVER = float("-inf")
-MOST_AHEAD = 32
-"""Tokens without a choice that are read at once: those of a beam that loses are read for nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,8 @@ class FreeText:
 
     def expand(self, foretold: Foretold, scores: torch.Tensor, node: torch.Tensor, keep: int) -> Continuations:
         """The best `keep` tokens of each beam."""
-        log_probs = foretold.whole()
-        batch, width, vocab = log_probs.shape
-        best, token = log_probs.topk(min(keep, vocab), dim=-1)
+        batch, width = scores.shape
+        best, token = foretold.best(keep)
         beam = torch.arange(width, device=scores.device)[None, :, None].expand_as(token)
         token = token.reshape(batch, -1)
         return Continuations(

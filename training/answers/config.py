@@ -6,6 +6,9 @@ from typing import Literal
 from launch.options.fields import Decides, Means
 from training.config import PrecisionChoice, at_least
 
+MOST_AHEAD = 32
+"""Tokens without a choice that are read at once: those of a beam that loses are read for nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:

@@ -39,9 +39,10 @@ class Foretold:
         on_way = self.forced[prompt, beam, used.clamp(max=self.forced.shape[2] - 1)]
         return torch.where(used < self.run[prompt, beam], on_way, free)
 
-    def whole(self) -> torch.Tensor:
-        """[n, W, V] of every token behind every beam; right where no beam is on an only way."""
-        return self.table[self.row]
+    def best(self, keep: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of the best tokens behind every beam, and these, [n, W, k]; where none is on an only way."""
+        said_RK, token_RK = self.table.topk(min(keep, self.table.shape[1]), dim=-1)
+        return said_RK[self.row], token_RK[self.row]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Reader:
 
     def __init__(self, model: Any, cache: Any, pad_token: int) -> None:  # Any: transformers' are not typed
         self.model, self.cache, self.pad_token = model, cache, pad_token
-        self._is_plain = model.config.model_type in PLAIN_HEADS and model.get_output_embeddings() is not None
+        self.reads_ahead = model.config.model_type in PLAIN_HEADS and model.get_output_embeddings() is not None
+        """Whether scores are the head's product alone: others' are made of whole vocabularies for every token read."""
         self.precision = torch.promote_types(model.dtype, torch.float32)
 
     def read_prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,14 +135,13 @@ class Reader:
         self, inputs: dict[str, Any], at: tuple[torch.Tensor, ...], token: torch.Tensor, last: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log p [N] of tokens behind the places `at`, and of all tokens [M, V] behind the places `last`."""
-        if self._is_plain:
+        if self.reads_ahead:
             head = self.model.get_output_embeddings()
             hidden = self.model.base_model(**inputs).last_hidden_state
             said, ends = token_log_probabilities(head, hidden[at], token, self.precision), head(hidden[last])
-        else:  # logits are more than the head's product
-            logits = self.model(**inputs).logits
-            behind = torch.log_softmax(logits[at].to(self.precision), dim=-1)
-            said, ends = behind.gather(1, token[:, None])[:, 0], logits[last]
+        else:
+            ends = self.model(**inputs).logits[last]
+            said = ends.new_zeros(0, dtype=self.precision)
         return said, torch.log_softmax(ends.to(self.precision), dim=-1)
 
 

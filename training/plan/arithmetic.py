@@ -18,7 +18,7 @@ NATIVE_SPEED = 1.6
 SmolLM2-135M 10.95 in fp32 and 6.78, of a model from scratch .78 and .49; lists of titles are read 1.8 times as fast."""
 EMULATED_SPEED = 0.1
 """On other CPUs. BENCHMARKS.md: the demo makes 1.77 steps/s in fp32 and .17."""
-PROBE_SECONDS = 40.0
+PROBE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

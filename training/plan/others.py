@@ -1,7 +1,7 @@
 """What the other stages of the language model need: prompts on the disk, memory to generate."""
 
 from launch.plan.estimates import GIB, Estimate, Need, Setting
-from training.answers.config import GenerationConfig
+from training.answers.config import MOST_AHEAD, GenerationConfig
 from training.config import LlmConfig
 from training.plain_heads import CHUNK_NUMBERS
 from training.plan.arithmetic import arithmetic_of
@@ -13,6 +13,9 @@ TOKEN_BYTES = 4
 """Of a token of prompts/."""
 PROMPTS_A_SECOND = 2000.0
 """Of one process, assembled and written; BENCHMARKS.md."""
+AHEAD_SLOTS = 1.25
+"""Of a cache, beside the tokens that beams write one by one: those that were read ahead for beams that lost, and the
+widest prompt's room for all (486 for 440 of 8 prompts and 10 beams)."""
 LIST_BYTES = 12
 """Of an item of a ranked list: its number and its score."""
 
@@ -54,10 +57,12 @@ def plan_generate(setting: Setting) -> Estimate:
             Need("likelihoods of titles", 3 * 4 * CHUNK_NUMBERS),
         ]
     else:
-        cached = rows * (prompts.max_tokens + written)
+        cached = rows * (prompts.max_tokens + AHEAD_SLOTS * written)
+        read = rows * generation.num_beams * (1 + MOST_AHEAD)
         memory += [
             Need("keys and values", 2 * number * shape.layers * shape.kv_heads * shape.head_dim * cached),
-            Need("scores of beams", 12 * rows * generation.num_beams * shape.vocabulary),
+            Need("scores of beams", 16 * rows * generation.num_beams * shape.vocabulary),
+            Need("what sees what", (number + 3) * read * cached / rows),
         ]
     samples = setting.asking_held_out
     if generation.max_samples is not None:

@@ -196,18 +196,24 @@ def test_only_beams_that_cannot_win_any_more_are_dropped() -> None:
     assert results.drop_beaten(rows, running - 1.0, two, 1.0).tolist() == (running - 1.0).tolist()
 
 
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The most tokens of a beam in each pass from now on."""
+    counts: list[int] = []
+    read = Reader.read
+
+    def counted(self: Reader, unread: Unread, visible: torch.Tensor) -> Any:
+        counts.append(int(unread.count.max()))
+        return read(self, unread, visible)
+
+    monkeypatch.setattr(Reader, "read", counted)
+    return counts
+
+
 @pytest.mark.parametrize("ahead", [0, 1, 2])
 def test_reading_ahead_changes_nothing_but_how_often_the_model_is_asked(
     ahead: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trie, calls = titles_trie(), []
-    read = Reader.read
-
-    def counted(self: Reader, unread: Unread, visible: torch.Tensor) -> Any:
-        calls.append(int(unread.count.max()))
-        return read(self, unread, visible)
-
-    monkeypatch.setattr(Reader, "read", counted)
+    trie, calls = titles_trie(), counted_reads(monkeypatch)
     far = fast(PROMPTS, trie=trie, num_beams=6)
     passes = len(calls)
     assert max(calls) > 1 + ahead
@@ -222,10 +228,13 @@ def test_reading_ahead_changes_nothing_but_how_often_the_model_is_asked(
         assert beams.scores == pytest.approx(expected.scores, abs=1e-9)
 
 
-def test_scores_that_are_more_than_the_heads_product_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_that_are_more_than_the_heads_product_are_not_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each token that is read would cost a whole vocabulary."""
     trie = titles_trie()
     expected = fast(PROMPTS, trie=trie)
+    counts = counted_reads(monkeypatch)
     monkeypatch.setattr(foretold, "PLAIN_HEADS", set())
     for beams, plain in zip(fast(PROMPTS, trie=trie), expected, strict=True):
         assert beams.tokens == plain.tokens
         assert beams.scores == pytest.approx(plain.scores, abs=1e-9)
+    assert max(counts) == 1
