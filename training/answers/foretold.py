@@ -40,7 +40,7 @@ class Foretold:
         return torch.where(used < self.run[prompt, beam], on_way, free)
 
     def best(self, keep: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities of the best tokens behind every beam, and these, [n, W, k]; where none is on an only way."""
+        """Log-probabilities of the best tokens behind every beam, and these [n, W, k]; where none is on an only way."""
         said_RK, token_RK = self.table.topk(min(keep, self.table.shape[1]), dim=-1)
         return said_RK[self.row], token_RK[self.row]
 
