@@ -47,7 +47,7 @@ def pretrain(config: GraphConfig, *, run_dir: Path, seed: int, world: World, tra
     export_lists(judge, prepared, run_dir, depth=config.list_depth, held_out=config.held_out_lists, seed=seed)
     if config.model.evidence:
         export_left_out(judge, prepared, run_dir, depth=config.list_depth, most=config.train_lists, seed=seed)
-    export_vectors(judge, run_dir)
+    export_vectors(judge, run_dir, held_out=config.held_out_lists, seed=seed)
     world.barrier()
     if world.is_main:
         shutil.rmtree(run_dir / TABLES_OF_PARTS, ignore_errors=True)

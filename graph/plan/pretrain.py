@@ -48,7 +48,7 @@ def plan_pretrain(setting: Setting) -> Estimate:
         host=[part for part in host if part.size],
         disk=[
             *encoders.disk,
-            Need("user vectors", 4 * 2 * model.vector_width * (counts.kindred + counts.held_out)),
+            Need("user vectors", 4 * 2 * model.vector_width * (counts.kindred + setting.asking_held_out)),
             Need("ranked lists", depth * setting.asking_held_out),
             *([Need("lists of train", 8 * graph.list_depth * setting.asking_train)] if model.evidence else []),
             *([Need("companions, on a chronological pair thrice", 3 * COMPANION_BYTES * pairs)] if pairs else []),

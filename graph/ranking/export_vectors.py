@@ -8,17 +8,27 @@ from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import PARTS
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
+from pairs.draws import draw_users
 from pairs.known import load_kindred
 from pairs.rank_parts import PartColumn, joined, writing
-from pairs.tables import SPLITS, Samples, load_samples
+from pairs.tables import Samples, Split, load_samples
+
+HELD_OUT: tuple[Split, ...] = ("valid", "test")
 
 
-def export_vectors(judge: Judge, run_dir: Path) -> None:
+def export_vectors(judge: Judge, run_dir: Path, *, seed: int, held_out: int | None = None) -> None:
     """`graph/vectors/{split}_{samples,X,Y}.npy`, rows in the split's order, those of train with who else may be
-    kindred behind them; published whole, by rename."""
+    kindred behind them; published whole, by rename.
+
+    Args:
+        held_out: samples of valid, and of test, that are asked about, as in `export_lists`.
+    """
     world, parts = judge.world, run_dir / PARTS
     columns = {domain: PartColumn(np.float32, judge.ranker.vector_width) for domain in "XY"}
-    loaded = {split: load_kindred(run_dir) if split == "train" else load_samples(run_dir, split) for split in SPLITS}
+    loaded: dict[Split, Samples] = {"train": load_kindred(run_dir)}
+    for split in HELD_OUT:
+        samples = load_samples(run_dir, split)
+        loaded[split] = samples.take(draw_users(samples.user, held_out, seed=seed))
     for split, samples in loaded.items():
         with writing(parts, f"{split}_vectors", columns, world) as part:
             for rows, x_BK, y_BK in judge.vectors(samples, is_train=split == "train"):

@@ -16,6 +16,7 @@ from graph.build import Graphs
 from graph.load import Prepared, load_blocks, make_ranker, prepare, with_left_out
 from graph.pretrain import pretrain
 from graph.ranking.export_lists import export_lists
+from graph.ranking.export_vectors import export_vectors
 from graph.ranking.full_ranking import Judge
 from graph.ranking.infer import TrainedGraph
 from graph.ranking.parts import encoder_scores, evidence_scores
@@ -219,6 +220,22 @@ def test_those_who_are_asked_about_have_the_lists_that_they_have_among_all(tmp_p
         drawn = splits[part].take(draw_users(splits[part].user, 3, seed=1))
         assert load_asked(tmp_path, part).sample.tolist() == drawn.sample.tolist()
         assert load_asking(tmp_path, part, has_lists=True).sample.tolist() == drawn.sample.tolist()
+
+
+def test_those_who_are_asked_about_have_the_vectors_that_they_have_among_all(tmp_path: Path) -> None:
+    splits = write_run(tmp_path)
+    judge, _ = exported(tmp_path)
+    folder = tmp_path / "graph" / "vectors"
+    export_vectors(judge, tmp_path, seed=1)
+    whole = {path.stem: np.load(path) for path in folder.iterdir()}
+    export_vectors(judge, tmp_path, seed=1, held_out=3)
+    few = {path.stem: np.load(path) for path in folder.iterdir()}
+    assert few["train_X"].tolist() == whole["train_X"].tolist()
+    for split in ("valid", "test"):
+        rows = draw_users(splits[split].user, 3, seed=1)
+        assert few[f"{split}_samples"].tolist() == splits[split].sample[rows].tolist()
+        for domain in "XY":
+            assert few[f"{split}_{domain}"].tolist() == whole[f"{split}_{domain}"][rows].tolist()
 
 
 def test_lists_of_another_pair_are_refused(tmp_path: Path) -> None:
