@@ -1,16 +1,16 @@
 """A key that came after a run counts there as its default: as what that run did without knowing of it."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 import launch.pipeline as pipeline
 from graph.config import GraphConfig
 from graph.presets import PRESETS
-from launch.config import Recipe, load_recipe
+from launch.config import Recipe, config_class, load_recipe
 from launch.options.fields import Decides, Means, deciding
 from launch.stage import Job, open_stage
 from launch.stages import STAGES, Stage, stage_named
@@ -238,3 +238,14 @@ def test_what_its_recipe_gives_otherwise_runs_again_and_says_why(made_earlier: P
     told = recipe_of(made_earlier)
     assert told is not None
     assert {name: state_of(made_earlier, stage_named(name), told) for name in states} == states
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_no_key_holds_a_mapping_that_would_pass_for_a_section(stage: Stage) -> None:
+    def mappings(config_type: type) -> list[str]:
+        hints = get_type_hints(config_type)
+        own = [name for name, hint in hints.items() if "dict[" in str(hint).lower() or "mapping[" in str(hint).lower()]
+        inside = (hint for hint in hints.values() if isinstance(hint, type) and is_dataclass(hint))
+        return own + [name for hint in inside for name in mappings(hint)]
+
+    assert mappings(config_class(stage.config)) == []
