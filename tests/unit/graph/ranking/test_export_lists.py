@@ -7,23 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.asked import load_asked
 from evaluation.list_ranker.blocks import make_blocks
 from evaluation.list_ranker.knowledge import known_at_cut
 from evaluation.matrices import DAY
-from evaluation.ranked_lists import RankedLists, read_lists, write_lists
+from evaluation.ranked_lists import RankedLists, read_lists
 from graph.build import Graphs
 from graph.load import Prepared, load_blocks, make_ranker, prepare, with_left_out
 from graph.pretrain import pretrain
 from graph.ranking.export_lists import export_lists
-from graph.ranking.export_vectors import export_vectors
 from graph.ranking.full_ranking import Judge
 from graph.ranking.infer import TrainedGraph
 from graph.ranking.parts import encoder_scores, evidence_scores
-from launch.errors import InputError
 from launch.tracking import Tracker
-from pairs.draws import draw_users
-from retrieval.posterior.expected import load_asking
 from tests.graph_runs import ALONE, ATTENTION, make_splits, timed, tiny, write_run
 
 CONFIG = tiny()
@@ -197,51 +192,3 @@ def test_rolling_lists_count_sales_until_each_question_and_none_later(tmp_path: 
     before = np.flatnonzero(test.target_time <= middle)
     assert again.scores[before].tolist() == rolling.of_samples(test.sample).scores[before].tolist()
     assert again.scores.tolist() != rolling.of_samples(test.sample).scores.tolist()
-
-
-@pytest.mark.parametrize("has_times", [False, True])
-def test_those_who_are_asked_about_have_the_lists_that_they_have_among_all(tmp_path: Path, has_times: bool) -> None:
-    splits = timed(make_splits()) if has_times else make_splits()
-    write_run(tmp_path, splits=splits)
-    judge, prepared = exported(tmp_path)
-    names = [path.stem for path in (tmp_path / "lists").iterdir() if not path.stem.endswith("_train")]
-    whole = {name: read(tmp_path, name) for name in names}
-    assert load_asked(tmp_path, "valid").sample.tolist() == splits["valid"].sample.tolist()
-    export_lists(judge, prepared, tmp_path, depth=DEPTH, seed=1, held_out=3)
-    for name in names:
-        few, split = read(tmp_path, name), splits["valid" if name.endswith("valid") else "test"]
-        drawn = split.take(draw_users(split.user, 3, seed=1))
-        assert 0 < len(drawn) < len(split)
-        assert few.sample.tolist() == sorted(drawn.sample.tolist())
-        expected = whole[name].of_samples(few.sample, source=name)
-        assert few.items.tolist() == expected.items.tolist()
-        assert few.scores.tolist() == expected.scores.tolist()
-    for part in ("valid", "test"):
-        drawn = splits[part].take(draw_users(splits[part].user, 3, seed=1))
-        assert load_asked(tmp_path, part).sample.tolist() == drawn.sample.tolist()
-        assert load_asking(tmp_path, part, has_lists=True).sample.tolist() == drawn.sample.tolist()
-
-
-def test_those_who_are_asked_about_have_the_vectors_that_they_have_among_all(tmp_path: Path) -> None:
-    splits = write_run(tmp_path)
-    judge, _ = exported(tmp_path)
-    folder = tmp_path / "graph" / "vectors"
-    export_vectors(judge, tmp_path, seed=1)
-    whole = {path.stem: np.load(path) for path in folder.iterdir()}
-    export_vectors(judge, tmp_path, seed=1, held_out=3)
-    few = {path.stem: np.load(path) for path in folder.iterdir()}
-    assert few["train_X"].tolist() == whole["train_X"].tolist()
-    for split in ("valid", "test"):
-        rows = draw_users(splits[split].user, 3, seed=1)
-        assert few[f"{split}_samples"].tolist() == splits[split].sample[rows].tolist()
-        for domain in "XY":
-            assert few[f"{split}_{domain}"].tolist() == whole[f"{split}_{domain}"][rows].tolist()
-
-
-def test_lists_of_another_pair_are_refused(tmp_path: Path) -> None:
-    write_run(tmp_path)
-    exported(tmp_path)
-    lists = read(tmp_path, "graph_test")
-    write_lists(tmp_path / "lists" / "graph_test.parquet", dataclasses.replace(lists, sample=lists.sample + 10**6))
-    with pytest.raises(InputError, match=r"not of the samples of pair/test\.parquet"):
-        load_asked(tmp_path, "test")
