@@ -21,7 +21,7 @@ from evaluation.report.publish import publish_report
 from evaluation.systems.contents import Judgement, best_baseline, chosen_values, out_of_domain, split_metrics
 from evaluation.systems.judging import judge, made_here
 from evaluation.systems.sources import JUDGED_SPLITS, Judged, StoredSources, present_systems
-from evaluation.systems.tuning import Baselines, random_users, sample_of_users
+from evaluation.systems.tuning import Baselines, random_users
 from launch.artifacts import read_json, write_json
 from launch.distributed import World, init_world
 from launch.errors import InputError
@@ -29,6 +29,7 @@ from launch.stage import entry_point, open_stage, parse_job
 from launch.stages import STAGES, stage_named
 from launch.state.states import state_of, states_of
 from launch.tracking import Tracker, open_tracker
+from pairs.draws import sample_of_users
 from pairs.known import load_others
 from pairs.tables import Samples, load_pair, load_samples
 
@@ -175,7 +176,10 @@ def _read(run_dir: Path, config: EvaluationConfig, seed: int, world: World | Non
         train=load_samples(run_dir, "train"),
         others=load_others(run_dir),
         held_out=held_out,
-        judged={split: _sample(load_asked(run_dir, split, world), config, seed) for split in JUDGED_SPLITS},
+        judged={
+            split: sample_of_users(load_asked(run_dir, split, world), config.max_samples, seed)
+            for split in JUDGED_SPLITS
+        },
         config=config,
         seed=seed,
         world=world,
@@ -187,10 +191,6 @@ def _read_split(run_dir: Path, split: Judged) -> Samples:
     if len(samples) == 0:
         raise InputError(f"{run_dir / 'pair' / f'{split}.parquet'}: no samples; prepare the pair with a larger {split}")
     return samples
-
-
-def _sample(samples: Samples, config: EvaluationConfig, seed: int) -> Samples:
-    return samples if config.max_samples is None else sample_of_users(samples, config.max_samples, seed)
 
 
 def _timing(run_dir: Path, clock: Clock, baselines: Baselines) -> Json:

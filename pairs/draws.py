@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from pairs.tables import Samples
+
 
 def draw_rows(num_rows: int, most: int | None, *, seed: int) -> npt.NDArray[np.int64]:
     """All of `num_rows` rows, or `most` of them at random, in their order; None: no limit."""
@@ -19,3 +21,10 @@ def draw_users(user_N: npt.NDArray[np.int64], most: int | None, *, seed: int) ->
     order = np.random.default_rng(seed).permutation(len(users))
     num_users = max(1, int(np.searchsorted(np.cumsum(counts_U[order]), most, side="right")))
     return np.flatnonzero(np.isin(user_row_N, order[:num_users]))
+
+
+def sample_of_users(samples: Samples, most: int | None, seed: int) -> Samples:
+    """All samples, or those of random users, as in `draw_users`; None: all."""
+    if most is None or len(samples) <= most:
+        return samples
+    return samples.take(draw_users(samples.user, most, seed=seed))

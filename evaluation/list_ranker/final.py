@@ -20,8 +20,8 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights, scale_rows
 from evaluation.systems.sources import AnySources
-from evaluation.systems.tuning import sample_of_users
 from launch.distributed import World
+from pairs.draws import sample_of_users
 from pairs.tables import Samples
 
 log = logging.getLogger(__name__)

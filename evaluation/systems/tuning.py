@@ -16,7 +16,7 @@ from evaluation.metrics.shared import share_rows, shared_batches
 from evaluation.systems.baseline_table import BASELINE_TABLE, Grid, Material, Parameters
 from evaluation.systems.selection import simplest_of
 from launch.distributed import World
-from pairs.draws import draw_users
+from pairs.draws import sample_of_users
 from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
@@ -116,11 +116,6 @@ def scorer_ranks(
         ranks_N[batch.rows] = target_ranks(scores_BC, batch)
     share_rows([ranks_N], samples, items, world, few=pool is not None)
     return ranks_N
-
-
-def sample_of_users(samples: Samples, most: int, seed: int) -> Samples:
-    """All samples, or those of random users: as many whole users as fit into `most` samples, at least one."""
-    return samples if len(samples) <= most else samples.take(draw_users(samples.user, most, seed=seed))
 
 
 def random_users(samples: Samples, most: int, seed: int) -> Samples:

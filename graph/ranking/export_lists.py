@@ -16,7 +16,7 @@ from graph.ranking.full_ranking import Judge
 from graph.ranking.knowing import asked_of
 from graph.ranking.list_parts import Question, write_ranked, write_systems
 from graph.ranking.parts import evidence_by_size, left_out_scores, system_scores, systems_of
-from pairs.draws import draw_users
+from pairs.draws import sample_of_users
 from pairs.known import load_others, with_others
 from pairs.tables import Samples, joined, load_samples
 
@@ -33,7 +33,7 @@ def export_lists(
     """
     train, valid, test = prepared.train, load_samples(run_dir, "valid"), load_samples(run_dir, "test")
     chronological = is_chronological(train, valid, test)
-    of_valid, of_test = (part.take(draw_users(part.user, held_out, seed=seed)) for part in (valid, test))
+    of_valid, of_test = (sample_of_users(part, held_out, seed) for part in (valid, test))
 
     def write(name: str, asked: Iterator[Question]) -> None:
         write_ranked(run_dir, name, asked, depth=depth, world=judge.world)

@@ -8,7 +8,7 @@ from graph.ranking.full_ranking import Judge
 from graph.ranking.list_parts import PARTS
 from graph.ranking.reserved import reserve
 from launch.artifacts import atomic_folder
-from pairs.draws import draw_users
+from pairs.draws import sample_of_users
 from pairs.known import load_kindred
 from pairs.rank_parts import PartColumn, joined, writing
 from pairs.tables import Samples, Split, load_samples
@@ -27,8 +27,7 @@ def export_vectors(judge: Judge, run_dir: Path, *, seed: int, held_out: int | No
     columns = {domain: PartColumn(np.float32, judge.ranker.vector_width) for domain in "XY"}
     loaded: dict[Split, Samples] = {"train": load_kindred(run_dir)}
     for split in HELD_OUT:
-        samples = load_samples(run_dir, split)
-        loaded[split] = samples.take(draw_users(samples.user, held_out, seed=seed))
+        loaded[split] = sample_of_users(load_samples(run_dir, split), held_out, seed)
     for split, samples in loaded.items():
         with writing(parts, f"{split}_vectors", columns, world) as part:
             for rows, x_BK, y_BK in judge.vectors(samples, is_train=split == "train"):

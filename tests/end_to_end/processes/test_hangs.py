@@ -22,23 +22,29 @@ ENDLESS = {
     "pretrain": ["--graph.schedule.epochs=10000", "--graph.schedule.patience=10000"],
     "finetune": ["--llm.max_steps=1000000", "--llm.eval_every=1000", "--llm.checkpoint_every=1000"],
 }
-HANG_IN_A_STEP = """
-import os, sys, threading, time
+
+
+def before_each(method: str, code: str) -> str:
+    """What has rank 1 do `code` before each call of a method of the graph's trainer; `value` is its argument."""
+    return f"""
+import os, subprocess, sys, threading, time
 
 def plant():
     while not hasattr(sys.modules.get("graph.training"), "Trainer"):
         time.sleep(0.01)
     trainer = sys.modules["graph.training"].Trainer
-    taken = trainer.step
-    def step(self, number):
-        if number == 5:
-            time.sleep(3600)
-        taken(self, number)
-    trainer.step = step
+    whole = trainer.{method}
+    def {method}(self, value):
+        {code}
+        whole(self, value)
+    trainer.{method} = {method}
 
 if os.environ.get("RANK") == "1":
     threading.Thread(target=plant, daemon=True).start()
 """
+
+
+HANG_IN_A_STEP = before_each("step", "if value == 5: time.sleep(3600)")
 HANG_IN_AN_IMPORT = """
 import os, sys, time
 
@@ -129,7 +135,7 @@ def test_import_that_hangs_meets_the_start_timeout(tiny_run: Path, tmp_path: Pat
 
 def test_slow_but_moving_stage_is_not_ended(tiny_run: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    code = HANG_IN_A_STEP.replace("if number == 5:", "if number < 3:").replace("3600", "4")
+    code = HANG_IN_A_STEP.replace("if value == 5:", "if value < 3:").replace("3600", "4")
     process = start_stage(
         tiny_run, run_dir, "pretrain", "--launch.step_timeout=6", environment=_planted(code, tmp_path)
     )

@@ -12,25 +12,12 @@ import pytest
 
 from launch.watch.marks import watch_folder
 from tests.end_to_end.processes.namespaces import Host, two_hosts
-from tests.end_to_end.processes.test_hangs import ENDLESS, SLACK_SECONDS, STEP_SECONDS, wait_for_step
+from tests.end_to_end.processes.test_hangs import ENDLESS, SLACK_SECONDS, STEP_SECONDS, before_each, wait_for_step
 from tests.end_to_end.runs import ROOT, processes_of
 
-CUT_IN_A_SAVE = """
-import os, subprocess, sys, threading, time
-
-def plant():
-    while not hasattr(sys.modules.get("graph.training"), "Trainer"):
-        time.sleep(0.01)
-    trainer = sys.modules["graph.training"].Trainer
-    saved = trainer.save
-    def save(self, reached):
-        subprocess.run(["ip", "link", "set", os.environ["GLOO_SOCKET_IFNAME"], "down"], check=True)
-        saved(self, reached)
-    trainer.save = save
-
-if os.environ.get("RANK") == "1":
-    threading.Thread(target=plant, daemon=True).start()
-"""
+CUT_IN_A_SAVE = before_each(
+    "save", 'subprocess.run(["ip", "link", "set", os.environ["GLOO_SOCKET_IFNAME"], "down"], check=True)'
+)
 
 
 def launcher(
