@@ -8,6 +8,8 @@ from launch.config import Recipe
 from launch.plan.counts import PairSizes
 
 GIB, MIB = 2**30, 2**20
+FP32_OF_GPUS = 1 / 16
+"""Of their bf16, outside the units that round (torch's default): A100 19.5 of 312 TFLOP/s, H100 67 of 989."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Machine:
     gpu_memory: float | None
     """Bytes of each rank's GPU; None: ranks compute on CPUs."""
     flops: float
-    """Of one rank at its peak, a second."""
+    """Of one rank at its peak, a second: bf16 on GPUs, fp32 on CPUs."""
     utilisation: float
     """The share of that peak which training is taken to reach."""
 
@@ -42,6 +44,11 @@ class Machine:
     def on_gpus(self) -> bool:
         """Whether a rank's memory is that of a GPU."""
         return self.gpu_memory is not None
+
+    @property
+    def fp32_flops(self) -> float:
+        """Of one rank at its peak, a second, in fp32."""
+        return self.flops * FP32_OF_GPUS if self.on_gpus else self.flops
 
 
 @dataclass(frozen=True)

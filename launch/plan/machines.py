@@ -8,8 +8,9 @@ from launch.errors import InputError
 from launch.plan.estimates import GIB, Machine
 from launch.processes.commands import count_gpus
 
-GPU_UTILISATION, CPU_UTILISATION = 0.35, 0.15
-"""Of the peak: what full fine-tunes reach on 8-GPU nodes; on a CPU core with wide bf16 units."""
+UTILISATION = 0.35
+"""Of the peak: what full fine-tunes reach on 8-GPU nodes; and on CPUs, by their own logs (the demo .37 to .41, SmolLM2
+with layers compiled .31 to .38)."""
 GPU_TFLOPS = {0: 312.0, 81: 989.0}
 """bf16, dense, by the memory in GiB from which on: A100; H200 and larger. --tflops says better."""
 CPU_TFLOPS = 0.1
@@ -35,7 +36,7 @@ def machine_of(
         processes=ranks,
         gpu_memory=gpu_memory * GIB if gpu_memory else None,
         flops=1e12 * (tflops or (usual if gpu_memory else CPU_TFLOPS)),
-        utilisation=GPU_UTILISATION if gpu_memory else CPU_UTILISATION,
+        utilisation=UTILISATION,
     )
 
 

@@ -31,7 +31,7 @@ def plan_retrieve(setting: Setting) -> Estimate:
     asked, samples = setting.asking_train + setting.asking_held_out, counts.kindred + counts.held_out
     index = retrieval.index.resolved(counts.kindred)
     shard = BYTES[index.storage] * width * counts.kindred / machine.ranks
-    rate = machine.ranks * machine.flops * machine.utilisation
+    rate = machine.ranks * machine.fp32_flops * machine.utilisation
     visited = counts.kindred if index.kind == "exact" else counts.kindred * _visited_share(index)
     return Estimate(
         stage="retrieve",

@@ -42,7 +42,7 @@ class Assumed:
 def arithmetic_of(choice: PrecisionChoice, machine: Machine) -> Assumed:
     """That of a rank on `machine`, whose CPUs are taken to be those of this one."""
     if choice == "fp32":
-        return Assumed("fp32")
+        return Assumed("fp32", speed=machine.fp32_flops / machine.flops)
     if machine.on_gpus:
         return Assumed("bf16", "auto: GPUs are taken to multiply it natively" if choice == "auto" else "")
     native, unknown = auto_on_cpus()

@@ -123,6 +123,16 @@ def test_nobody_is_asked_where_the_recipe_says_fp32_or_there_are_gpus(tmp_path: 
     assert asked == ["training.plan.arithmetic"], "once"
 
 
+@pytest.mark.parametrize(("gpu", "slower"), [(80, 16), (0, 312 / 0.1)])
+def test_fp32_is_slower_on_gpus(tmp_path: Path, gpu: float, slower: float) -> None:
+    finetune, generate, _ = planned(tmp_path, "--llm.precision=fp32", "--generation.precision=fp32", gpu=gpu)
+    tuned_in_bf16, answered_in_bf16, _ = planned(
+        tmp_path, "--llm.precision=bf16", "--generation.precision=bf16", gpu=80
+    )
+    assert seconds(finetune) == pytest.approx(slower * seconds(tuned_in_bf16))
+    assert seconds(generate) == pytest.approx(slower * seconds(answered_in_bf16))
+
+
 def test_without_an_answer_auto_is_taken_for_what_there_is_more_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
 ) -> None:
