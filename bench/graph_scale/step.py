@@ -44,6 +44,8 @@ NUM_USERS, LENGTH, POOL = 6000, 18, 20_000
 """Users and the items of each history, drawn from so many items of the whole catalogue."""
 COMPANIONS, NEAREST, WORDS, NUM_WORDS = 300, 200, 8, 20_000
 """Of an item, towards each domain; its words, out of so many."""
+OTHERS = 8
+"""Users of a companion at every gap: more than the pairs of one user, which are left out of them."""
 CPU = torch.device("cpu")
 
 
@@ -73,6 +75,7 @@ def step_times(num_items: int, *, steps: int, settings: GraphConfig = PRESETS["b
             )  # fmt: skip
             counts = count_terms(graphs, batch, settings.loss)
             loss, _ = objective(graphs, batch, Noise(1, step, batch.sample), counts)
+            assert torch.isfinite(loss)
             take_step(loss, objective.parameters(), optimizer, clip=settings.schedule.grad_clip)
             seconds.append(time.process_time() - started)
         return StepTime(float(np.median(seconds[1:])), peak_since(before))
@@ -173,8 +176,7 @@ def _write_companions(
     for domain in (0, 1):
         lengths = np.zeros(rules.num_items + 1, dtype=np.int64)
         lengths[pool] = COMPANIONS
-        counts = np.zeros((len(pool) * COMPANIONS, NUM_GAPS), dtype=np.uint8)
-        counts[np.arange(len(counts)), random.integers(0, NUM_GAPS, len(counts))] = 2
+        counts = np.full((len(pool) * COMPANIONS, NUM_GAPS), OTHERS, dtype=np.uint8)
         bound = np.cumsum(num_users[rules.ids(domain).start : rules.ids(domain).stop], dtype=np.float64)
         drawn = np.searchsorted(bound / bound[-1], random.random((len(pool), COMPANIONS)), side="right")
         candidate = np.sort(drawn.clip(max=len(bound) - 1), axis=1)

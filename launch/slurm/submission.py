@@ -17,6 +17,7 @@ from launch.slurm.planning import COMPARE
 from launch.slurm.script import check_path, compare_script, script_path, stage_script
 from launch.slurm.site_file import asked, for_jobs, with_site
 from launch.stages import STAGES, Stage
+from launch.state.missing_keys import defaults_of, with_defaults
 from launch.state.sharing import sharable
 from launch.state.states import states_of, why_unreadable
 
@@ -152,12 +153,13 @@ def _read_yaml(path: Path) -> dict[str, Any] | None:  # Any: plain YAML values
 
 
 def _first_change(before: Mapping[str, Any], recipe: Recipe) -> str | None:
-    """The first key that decides and is not as it was."""
+    """The first key that decides and is not as it was; one that was not known then was at its default."""
     if before.get("seed") != recipe.seed:
         return "seed"
-    for section, config in recipe.sections.items():
-        was, now = before.get(section), deciding(config)
-        key = _difference(was if isinstance(was, dict) else {}, now, section)
+    for stage in STAGES:
+        config, was = recipe.sections[stage.section], before.get(stage.section)
+        known = with_defaults(was if isinstance(was, dict) else {}, defaults_of(stage, config))
+        key = _difference(known, deciding(config), stage.section)
         if key is not None:
             return key
     return None
