@@ -30,6 +30,8 @@ AGE_SCALE = 5.0
 NOW = 1 << 60
 """The moment when all that is known has just happened."""
 CELLS_AT_ONCE = 1 << 20
+MANY_BETWEEN = 0.25
+"""Purchases an item between the first and the last of some moments: of more, each moment is looked for by itself."""
 SWEPT_A_CELL = 8
 """Purchases of a cell: of more, where to look for a moment's is found sooner than those before it are counted."""
 
@@ -87,14 +89,32 @@ class SalesClock:
         at_A, row_B = torch.unique(self._at(moment_B), return_inverse=True)
         return Sold(self._table(at_A), self._age(moment_B)[:, None], row_B, own)
 
-    def of_cells(self, column_M: Tensor, moment_M: Tensor) -> Sold:
-        """Of items [M] as of moments."""
-        at_A, row_M = torch.unique(self._at(moment_M), return_inverse=True)
+    def of_cells(self, row_M: Tensor, column_M: Tensor, moment_B: Tensor) -> Sold:
+        """Of some cells, items as of their samples' moments."""
+        at_A, place_B = torch.unique(self._at(moment_B), return_inverse=True)
         if len(at_A) * self.size <= max(self.size, len(column_M)):
-            facts_MF = self._table(at_A)[row_M, column_M]
+            facts_MF = self._table(at_A)[place_B[row_M], column_M]
         else:
-            facts_MF = self._facts_of(column_M, moment_M)
-        return Sold(facts_MF, self._age(moment_M))
+            at_M = at_A[place_B][row_M]
+            place = self._place if self._are_far(at_A) else self._place_near
+            places = {days: place(column_M, at_M - days * DAY) for days in (0, *WINDOWS_DAYS)}
+            facts_MF = self._facts_at(places, at_M, column_M)
+        return Sold(facts_MF, self._age(moment_B)[row_M])
+
+    def _are_far(self, at_A: Tensor) -> bool:
+        """Whether much sells between the first and the last of ascending moments."""
+        return len(self.key) * int(at_A[-1] - at_A[0]) > MANY_BETWEEN * self.size * self.span
+
+    def _place_near(self, column_M: Tensor, at_M: Tensor) -> Tensor:
+        """`_place` as of moments that are not far apart: of most items it is that of the first."""
+        first, last = at_M.min(), at_M.max()
+        time_E, column_E = self._by_time
+        low, high = torch.searchsorted(time_E, torch.stack([first, last])).tolist()
+        sold_D = torch.zeros(self.size, dtype=torch.bool, device=column_M.device)
+        sold_D[column_E[low:high].long()] = True
+        place_M = self._place(torch.arange(self.size, device=column_M.device), first)[column_M]
+        apart_K = torch.nonzero(sold_D[column_M])[:, 0]
+        return place_M.index_copy(0, apart_K, self._place(column_M[apart_K], at_M[apart_K]))
 
     def own_cells(self, row_C: Tensor, column_C: Tensor, user_B: Tensor, moment_B: Tensor) -> OwnCells:
         """Of cells whose users have the items, who are then told of others alone."""

@@ -27,6 +27,7 @@ FINETUNE_STEPS, ANSWERED = 8, 64
 """Optimizer steps of the fine-tune; samples of each split that the language model answers."""
 SETTINGS: dict[str, Any] = {  # Any: plain YAML values
     "graph": {"schedule": {"epochs": 1}},
+    "retrieval": {"index": {"storage": "float16", "mapped": True}},
     "prompts": {"base": "scratch", "scratch_vocab": 1024, "max_tokens": 320, "max_history": 6},
     "llm": {
         "precision": "fp32", "max_steps": FINETUNE_STEPS, "global_batch": 16, "per_device_batch": 16,
@@ -34,7 +35,8 @@ SETTINGS: dict[str, Any] = {  # Any: plain YAML values
     },
     "generation": {"by": "rank", "max_samples": ANSWERED},
 }  # fmt: skip
-"""Whole but for training and the language model, which are bounded by steps and samples."""
+"""Whole but for training and the language model, which are bounded by steps and samples. Vectors to find kindred users
+by are in a file, in half the bytes, as where memory is short; the neighbours are the same."""
 Amount = Callable[[PairSizes], float]
 
 

@@ -88,6 +88,12 @@ class NearestItems:
         self.cosines = _with_more(self.cosines, cells, torch.cat(cosines))
         self.row[missing_M] = torch.arange(len(missing_M), device=self.row.device) + rows
 
+    def forget(self) -> None:
+        """Let all rows go; those that are asked for again are made again."""
+        assert self.tables is not None
+        anew = nearest_items(self.tables, self.ids, depth=self.depth)
+        self.row, self.offsets, self.candidate, self.cosines = anew.row, anew.offsets, anew.candidate, anew.cosines
+
     def _parts_of(self, item_M: Tensor, most: int) -> list[Tensor]:
         """Ascending items, at most so many at a time, each time of one domain."""
         before, behind = torch.searchsorted(item_M, torch.tensor([self.ids.start, self.ids.stop]).to(item_M)).tolist()

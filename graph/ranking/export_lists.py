@@ -46,7 +46,9 @@ def export_lists(
     write_all(judge, of_test, "test")
 
     def write_at_cut() -> None:
-        """The graphs made for it are as large as train's, and gone when it is done."""
+        """The graphs made for it are as large as train's, and gone when it is done; so are what was near in train's."""
+        for votes in judge.graphs.votes or ():
+            votes.nearest.forget()
         known = with_others(known_at_cut(train, valid, test), load_others(run_dir))
         at_cut = _at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS)
         write_all(at_cut, of_test, "refit")

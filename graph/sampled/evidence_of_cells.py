@@ -47,4 +47,4 @@ def evidence_of_cells(
 
 def sold_of_cells(graph: EvidenceGraph, rows: Batch, cells: Cells) -> Sold | None:
     """What sold of each cell's item before its sample's moment [M]; None without times."""
-    return None if graph.clock is None else graph.clock.of_cells(cells.column, rows.moment[cells.row])
+    return None if graph.clock is None else graph.clock.of_cells(cells.row, cells.column, rows.moment)

@@ -65,10 +65,10 @@ def test_facts_are_those_of_a_slow_look(domain: int) -> None:
         for column in range(clock.size):
             expected = slow_facts(known, first + column, moment, clock.end)
             assert facts[row, column].tolist() == pytest.approx(expected, abs=1e-5)
-    cells = clock.of_cells(torch.tensor([3, 1, 3]), torch.tensor([moments[4], moments[5], moments[8]]))
+    cells = clock.of_cells(torch.tensor([4, 5, 8]), torch.tensor([3, 1, 3]), torch.tensor(moments))
     assert torch.equal(cells.facts, facts[[4, 5, 8], [3, 1, 3]])
     many = torch.arange(clock.size).repeat(12)  # more cells than a table of their moments has
-    told = clock.of_cells(many, torch.tensor(moments)[4 + torch.arange(len(many)) % 3])
+    told = clock.of_cells(torch.arange(len(many)) % 3, many, torch.tensor(moments)[4:7])
     assert torch.equal(told.facts, facts[4 + torch.arange(len(many)) % 3, many])
 
 
@@ -85,6 +85,23 @@ def test_tables_that_are_swept_are_those_that_are_looked_up(monkeypatch: pytest.
     assert clock.of_all(moments[:0]).facts.shape == (0, clock.size, len(FACTS))
 
 
+@pytest.mark.parametrize("most", [0.0, 1e9])
+@pytest.mark.parametrize("hours", [1, 24, 20 * 24])
+def test_cells_of_moments_not_far_apart_are_those_of_each(
+    monkeypatch: pytest.MonkeyPatch, most: float, hours: int
+) -> None:
+    clock, random = clocks()[1], np.random.default_rng(5)
+    time_E = clock.key.numpy() % clock.span + clock.start
+    first = random.choice(time_E, 12)[:, None] + np.array([0, 1])
+    monkeypatch.setattr("graph.clock.MANY_BETWEEN", most)
+    for start in first.ravel().tolist():
+        moment_B = torch.from_numpy(start + random.integers(0, hours * 3600, 9))
+        row_M, column_M = (torch.from_numpy(random.integers(0, bound, 30)) for bound in (9, clock.size))
+        slow = torch.cat([facts_of_all(clock, at[None]) for at in moment_B])[row_M, column_M]
+        assert torch.equal(clock.of_cells(row_M, column_M, moment_B).facts, slow)
+    assert ("_by_time" in vars(clock)) == (most > 0)
+
+
 def test_a_domain_that_has_sold_nothing_says_so() -> None:
     of_x = TRAIN.take(np.flatnonzero((TRAIN.target < NUM_X) & (TRAIN.lengths > 0)))
     alone = dataclasses.replace(of_x, history=of_x.history % NUM_X)
@@ -96,7 +113,7 @@ def test_a_domain_that_has_sold_nothing_says_so() -> None:
     for facts in (
         facts_of_all(clock, torch.tensor([10 * DAY, 50 * DAY, NOW])),
         facts_of_all(clock, torch.tensor([NOW])),
-        clock.of_cells(torch.tensor([0, 1]), torch.tensor([5 * DAY, NOW])).facts,
+        clock.of_cells(torch.arange(2), torch.tensor([0, 1]), torch.tensor([5 * DAY, NOW])).facts,
         clock.facts_without_own(torch.tensor([1]), torch.tensor([0]), torch.tensor([NOW])),
     ):
         torch.testing.assert_close(facts, torch.tensor(nothing).expand_as(facts))
@@ -125,7 +142,7 @@ def test_ones_own_purchases_are_left_out() -> None:
     columns = (torch.tensor(column) for column in zip(*cells, strict=True))
     user, item, moment = columns
     facts = clock.facts_without_own(user, item - NUM_X, moment)
-    told = clock.of_cells(item - NUM_X, moment).facts
+    told = clock.of_cells(torch.arange(len(item)), item - NUM_X, moment).facts
     assert not torch.equal(facts, told)
     for row, (own, bought, at) in enumerate(cells):
         expected = slow_facts(purchases(TRAIN, without=own), bought, at, clock.end)
@@ -155,7 +172,7 @@ def test_what_nobody_has_bought_yet_says_what_was_bought_long_ago() -> None:
     new = dataclasses.replace(old, target=np.array([3]), target_time=np.array([900 * DAY]))
     both = clocks_of(joined(old, new), NUM_X, NUM_ITEMS)
     assert both is not None
-    facts = both[0].of_cells(torch.tensor([2, 3, 4]), torch.tensor([500 * DAY] * 3)).facts
+    facts = both[0].of_cells(torch.arange(3), torch.tensor([2, 3, 4]), torch.tensor([500 * DAY] * 3)).facts
     assert facts[0].tolist() == facts[1].tolist() == facts[2].tolist()
 
 

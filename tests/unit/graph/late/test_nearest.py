@@ -51,6 +51,15 @@ def test_a_tie_without_end_is_left_out_whole(monkeypatch: pytest.MonkeyPatch) ->
     assert set(row_of(nearest_items(tables, IDS[0], depth=3), 8)) == set(IDS[0]) - {8}
 
 
+def test_what_is_forgotten_is_made_again() -> None:
+    nearest = nearest_items(random_tables(), IDS[1], depth=4)
+    whole = {item: row_of(nearest, item) for item in (4, 30, 12)}
+    nearest.forget()
+    assert nearest.num_rows == 0
+    assert [len(nearest.parts[name]) for name in ("candidate", "cosines")] == [0, 0]
+    assert {item: row_of(nearest, item) for item in (12, 4, 30)} == whole
+
+
 @pytest.mark.parametrize("at_once", [1, 7, 512])
 def test_rows_are_the_same_bytes_in_whatever_order_they_are_asked_for(
     monkeypatch: pytest.MonkeyPatch, at_once: int
