@@ -15,6 +15,7 @@ from evaluation.candidates.asked import Scorer
 from evaluation.candidates.pool import Nominees, Pool, scores_at
 from evaluation.matrices import Floats
 from evaluation.ranked_lists import NO_ITEM, RankedLists
+from launch.processes.threads import num_threads, side_by_side
 from pairs.tables import Ints, Items, Samples
 
 Ranks: TypeAlias = NDArray[np.float64]
@@ -62,7 +63,8 @@ class DomainSamples:
 
     def scores(self, scorers: Mapping[str, Scorer]) -> dict[str, Floats]:
         """[B, C] by each of several scorers."""
-        return {name: self.score(scorer) for name, scorer in scorers.items()}
+        threads = 1 if self.nominees is None else num_threads()
+        return dict(zip(scorers, side_by_side(self.score, scorers.values(), threads=threads), strict=True))
 
     def column_of(self, row_P: Ints, item_P: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """[P] the columns of some items in some rows, and whether there is one; any column where there is none."""

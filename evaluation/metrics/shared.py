@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evaluation.candidates.pool import Pool
 from evaluation.metrics.ranks import DomainSamples, batch_rows, make_batch
 from launch.distributed import World
+from launch.processes.threads import num_threads, side_by_side
 from launch.watch.beats import beat
 from pairs.tables import Ints, Items, Samples
 
@@ -21,9 +22,16 @@ def shared_batches(
     samples: Samples, items: Items, pool: Pool | None, world: World | None
 ) -> Iterator[tuple[int, DomainSamples]]:
     """This rank's batches, with their numbers; of all of them without a world."""
-    for number, (domain, rows) in own_batches(samples, items, world, few=pool is not None):
+
+    def made(own: tuple[int, tuple[int, Ints]]) -> tuple[int, DomainSamples]:
+        number, (domain, rows) = own
+        return number, make_batch(samples, items, pool, domain, rows)
+
+    alone = pool is not None and len(pool.scorers) == 1  # several share the threads, a batch at a time
+    own = own_batches(samples, items, world, few=pool is not None)
+    for batch in side_by_side(made, own, threads=num_threads() if alone else 1):
         beat()
-        yield number, make_batch(samples, items, pool, domain, rows)
+        yield batch
 
 
 def own_batches(
