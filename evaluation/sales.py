@@ -14,6 +14,8 @@ from pairs.tables import Ints, Samples
 
 MOMENTS = 512
 """As of which best sellers are counted, from the first purchase to the last."""
+MOST_FADED = 2
+"""Half-lives by which all purchases are kept faded: of each domain the one that is asked for; the grid's others go."""
 NEVER_DAYS = 10_000.0
 """Age of what has not happened."""
 
@@ -102,18 +104,22 @@ class Sales:
 
     def _faded(self, half_life: float) -> NDArray[np.float64]:
         """[E] the fading count of a purchase's item just after it."""
-        if half_life not in self._faded_by:
-            order_first = np.flatnonzero(np.concatenate([[True], self.item[1:] != self.item[:-1]]))
-            lengths = np.diff(np.concatenate([order_first, [len(self.item)]]))
-            by_length = np.argsort(-lengths, kind="stable")
-            starts, lengths = order_first[by_length], lengths[by_length]
-            counts_E = np.ones(len(self.item))
-            for place in range(1, int(lengths.max(initial=0))):
-                sale = starts[: np.searchsorted(-lengths, -place, side="left")] + place
-                age = (self.time[sale] - self.time[sale - 1]) / (half_life * DAY)
-                counts_E[sale] += counts_E[sale - 1] * 0.5**age
-            self._faded_by[half_life] = counts_E
-        return self._faded_by[half_life]
+        known_E = self._faded_by.get(half_life)
+        if known_E is not None:
+            return known_E
+        order_first = np.flatnonzero(np.concatenate([[True], self.item[1:] != self.item[:-1]]))
+        lengths = np.diff(np.concatenate([order_first, [len(self.item)]]))
+        by_length = np.argsort(-lengths, kind="stable")
+        starts, lengths = order_first[by_length], lengths[by_length]
+        counts_E = np.ones(len(self.item))
+        for place in range(1, int(lengths.max(initial=0))):
+            sale = starts[: np.searchsorted(-lengths, -place, side="left")] + place
+            age = (self.time[sale] - self.time[sale - 1]) / (half_life * DAY)
+            counts_E[sale] += counts_E[sale - 1] * 0.5**age
+        for other in list(self._faded_by)[: 1 - MOST_FADED]:
+            self._faded_by.pop(other, None)  # another thread may have been here
+        self._faded_by[half_life] = counts_E
+        return counts_E
 
     @cached_property
     def _by_time(self) -> tuple[Ints, Ints]:

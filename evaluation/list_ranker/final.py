@@ -161,6 +161,7 @@ def fit_list_ranker(
             of_block, given={name: left_out[name].of_samples(block.asked.sample) for name in bank.given}
         )
         lists.append(make_lists(of_block, block.asked, config, world, sold_only=age > 0))
+        del of_block  # before the next one is made: each is as large as train's
     num_lists = sum(map(len, lists))
     if num_lists < LEAST_LISTS:
         log.warning(

@@ -72,6 +72,14 @@ def test_moments_in_any_order_say_the_same() -> None:
     assert sales.fading_counts(at_B, range(2, 5), 3.0) == pytest.approx(np.stack(alone), rel=1e-5)
 
 
+def test_half_lives_in_turn_say_what_each_says_alone_and_few_are_kept() -> None:
+    sales, at_B = sales_of(timed_samples()), np.array([30 * DAY])
+    for half_life in (3.0, 7.0, 3.0, 30.0, 90.0, 3.0, 7.0):
+        alone = sales_of(timed_samples()).fading_counts(at_B, range(2, 5), half_life)
+        assert np.array_equal(sales.fading_counts(at_B, range(2, 5), half_life), alone)
+        assert len(sales._faded_by) <= 2
+
+
 def test_what_comes_later_changes_nothing() -> None:
     samples = timed_samples()
     at = 25 * DAY

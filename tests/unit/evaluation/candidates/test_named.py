@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
@@ -47,6 +48,22 @@ def test_the_final_lists_are_those_of_all_items(metrics: dict[str, dict[str, Any
         read_lists(metrics[name]["folder"] / "lists" / "kinrec_test.parquet").items[:, :10] for name in ("all", "named")
     )
     assert np.array_equal(whole, named)
+
+
+def test_threads_that_share_the_baselines_find_what_one_finds(tmp_path: Path) -> None:
+    told, before = [], torch.get_num_threads()
+    for threads in (1, 3):
+        folder = tmp_path / str(threads)
+        write_run(folder)
+        torch.set_num_threads(threads)
+        try:
+            evaluate(NAMED, run_dir=folder, seed=1)
+        finally:
+            torch.set_num_threads(before)
+        metrics = json.loads((folder / "report" / "metrics.json").read_text())
+        lists = {path.name: path.read_bytes() for path in sorted((folder / "lists").iterdir())}
+        told.append((metrics["chosen"], metrics["splits"], lists))
+    assert told[0] == told[1]
 
 
 def test_a_short_pool_ranks_nobody_below_its_depth(tmp_path: Path) -> None:
