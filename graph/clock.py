@@ -96,8 +96,12 @@ class SalesClock:
             facts_MF = self._table(at_A)[place_B[row_M], column_M]
         else:
             at_M = at_A[place_B][row_M]
-            place = self._place if self._are_far(at_A) else self._place_near
-            places = {days: place(column_M, at_M - days * DAY) for days in (0, *WINDOWS_DAYS)}
+            are_far, places = self._are_far(at_A), {}
+            for days in (0, *WINDOWS_DAYS):
+                earlier_M, ends = at_M - days * DAY, at_A[[0, -1]] - days * DAY
+                places[days] = (
+                    self._place(column_M, earlier_M) if are_far else self._place_near(column_M, earlier_M, ends)
+                )
             facts_MF = self._facts_at(places, at_M, column_M)
         return Sold(facts_MF, self._age(moment_B)[row_M])
 
@@ -105,14 +109,14 @@ class SalesClock:
         """Whether much sells between the first and the last of ascending moments."""
         return len(self.key) * int(at_A[-1] - at_A[0]) > MANY_BETWEEN * self.size * self.span
 
-    def _place_near(self, column_M: Tensor, at_M: Tensor) -> Tensor:
-        """`_place` as of moments that are not far apart: of most items it is that of the first."""
-        first, last = at_M.min(), at_M.max()
+    def _place_near(self, column_M: Tensor, at_M: Tensor, ends: Tensor) -> Tensor:
+        """`_place` as of moments that are not far apart, the first and the last of them at `ends`: of most items it is
+        that of the first."""
         time_E, column_E = self._by_time
-        low, high = torch.searchsorted(time_E, torch.stack([first, last])).tolist()
+        low, high = torch.searchsorted(time_E, ends).tolist()
         sold_D = torch.zeros(self.size, dtype=torch.bool, device=column_M.device)
         sold_D[column_E[low:high].long()] = True
-        place_M = self._place(torch.arange(self.size, device=column_M.device), first)[column_M]
+        place_M = self._place(torch.arange(self.size, device=column_M.device), ends[0])[column_M]
         apart_K = torch.nonzero(sold_D[column_M])[:, 0]
         return place_M.index_copy(0, apart_K, self._place(column_M[apart_K], at_M[apart_K]))
 
