@@ -10,7 +10,7 @@ Shapes: B samples, D items of a domain, M cells of a sample and an item, E purch
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -95,30 +95,27 @@ class SalesClock:
         if len(at_A) * self.size <= max(self.size, len(column_M)):
             facts_MF = self._table(at_A)[place_B[row_M], column_M]
         else:
-            at_M = at_A[place_B][row_M]
-            are_far, places = self._are_far(at_A), {}
-            for days in (0, *WINDOWS_DAYS):
-                earlier_M, ends = at_M - days * DAY, at_A[[0, -1]] - days * DAY
-                places[days] = (
-                    self._place(column_M, earlier_M) if are_far else self._place_near(column_M, earlier_M, ends)
-                )
+            at_M, first, last = at_A[place_B][row_M], at_A[0], at_A[-1]
+            look = self._place if self._are_far(first, last) else partial(self._place_near, first, last)
+            places = {days: look(column_M, at_M, days * DAY) for days in (0, *WINDOWS_DAYS)}
             facts_MF = self._facts_at(places, at_M, column_M)
         return Sold(facts_MF, self._age(moment_B)[row_M])
 
-    def _are_far(self, at_A: Tensor) -> bool:
-        """Whether much sells between the first and the last of ascending moments."""
-        return len(self.key) * int(at_A[-1] - at_A[0]) > MANY_BETWEEN * self.size * self.span
+    def _are_far(self, first: Tensor, last: Tensor) -> bool:
+        """Whether much sells between two moments."""
+        return len(self.key) * int(last - first) > MANY_BETWEEN * self.size * self.span
 
-    def _place_near(self, column_M: Tensor, at_M: Tensor, ends: Tensor) -> Tensor:
-        """`_place` as of moments that are not far apart, the first and the last of them at `ends`: of most items it is
-        that of the first."""
+    def _place_near(self, first: Tensor, last: Tensor, column_M: Tensor, at_M: Tensor, before: int) -> Tensor:
+        """`_place` as of moments that are not far apart, from `first` to `last`: of most items it is that of the
+        first."""
         time_E, column_E = self._by_time
+        ends = torch.stack([first, last]) - before
         low, high = torch.searchsorted(time_E, ends).tolist()
         sold_D = torch.zeros(self.size, dtype=torch.bool, device=column_M.device)
         sold_D[column_E[low:high].long()] = True
-        place_M = self._place(torch.arange(self.size, device=column_M.device), ends[0])[column_M]
+        place_M = self._place(torch.arange(self.size, device=column_M.device), first, before)[column_M]
         apart_K = torch.nonzero(sold_D[column_M])[:, 0]
-        return place_M.index_copy(0, apart_K, self._place(column_M[apart_K], at_M[apart_K]))
+        return place_M.index_copy(0, apart_K, self._place(column_M[apart_K], at_M[apart_K], before))
 
     def own_cells(self, row_C: Tensor, column_C: Tensor, user_B: Tensor, moment_B: Tensor) -> OwnCells:
         """Of cells whose users have the items, who are then told of others alone."""
@@ -180,7 +177,7 @@ class SalesClock:
     def _facts_of(self, column: Tensor, moment: Tensor) -> Tensor:
         """[..., F] of items as of moments, whose shapes are broadcast."""
         at = self._at(moment)
-        places = {days: self._place(column, at - days * DAY) for days in (0, *WINDOWS_DAYS)}
+        places = {days: self._place(column, at, days * DAY) for days in (0, *WINDOWS_DAYS)}
         return self._facts_at(places, at, column)
 
     def _facts_at(self, places: Mapping[int, Tensor], at: Tensor, column: Tensor) -> Tensor:
@@ -197,9 +194,9 @@ class SalesClock:
     def _at(self, moment: Tensor) -> Tensor:
         return moment.clamp(self.start, self.end)
 
-    def _place(self, column: Tensor, at: Tensor) -> Tensor:
-        """Where purchases of an item at or after a moment begin."""
-        return torch.searchsorted(self.key, column * self.span + (at - self.start).clamp_min(0))
+    def _place(self, column: Tensor, at: Tensor, before: int = 0) -> Tensor:
+        """Where purchases of an item begin that came at or after so many seconds before a moment."""
+        return torch.searchsorted(self.key, column * self.span + (at - before - self.start).clamp_min(0))
 
     def _time(self, sale: Tensor, column: Tensor) -> Tensor:
         if len(self.key) == 0:

@@ -53,6 +53,12 @@ class DomainSamples:
         """The columns' item ids: [C], or [B, C] where each sample has its own."""
         return np.arange(self.ids.start, self.ids.stop) if self.nominees is None else self.nominees.items
 
+    @property
+    def threads(self) -> int:
+        """That share the scorers who are asked. One where all items are scored: such products have threads of their
+        own."""
+        return 1 if self.nominees is None else num_threads()
+
     def score(self, scorer: Scorer, samples: Samples | None = None) -> Floats:
         """[B, C] scores of these samples, or of `samples` in their place."""
         asked = self.samples if samples is None else samples
@@ -63,8 +69,7 @@ class DomainSamples:
 
     def scores(self, scorers: Mapping[str, Scorer]) -> dict[str, Floats]:
         """[B, C] by each of several scorers."""
-        threads = 1 if self.nominees is None else num_threads()
-        return dict(zip(scorers, side_by_side(self.score, scorers.values(), threads=threads), strict=True))
+        return dict(zip(scorers, side_by_side(self.score, scorers.values(), threads=self.threads), strict=True))
 
     def column_of(self, row_P: Ints, item_P: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """[P] the columns of some items in some rows, and whether there is one; any column where there is none."""

@@ -14,6 +14,7 @@ from launch.plan.estimates import Estimate, Setting
 from launch.plan.machines import machine_of
 from launch.plan.render import render
 from launch.processes.children import Outcome
+from retrieval.plan.retrieve import plan_retrieve
 from training.plan import arithmetic
 from training.plan.arithmetic import EMULATED_SPEED, NATIVE_SPEED, auto_on_cpus
 from training.precision import resolve_precision
@@ -131,6 +132,15 @@ def test_fp32_is_slower_on_gpus(tmp_path: Path, gpu: float, slower: float) -> No
     )
     assert seconds(finetune) == pytest.approx(slower * seconds(tuned_in_bf16))
     assert seconds(generate) == pytest.approx(slower * seconds(answered_in_bf16))
+
+
+def test_vectors_are_searched_in_fp32(tmp_path: Path) -> None:
+    recipe, counts = load_recipe(find_recipe("demo")), guessed(1000, 500, 12_000, "given")
+    on_gpu, on_cpu = (
+        plan_retrieve(Setting(recipe, tmp_path, counts, machine_of(recipe, 1, 1, gpu, tflops)))
+        for gpu, tflops in ((80, 16.0), (0, 1.0))
+    )
+    assert on_gpu.seconds == pytest.approx(on_cpu.seconds)
 
 
 def test_without_an_answer_auto_is_taken_for_what_there_is_more_of(
