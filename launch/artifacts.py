@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,26 @@ def remove_partials(folder: Path) -> None:
             (Path(root) / name).unlink(missing_ok=True)
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files and links below `folder`, links not followed. What another process takes away meanwhile is passed over.
+
+    Raises:
+        OSError: a folder that is there cannot be read.
+    """
+    for root, folders, files in os.walk(folder, onerror=_unless_gone, followlinks=False):
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        yield from (Path(root) / name for name in sorted([*files, *links]))
+
+
+def bytes_below(folder: Path) -> int:
+    """Bytes of the files below `folder`, links not followed; another process may be writing there."""
+    total = 0
+    for path in files_below(folder):
+        with suppress(FileNotFoundError):
+            total += path.lstat().st_size
+    return total
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive a crash of the machine, as far as its file system can."""
     try:
@@ -97,6 +117,11 @@ def _partial_name(path: Path) -> str:
 
 def _is_partial(name: str) -> bool:
     return name.startswith(".") and name.endswith(PARTIAL)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _flush(path: Path) -> None:

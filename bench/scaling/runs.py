@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from launch.artifacts import read_json
+from launch.artifacts import bytes_below, read_json
 from launch.config import load_recipe
 from launch.plan.counts import PairSizes, of_card
 from launch.processes.commands import module_words, tied_environment
@@ -138,7 +138,7 @@ def run_size(
         words = ["--config", str(recipe), "--run_dir", str(run_dir)]
         if stage.name == "recommend":
             words = [str(run_dir), "--domain", "X", "--history", *_some_titles(run_dir)]
-        before = bytes_of(run_dir)
+        before = bytes_below(run_dir)
         try:
             seconds, cpu, peak, own = run_alone(_command(stage, words, ranks), minutes=minutes)
         except RuntimeError as error:
@@ -150,7 +150,7 @@ def run_size(
             train=min(sizes.train, train_lists or sizes.train),
             held_out=min(sizes.held_out, 2 * held_out_lists if held_out_lists else sizes.held_out),
         )
-        costs[stage.name] = Cost(seconds, cpu, peak, own, bytes_of(run_dir) - before, stage.samples(worked_on))
+        costs[stage.name] = Cost(seconds, cpu, peak, own, bytes_below(run_dir) - before, stage.samples(worked_on))
         if stage.name == "pretrain":
             told = read_json(run_dir / "bench_steps.json")
             costs[STEP] = Cost(told["step_cpu_seconds"], told["step_cpu_seconds"], peak, own, 0, told["samples"])
@@ -237,11 +237,6 @@ def _anonymous_bytes(pid: int) -> int:
     except OSError:  # it has just ended
         return 0
     return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
-
-
-def bytes_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def _some_titles(run_dir: Path) -> list[str]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from launch.artifacts import bytes_below
 from launch.cluster.allocation import read_allocation
 from launch.config import LaunchConfig, Recipe
 from launch.doctor import machine, packages, ranks, recipe_files
@@ -202,5 +203,5 @@ def _planned(patient: Patient, recipe: Recipe) -> tuple[int | None, int | None]:
         estimates = [estimate for estimate in estimate_stages(setting) if estimate.stage in patient.names]
     except InputError:  # said by another check, or the pair is not prepared
         return None, None
-    used = sum(path.stat().st_size for path in patient.run_dir.rglob("*") if path.is_file() and not path.is_symlink())
+    used = bytes_below(patient.run_dir)
     return round(needed_host(setting, estimates)), max(round(needed_disk(estimates)) - used, machine.LEAST_DISK)

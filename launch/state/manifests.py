@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launch.artifacts import PARTIAL, read_json, sha256_file
+from launch.artifacts import PARTIAL, files_below, read_json, sha256_file
 from launch.options.fields import deciding
 from launch.stages import Stage, stage_named
 from launch.state.missing_keys import defaults_of, differences
@@ -139,13 +139,22 @@ def why_altered(run_dir: Path, manifest: Record, *, outside: bool = True) -> str
 def output_files(run_dir: Path, stage: Stage) -> list[Path]:
     """The files that `stage` has published, sorted; neither resume state nor half-written ones."""
     resumes = [run_dir / folder for folder in stage.resumes]
-    matching = {path for pattern in stage.writes for path in run_dir.glob(pattern) if path.is_file()}
     return sorted(
         path
-        for path in matching
-        if not any(path.is_relative_to(folder) for folder in resumes)
+        for top in stage.folders
+        for path in files_below(run_dir / top)
+        if any(matches(path.relative_to(run_dir), pattern) for pattern in stage.writes)
+        and not any(path.is_relative_to(folder) for folder in resumes)
         and not any(part.endswith(PARTIAL) for part in path.parts)
+        and path.is_file()
     )
+
+
+def matches(name: Path, pattern: str) -> bool:
+    """Whether a file, named as in the run folder, is one of those that a stage's `writes` tells of."""
+    if pattern.endswith("/**/*"):
+        return name.is_relative_to(pattern.removesuffix("/**/*"))
+    return name.match(pattern)
 
 
 def identify(path: Path) -> str:

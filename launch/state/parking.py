@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.artifacts import sync_folder, write_json
+from launch.artifacts import files_below, sync_folder, write_json
 from launch.errors import InputError
 from launch.stages import Stage
 from launch.state.manifests import (
@@ -25,6 +25,7 @@ from launch.state.manifests import (
     MANIFEST_KEYS,
     Record,
     manifest_path,
+    matches,
     read_manifest,
     read_record,
     read_started,
@@ -63,7 +64,7 @@ class Slot:
         record = read_record(self.folder / "slot.json", SLOT_KEYS)
         if record is not None:
             return record
-        names = [path.relative_to(self.files).as_posix() for path in _files_below(self.files)]
+        names = [path.relative_to(self.files).as_posix() for path in files_below(self.files)]
         return {"moving": "no", "files": names, "own": names}
 
 
@@ -171,26 +172,13 @@ def _in_place(run_dir: Path, stage: Stage) -> Iterator[Path]:
     """Every file, or link, that is the stage's or lies in its folders: results, resume state, metrics, records."""
     whole = [*stage.resumes, *(f"{tag}/{stage.name}" for tag in ("metrics", "tensorboard"))]
     for top in stage.folders:
-        for path in _files_below(run_dir / top):
+        for path in files_below(run_dir / top):
             name = path.relative_to(run_dir)
-            if any(_matches(name, pattern) for pattern in stage.writes) or any(name.is_relative_to(w) for w in whole):
+            if any(matches(name, pattern) for pattern in stage.writes) or any(name.is_relative_to(w) for w in whole):
                 yield path
     for folder in whole[len(stage.resumes) :]:
-        yield from _files_below(run_dir / folder)
+        yield from files_below(run_dir / folder)
     yield from (path for path in (manifest_path(run_dir, stage), started_path(run_dir, stage)) if os.path.lexists(path))
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Files and links below `folder`, without following links."""
-    for root, folders, files in os.walk(folder, followlinks=False):
-        links = [name for name in folders if (Path(root) / name).is_symlink()]
-        yield from (Path(root) / name for name in sorted([*files, *links]))
-
-
-def _matches(name: Path, pattern: str) -> bool:
-    if pattern.endswith("/**/*"):
-        return name.is_relative_to(pattern.removesuffix("/**/*"))
-    return name.match(pattern)
 
 
 def _is_ours(name: str, manifest: Record, stage: Stage) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,25 @@ def test_a_torn_line_is_passed_over(tmp_path: Path) -> None:
     start(tmp_path, ends=Stopped(None))
     with pytest.raises(NoProgress):
         start(tmp_path)
+
+
+def test_position_may_be_read_while_folders_come_and_go(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def move() -> None:
+        while not over.is_set():
+            shutil.copytree(finished / "llm", tmp_path / "llm")
+            shutil.rmtree(tmp_path / "llm")
+
+    finished = tmp_path / "finished"
+    get_on(finished, 1)
+    (finished / "llm" / "model").mkdir()
+    (finished / "llm" / "model" / "config.json").write_text("{}", encoding="utf-8")
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        seen = {position(tmp_path, FINETUNE) for _ in range(3000)}
+    finally:
+        over.set()
+        mover.join()
+    assert position(tmp_path, FINETUNE) in seen
