@@ -11,8 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pairs.orders import lex_order
 from pairs.ragged import rows_of
-from pairs.tables import Ints, Samples
+from pairs.tables import Ints, Items, Samples
 
 Floats: TypeAlias = NDArray[np.float32]
 Sparse: TypeAlias = "sp.csr_matrix[np.float32]"
@@ -44,21 +45,26 @@ def user_item_matrix(train: Samples, num_items: int) -> Sparse:
     return _ones(rows, columns, (len(users), num_items))
 
 
-def fading_matrix(train: Samples, num_items: int, *, end: int, half_life: float) -> Sparse:
-    """[U, I] as `user_item_matrix`, a purchase counting 1/2 ** (its age at `end` / `half_life` days); of several of one
-    item the latest."""
+def latest_times(train: Samples, bought_UI: Sparse) -> Ints:
+    """[E] when a user bought an item last, for each one of `user_item_matrix`, in its order."""
     assert train.history_time is not None
     assert train.target_time is not None
-    users, user_row_N = np.unique(train.user, return_inverse=True)
-    row = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N])
-    item = np.concatenate([train.history, train.target])
-    time = np.concatenate([train.history_time, train.target_time])
-    order = np.lexsort((time, item, row))
-    row, item, time = row[order], item[order], time[order]
-    latest = np.ones(len(row), dtype=bool)
-    latest[:-1] = (row[1:] != row[:-1]) | (item[1:] != item[:-1])
-    weight = 0.5 ** ((end - time[latest]) / (half_life * DAY))
-    return sp.csr_matrix((weight.astype(np.float32), (row[latest], item[latest])), shape=(len(users), num_items))
+    user_row_N = np.unique(train.user, return_inverse=True)[1]
+    cell = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N]) * np.int64(bought_UI.shape[1])
+    cell += np.concatenate([train.history, train.target])
+    order = lex_order(cell)
+    cell = cell[order]
+    begins_E = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]])[: len(cell)])
+    assert len(begins_E) == bought_UI.nnz
+    if len(begins_E) == 0:
+        return begins_E
+    return np.maximum.reduceat(np.concatenate([train.history_time, train.target_time])[order], begins_E)
+
+
+def fading_matrix(bought_UI: Sparse, latest_E: Ints, *, end: int, half_life: float) -> Sparse:
+    """[U, I] `bought_UI`, a purchase counting 1/2 ** (its age at `end` / `half_life` days)."""
+    weight_E = (0.5 ** ((end - latest_E) / (half_life * DAY))).astype(np.float32)
+    return sp.csr_matrix((weight_E, bought_UI.indices, bought_UI.indptr), shape=bought_UI.shape, copy=False)
 
 
 def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domain: bool) -> Sparse:
@@ -70,7 +76,7 @@ def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domai
     """
     num_items = len(item_domain)
     user, before, after = successions(train, item_domain, within_domain=within_domain)
-    order = np.lexsort((after, before, user))
+    order = lex_order(user, before, after)
     user, before, after = user[order], before[order], after[order]
     first = np.ones(len(user), dtype=bool)  # of the edges of one user that are the same: twin samples repeat theirs
     first[1:] = (user[1:] != user[:-1]) | (before[1:] != before[:-1]) | (after[1:] != after[:-1])
@@ -119,6 +125,17 @@ def recency_matrix(samples: Samples, decay: float, num_items: int) -> Sparse:
     matrix = sp.csr_matrix((weights, (row[latest], item[latest])), shape=(len(samples), num_items))
     matrix.eliminate_zeros()
     return matrix
+
+
+def split_columns(matrix: Sparse, items: Items, domain: int) -> Sparse:
+    """The columns of one domain's items."""
+    ids = items.ids(domain)
+    return sp.csr_matrix(matrix[:, ids.start : ids.stop])
+
+
+def dense(product: Sparse) -> Floats:
+    """A sparse batch of scores as a dense one."""
+    return np.asarray(product.toarray(), dtype=np.float32)
 
 
 def _ones(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Sparse:

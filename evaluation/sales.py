@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.matrices import DAY, Floats
 from evaluation.ranked_lists import NO_ITEM
+from pairs.orders import lex_order
 from pairs.tables import Ints, Samples
 
 MOMENTS = 512
@@ -147,8 +148,11 @@ class Sales:
 
     def _place(self, item_P: Ints, at_P: Ints) -> Ints:
         """[P] how many purchases lie before (item, moment) in the table's order."""
-        offset_P = np.clip(at_P - self._start, 0, self._span - 1)
-        return np.searchsorted(self._keys, item_P * self._span + offset_P, side="left").astype(np.int64)
+        keys_P = item_P * self._span + np.clip(at_P - self._start, 0, self._span - 1)
+        order = np.argsort(keys_P, kind="stable")  # whoever is looked up next is near: half the time among 20 M
+        place_P = np.empty(len(keys_P), dtype=np.int64)
+        place_P[order] = np.searchsorted(self._keys, keys_P[order], side="left")
+        return place_P
 
     @cached_property
     def _span(self) -> int:
@@ -173,7 +177,7 @@ def purchases_of(samples: Samples) -> tuple[Ints, Ints, Ints] | None:
     user = np.concatenate([samples.user[samples.item_rows], samples.user])
     item = np.concatenate([samples.history, samples.target])
     time = np.concatenate([samples.history_time, samples.target_time])
-    order = np.lexsort((user, time, item))
+    order = lex_order(item, time, user)
     user, item, time = user[order], item[order], time[order]
     first = np.ones(len(item), dtype=bool)
     first[1:] = (item[1:] != item[:-1]) | (time[1:] != time[:-1]) | (user[1:] != user[:-1])

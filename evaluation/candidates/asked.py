@@ -49,7 +49,7 @@ class SparseAsked:
     """Scores that are a floor but for a few items of each sample."""
 
     scores: Sparse
-    """[B, C]."""
+    """[B, C], no column twice in a row."""
     first: int
     """The id of column 0."""
     floor: Floats | None = None
@@ -152,16 +152,20 @@ def best_of_rows(scores_BC: Sparse, values: Floats, depth: int, *, first: int) -
 
 
 def sampled(scores_BC: Sparse, columns_BP: Ints) -> Floats:
-    """[B, P] a sparse matrix's values at some columns of each row, 0 where it has none."""
-    scores_BC.sum_duplicates()
-    rows_BP = np.broadcast_to(np.arange(len(columns_BP))[:, None], columns_BP.shape)
-    width = scores_BC.shape[1]
-    keys = rows_of(np.diff(scores_BC.indptr)) * width + scores_BC.indices
-    if len(keys) == 0:
-        return np.zeros(columns_BP.shape, dtype=np.float32)
-    wanted_BP = rows_BP * width + columns_BP
-    place_BP = np.minimum(np.searchsorted(keys, wanted_BP), len(keys) - 1)
-    return np.where(keys[place_BP] == wanted_BP, scores_BC.data[place_BP], 0).astype(np.float32)
+    """[B, P] a sparse matrix's values at some columns of each row, 0 where it has none.
+
+    Args:
+        scores_BC: in any order, no column twice in a row.
+    """
+    at_BP = np.empty(columns_BP.shape, dtype=np.float32)
+    row_C = np.zeros(scores_BC.shape[1], dtype=np.float32)
+    starts = scores_BC.indptr
+    for row, columns_P in enumerate(columns_BP):
+        told = slice(starts[row], starts[row + 1])
+        row_C[scores_BC.indices[told]] = scores_BC.data[told]
+        at_BP[row] = row_C[columns_P]
+        row_C[scores_BC.indices[told]] = 0
+    return at_BP
 
 
 def rare_words(queries_NV: Sparse, texts_V: Ints, *, most: int) -> Sparse:

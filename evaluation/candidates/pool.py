@@ -13,7 +13,6 @@ import numpy as np
 from evaluation.candidates.asked import Nomination, Scorer, answer_of
 from evaluation.matrices import Floats
 from evaluation.ranked_lists import NO_ITEM, RankedLists
-from launch.processes.threads import num_threads, side_by_side
 from pairs.ragged import places_of
 from pairs.tables import Ints, Samples
 
@@ -47,9 +46,7 @@ class Pool:
             rows: their rows in the lists.
             ids: the domain's items.
         """
-        scorers = list(self.scorers.values())
-        asked = side_by_side(lambda scorer: answer_of(scorer, samples, domain, ids), scorers, threads=num_threads())
-        answers = dict(zip(map(id, scorers), asked, strict=True))
+        answers = {id(scorer): answer_of(scorer, samples, domain, ids) for scorer in self.scorers.values()}
         named = [answer.best(self.depth) for answer in answers.values()]
         named += [lists.items[rows, : self.depth] for lists in self.lists.values()]
         row = np.concatenate([samples.item_rows, *(np.repeat(np.arange(len(rows)), part.shape[1]) for part in named)])

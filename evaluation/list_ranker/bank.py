@@ -16,7 +16,6 @@ from evaluation.ranked_lists import RankedLists
 from evaluation.sales import Sales, moments
 from evaluation.systems.baseline_table import BASELINE_TABLE, Material, Parameters
 from evaluation.systems.fusion import spread_list
-from launch.processes.threads import side_by_side
 from pairs.ragged import offsets_of
 from pairs.tables import Ints, Items, Samples
 
@@ -62,9 +61,7 @@ class Bank:
         for half, domain in (("same", batch.domain), ("other", 1 - batch.domain)):
             samples = of_domain(batch.samples, self.items, domain)
             halves |= {f"{name} of the {half} domain": (self.scorers[name], samples) for name in self.halved}
-        wanted = [name for name in self.names if name in halves]
-        scored = side_by_side(lambda name: batch.score(*halves[name]), wanted, threads=batch.threads)
-        told = dict(zip(wanted, scored, strict=True))
+        told = {name: batch.score(*halves[name]) for name in self.names if name in halves}
         at_B = None if self.sales is None else moments(batch.samples, self.sales)
         return find_candidates(batch, self.items, kept, told, depth=depth, sales=self.sales, at_B=at_B)
 

@@ -7,14 +7,12 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 
-import numpy as np
-
 from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.metrics.metrics import one_metric
-from evaluation.metrics.ranks import target_ranks
-from evaluation.metrics.shared import share_rows, shared_batches
+from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
+from evaluation.metrics.shared import ranks_over
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Weights
 from evaluation.systems.judging import all_scores
@@ -61,17 +59,17 @@ def choose_final(
         ),
         None,
     ]
-    ranks = [np.empty(len(valid)) for _ in candidates]
-    pool = pool_of(ranker.bank.scorers, {**lists, **ranker.bank.given}, ranker.bank.items, config)
-    for _, batch in shared_batches(valid, ranker.bank.items, pool, world):
+
+    def of_batch(batch: DomainSamples) -> list[Ranks]:
         raw = ranker.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
-        said = ranker.say(batch, raw, filter_history=config.filter_history)
-        for candidate, ranks_N in zip(candidates, ranks, strict=True):
-            fusion_BC = scores["fusion"]
-            final_BC = fusion_BC if candidate is None else candidate.mix(said, fusion_BC, scaled)
-            ranks_N[batch.rows] = target_ranks(final_BC, batch)
-    share_rows(ranks, valid, ranker.bank.items, world, few=pool is not None)
+        said, fusion_BC = ranker.say(batch, raw, filter_history=config.filter_history), scores["fusion"]
+        return [
+            target_ranks(fusion_BC if one is None else one.mix(said, fusion_BC, scaled), batch) for one in candidates
+        ]
+
+    pool = pool_of(ranker.bank.scorers, {**lists, **ranker.bank.given}, ranker.bank.items, config)
+    ranks = ranks_over(of_batch, len(candidates), valid, ranker.bank.items, pool, world)
     for one, ranks_N in zip(candidates, ranks, strict=True):
         hits, reciprocal = (one_metric(ranks_N, name).mean() for name in ("hr@10", "mrr"))
         log.info("on valid: hr@10 %.4f, mrr %.4f: %s", hits, reciprocal, "fusion" if one is None else dict(one.weights))

@@ -14,7 +14,8 @@ from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank
 from evaluation.matrices import Floats
-from evaluation.metrics.shared import in_batch_order, shared_batches
+from evaluation.metrics.ranks import DomainSamples
+from evaluation.metrics.shared import in_batch_order, over_batches
 from launch.distributed import World
 from pairs.tables import Ints, Samples
 
@@ -79,8 +80,7 @@ def make_lists(
 def _lists_of(
     bank: Bank, samples: Samples, config: EvaluationConfig, world: World | None, sold_only: bool
 ) -> Iterator[tuple[Floats, Floats, Ints]]:
-    pool = pool_of(bank.scorers, bank.given, bank.items, config)
-    for _, batch in shared_batches(samples, bank.items, pool, world):
+    def of_batch(batch: DomainSamples) -> tuple[Floats, Floats, Ints]:
         candidates = bank.candidates(
             batch, bank.scores(batch), depth=config.ranker_depth, filter_history=config.filter_history
         )
@@ -93,7 +93,11 @@ def _lists_of(
         features, row, target = candidates.features[kept_P], candidates.row[kept_P], target_P[kept_P]
         order = np.lexsort((fingerprint(features), row))  # an order that no id decides
         lengths = np.bincount(row, minlength=len(batch.rows))
-        yield features[order], target[order].astype(np.float32), lengths[lengths > 0]
+        return features[order], target[order].astype(np.float32), lengths[lengths > 0]
+
+    pool = pool_of(bank.scorers, bank.given, bank.items, config)
+    for _, lists in over_batches(of_batch, samples, bank.items, pool, world):
+        yield lists
 
 
 def fingerprint(features_PF: Floats) -> "np.typing.NDArray[np.float64]":

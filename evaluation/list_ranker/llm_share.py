@@ -6,7 +6,7 @@ zero; its weight is then the best on all of valid. On test the list with it and 
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.metrics.intervals import Difference, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values, one_metric, sample_slices
 from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
-from evaluation.metrics.shared import share_rows, shared_batches
+from evaluation.metrics.shared import fill_rows, ranks_over, share_rows
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.blocks import own_blocks
 from evaluation.systems.judging import all_scores
@@ -104,9 +104,7 @@ def gain_on(
     for block in own_blocks(samples, items, sources, ranker.bank.scorers, config, world):
         asked = [one.asking(one.bank, block.sources.lists) for one in rankers]
         ingredients = _ingredients(ranker, block.samples, block.sources.fused, config)
-        of_block = _ranked(asked, block.samples, block.batches(), mixture, ingredients)
-        for ranks_N, ranks_R in zip(ranks, of_block, strict=True):
-            ranks_N[block.rows] = ranks_R
+        fill_rows(ranks, block.over_batches(_ranked_by(asked, mixture, ingredients)))
     share_rows(ranks, samples, items, world, few=is_by_candidates(items, config))
     gain = _differences(ranks[0], ranks[1], samples, config, seed)
     return {name: gain[name] for name in SHOWN}
@@ -134,10 +132,8 @@ def ranks_of(
     """[N] target ranks by each of several rankers that differ in their weights alone."""
     first, items = rankers[0], rankers[0].bank.items
     pool = pool_of(first.bank.scorers, {**lists, **first.bank.given}, items, config)
-    own = (batch for _, batch in shared_batches(samples, items, pool, world))
-    ranks = _ranked(rankers, samples, own, mixture, _ingredients(first, samples, lists, config))
-    share_rows(ranks, samples, items, world, few=pool is not None)
-    return ranks
+    ranked = _ranked_by(rankers, mixture, _ingredients(first, samples, lists, config))
+    return ranks_over(ranked, len(rankers), samples, items, pool, world)
 
 
 def _ingredients(
@@ -147,23 +143,19 @@ def _ingredients(
     return make_ingredients(ranker.bank.scorers, lists, samples, ranker.bank.items, filter_history=filtering)
 
 
-def _ranked(
-    rankers: list[ListRanker],
-    samples: Samples,
-    own: Iterable[DomainSamples],
-    mixture: Mixture,
-    ingredients: Ingredients,
-) -> list[Ranks]:
-    """[N] target ranks by each of several rankers, in this rank's own batches."""
+def _ranked_by(
+    rankers: Sequence[ListRanker], mixture: Mixture, ingredients: Ingredients
+) -> Callable[[DomainSamples], list[Ranks]]:
+    """[B] target ranks of a batch by each of several rankers that differ in their weights alone."""
     first = rankers[0]
-    ranks = [np.empty(len(samples)) for _ in rankers]
-    for batch in own:
+
+    def of_batch(batch: DomainSamples) -> list[Ranks]:
         raw = first.bank.scores(batch)
         scores, scaled = all_scores(ingredients, batch, raw, mixture)
         said = first.say(batch, raw, filter_history=ingredients.filter_history)
-        for ranker, ranks_N in zip(rankers, ranks, strict=True):
-            ranks_N[batch.rows] = target_ranks(ranker.mix(said, scores["fusion"], scaled), batch)
-    return ranks
+        return [target_ranks(one.mix(said, scores["fusion"], scaled), batch) for one in rankers]
+
+    return of_batch
 
 
 def _cross_chosen(gains_KN: NDArray[np.float64], valid: Samples, seed: int) -> NDArray[np.int64]:

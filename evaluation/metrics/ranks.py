@@ -15,7 +15,6 @@ from evaluation.candidates.asked import Scorer
 from evaluation.candidates.pool import Nominees, Pool, scores_at
 from evaluation.matrices import Floats
 from evaluation.ranked_lists import NO_ITEM, RankedLists
-from launch.processes.threads import num_threads, side_by_side
 from pairs.tables import Ints, Items, Samples
 
 Ranks: TypeAlias = NDArray[np.float64]
@@ -53,12 +52,6 @@ class DomainSamples:
         """The columns' item ids: [C], or [B, C] where each sample has its own."""
         return np.arange(self.ids.start, self.ids.stop) if self.nominees is None else self.nominees.items
 
-    @property
-    def threads(self) -> int:
-        """That share the scorers who are asked. One where all items are scored: such products have threads of their
-        own."""
-        return 1 if self.nominees is None else num_threads()
-
     def score(self, scorer: Scorer, samples: Samples | None = None) -> Floats:
         """[B, C] scores of these samples, or of `samples` in their place."""
         asked = self.samples if samples is None else samples
@@ -69,7 +62,7 @@ class DomainSamples:
 
     def scores(self, scorers: Mapping[str, Scorer]) -> dict[str, Floats]:
         """[B, C] by each of several scorers."""
-        return dict(zip(scorers, side_by_side(self.score, scorers.values(), threads=self.threads), strict=True))
+        return {name: self.score(scorer) for name, scorer in scorers.items()}
 
     def column_of(self, row_P: Ints, item_P: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """[P] the columns of some items in some rows, and whether there is one; any column where there is none."""

@@ -3,44 +3,74 @@
 Which samples make a batch does not depend on the ranks, so one rank and N find the same to the bit.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from evaluation.candidates.pool import Pool
-from evaluation.metrics.ranks import DomainSamples, batch_rows, make_batch
+from evaluation.metrics.ranks import DomainSamples, Ranks, batch_rows, make_batch
 from launch.distributed import World
 from launch.processes.threads import num_threads, side_by_side
 from launch.watch.beats import beat
 from pairs.tables import Ints, Items, Samples
 
+Made = TypeVar("Made")
+Cut = tuple[int, Ints]
+"""The domain of a batch and its rows."""
 
-def shared_batches(
-    samples: Samples, items: Items, pool: Pool | None, world: World | None
-) -> Iterator[tuple[int, DomainSamples]]:
-    """This rank's batches, with their numbers; of all of them without a world."""
 
-    def made(own: tuple[int, tuple[int, Ints]]) -> tuple[int, DomainSamples]:
-        number, (domain, rows) = own
-        return number, make_batch(samples, items, pool, domain, rows)
+def over_batches(
+    work: Callable[[DomainSamples], Made], samples: Samples, items: Items, pool: Pool | None, world: World | None
+) -> Iterator[tuple[Ints, Made]]:
+    """The rows of each of this rank's batches, of all of them without a world, and what `work` makes of it."""
+    return over_cuts(work, own_cuts(samples, items, world, few=pool is not None), samples, items, pool)
 
-    alone = pool is not None and len(pool.scorers) == 1  # several share the threads, a batch at a time
-    own = own_batches(samples, items, world, few=pool is not None)
-    for batch in side_by_side(made, own, threads=num_threads() if alone else 1):
+
+def over_cuts(
+    work: Callable[[DomainSamples], Made], cuts: Iterable[Cut], samples: Samples, items: Items, pool: Pool | None
+) -> Iterator[tuple[Ints, Made]]:
+    """The same of given batches, in their order. Where candidates are ranked each thread has a batch; where all items
+    are, products have threads of their own."""
+
+    def made(cut: Cut) -> tuple[Ints, Made]:
+        domain, rows = cut
+        return rows, work(make_batch(samples, items, pool, domain, rows))
+
+    for one in side_by_side(made, cuts, threads=1 if pool is None else num_threads()):
         beat()
-        yield batch
+        yield one
 
 
-def own_batches(
-    samples: Samples, items: Items, world: World | None, *, few: bool
-) -> Iterator[tuple[int, tuple[int, Ints]]]:
-    """The number, domain and rows of each of this rank's batches."""
-    for number, batch in enumerate(batch_rows(samples, items, few=few)):
+def ranks_over(
+    work: Callable[[DomainSamples], Sequence[Ranks]],
+    count: int,
+    samples: Samples,
+    items: Items,
+    pool: Pool | None,
+    world: World | None,
+) -> list[Ranks]:
+    """[N] each: `count` arrays of target ranks [B] that `work` makes of every batch; call on all ranks."""
+    ranks = [np.empty(len(samples)) for _ in range(count)]
+    fill_rows(ranks, over_batches(work, samples, items, pool, world))
+    share_rows(ranks, samples, items, world, few=pool is not None)
+    return ranks
+
+
+def fill_rows(ranks: Sequence[Ranks], judged: Iterable[tuple[Ints, Sequence[Ranks]]]) -> None:
+    """Put the ranks of batches into their rows [N] of each."""
+    for rows, of_batch in judged:
+        for ranks_N, ranks_B in zip(ranks, of_batch, strict=True):
+            ranks_N[rows] = ranks_B
+
+
+def own_cuts(samples: Samples, items: Items, world: World | None, *, few: bool) -> Iterator[Cut]:
+    """The domain and the rows of each of this rank's batches."""
+    for number, cut in enumerate(batch_rows(samples, items, few=few)):
         if world is None or number % world.size == world.rank:
-            yield number, batch
+            yield cut
 
 
 def share_rows(

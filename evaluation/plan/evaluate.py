@@ -14,7 +14,7 @@ ITEM_BYTES = 1_200
 PURCHASE_BYTES = 150
 """Of an interaction, in the matrices of users and items."""
 MOST_TOGETHER = 64_000_000
-"""As in evaluation/systems/baselines.py."""
+"""As in evaluation/systems/item_cosine.py."""
 SKEW = 1.5
 """Pairs of items of one user beside those that equal histories would have."""
 PAIR_BYTES = 24

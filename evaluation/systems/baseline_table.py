@@ -12,17 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from evaluation.candidates.asked import Scorer
-from evaluation.matrices import Floats, Sparse, fading_matrix, transition_matrix, user_item_matrix
+from evaluation.matrices import Floats, Sparse, fading_matrix, latest_times, transition_matrix, user_item_matrix
 from evaluation.sales import Sales
-from evaluation.systems.baselines import (
-    ItemCosine,
-    Markov,
-    Popularity,
-    Recent,
-    Text,
-    TextSquares,
-    bought_together,
-)
+from evaluation.systems.baselines import Markov, Popularity, Recent, Text, TextSquares
+from evaluation.systems.item_cosine import CoPurchases, ItemCosine, co_purchases
 from evaluation.systems.ridge import DIRECT_ITEMS, DirectRidge, Ridge, ridge_weights, sample_users
 from evaluation.tfidf import EVERY_WORD, Words, item_texts
 from pairs.known import with_others
@@ -35,16 +28,6 @@ WORDS = "text_squares"
 """By whose places items stand in the final list that nobody has bought."""
 HALF_LIVES = (30.0, 7.0, 3.0, 14.0, 90.0, 365.0)
 """Days."""
-
-
-@dataclass(frozen=True)
-class FadedPurchases:
-    """Who has what, and what that counts by its age."""
-
-    bought: Sparse
-    fading: Sparse
-    together: tuple[Sparse, Sparse] | None
-    """`bought_together` of both."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,7 @@ class Material:
     clock: bool = True
     """Whether times of sales are told."""
     _transitions: dict[bool, Sparse] = field(default_factory=dict, init=False)
-    _faded: dict[float, FadedPurchases] = field(default_factory=dict, init=False)
+    _faded: dict[float, CoPurchases] = field(default_factory=dict, init=False)
     _ridge_weights: dict[tuple[float, float], Floats] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -78,20 +61,30 @@ class Material:
         return user_item_matrix(self.everyone, self.items.num_items)
 
     @cached_property
-    def together(self) -> tuple[Sparse, Sparse] | None:
-        """How often items are bought by the same user; None where that is not counted at once."""
-        return bought_together(self.bought, self.items)
+    def co_purchases(self) -> CoPurchases:
+        """What goes together."""
+        return co_purchases(self.bought, self.items)
 
-    def faded(self, half_life: float) -> "FadedPurchases":
-        """Purchases that count the less the older they are, as of the last of train's."""
+    def faded(self, half_life: float) -> CoPurchases:
+        """What goes together, purchases counting the less the older they are, as of the last of train's."""
         if half_life not in self._faded:
             self._faded.clear()  # the last one is kept, for a grid goes on with what it has chosen
             assert self.train.target_time is not None
             end = int(self.train.target_time.max())
-            fading_UI = fading_matrix(self.everyone, self.items.num_items, end=end, half_life=half_life)
-            counted = bought_together(self.bought, self.items, fading_UI)
-            self._faded[half_life] = FadedPurchases(self.bought, fading_UI, counted)
+            fading_UI = fading_matrix(self.bought, self._latest, end=end, half_life=half_life)
+            self._faded[half_life] = co_purchases(self.bought, self.items, fading_UI, self.co_purchases.buyers)
         return self._faded[half_life]
+
+    @cached_property
+    def _latest(self) -> Ints:
+        return latest_times(self.everyone, self.bought)
+
+    def let_go(self) -> None:
+        """Forget the matrices, but for those that scorers hold: nothing more is fitted on them."""
+        for made in ("bought", "co_purchases", "_latest", "ridge_rows", "ridge_items"):
+            self.__dict__.pop(made, None)
+        for kept in (self._transitions, self._faded, self._ridge_weights):
+            kept.clear()
 
     @cached_property
     def ridge_rows(self) -> Sparse:
@@ -170,15 +163,11 @@ def fit_markov(material: Material, *, within_domain: float, decay: float) -> Sco
 
 
 def fit_item_cosine(material: Material, *, exponent: float, decay: float) -> Scorer:
-    return ItemCosine(material.bought, material.items, exponent=exponent, decay=decay, together=material.together)
+    return ItemCosine(material.co_purchases, material.items, exponent=exponent, decay=decay)
 
 
 def fit_recent_cosine(material: Material, *, half_life: float, exponent: float, decay: float) -> Scorer:
-    faded = material.faded(half_life)
-    return ItemCosine(
-        faded.bought, material.items,
-        exponent=exponent, decay=decay, together=faded.together, fading_UI=faded.fading,
-    )  # fmt: skip
+    return ItemCosine(material.faded(half_life), material.items, exponent=exponent, decay=decay)
 
 
 def fit_ridge(material: Material, *, penalty: float, weight: float, decay: float, cross: float) -> Scorer:

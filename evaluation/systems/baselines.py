@@ -1,4 +1,4 @@
-"""Baselines that every report carries: popularity, Markov-1, item cosine, text. The ridge has a file of its own.
+"""Baselines that every report carries: popularity, Markov-1, text. Item cosine and ridge have files of their own.
 
 Each scores a few samples against one domain's items: dense rows for a batch, never users x items whole.
 """
@@ -11,15 +11,13 @@ import scipy.sparse as sp
 from evaluation.candidates.asked import EqualAsked, GuessedAsked, SparseAsked, rare_words
 from evaluation.candidates.leaders import LeadersAsked
 from evaluation.candidates.words import likeness_at, squares_at
-from evaluation.matrices import Floats, Sparse, recency_matrix
+from evaluation.matrices import Floats, Sparse, dense, recency_matrix, split_columns
 from evaluation.sales import Sales, best_sellers, moments
 from pairs.tables import Ints, Items, Samples
 
 ITEMS_AT_ONCE = 512
 MOST_LEADERS = 5_000
 """Best-selling items that may be nominated; more than anybody asks for."""
-MOST_TOGETHER = 64_000_000
-"""Pairs of items of one user, over all users, that are counted at once: 8 bytes each at most, and a second to ten."""
 QUERY_POSTINGS, ITEM_POSTINGS = 20_000, 4_000
 """Texts that a query's, or an item's, rarest words are looked up in for nominees."""
 
@@ -79,68 +77,6 @@ class Markov:
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
         floor_C = self._popularity[ids.start : ids.stop].astype(np.float32)
         return SparseAsked(sp.csr_matrix(queries_BI @ self._by_domain[domain]), ids.start, floor_C)
-
-
-class ItemCosine:
-    """Items bought by the same train users: c_ij / (df_i df_j) ** exponent, summed with a recency decay.
-
-    An exponent of 0.5 is the cosine; a lower one favours popular items. Where purchases fade, c_ij sums over the users
-    of i what their purchase of j counts: what those who have the same items bought of late.
-    """
-
-    def __init__(
-        self,
-        bought_UI: Sparse,
-        items: Items,
-        *,
-        exponent: float,
-        decay: float,
-        together: tuple[Sparse, Sparse] | None = None,
-        fading_UI: "Sparse | None" = None,
-    ) -> None:
-        """
-        Args:
-            together: `bought_together`, where it is there; else a sample's items are followed to all their buyers.
-            fading_UI: what each purchase counts of what is recommended; None: one.
-        """
-        frequency_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
-        self._weight = (frequency_I**-exponent).astype(np.float32)
-        self._together = together
-        if together is None:
-            scaled_UI = sp.csr_matrix(bought_UI @ sp.diags_array(self._weight))
-            self._users_of_items = sp.csr_matrix(scaled_UI.T)
-            if fading_UI is not None:
-                scaled_UI = sp.csr_matrix(fading_UI @ sp.diags_array(self._weight))
-            self._by_domain = [split_columns(scaled_UI, items, domain) for domain in (0, 1)]
-        self._items = items
-        self._decay = decay
-
-    def score(self, samples: Samples, domain: int) -> Floats:
-        return dense(self._sparse(samples, domain))
-
-    def ask(self, samples: Samples, domain: int) -> SparseAsked:
-        return SparseAsked(self._sparse(samples, domain), self._items.ids(domain).start)
-
-    def _sparse(self, samples: Samples, domain: int) -> Sparse:
-        queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
-        if self._together is None:
-            return sp.csr_matrix(queries_BI @ self._users_of_items @ self._by_domain[domain])
-        scores_BC = sp.csr_matrix(sp.csr_matrix(queries_BI @ sp.diags_array(self._weight)) @ self._together[domain])
-        scores_BC.data *= self._weight[scores_BC.indices + self._items.ids(domain).start]
-        return scores_BC
-
-
-def bought_together(bought_UI: Sparse, items: Items, fading_UI: "Sparse | None" = None) -> tuple[Sparse, Sparse] | None:
-    """[I, C] of each domain: by how many users an item was bought with one of the domain, the latter's purchases
-    counting as much as `fading_UI` says. None where that is too much: of a million users what is common has a million
-    partners."""
-    most = (np.diff(bought_UI.indptr).astype(np.float64) ** 2).sum()
-    if most > MOST_TOGETHER:
-        return None
-    buyers_IU = sp.csr_matrix(bought_UI.T)
-    counted_UI = bought_UI if fading_UI is None else fading_UI
-    first, second = (sp.csr_matrix(buyers_IU @ split_columns(counted_UI, items, domain)) for domain in (0, 1))
-    return first, second
 
 
 class Text:
@@ -215,14 +151,3 @@ def discount_other(queries_BI: Sparse, items: Items, domain: int, *, cross: floa
         return queries_BI
     weight_I = np.where(items.domain == domain, 1.0, cross).astype(np.float32)
     return sp.csr_matrix(queries_BI @ sp.diags_array(weight_I))
-
-
-def split_columns(matrix: Sparse, items: Items, domain: int) -> Sparse:
-    """The columns of one domain's items."""
-    ids = items.ids(domain)
-    return sp.csr_matrix(matrix[:, ids.start : ids.stop])
-
-
-def dense(product: Sparse) -> Floats:
-    """A sparse batch of scores as a dense one."""
-    return np.asarray(product.toarray(), dtype=np.float32)

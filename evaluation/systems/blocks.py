@@ -1,6 +1,6 @@
 """A split in blocks: what other stages left of it is read for some thousand samples at a time."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,17 +9,14 @@ from evaluation.candidates.asked import Scorer
 from evaluation.candidates.choice import is_by_candidates, pool_of
 from evaluation.candidates.pool import Pool
 from evaluation.config import EvaluationConfig
-from evaluation.metrics.ranks import DomainSamples, make_batch
-from evaluation.metrics.shared import own_batches
+from evaluation.metrics.ranks import DomainSamples
+from evaluation.metrics.shared import Cut, Made, over_cuts, own_cuts
 from evaluation.systems.sources import AnySources, Sources
 from launch.distributed import World
-from launch.watch.beats import beat
 from pairs.tables import Ints, Items, Samples
 
 ROWS_AT_ONCE = 8192
 """Samples of a block, or a batch more."""
-Cut = tuple[int, Ints]
-"""The domain of a batch and its rows in the split."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,15 @@ class SplitBlock:
     sources: Sources
     items: Items
     cuts: list[Cut]
+    """By rows in the split."""
     pool: Pool | None
 
-    def batches(self) -> Iterator[DomainSamples]:
-        """Those that the whole split is cut into, whatever the blocks; their rows are the block's."""
-        for domain, rows in self.cuts:
-            beat()
-            yield make_batch(self.samples, self.items, self.pool, domain, np.searchsorted(self.rows, rows))
+    def over_batches(self, work: Callable[[DomainSamples], Made]) -> Iterator[tuple[Ints, Made]]:
+        """The rows in the split and what `work` makes of each batch, which are those that the whole split is cut into,
+        whatever the blocks; the rows of a batch are the block's."""
+        cuts = ((domain, np.searchsorted(self.rows, rows)) for domain, rows in self.cuts)
+        for rows, made in over_cuts(work, cuts, self.samples, self.items, self.pool):
+            yield self.rows[rows], made
 
 
 def own_blocks(
@@ -51,7 +50,7 @@ def own_blocks(
 ) -> Iterator[SplitBlock]:
     """This rank's share of a split, each sample once."""
     few = is_by_candidates(items, config)
-    for cuts in _grouped(cut for _, cut in own_batches(samples, items, world, few=few)):
+    for cuts in _grouped(own_cuts(samples, items, world, few=few)):
         rows = np.sort(np.concatenate([rows for _, rows in cuts]))
         said = sources.take(rows)
         yield SplitBlock(rows, samples.take(rows), said, items, cuts, pool_of(scorers, said.nominating, items, config))

@@ -1,7 +1,8 @@
 """Rank every sample's target by every system, with and without the history's items, and make the lists to keep."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -81,12 +82,16 @@ def judge(
     names = (*made_here(scorers), *sources.lists)
     ranks = {way: {name: np.full(len(samples), np.inf) for name in names} for way in ways}
     counts = torch.zeros(2, dtype=torch.int64)
+    kept_way = None if keep is None else config.filter_history
     for block in own_blocks(samples, items, sources, scorers, config, world):
-        for way, batch, scores in _scored(block, scorers, mixture, final(block.sources), ways):
-            for name, scores_BC in scores.items():
-                ranks[way][name][block.rows[batch.rows]] = target_ranks(scores_BC, batch)
-            if way == config.filter_history and keep is not None:
-                counts += _keep(scores, batch, keep, items, depth=config.list_depth)
+        ranker, way_of = final(block.sources), _ways(block, scorers, ways)
+        depths = {way: config.list_depth if way == kept_way else 0 for way in ways}
+        for rows, judged in block.over_batches(partial(_judged, ranker, scorers, way_of, mixture, depths)):
+            for way, of_batch in judged.items():
+                for name, ranks_B in of_batch.ranks.items():
+                    ranks[way][name][rows] = ranks_B
+                if keep is not None:
+                    counts += of_batch.keep(keep, items)
         for way in ways:
             for name, lists in block.sources.lists.items():
                 ranks_R = list_ranks(lists, block.samples, num_items=items.num_items, filter_history=way)
@@ -104,41 +109,67 @@ def judge(
     return verdict
 
 
-def _scored(
-    block: SplitBlock, scorers: Mapping[str, Scorer], mixture: Mixture, final: FinalScorer | None, ways: Sequence[bool]
-) -> Iterator[tuple[bool, DomainSamples, dict[str, Floats]]]:
-    """(whether the history is left out, batch, scores by every system that scores all items) of a block."""
-    modes = {
+@dataclass(frozen=True)
+class JudgedBatch:
+    """What is left of a batch when it has been scored, in one way."""
+
+    domain: int
+    ranks: dict[str, Ranks]
+    """[B] by system."""
+    lists: dict[str, RankedLists]
+    """By system, where lists are to be kept."""
+
+    def keep(self, keep: Keep, items: Items) -> Tensor:
+        """Have the lists kept: [2] how many items the final ones hold, and how many of another domain."""
+        for name, lists in self.lists.items():
+            keep(name, lists)
+        if not self.lists:
+            return torch.zeros(2, dtype=torch.int64)
+        listed = self.lists["kinrec"].items
+        listed = listed[listed != NO_ITEM]
+        return torch.tensor([len(listed), np.count_nonzero(items.domain[listed] != self.domain)])
+
+
+def _ways(block: SplitBlock, scorers: Mapping[str, Scorer], ways: Sequence[bool]) -> dict[bool, Ingredients]:
+    """What a block is scored from, by whether its history is left out."""
+    return {
         way: make_ingredients(scorers, block.sources.fused, block.samples, block.items, filter_history=way)
         for way in ways
     }
-    for batch in block.batches():
-        raw = batch.scores(scorers)
-        for way, ingredients in modes.items():
-            scores, fused = all_scores(ingredients, batch, raw, mixture)
-            scores["kinrec"] = (
-                scores["fusion"]
-                if final is None
-                else final.score(batch, raw, scores["fusion"], fused, filter_history=way)
-            )
-            yield way, batch, scores
+
+
+def _judged(
+    final: FinalScorer | None,
+    scorers: Mapping[str, Scorer],
+    ways: Mapping[bool, Ingredients],
+    mixture: Mixture,
+    depths: Mapping[bool, int],
+    batch: DomainSamples,
+) -> dict[bool, JudgedBatch]:
+    """A batch judged by every system that scores all items, by way.
+
+    Args:
+        depths: by way, items of each list to keep; 0: none.
+    """
+    raw = batch.scores(scorers)
+    judged = {}
+    for way, ingredients in ways.items():
+        scores, fused = all_scores(ingredients, batch, raw, mixture)
+        fusion_BC = scores["fusion"]
+        scores["kinrec"] = fusion_BC if final is None else final.score(batch, raw, fusion_BC, fused, filter_history=way)
+        ranks = {name: target_ranks(scores_BC, batch) for name, scores_BC in scores.items()}
+        lists = {
+            name: RankedLists(batch.samples.sample, *top_k(scores_BC, depths[way], batch.columns))
+            for name, scores_BC in scores.items()
+            if depths[way]
+        }
+        judged[way] = JudgedBatch(batch.domain, ranks, lists)
+    return judged
 
 
 def made_here(scorers: Iterable[str]) -> tuple[str, ...]:
     """The systems whose lists come from scores of all items."""
     return (*scorers, "baseline_fusion", "fusion", "kinrec")
-
-
-def _keep(scores: Mapping[str, Floats], batch: DomainSamples, keep: Keep, items: Items, *, depth: int) -> Tensor:
-    """Have the best of a batch kept: [2] how many items the final lists hold, and how many of another domain."""
-    counts = torch.zeros(2, dtype=torch.int64)
-    for name, scores_BC in scores.items():
-        lists = RankedLists(batch.samples.sample, *top_k(scores_BC, depth, batch.columns))
-        keep(name, lists)
-        if name == "kinrec":
-            listed = lists.items[lists.items != NO_ITEM]
-            counts += torch.tensor([len(listed), np.count_nonzero(items.domain[listed] != batch.domain)])
-    return counts
 
 
 def all_scores(

@@ -13,8 +13,8 @@ from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from evaluation.candidates.asked import RowsAsked
-from evaluation.matrices import Floats, Sparse, recency_matrix
-from evaluation.systems.baselines import discount_other, split_columns
+from evaluation.matrices import Floats, Sparse, recency_matrix, split_columns
+from evaluation.systems.baselines import discount_other
 from pairs.draws import draw_rows
 from pairs.tables import Items, Samples
 

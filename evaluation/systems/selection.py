@@ -17,7 +17,7 @@ from evaluation.matrices import Floats
 from evaluation.metrics.intervals import standard_error
 from evaluation.metrics.metrics import one_metric
 from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
-from evaluation.metrics.shared import share_rows, shared_batches
+from evaluation.metrics.shared import ranks_over
 from evaluation.systems.fusion import Weights, fuse
 from launch.distributed import World
 from pairs.tables import Items, Samples
@@ -86,10 +86,9 @@ def fused_ranks(
     world: World | None = None,
 ) -> list[Ranks]:
     """Target ranks of every candidate's fusion, from one pass over the samples."""
-    ranks = [np.empty(len(samples)) for _ in candidates]
-    for _, batch in shared_batches(samples, items, pool, world):
+
+    def of_batch(batch: DomainSamples) -> list[Ranks]:
         parts = parts_of(batch)
-        for weights, ranks_N in zip(candidates, ranks, strict=True):
-            ranks_N[batch.rows] = target_ranks(fuse(parts, weights), batch)
-    share_rows(ranks, samples, items, world, few=pool is not None)
-    return ranks
+        return [target_ranks(fuse(parts, weights), batch) for weights in candidates]
+
+    return ranks_over(of_batch, len(candidates), samples, items, pool, world)

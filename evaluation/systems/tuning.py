@@ -11,8 +11,8 @@ import numpy as np
 from evaluation.candidates.asked import Scorer
 from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
-from evaluation.metrics.ranks import Ranks, target_ranks, without_history
-from evaluation.metrics.shared import share_rows, shared_batches
+from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks, without_history
+from evaluation.metrics.shared import ranks_over
 from evaluation.systems.baseline_table import BASELINE_TABLE, Grid, Material, Parameters
 from evaluation.systems.selection import simplest_of
 from launch.distributed import World
@@ -75,6 +75,7 @@ def fit_baselines(
             fitted.parameters[name] = parameters
             fitted.seconds[name] = time.perf_counter() - started
             log.info("%s: %s, %.1f s", name, parameters, fitted.seconds[name])
+    material.let_go()
     return fitted
 
 
@@ -107,14 +108,12 @@ def scorer_ranks(
     scorer: Scorer, samples: Samples, items: Items, config: EvaluationConfig, world: World | None = None
 ) -> Ranks:
     """Target ranks of one scorer over a split."""
-    ranks_N = np.empty(len(samples))
-    pool = pool_of({"": scorer}, {}, items, config)
-    for _, batch in shared_batches(samples, items, pool, world):
+
+    def of_batch(batch: DomainSamples) -> tuple[Ranks]:
         scores_BC = batch.score(scorer)
-        if config.filter_history:
-            scores_BC = without_history(scores_BC, batch)
-        ranks_N[batch.rows] = target_ranks(scores_BC, batch)
-    share_rows([ranks_N], samples, items, world, few=pool is not None)
+        return (target_ranks(without_history(scores_BC, batch) if config.filter_history else scores_BC, batch),)
+
+    (ranks_N,) = ranks_over(of_batch, 1, samples, items, pool_of({"": scorer}, {}, items, config), world)
     return ranks_N
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evaluation.metrics.metrics import METRICS, metric_values, sample_slices
 from evaluation.metrics.ranks import DomainSamples, batches, list_ranks, target_ranks, without_history
-from evaluation.metrics.shared import own_batches
+from evaluation.metrics.shared import own_cuts
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from launch.distributed import World
 from pairs.tables import Samples
@@ -142,9 +142,11 @@ def test_ranks_have_rows_of_their_own_and_all_of_them_together(size: int, monkey
     samples = make_samples([(user, user % 2, [], 0 if user % 2 == 0 else 7) for user in range(50)])
     items = make_items(NUM_X, NUM_ITEMS)
     worlds = [World(rank=rank, size=size, local_rank=rank, device=torch.device("cpu")) for rank in range(size)]
-    batches = [list(own_batches(samples, items, world, few=False)) for world in worlds]
-    own = [np.concatenate([rows for _, (_, rows) in of_rank]) for of_rank in batches]
+    cuts = [list(own_cuts(samples, items, world, few=False)) for world in worlds]
+    own = [np.concatenate([rows for _, rows in of_rank]) for of_rank in cuts]
     assert sorted(np.concatenate(own).tolist()) == list(range(50))
     assert max(map(len, own)) < 50 / size + 8
-    numbers = sorted(number for of_rank in batches for number, _ in of_rank)
-    assert numbers == list(range(len(numbers)))
+    for number, (domain, rows) in enumerate(own_cuts(samples, items, None, few=False)):
+        of_rank = cuts[number % size][number // size]
+        assert of_rank[0] == domain
+        assert of_rank[1].tolist() == rows.tolist()

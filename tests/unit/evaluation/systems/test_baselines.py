@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from evaluation.candidates.asked import Scorer
 from evaluation.matrices import recency_matrix, sequences_with_target, transition_matrix, user_item_matrix
 from evaluation.plan import evaluate
-from evaluation.systems import baselines
+from evaluation.systems import item_cosine
 from evaluation.systems.baseline_table import Material, fit_item_cosine, fit_popularity, fit_ridge
-from evaluation.systems.baselines import ItemCosine, Markov, Popularity, Text, bought_together
+from evaluation.systems.baselines import Markov, Popularity, Text
+from evaluation.systems.item_cosine import ItemCosine, co_purchases
 from evaluation.systems.ridge import DirectRidge, Ridge, sample_users
 from evaluation.tfidf import EVERY_WORD, Words
 from pairs.tables import Samples, joined
@@ -82,13 +83,18 @@ def test_popularity_scores_by_train_count() -> None:
 
 @pytest.mark.parametrize("domain", [0, 1])
 @pytest.mark.parametrize(("exponent", "decay", "at_once"), [(0.5, 1.0, True), (0.3, 0.9, True), (0.3, 0.9, False)])
-def test_item_cosine_equals_a_dense_loop(exponent: float, decay: float, at_once: bool, domain: int) -> None:
+def test_item_cosine_equals_a_dense_loop(
+    exponent: float, decay: float, at_once: bool, domain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train = random_train()
     bought = slow_bought(train)
     frequency = np.maximum(bought.sum(axis=0), 1)
     matrix = user_item_matrix(train, NUM_ITEMS)
-    counts = bought_together(matrix, ITEMS) if at_once else None
-    scores = ItemCosine(matrix, ITEMS, exponent=exponent, decay=decay, together=counts).score(queries(), domain)
+    if not at_once:
+        monkeypatch.setattr("evaluation.systems.item_cosine.MOST_TOGETHER", 0)
+    purchases = co_purchases(matrix, ITEMS)
+    assert (purchases.counts is not None) == at_once
+    scores = ItemCosine(purchases, ITEMS, exponent=exponent, decay=decay).score(queries(), domain)
     for row in range(len(queries())):
         query = slow_query(queries().history_of(row).tolist(), decay)
         for column, item in enumerate(ITEMS.ids(domain)):
@@ -137,10 +143,10 @@ def test_few_items_are_solved_at_once_with_the_same_scores(
 def test_too_many_pairs_are_not_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     bought = user_item_matrix(random_train(), NUM_ITEMS)
     pairs = int((np.diff(bought.indptr) ** 2).sum())
-    monkeypatch.setattr("evaluation.systems.baselines.MOST_TOGETHER", pairs)
-    assert bought_together(bought, ITEMS) is not None
-    monkeypatch.setattr("evaluation.systems.baselines.MOST_TOGETHER", pairs - 1)
-    assert bought_together(bought, ITEMS) is None
+    monkeypatch.setattr("evaluation.systems.item_cosine.MOST_TOGETHER", pairs)
+    assert co_purchases(bought, ITEMS).counts is not None
+    monkeypatch.setattr("evaluation.systems.item_cosine.MOST_TOGETHER", pairs - 1)
+    assert co_purchases(bought, ITEMS).counts is None
 
 
 def test_many_items_are_solved_by_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,4 +241,4 @@ def test_the_ridge_takes_trains_users_before_those_of_one_domain() -> None:
 
 
 def test_the_plan_counts_pairs_of_items_up_to_where_the_baseline_does() -> None:
-    assert evaluate.MOST_TOGETHER == baselines.MOST_TOGETHER
+    assert evaluate.MOST_TOGETHER == item_cosine.MOST_TOGETHER

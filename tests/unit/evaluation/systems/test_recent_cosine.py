@@ -8,7 +8,7 @@ import pytest
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import fit_bank
 from evaluation.matrices import DAY
-from evaluation.systems import baselines
+from evaluation.systems import item_cosine
 from evaluation.systems.baseline_table import Material, fit_recent_cosine
 from evaluation.systems.tuning import fit_baselines
 from pairs.known import as_of
@@ -46,10 +46,10 @@ def slow_scores(train: Samples, history: list[int], domain: int) -> list[float]:
 @pytest.mark.parametrize("domain", [0, 1])
 def test_it_equals_the_sum_over_users(domain: int, at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not at_once:
-        monkeypatch.setattr(baselines, "MOST_TOGETHER", 0)
+        monkeypatch.setattr(item_cosine, "MOST_TOGETHER", 0)
     train = timed_samples()
     material = Material(train, ITEMS, 100, 1)
-    assert (material.faded(7.0).together is not None) == at_once
+    assert (material.faded(7.0).counts is not None) == at_once
     scores = fit_recent_cosine(material, **VALUES).score(asked(), domain)
     for row in range(len(asked())):
         slow = slow_scores(train, asked().history_of(row).tolist(), domain)
