@@ -31,7 +31,9 @@ class Sales:
     end: int
     """Just after the last purchase; at this moment all is known."""
     _leaders: dict[tuple[int, float, int], tuple[Ints, Ints]] = field(default_factory=dict, init=False, repr=False)
-    _domains: dict[tuple[int, int], tuple[Ints, Ints]] = field(default_factory=dict, init=False, repr=False)
+    _domains: dict[tuple[int, int], tuple[NDArray[np.int32], Ints]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _faded_by: dict[float, NDArray[np.float64]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -95,7 +97,7 @@ class Sales:
         key = (ids.start, half_life, depth)
         if key not in self._leaders:
             shares = np.linspace(0, 1, MOMENTS)
-            times_M = np.unique([*np.quantile(self._by_time[1], shares, method="lower"), self.end]).astype(np.int64)
+            times_M = np.unique([*np.quantile(self.time, shares, method="lower"), self.end]).astype(np.int64)
             items_MK = np.full((len(times_M), min(depth, len(ids))), NO_ITEM, dtype=np.int64)
             for row, counts_C in enumerate(self._counts_at(times_M, ids, half_life)):
                 best = best_sellers(counts_C.astype(np.float32), items_MK.shape[1])
@@ -122,19 +124,13 @@ class Sales:
         self._faded_by[half_life] = counts_E
         return counts_E
 
-    @cached_property
-    def _by_time(self) -> tuple[Ints, Ints]:
-        """Items and times [E] in order of time."""
-        order = np.argsort(self.time, kind="stable")
-        return self.item[order], self.time[order]
-
-    def _of_domain(self, ids: range) -> tuple[Ints, Ints]:
+    def _of_domain(self, ids: range) -> tuple[NDArray[np.int32], Ints]:
         """Columns and times, in order of time, of the purchases of a domain's items."""
         key = (ids.start, ids.stop)
         if key not in self._domains:
-            item, time = self._by_time
-            inside = (item >= ids.start) & (item < ids.stop)
-            self._domains[key] = item[inside] - ids.start, time[inside]
+            inside = slice(*np.searchsorted(self.item, [ids.start, ids.stop]).tolist())
+            order = lex_order(self.time[inside])
+            self._domains[key] = (self.item[inside] - ids.start).astype(np.int32)[order], self.time[inside][order]
         return self._domains[key]
 
     @cached_property

@@ -6,6 +6,7 @@ It learns from the blocks' lists, is stopped by valid's, and is small: what it l
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -17,6 +18,7 @@ from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples
 from evaluation.metrics.shared import in_batch_order, over_batches
 from launch.distributed import World
+from launch.processes.threads import num_threads, side_by_side
 from pairs.tables import Ints, Samples
 
 log = logging.getLogger(__name__)
@@ -117,18 +119,16 @@ def joined_lists(parts: list[Lists]) -> Lists:
 
 def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int) -> tuple[lightgbm.Booster, ...]:
     """Trees that order candidates, `FITS` times; each time as many as serve valid."""
-    fitted_on = lightgbm.Dataset(train.features, train.is_target, group=train.lengths, feature_name=_plain(names))
-    stopped_by = lightgbm.Dataset(valid.features, valid.is_target, group=valid.lengths, reference=fitted_on)
-    fits = tuple(
-        lightgbm.train(
-            SETTINGS | {"seed": FITS * seed + number},
-            fitted_on,
-            num_boost_round=MOST_ROUNDS,
-            valid_sets=[stopped_by],
-            callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    fitted_on = _dataset(train, names, seed)
+    stopped_by = _dataset(valid, names, seed, like=fitted_on)
+
+    def fit(number: int) -> lightgbm.Booster:
+        stop_early = lightgbm.early_stopping(PATIENCE, verbose=False)
+        return lightgbm.train(
+            _settings(seed, number), fitted_on, MOST_ROUNDS, valid_sets=[stopped_by], callbacks=[stop_early]
         )
-        for number in range(FITS)
-    )
+
+    fits = tuple(side_by_side(fit, range(FITS), threads=num_threads()))
     trees = [fit.best_iteration for fit in fits]
     log.info("list ranker: %d lists of %d candidates, %s trees", len(train), len(train.features), trees)
     return fits
@@ -138,14 +138,26 @@ def refit_trees(
     fits: Sequence[lightgbm.Booster], lists: Lists, names: list[str], *, seed: int
 ) -> tuple[lightgbm.Booster, ...]:
     """As many trees as each of `fits` has, fitted on other lists."""
-    fitted_on = lightgbm.Dataset(lists.features, lists.is_target, group=lists.lengths, feature_name=_plain(names))
-    return tuple(
-        lightgbm.train(
-            SETTINGS | {"seed": FITS * seed + number}, fitted_on, num_boost_round=fit.best_iteration or fit.num_trees()
-        )
-        for number, fit in enumerate(fits)
-    )
+    fitted_on = _dataset(lists, names, seed)
+
+    def fit(number: int) -> lightgbm.Booster:
+        rounds = fits[number].best_iteration or fits[number].num_trees()
+        return lightgbm.train(_settings(seed, number), fitted_on, rounds)
+
+    return tuple(side_by_side(fit, range(len(fits)), threads=num_threads()))
 
 
-def _plain(names: list[str]) -> list[str]:
-    return [name.replace(" ", "_") for name in names]
+def _dataset(lists: Lists, names: list[str], seed: int, like: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+    """Ready before threads share it; in the bins of another where there is one."""
+    return lightgbm.Dataset(
+        lists.features,
+        lists.is_target,
+        group=lists.lengths,
+        reference=like,
+        feature_name=[name.replace(" ", "_") for name in names],
+        params=_settings(seed, 0),
+    ).construct()
+
+
+def _settings(seed: int, number: int) -> dict[str, Any]:  # Any: as LightGBM takes them
+    return SETTINGS | {"seed": FITS * seed + number}
