@@ -39,9 +39,9 @@ class EvaluationConfig:
     """Of each source's list, the items that the list ranker puts in order."""
     tuning_samples: Decides[int] = 10_000
     """Valid samples that baselines are tuned on; of more, about this many, whole users at random."""
-    tuning_users: Decides[int] = 20_000
+    tuning_users: Decides[int] = 10_000
     """Valid users that fusions, the list ranker and the final list are chosen on; of more, this many at random."""
-    side_users: Decides[int] = 20_000
+    side_users: Decides[int] = 10_000
     """Users of a split that tables beside the main one are of: history ranked the other way, test with other knowledge;
     of more, this many at random."""
     candidates: Decides[Literal["auto", "all", "named"]] = "auto"

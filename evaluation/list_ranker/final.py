@@ -26,7 +26,7 @@ from pairs.tables import Samples
 
 log = logging.getLogger(__name__)
 TREES = "list_ranker"
-MOST_STOPPING = 20_000
+MOST_STOPPING = 10_000
 """Samples of valid that the trees are stopped by, or fitted on anew with."""
 TIE_BREAK = np.float32(1e-4)
 """Weight of the fusion, among candidates, which trees often leave equal, and among all else, behind them."""

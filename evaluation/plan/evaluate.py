@@ -48,7 +48,7 @@ def plan_evaluate(setting: Setting) -> Estimate:
     judged = asked if config.max_samples is None else min(asked, 2 * config.max_samples)
     cells = BATCH_CELLS if counts.items / 2 <= WHOLE_ITEMS else BATCH_CELLS // 8
     pairs = SKEW * counts.taught**2 / max(1, counts.teachers)
-    learnt = min(config.ranker_samples, counts.train) + min(20_000, judged / 2)
+    learnt = min(config.ranker_samples, counts.train) + min(10_000, judged / 2)
     made = LIST_BYTES * judged * config.list_depth * len(SYSTEMS)
     deciding = min(USER_SAMPLES * config.tuning_users, judged)
     lists = LIST_BYTES * READ_DEPTH * (READ_SYSTEMS + SCALED) * (deciding + min(BLOCK_ROWS, judged))

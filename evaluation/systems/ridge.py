@@ -13,7 +13,7 @@ from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
 
 from evaluation.candidates.asked import RowsAsked
-from evaluation.matrices import Floats, Sparse, recency_matrix, split_columns
+from evaluation.matrices import Floats, Sparse, recency_matrix
 from evaluation.systems.baselines import discount_other
 from pairs.draws import draw_rows
 from pairs.tables import Items, Samples
@@ -36,10 +36,7 @@ class DirectRidge:
         self._items, self._decay, self._cross = items, decay, cross
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        ids = self._items.ids(domain)
-        scores_BC = np.zeros((len(samples), len(ids)), dtype=np.float32)
-        scores_BC[:, self._ids[domain] - ids.start] = self._scores(samples, domain)
-        return scores_BC
+        return spread(self._scores(samples, domain), self._ids[domain], self._items.ids(domain))
 
     def ask(self, samples: Samples, domain: int) -> RowsAsked:
         return RowsAsked(self._scores(samples, domain), self._ids[domain])
@@ -64,37 +61,46 @@ class Ridge:
         cross: float = 1.0,
         tolerance: float = 1e-4,
     ) -> None:
-        frequency_I = np.maximum(np.asarray(bought_UI.sum(axis=0)).ravel(), 1.0)
-        root_UI = sp.csr_matrix(bought_UI @ sp.diags_array((frequency_I ** (-weight / 2)).astype(np.float32)))
-        self._root, self._root_transposed = root_UI, sp.csr_matrix(root_UI.T)
-        self._item_weight = (frequency_I**-weight).astype(np.float32)
-        self._bought = bought_UI
-        self._by_domain = [sp.csr_matrix(split_columns(bought_UI, items, domain).T) for domain in (0, 1)]
+        self._asked = np.unique(bought_UI.indices).astype(np.int64)  # [R] of a large catalogue few have a buyer here
+        bought_UR = sp.csr_matrix(bought_UI[:, self._asked])
+        frequency_R = np.asarray(bought_UR.sum(axis=0)).ravel()
+        root_UR = sp.csr_matrix(bought_UR @ sp.diags_array((frequency_R ** (-weight / 2)).astype(np.float32)))
+        self._root, self._root_transposed = root_UR, sp.csr_matrix(root_UR.T)
+        self._item_weight = (frequency_R**-weight).astype(np.float32)
+        self._bought = bought_UR
+        of_domain = [items.domain[self._asked] == domain for domain in (0, 1)]
+        self._ids = [self._asked[mask_R] for mask_R in of_domain]
+        self._buyers = [sp.csr_matrix(bought_UR[:, np.flatnonzero(mask_R)].T) for mask_R in of_domain]
         self._items, self._cross = items, cross
         self._penalty, self._decay, self._tolerance = penalty, decay, tolerance
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        return self._scores(samples, domain, self._by_domain[domain])
+        return spread(self._scores(samples, domain), self._ids[domain], self._items.ids(domain))
 
     def ask(self, samples: Samples, domain: int) -> RowsAsked:
-        bought_R = np.flatnonzero(np.diff(self._by_domain[domain].indptr))
-        scores_BR = self._scores(samples, domain, self._by_domain[domain][bought_R])
-        return RowsAsked(scores_BR, bought_R + self._items.ids(domain).start)
+        return RowsAsked(self._scores(samples, domain), self._ids[domain])
 
-    def _scores(self, samples: Samples, domain: int, buyers_RU: Sparse) -> Floats:
-        """[B, R] of the items whose buyers are given."""
+    def _scores(self, samples: Samples, domain: int) -> Floats:
+        """[B, R] of the domain's items that have a buyer."""
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
         queries_BI = discount_other(queries_BI, self._items, domain, cross=self._cross)
-        weighted_BI = sp.csr_matrix(queries_BI @ sp.diags_array(self._item_weight))
-        scores_BR = np.empty((len(samples), buyers_RU.shape[0]), dtype=np.float32)
+        weighted_BR = sp.csr_matrix(sp.csr_matrix(queries_BI[:, self._asked]) @ sp.diags_array(self._item_weight))
+        scores_BR = np.empty((len(samples), len(self._ids[domain])), dtype=np.float32)
         for start in range(0, len(samples), SOLVED_AT_ONCE):
             some = slice(start, start + SOLVED_AT_ONCE)
-            likeness_UB = np.asarray((self._bought @ weighted_BI[some].T).toarray(), dtype=np.float32)
+            likeness_UB = np.asarray((self._bought @ weighted_BR[some].T).toarray(), dtype=np.float32)
             dual_UB = solve_dual(
                 self._root, self._root_transposed, likeness_UB, penalty=self._penalty, tolerance=self._tolerance
             )
-            scores_BR[some] = (buyers_RU @ dual_UB).T
+            scores_BR[some] = (self._buyers[domain] @ dual_UB).T
         return scores_BR
+
+
+def spread(scores_BR: Floats, ids_R: NDArray[np.int64], ids: range) -> Floats:
+    """[B, C] the scores of some of a domain's items among all of them, whose score is 0."""
+    scores_BC = np.zeros((len(scores_BR), len(ids)), dtype=np.float32)
+    scores_BC[:, ids_R - ids.start] = scores_BR
+    return scores_BC
 
 
 def ridge_weights(bought_UI: Sparse, *, penalty: float, weight: float) -> Floats:
