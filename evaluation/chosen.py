@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.candidates.asked import Scorer
+from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank, user_counts
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.knowledge import Knowledge, Timeline, known_to_test, sold_by_all
 from evaluation.list_ranker.llm_share import LlmShare, choose_llm_share
+from evaluation.metrics.shared import Batches
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.baseline_table import Parameters
 from evaluation.systems.fusion import Weights
@@ -84,6 +87,11 @@ class Inputs:
     def deciding(self, protocol: Timeline) -> Samples:
         """The part of valid that fusions and the list ranker are chosen on."""
         return random_users(protocol.selected_on(self.judged["valid"]), self.config.tuning_users, self.seed)
+
+    def batches(self, deciding: Samples, scorers: Mapping[str, Scorer], lists: Mapping[str, RankedLists]) -> Batches:
+        """Of samples that fusions and the final list are chosen on, with the `lists` of other stages for them."""
+        pool = pool_of(scorers, lists, self.pair.items, self.config)
+        return Batches(deciding, self.pair.items, pool, self.world)
 
     def sources(self, split: Judged, protocol: Timeline) -> StoredSources:
         """The lists of other stages under a protocol."""
@@ -183,18 +191,18 @@ def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) 
             chronological=timeline.chronological, world=inputs.world,
         )  # fmt: skip
     with clock.part("choose_fusions"):
-        mixture, choices = choose_mixture(deciding, items, baselines.scorers, said.fused, config, inputs.world)
+        batches = inputs.batches(deciding, baselines.scorers, said.lists)
+        mixture, choices = choose_mixture(batches, baselines.scorers, said.fused, config)
         log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
     with clock.part("fit_list_ranker"):
         material = baselines.material
         bank = Bank(
             items, material.vectors, baselines.scorers, material.sales, user_counts(material.everyone, items.num_items)
         )
-        ranker = fit_final(inputs, timeline, bank, baselines.parameters, mixture, said)
+        ranker = fit_final(inputs, timeline, bank, baselines.parameters, mixture, said, batches)
     with clock.part("llm_share"):
-        ranker, llm_share = choose_llm_share(
-            deciding, ranker, mixture, said.fused, config, seed=seed, world=inputs.world
-        )
+        ranker, llm_share = choose_llm_share(batches, ranker, mixture, said.fused, config, seed=seed)
+        del batches  # what was asked of them, a value for each candidate
         if llm_share is not None:
             log.info("the language model's weight in the final list: %g", llm_share.weight)
     with clock.part("refit"):
@@ -209,21 +217,22 @@ def fit_final(
     parameters: Mapping[str, Parameters],
     mixture: Mixture,
     said: Sources,
+    batches: Batches,
 ) -> ListRanker | None:
     """The list ranker, fitted on train as the protocol counts sales, where it is final on valid; None: the fusion is.
 
     Args:
         bank: what train tells, with the baselines' `parameters`.
         said: the lists of other stages for the part of valid that decides.
+        batches: of that part.
     """
-    deciding = inputs.deciding(protocol)
     given = {name: said.lists[name] for name in TAUGHT if name in said.lists}
     ranker = fit_list_ranker(
-        inputs.train, deciding, dataclasses.replace(bank, given=given), parameters,
+        inputs.train, batches.samples, dataclasses.replace(bank, given=given), parameters,
         left_out=inputs.left_out_lists(), others=inputs.others, sold=inputs.sold(protocol),
         chronological=protocol.chronological, config=inputs.config, seed=inputs.seed, world=inputs.world,
     )  # fmt: skip
-    return choose_final(deciding, ranker, mixture, said.fused, inputs.config, inputs.world)
+    return choose_final(batches, ranker, mixture, said.fused, inputs.config)
 
 
 def refit_final(inputs: Inputs, protocol: Timeline, ranker: ListRanker | None, valid: AnySources) -> ListRanker | None:

@@ -7,19 +7,16 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 
-from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.metrics.metrics import one_metric
 from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
-from evaluation.metrics.shared import ranks_over
+from evaluation.metrics.shared import Batches
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Weights
 from evaluation.systems.judging import all_scores
 from evaluation.systems.mixture import Mixture, make_ingredients
 from evaluation.systems.selection import simplest_of
-from launch.distributed import World
-from pairs.tables import Samples
 
 log = logging.getLogger(__name__)
 GRAPH = "graph/row_max"
@@ -34,20 +31,21 @@ WEIGHTS: tuple[Weights, ...] = (
 
 
 def choose_final(
-    valid: Samples,
+    batches: Batches,
     ranker: ListRanker | None,
     mixture: Mixture,
     lists: Mapping[str, RankedLists],
     config: EvaluationConfig,
-    world: World | None = None,
 ) -> ListRanker | None:
     """The chosen ranker; None: the fusion.
 
     Args:
+        batches: valid's.
         lists: of the stages, aligned with `valid`.
     """
     if ranker is None:
         return None
+    valid = batches.samples
     ingredients = make_ingredients(
         ranker.bank.scorers, lists, valid, ranker.bank.items, filter_history=config.filter_history
     )
@@ -68,8 +66,7 @@ def choose_final(
             target_ranks(fusion_BC if one is None else one.mix(said, fusion_BC, scaled), batch) for one in candidates
         ]
 
-    pool = pool_of(ranker.bank.scorers, {**lists, **ranker.bank.given}, ranker.bank.items, config)
-    ranks = ranks_over(of_batch, len(candidates), valid, ranker.bank.items, pool, world)
+    ranks = batches.ranks(of_batch, len(candidates))
     for one, ranks_N in zip(candidates, ranks, strict=True):
         hits, reciprocal = (one_metric(ranks_N, name).mean() for name in ("hr@10", "mrr"))
         log.info("on valid: hr@10 %.4f, mrr %.4f: %s", hits, reciprocal, "fusion" if one is None else dict(one.weights))

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.candidates.choice import is_by_candidates, pool_of
+from evaluation.candidates.choice import is_by_candidates
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.metrics.intervals import Difference, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values, one_metric, sample_slices
 from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
-from evaluation.metrics.shared import fill_rows, ranks_over, share_rows
+from evaluation.metrics.shared import Batches, fill_rows, share_rows
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.blocks import own_blocks
 from evaluation.systems.judging import all_scores
@@ -57,20 +57,20 @@ class LlmShare:
 
 
 def choose_llm_share(
-    valid: Samples,
+    batches: Batches,
     ranker: ListRanker | None,
     mixture: Mixture,
     lists: Mapping[str, RankedLists],
     config: EvaluationConfig,
     *,
     seed: int,
-    world: World | None = None,
 ) -> tuple[ListRanker | None, LlmShare | None]:
     """The final list with the language model's share, and how it was chosen; None where there is nothing to choose."""
     if ranker is None or LLM.partition("/")[0] not in lists:
         return ranker, None
+    valid = batches.samples
     tried = [ranker, *(with_llm(ranker, weight) for weight in WEIGHTS)]
-    ranks = ranks_of(tried, valid, mixture, lists, config, world)
+    ranks = ranks_of(tried, batches, mixture, lists, config)
     gains_KN = np.stack([one_metric(ranks_N, config.selection_metric) for ranks_N in ranks])
     crossed_N = _cross_chosen(gains_KN, valid, seed)
     columns = np.arange(len(valid))
@@ -123,17 +123,14 @@ def keeping_llm(ranker: ListRanker | None, chosen: ListRanker | None) -> ListRan
 
 def ranks_of(
     rankers: list[ListRanker],
-    samples: Samples,
+    batches: Batches,
     mixture: Mixture,
     lists: Mapping[str, RankedLists],
     config: EvaluationConfig,
-    world: World | None = None,
 ) -> list[Ranks]:
     """[N] target ranks by each of several rankers that differ in their weights alone."""
-    first, items = rankers[0], rankers[0].bank.items
-    pool = pool_of(first.bank.scorers, {**lists, **first.bank.given}, items, config)
-    ranked = _ranked_by(rankers, mixture, _ingredients(first, samples, lists, config))
-    return ranks_over(ranked, len(rankers), samples, items, pool, world)
+    ingredients = _ingredients(rankers[0], batches.samples, lists, config)
+    return batches.ranks(_ranked_by(rankers, mixture, ingredients), len(rankers))
 
 
 def _ingredients(

@@ -4,8 +4,8 @@ A rank is 1 for the best. `inf` means not ranked: absent from a truncated list, 
 a domain of too many items, no candidate (evaluation/candidates/pool.py).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -41,6 +41,8 @@ class DomainSamples:
     ids: range
     """The domain's items."""
     nominees: Nominees | None = None
+    remembered: Mapping[int, Floats] = field(default_factory=dict)
+    """[B, C] what scorers say, by their `id`."""
 
     @property
     def num_columns(self) -> int:
@@ -53,16 +55,23 @@ class DomainSamples:
         return np.arange(self.ids.start, self.ids.stop) if self.nominees is None else self.nominees.items
 
     def score(self, scorer: Scorer, samples: Samples | None = None) -> Floats:
-        """[B, C] scores of these samples, or of `samples` in their place."""
+        """[B, C] scores of these samples, or of `samples`: the same with a part of their histories."""
+        if samples is None and id(scorer) in self.remembered:
+            return self.remembered[id(scorer)]
         asked = self.samples if samples is None else samples
         if self.nominees is None:
             return scorer.score(asked, self.domain)
-        of_these = self.nominees if samples is None else Nominees(self.nominees.items, self.nominees.depth)
-        return scores_at(scorer, asked, self.domain, of_these, self.ids)
+        return scores_at(scorer, asked, self.domain, self.nominees, self.ids, part=samples is not None)
 
     def scores(self, scorers: Mapping[str, Scorer]) -> dict[str, Floats]:
         """[B, C] by each of several scorers."""
         return {name: self.score(scorer) for name, scorer in scorers.items()}
+
+    def remembering(self, scorers: Iterable[Scorer]) -> "DomainSamples":
+        """The same with what scorers say of them, and without the answers that this came from."""
+        assert self.nominees is not None
+        bare = Nominees(self.nominees.items, self.nominees.depth)
+        return replace(self, nominees=bare, remembered={id(scorer): self.score(scorer) for scorer in scorers})
 
     def column_of(self, row_P: Ints, item_P: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """[P] the columns of some items in some rows, and whether there is one; any column where there is none."""

@@ -4,6 +4,7 @@ Which samples make a batch does not depend on the ranks, so one rank and N find 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -44,19 +45,43 @@ def over_cuts(
         yield one
 
 
-def ranks_over(
-    work: Callable[[DomainSamples], Sequence[Ranks]],
-    count: int,
-    samples: Samples,
-    items: Items,
-    pool: Pool | None,
-    world: World | None,
-) -> list[Ranks]:
-    """[N] each: `count` arrays of target ranks [B] that `work` makes of every batch; call on all ranks."""
-    ranks = [np.empty(len(samples)) for _ in range(count)]
-    fill_rows(ranks, over_batches(work, samples, items, pool, world))
-    share_rows(ranks, samples, items, world, few=pool is not None)
-    return ranks
+@dataclass(frozen=True)
+class Batches:
+    """A rank's batches of some samples, which several choices are made on. Where candidates are ranked, those who
+    nominate are asked once for who they are and what they say of them."""
+
+    samples: Samples
+    items: Items
+    pool: Pool | None
+    world: World | None = None
+    _asked: list[tuple[Ints, DomainSamples]] = field(default_factory=list, init=False, repr=False)
+
+    def ranks(self, work: Callable[[DomainSamples], Sequence[Ranks]], count: int) -> list[Ranks]:
+        """[N] each: `count` arrays of target ranks [B] that `work` makes of every batch; call on all ranks."""
+        ranks = [np.empty(len(self.samples)) for _ in range(count)]
+        fill_rows(ranks, self._over(work))
+        share_rows(ranks, self.samples, self.items, self.world, few=self.pool is not None)
+        return ranks
+
+    def _over(self, work: Callable[[DomainSamples], Made]) -> Iterator[tuple[Ints, Made]]:
+        pool = self.pool
+        if pool is None:
+            yield from over_batches(work, self.samples, self.items, None, self.world)
+        elif self._asked:
+            for one in side_by_side(lambda kept: (kept[0], work(kept[1])), self._asked, threads=num_threads()):
+                beat()
+                yield one
+        else:
+
+            def ask(batch: DomainSamples) -> tuple[DomainSamples, Made]:
+                remembering = batch.remembering(pool.scorers.values())
+                return remembering, work(remembering)
+
+            asked = []
+            for rows, (batch, made) in over_batches(ask, self.samples, self.items, pool, self.world):
+                asked.append((rows, batch))
+                yield rows, made
+            self._asked.extend(asked)
 
 
 def fill_rows(ranks: Sequence[Ranks], judged: Iterable[tuple[Ints, Sequence[Ranks]]]) -> None:

@@ -46,14 +46,15 @@ def choose_aged(chosen: Chosen) -> Chosen:
         ridge_max_users=config.ridge_max_users, seed=seed, others=inputs.others,
         words=chosen.bank.words, clock=config.clock,
     )  # fmt: skip
-    mixture, choices = choose_mixture(valid, items, bank.scorers, {}, config, world)
+    batches = inputs.batches(valid, bank.scorers, {})
+    mixture, choices = choose_mixture(batches, bank.scorers, {}, config)
     ranker = fit_list_ranker(
         inputs.train, valid, bank, parameters,
         left_out={}, others=inputs.others, chronological=True, config=config, seed=seed, world=world, age=age,
     )  # fmt: skip
     if ranker is None:
         return chosen
-    final = choose_final(valid, ranker, mixture, {}, config, world)
+    final = choose_final(batches, ranker, mixture, {}, config)
     log.info("that is for test under train, which ends %.0f days before test begins", age / DAY)
     return dataclasses.replace(
         chosen,

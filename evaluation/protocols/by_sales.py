@@ -37,9 +37,11 @@ def choose_by_sales(chosen: Chosen, protocol: Timeline) -> Chosen:
         ridge_max_users=config.ridge_max_users, seed=seed, others=inputs.others, sold=sold,
         words=chosen.bank.words, clock=config.clock,
     )  # fmt: skip
-    mixture, choices = choose_mixture(deciding, items, bank.scorers, said.fused, config, world)
+    batches = inputs.batches(deciding, bank.scorers, said.lists)
+    mixture, choices = choose_mixture(batches, bank.scorers, said.fused, config)
     log.info("for test under %s:", protocol.knowledge)
-    ranker = keeping_llm(fit_final(inputs, protocol, bank, parameters, mixture, said), chosen.ranker)
+    ranker = keeping_llm(fit_final(inputs, protocol, bank, parameters, mixture, said, batches), chosen.ranker)
+    del batches
     return dataclasses.replace(
         chosen,
         baselines=dataclasses.replace(baselines, parameters=parameters),

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from evaluation.candidates.asked import Scorer
-from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, list_ranks, without_history
+from evaluation.metrics.shared import Batches
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.fusion import Scale, Weights, fuse, scale_list, spread_list
 from evaluation.systems.selection import Choice, fused_ranks, simplest_of
-from launch.distributed import World
 from launch.systems import FUSED
 from pairs.tables import Items, Samples
 
@@ -95,14 +94,10 @@ def make_ingredients(
 
 
 def choose_mixture(
-    valid: Samples,
-    items: Items,
-    scorers: Mapping[str, Scorer],
-    lists: Mapping[str, RankedLists],
-    config: EvaluationConfig,
-    world: World | None = None,
+    batches: Batches, scorers: Mapping[str, Scorer], lists: Mapping[str, RankedLists], config: EvaluationConfig
 ) -> tuple[Mixture, dict[str, Choice[Weights]]]:
-    """Choose both fusions on valid; neither falls below its parts there."""
+    """Choose both fusions on valid, whose `batches` are given; neither falls below its parts there."""
+    valid, items = batches.samples, batches.items
     ingredients = make_ingredients(scorers, lists, valid, items, filter_history=config.filter_history)
     metric = config.selection_metric
 
@@ -110,8 +105,7 @@ def choose_mixture(
     if len(telling) < len(scorers):
         log.warning("no two items share a word: text is left out of the fusions")
     sets: list[Weights] = [dict.fromkeys(names, 1.0) for names in baseline_sets(telling)]
-    pool = pool_of(scorers, lists, items, config)
-    ranks = fused_ranks(valid, items, ingredients.baseline_parts, sets, pool, world)
+    ranks = fused_ranks(batches, ingredients.baseline_parts, sets)
     singles = [ranks_N for weights, ranks_N in zip(sets, ranks, strict=True) if len(weights) == 1]
     baseline = simplest_of(sets, ranks, valid.user, metric, singles)
 
@@ -119,7 +113,7 @@ def choose_mixture(
         return ingredients.fusion_parts(batch, fuse(ingredients.baseline_parts(batch), baseline.candidate))
 
     candidates = fusion_candidates(list(lists))
-    ranks_of_fusions = fused_ranks(valid, items, fusion_parts, candidates, pool, world)
+    ranks_of_fusions = fused_ranks(batches, fusion_parts, candidates)
     floors = [ranks_of_fusions[candidates.index({"baseline_fusion": 1.0})]]
     floors += [
         list_ranks(ranked, valid, num_items=items.num_items, filter_history=config.filter_history)

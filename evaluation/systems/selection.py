@@ -12,15 +12,12 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.candidates.pool import Pool
 from evaluation.matrices import Floats
 from evaluation.metrics.intervals import standard_error
 from evaluation.metrics.metrics import one_metric
 from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks
-from evaluation.metrics.shared import ranks_over
+from evaluation.metrics.shared import Batches
 from evaluation.systems.fusion import Weights, fuse
-from launch.distributed import World
-from pairs.tables import Items, Samples
 
 log = logging.getLogger(__name__)
 C = TypeVar("C")
@@ -78,12 +75,7 @@ def simplest_of(
 
 
 def fused_ranks(
-    samples: Samples,
-    items: Items,
-    parts_of: Callable[[DomainSamples], Mapping[str, Floats]],
-    candidates: Sequence[Weights],
-    pool: Pool | None = None,
-    world: World | None = None,
+    batches: Batches, parts_of: Callable[[DomainSamples], Mapping[str, Floats]], candidates: Sequence[Weights]
 ) -> list[Ranks]:
     """Target ranks of every candidate's fusion, from one pass over the samples."""
 
@@ -91,4 +83,4 @@ def fused_ranks(
         parts = parts_of(batch)
         return [target_ranks(fuse(parts, weights), batch) for weights in candidates]
 
-    return ranks_over(of_batch, len(candidates), samples, items, pool, world)
+    return batches.ranks(of_batch, len(candidates))

@@ -12,7 +12,7 @@ from evaluation.candidates.asked import Scorer
 from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.metrics.ranks import DomainSamples, Ranks, target_ranks, without_history
-from evaluation.metrics.shared import ranks_over
+from evaluation.metrics.shared import over_batches, share_rows
 from evaluation.systems.baseline_table import BASELINE_TABLE, Grid, Material, Parameters
 from evaluation.systems.selection import simplest_of
 from launch.distributed import World
@@ -109,11 +109,15 @@ def scorer_ranks(
 ) -> Ranks:
     """Target ranks of one scorer over a split."""
 
-    def of_batch(batch: DomainSamples) -> tuple[Ranks]:
+    def of_batch(batch: DomainSamples) -> Ranks:
         scores_BC = batch.score(scorer)
-        return (target_ranks(without_history(scores_BC, batch) if config.filter_history else scores_BC, batch),)
+        return target_ranks(without_history(scores_BC, batch) if config.filter_history else scores_BC, batch)
 
-    (ranks_N,) = ranks_over(of_batch, 1, samples, items, pool_of({"": scorer}, {}, items, config), world)
+    ranks_N = np.empty(len(samples))
+    pool = pool_of({"": scorer}, {}, items, config)
+    for rows, ranks_B in over_batches(of_batch, samples, items, pool, world):
+        ranks_N[rows] = ranks_B
+    share_rows([ranks_N], samples, items, world, few=pool is not None)
     return ranks_N
 
 

@@ -5,13 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
-from evaluation.candidates.asked import answer_of, rare_words
+from evaluation.candidates.asked import Parted, Scorer, answer_of, rare_words
 from evaluation.candidates.pool import Pool, scores_at
+from evaluation.list_ranker.bank import of_domain
 from evaluation.matrices import Floats
+from evaluation.metrics.ranks import DomainSamples, Ranks, batch_rows, make_batch, target_ranks
+from evaluation.metrics.shared import Batches
 from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
 from evaluation.sales import Sales
-from evaluation.systems.baseline_table import BASELINE_TABLE, Material
+from evaluation.systems import item_cosine
+from evaluation.systems.baseline_table import BASELINE_TABLE, Material, fit_text
 from evaluation.systems.baselines import Popularity, Recent
 from pairs.tables import Items, Samples
 from tests.evaluation_runs import make_items, make_samples
@@ -106,3 +111,55 @@ def test_the_rarest_words_are_kept(most: int, kept: list[int]) -> None:
     told = rare_words(queries, np.array([50, 4, 2]), most=most)
     assert sorted(told[[0]].indices.tolist()) == kept
     assert told[[1]].nnz == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_who_nominates_is_asked_once_however_often_a_choice_is_made(threads: int) -> None:
+    asked = []
+
+    class Counted:
+        def __init__(self, scorer: Scorer) -> None:
+            self.scorer = scorer
+
+        def score(self, samples: Samples, domain: int) -> Floats:
+            asked.append(samples.sample.tolist())
+            return self.scorer.score(samples, domain)
+
+    scorers = {"popularity": Counted(Popularity(ITEMS)), "text": Counted(fit_text(MATERIAL, decay=0.8))}
+    pool = Pool(scorers, {}, 12)
+
+    def judged(batch: DomainSamples) -> list[Ranks]:
+        return [target_ranks(scores_BC, batch) for scores_BC in batch.scores(scorers).values()]
+
+    batches = Batches(ASKED, ITEMS, pool)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        first, second = batches.ranks(judged, 2), batches.ranks(judged, 2)
+    finally:
+        torch.set_num_threads(before)
+    assert len(asked) == 2 * len(scorers), "a batch of each domain"
+    for number, ranks in enumerate(first):
+        assert ranks.tolist() == second[number].tolist()
+    for domain, rows in batch_rows(ASKED, ITEMS, few=True):
+        for ranks, slow in zip(first, judged(make_batch(ASKED, ITEMS, pool, domain, rows)), strict=True):
+            assert ranks[rows].tolist() == slow.tolist()
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("name", ["item_cosine", "recent_cosine"])
+def test_parts_of_histories_are_summed_from_what_the_whole_was(
+    name: str, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not at_once:
+        monkeypatch.setattr(item_cosine, "MOST_TOGETHER", 0)
+    row = BASELINE_TABLE[name]
+    scorer = row.fit(Material(TRAIN, ITEMS, 20_000, 1), **{key: values[0] for key, values in row.grid.items()})
+    whole = answer_of(scorer, ASKED, 0, ITEMS.ids(0))
+    assert isinstance(whole, Parted)
+    items = np.tile(np.arange(NUM_X), (len(ASKED), 1))
+    for domain in (0, 1):
+        part = of_domain(ASKED, ITEMS, domain)
+        told = whole.part(part).at(items)
+        assert np.ptp(told) > 0
+        assert told == pytest.approx(scorer.score(part, 0), rel=1e-5)

@@ -9,6 +9,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import TREES, ListRanker
 from evaluation.list_ranker.llm_share import LLM, WEIGHTS, LlmShare, _cross_chosen, choose_llm_share, gain_on, ranks_of
 from evaluation.metrics.metrics import one_metric
+from evaluation.metrics.shared import Batches
 from evaluation.ranked_lists import RankedLists
 from evaluation.systems.mixture import Mixture
 from launch.summary import llm_adds
@@ -17,6 +18,7 @@ from tests.evaluation_runs import sources_of
 from tests.unit.evaluation.list_ranker.test_list_ranker import ITEMS, TRAIN, VALID, fitted, tasteful
 
 CONFIG = EvaluationConfig(ranker_samples=600, ranker_depth=20, bootstrap_resamples=300, selection_metric="mrr")
+BATCHES = Batches(VALID, ITEMS, None)
 MIXTURE = Mixture({"popularity": 1.0}, {"baseline_fusion": 1.0})
 TEST = tasteful(150, seed=3, first_user=700)
 
@@ -39,7 +41,7 @@ def llm_lists(samples: Samples, *, knows: float, seed: int) -> dict[str, RankedL
 
 
 def test_a_model_that_knows_targets_gets_a_weight_and_a_gain_on_test(ranker: ListRanker) -> None:
-    chosen, share = choose_llm_share(VALID, ranker, MIXTURE, llm_lists(VALID, knows=0.5, seed=1), CONFIG, seed=1)
+    chosen, share = choose_llm_share(BATCHES, ranker, MIXTURE, llm_lists(VALID, knows=0.5, seed=1), CONFIG, seed=1)
     assert chosen is not None
     assert share is not None
     assert chosen.weights == {TREES: 1.0, LLM: share.weight}
@@ -59,7 +61,7 @@ def test_a_model_that_knows_targets_gets_a_weight_and_a_gain_on_test(ranker: Lis
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_model_that_knows_nothing_gets_none(ranker: ListRanker, seed: int) -> None:
-    chosen, share = choose_llm_share(VALID, ranker, MIXTURE, llm_lists(VALID, knows=0.0, seed=seed), CONFIG, seed=1)
+    chosen, share = choose_llm_share(BATCHES, ranker, MIXTURE, llm_lists(VALID, knows=0.0, seed=seed), CONFIG, seed=1)
     assert chosen is ranker
     assert share is not None
     assert share.weight == 0
@@ -71,7 +73,7 @@ def test_a_model_that_knows_nothing_gets_none(ranker: ListRanker, seed: int) -> 
 def test_the_gain_is_that_of_two_final_lists(ranker: ListRanker) -> None:
     lists = llm_lists(TEST, knows=0.5, seed=2)
     with_it = dataclasses.replace(ranker, weights={TREES: 1.0, LLM: 2.0})
-    first, second = ranks_of([with_it, ranker], TEST, MIXTURE, lists, CONFIG)
+    first, second = ranks_of([with_it, ranker], Batches(TEST, ITEMS, None), MIXTURE, lists, CONFIG)
     gain = gain_on(TEST, with_it, MIXTURE, sources_of(TEST, lists), CONFIG, seed=1)
     assert gain["mrr"].mean == pytest.approx((one_metric(first, "mrr") - one_metric(second, "mrr")).mean())
 
@@ -90,17 +92,17 @@ def test_a_half_is_judged_with_the_weight_of_the_other() -> None:
 
 def test_what_is_crossed_is_never_above_what_is_best_on_all(ranker: ListRanker) -> None:
     lists = llm_lists(VALID, knows=0.02, seed=4)
-    _, share = choose_llm_share(VALID, ranker, MIXTURE, lists, CONFIG, seed=1)
+    _, share = choose_llm_share(BATCHES, ranker, MIXTURE, lists, CONFIG, seed=1)
     assert share is not None
     best = dataclasses.replace(ranker, weights={TREES: 1.0, LLM: share.best})
-    first, second = ranks_of([best, ranker], VALID, MIXTURE, lists, CONFIG)
+    first, second = ranks_of([best, ranker], BATCHES, MIXTURE, lists, CONFIG)
     assert share.gain["mrr"].mean <= (one_metric(first, "mrr") - one_metric(second, "mrr")).mean()
 
 
 def test_without_lists_or_trees_there_is_nothing_to_choose(ranker: ListRanker) -> None:
-    assert choose_llm_share(VALID, ranker, MIXTURE, {}, CONFIG, seed=1) == (ranker, None)
+    assert choose_llm_share(BATCHES, ranker, MIXTURE, {}, CONFIG, seed=1) == (ranker, None)
     lists = llm_lists(VALID, knows=0.5, seed=1)
     nothing: tuple[ListRanker | None, LlmShare | None] = (None, None)
-    assert choose_llm_share(VALID, None, MIXTURE, lists, CONFIG, seed=1) == nothing
+    assert choose_llm_share(BATCHES, None, MIXTURE, lists, CONFIG, seed=1) == nothing
     assert llm_adds({}) == []
     assert llm_adds({"llm_adds": None}) == []

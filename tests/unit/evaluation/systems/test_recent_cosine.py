@@ -84,3 +84,14 @@ def test_it_is_there_where_the_split_is_one_of_time(chronological: bool) -> None
     bank = fit_bank(train, items, fitted.parameters, ridge_max_users=100, seed=1)
     assert ("recent_cosine" in fitted.scorers) == ("recent_cosine" in bank.scorers) == chronological
     assert "recent" in bank.scorers
+
+
+def test_what_baselines_were_fitted_on_is_gone_but_for_what_they_hold() -> None:
+    train, valid, _ = parts_in_time()
+    fitted = fit_baselines(
+        train, valid, make_items(30, 30), config=EvaluationConfig(bootstrap_resamples=100, list_depth=20), seed=1,
+        chronological=True,
+    )  # fmt: skip
+    held = {name for name, value in vars(fitted.material).items() if not name.startswith("_") or value}
+    assert not held & {"bought", "co_purchases", "ridge_rows", "_latest", "_transitions", "_faded", "_ridge_weights"}
+    assert np.ptp(fitted.scorers["recent_cosine"].score(valid, 0)) > 0

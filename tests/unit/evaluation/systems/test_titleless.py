@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.config import EvaluationConfig
+from evaluation.metrics.shared import Batches
 from evaluation.systems.mixture import baseline_sets, choose_mixture
 from evaluation.systems.tuning import fit_baselines
 from pairs.tables import Items
@@ -32,7 +33,7 @@ def test_text_without_words_is_in_no_fusion(worded: bool, caplog: pytest.LogCapt
     config = EvaluationConfig()
     baselines = fit_baselines(train, valid, catalogue, config=config, seed=0)
     with caplog.at_level(logging.WARNING, logger="evaluation.systems.mixture"):
-        mixture, _ = choose_mixture(valid, catalogue, baselines.scorers, {}, config)
+        mixture, _ = choose_mixture(Batches(valid, catalogue, None), baselines.scorers, {}, config)
     assert "text" in baselines.scorers
     assert ("text is left out of the fusions" in caplog.text) is not worded
     if not worded:
