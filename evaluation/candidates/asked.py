@@ -44,15 +44,6 @@ class Nominator(Protocol):
         ...
 
 
-@runtime_checkable
-class Parted(Protocol):
-    """An answer of which parts can be asked for less than by themselves."""
-
-    def part(self, samples: Samples) -> Nomination:
-        """The answer to the same samples with a part of their histories."""
-        ...
-
-
 @dataclass(frozen=True)
 class SparseAsked:
     """Scores that are a floor but for a few items of each sample."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluation.candidates.asked import Nomination, Parted, Scorer, answer_of
+from evaluation.candidates.asked import Nomination, Scorer, answer_of
 from evaluation.matrices import Floats
 from evaluation.ranked_lists import NO_ITEM, RankedLists
 from pairs.ragged import places_of
@@ -60,17 +60,8 @@ class Pool:
         return Nominees(items_BP, self.depth, answers)
 
 
-def scores_at(
-    scorer: Scorer, samples: Samples, domain: int, nominees: Nominees, ids: range, *, part: bool = False
-) -> Floats:
-    """[B, P] a scorer's scores of the candidates, -inf behind them; from its answer where the batch has it.
-
-    Args:
-        part: whether `samples` have a part of the histories of those that it answered.
-    """
-    answer = nominees.answers.get(id(scorer))
-    if part:
-        answer = answer.part(samples) if isinstance(answer, Parted) else None
-    answer = answer_of(scorer, samples, domain, ids) if answer is None else answer
+def scores_at(scorer: Scorer, samples: Samples, domain: int, nominees: Nominees, ids: range) -> Floats:
+    """[B, P] a scorer's scores of the candidates, -inf behind them; from its answer where the batch has it."""
+    answer = nominees.answers.get(id(scorer)) or answer_of(scorer, samples, domain, ids)
     scores_BP = answer.at(np.minimum(nominees.items, ids.stop - 1))
     return np.where(nominees.items < ids.stop, scores_BP, np.float32(-np.inf))

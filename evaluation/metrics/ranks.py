@@ -55,13 +55,14 @@ class DomainSamples:
         return np.arange(self.ids.start, self.ids.stop) if self.nominees is None else self.nominees.items
 
     def score(self, scorer: Scorer, samples: Samples | None = None) -> Floats:
-        """[B, C] scores of these samples, or of `samples`: the same with a part of their histories."""
+        """[B, C] scores of these samples, or of `samples` in their place."""
         if samples is None and id(scorer) in self.remembered:
             return self.remembered[id(scorer)]
         asked = self.samples if samples is None else samples
         if self.nominees is None:
             return scorer.score(asked, self.domain)
-        return scores_at(scorer, asked, self.domain, self.nominees, self.ids, part=samples is not None)
+        of_these = self.nominees if samples is None else Nominees(self.nominees.items, self.nominees.depth)
+        return scores_at(scorer, asked, self.domain, of_these, self.ids)
 
     def scores(self, scorers: Mapping[str, Scorer]) -> dict[str, Floats]:
         """[B, C] by each of several scorers."""

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from evaluation.candidates.asked import SparseAsked
 from evaluation.matrices import Floats, Sparse, dense, recency_matrix, split_columns
-from pairs.tables import Ints, Items, Samples
+from pairs.tables import Items, Samples
 
 MOST_TOGETHER = 64_000_000
 """Pairs of items of one user, over all users, that are counted at once: 8 bytes each at most, and a second to ten."""
@@ -27,26 +27,11 @@ class CoPurchases:
     bought: ByDomain
     """[U, C] of each domain: what a purchase counts, one or by its age."""
 
-    def counts_of(self, items: Ints, domain: int) -> "CountsOf":
-        """Of some items, and it may be others, with those of a domain."""
+    def of_queries(self, queries_BI: Sparse, domain: int) -> Sparse:
+        """[B, C] the queries' sums of counts, no column twice in a row."""
         if self.counts is not None:
-            return CountsOf(None, self.counts[domain])
-        return CountsOf(items, sp.csr_matrix(sp.csr_matrix(self.buyers[items]) @ self.bought[domain]))
-
-
-@dataclass(frozen=True)
-class CountsOf:
-    """What some items were bought together with."""
-
-    items: Ints | None
-    """[A] ascending; None: all."""
-    counts: Sparse
-    """[A, C]."""
-
-    def summed(self, queries_BI: Sparse) -> Sparse:
-        """[B, C] sums of the counts of what is asked with, no column twice in a row."""
-        asked = queries_BI if self.items is None else sp.csr_matrix(queries_BI[:, self.items])
-        return sp.csr_matrix(asked @ self.counts)
+            return sp.csr_matrix(queries_BI @ self.counts[domain])
+        return sp.csr_matrix(queries_BI @ self.buyers @ self.bought[domain])
 
 
 def co_purchases(
@@ -89,33 +74,14 @@ class ItemCosine:
         self._weight = (purchases.num_buyers**-exponent).astype(np.float32)
 
     def score(self, samples: Samples, domain: int) -> Floats:
-        return dense(self.ask(samples, domain).scores)
+        return dense(self._sparse(samples, domain))
 
-    def ask(self, samples: Samples, domain: int) -> "CosineAsked":
-        queries_BI = self.queries(samples)
-        counts = self._purchases.counts_of(np.unique(queries_BI.indices).astype(np.int64), domain)
-        first = self._items.ids(domain).start
-        return CosineAsked(self.scored(queries_BI, counts, first), first, cosine=self, counts=counts)
+    def ask(self, samples: Samples, domain: int) -> SparseAsked:
+        return SparseAsked(self._sparse(samples, domain), self._items.ids(domain).start)
 
-    def queries(self, samples: Samples) -> Sparse:
-        """[B, I] what is asked with."""
+    def _sparse(self, samples: Samples, domain: int) -> Sparse:
         queries_BI = recency_matrix(samples, self._decay, self._items.num_items)
-        return sp.csr_matrix(queries_BI @ sp.diags_array(self._weight))
-
-    def scored(self, queries_BI: Sparse, counts: CountsOf, first: int) -> Sparse:
-        """[B, C] of the domain that begins at item `first`."""
-        scores_BC = counts.summed(queries_BI)
-        scores_BC.data *= self._weight[scores_BC.indices + first]
+        weighted_BI = sp.csr_matrix(queries_BI @ sp.diags_array(self._weight))
+        scores_BC = self._purchases.of_queries(weighted_BI, domain)
+        scores_BC.data *= self._weight[scores_BC.indices + self._items.ids(domain).start]
         return scores_BC
-
-
-@dataclass(frozen=True, kw_only=True)
-class CosineAsked(SparseAsked):
-    """An answer with what it was summed up from: parts of the histories are sums of less of it."""
-
-    cosine: ItemCosine
-    counts: CountsOf
-
-    def part(self, samples: Samples) -> SparseAsked:
-        """The answer to the same samples with a part of their histories."""
-        return SparseAsked(self.cosine.scored(self.cosine.queries(samples), self.counts, self.first), self.first)

@@ -7,15 +7,13 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from evaluation.candidates.asked import Parted, Scorer, answer_of, rare_words
+from evaluation.candidates.asked import Scorer, answer_of, rare_words
 from evaluation.candidates.pool import Pool, scores_at
-from evaluation.list_ranker.bank import of_domain
 from evaluation.matrices import Floats
 from evaluation.metrics.ranks import DomainSamples, Ranks, batch_rows, make_batch, target_ranks
 from evaluation.metrics.shared import Batches
 from evaluation.ranked_lists import NO_ITEM, RankedLists, top_k
 from evaluation.sales import Sales
-from evaluation.systems import item_cosine
 from evaluation.systems.baseline_table import BASELINE_TABLE, Material, fit_text
 from evaluation.systems.baselines import Popularity, Recent
 from pairs.tables import Items, Samples
@@ -144,22 +142,3 @@ def test_who_nominates_is_asked_once_however_often_a_choice_is_made(threads: int
     for domain, rows in batch_rows(ASKED, ITEMS, few=True):
         for ranks, slow in zip(first, judged(make_batch(ASKED, ITEMS, pool, domain, rows)), strict=True):
             assert ranks[rows].tolist() == slow.tolist()
-
-
-@pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize("name", ["item_cosine", "recent_cosine"])
-def test_parts_of_histories_are_summed_from_what_the_whole_was(
-    name: str, at_once: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not at_once:
-        monkeypatch.setattr(item_cosine, "MOST_TOGETHER", 0)
-    row = BASELINE_TABLE[name]
-    scorer = row.fit(Material(TRAIN, ITEMS, 20_000, 1), **{key: values[0] for key, values in row.grid.items()})
-    whole = answer_of(scorer, ASKED, 0, ITEMS.ids(0))
-    assert isinstance(whole, Parted)
-    items = np.tile(np.arange(NUM_X), (len(ASKED), 1))
-    for domain in (0, 1):
-        part = of_domain(ASKED, ITEMS, domain)
-        told = whole.part(part).at(items)
-        assert np.ptp(told) > 0
-        assert told == pytest.approx(scorer.score(part, 0), rel=1e-5)
