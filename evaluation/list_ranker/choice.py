@@ -41,7 +41,7 @@ def choose_final(
 
     Args:
         batches: valid's.
-        lists: of the stages, aligned with `valid`.
+        lists: of the stages, aligned with valid.
     """
     if ranker is None:
         return None

@@ -129,7 +129,7 @@ def fit_trees(train: Lists, valid: Lists, names: list[str], *, seed: int) -> tup
         )
 
     fits = tuple(side_by_side(fit, range(FITS), threads=num_threads()))
-    trees = [fit.best_iteration for fit in fits]
+    trees = [booster.best_iteration for booster in fits]
     log.info("list ranker: %d lists of %d candidates, %s trees", len(train), len(train.features), trees)
     return fits
 

@@ -37,7 +37,8 @@ class CoPurchases:
 def co_purchases(
     bought_UI: Sparse, items: Items, fading_UI: "Sparse | None" = None, buyers_IU: "Sparse | None" = None
 ) -> CoPurchases:
-    """
+    """Those of the users' rows; their pairs are counted where they are few enough.
+
     Args:
         fading_UI: what each purchase counts of what is recommended; None: one.
         buyers_IU: the transpose of `bought_UI`, where it is there.
