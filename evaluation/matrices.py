@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pairs.orders import lex_order
-from pairs.ragged import rows_of
+from pairs.orders import distinct_rows, lex_order
+from pairs.ragged import offsets_of, rows_of
 from pairs.tables import Ints, Items, Samples
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -41,8 +41,9 @@ def user_item_matrix(train: Samples, num_items: int) -> Sparse:
     """[U, I] ones where a train user's histories or targets hold an item; one row a user, in user order."""
     users, user_row_N = np.unique(train.user, return_inverse=True)
     rows = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N])
-    columns = np.concatenate([train.history, train.target])
-    return _ones(rows, columns, (len(users), num_items))
+    rows, columns = distinct_rows(rows, np.concatenate([train.history, train.target]))
+    offsets = offsets_of(np.bincount(rows, minlength=len(users)))
+    return sp.csr_matrix((np.ones(len(rows), dtype=np.float32), columns, offsets), shape=(len(users), num_items))
 
 
 def latest_times(train: Samples, bought_UI: Sparse) -> Ints:
@@ -75,13 +76,10 @@ def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domai
         within_domain: the next item of the same domain instead of the next item of the mixed sequence.
     """
     num_items = len(item_domain)
-    user, before, after = successions(train, item_domain, within_domain=within_domain)
-    order = lex_order(user, before, after)
-    user, before, after = user[order], before[order], after[order]
-    first = np.ones(len(user), dtype=bool)  # of the edges of one user that are the same: twin samples repeat theirs
-    first[1:] = (user[1:] != user[:-1]) | (before[1:] != before[:-1]) | (after[1:] != after[:-1])
-    ones = np.ones(int(first.sum()), dtype=np.float32)
-    counts = sp.csr_matrix((ones, (before[first], after[first])), shape=(num_items, num_items))
+    # of the steps of one user that are the same one counts: twin samples repeat theirs
+    _, before, after = distinct_rows(*successions(train, item_domain, within_domain=within_domain))
+    ones = np.ones(len(before), dtype=np.float32)
+    counts = sp.csr_matrix((ones, (before, after)), shape=(num_items, num_items))
     totals = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1.0)
     return sp.csr_matrix(sp.diags_array((1.0 / totals).astype(np.float32)) @ counts)
 
@@ -136,10 +134,3 @@ def split_columns(matrix: Sparse, items: Items, domain: int) -> Sparse:
 def dense(product: Sparse) -> Floats:
     """A sparse batch of scores as a dense one."""
     return np.asarray(product.toarray(), dtype=np.float32)
-
-
-def _ones(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Sparse:
-    matrix = sp.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
-    matrix.sum_duplicates()
-    matrix.data[:] = 1.0
-    return matrix

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.matrices import DAY, Floats
 from evaluation.ranked_lists import NO_ITEM
-from pairs.orders import lex_order
+from pairs.orders import distinct_rows, lex_order
 from pairs.tables import Ints, Samples
 
 MOMENTS = 512
@@ -170,14 +170,12 @@ def purchases_of(samples: Samples) -> tuple[Ints, Ints, Ints] | None:
     where there are no times or no samples."""
     if samples.history_time is None or samples.target_time is None or len(samples) == 0:
         return None
-    user = np.concatenate([samples.user[samples.item_rows], samples.user])
-    item = np.concatenate([samples.history, samples.target])
-    time = np.concatenate([samples.history_time, samples.target_time])
-    order = lex_order(item, time, user)
-    user, item, time = user[order], item[order], time[order]
-    first = np.ones(len(item), dtype=bool)
-    first[1:] = (item[1:] != item[:-1]) | (time[1:] != time[:-1]) | (user[1:] != user[:-1])
-    return user[first], item[first], time[first]
+    item, time, user = distinct_rows(
+        np.concatenate([samples.history, samples.target]),
+        np.concatenate([samples.history_time, samples.target_time]),
+        np.concatenate([samples.user[samples.item_rows], samples.user]),
+    )
+    return user, item, time
 
 
 def moments(samples: Samples, sales: Sales) -> Ints:
