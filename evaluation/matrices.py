@@ -4,7 +4,7 @@ Several train samples of one user (the twins of Art-Office, the growing historie
 a user counts once for an item, once for a transition.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,8 @@ Floats: TypeAlias = NDArray[np.float32]
 Sparse: TypeAlias = "sp.csr_matrix[np.float32]"
 DAY = 86_400
 """Seconds."""
+PART = 1 << 22
+"""Purchases that are looked at together where a user's count once."""
 
 
 def csr_arrays(name: str, matrix: Sparse) -> dict[str, NDArray[Any]]:
@@ -37,26 +39,50 @@ def csr_of(name: str, arrays: Mapping[str, NDArray[Any]]) -> Sparse:
     return sp.csr_matrix((data, indices, indptr), shape=tuple(shape.tolist()), copy=False)
 
 
+def parts_of_users(samples: Samples) -> Iterator[Samples]:
+    """The samples of some users, then those of the next, in the users' order: each time `PART` purchases and at most
+    one user's more, for what is counted by user need not lie in memory for all at once. At least one part."""
+    users, user_row_N = np.unique(samples.user, return_inverse=True)
+    purchases_U = np.bincount(user_row_N, weights=samples.lengths + 1, minlength=len(users))
+    part_U = ((np.cumsum(purchases_U) - purchases_U) // PART).astype(np.int64)
+    if len(users) == 0 or part_U[-1] == 0:
+        yield samples
+        return
+    order = lex_order(part_U[user_row_N])
+    for rows in np.split(order, np.flatnonzero(np.diff(part_U[user_row_N[order]])) + 1):
+        yield samples.take(rows)
+
+
 def user_item_matrix(train: Samples, num_items: int) -> Sparse:
     """[U, I] ones where a train user's histories or targets hold an item; one row a user, in user order."""
-    users, user_row_N = np.unique(train.user, return_inverse=True)
-    rows = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N])
-    rows, columns = distinct_rows(rows, np.concatenate([train.history, train.target]))
-    offsets = offsets_of(np.bincount(rows, minlength=len(users)))
-    return sp.csr_matrix((np.ones(len(rows), dtype=np.float32), columns, offsets), shape=(len(users), num_items))
+    counts, columns = [], []
+    for part in parts_of_users(train):
+        users, user_row_N = np.unique(part.user, return_inverse=True)
+        rows = np.concatenate([np.repeat(user_row_N, part.lengths), user_row_N])
+        rows, items = distinct_rows(rows, np.concatenate([part.history, part.target]))
+        counts.append(np.bincount(rows, minlength=len(users)))
+        columns.append(items.astype(np.int32))
+    offsets, column_E = offsets_of(np.concatenate(counts)), np.concatenate(columns)
+    ones_E = np.ones(len(column_E), dtype=np.float32)
+    return sp.csr_matrix((ones_E, column_E, offsets), shape=(len(offsets) - 1, num_items))
 
 
 def latest_times(train: Samples, bought_UI: Sparse) -> Ints:
     """[E] when a user bought an item last, for each one of `user_item_matrix`, in its order."""
+    latest_E = np.concatenate([_latest_times(part, bought_UI.shape[1]) for part in parts_of_users(train)])
+    assert len(latest_E) == bought_UI.nnz
+    return latest_E
+
+
+def _latest_times(train: Samples, num_items: int) -> Ints:
     assert train.history_time is not None
     assert train.target_time is not None
     user_row_N = np.unique(train.user, return_inverse=True)[1]
-    cell = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N]) * np.int64(bought_UI.shape[1])
+    cell = np.concatenate([np.repeat(user_row_N, train.lengths), user_row_N]) * np.int64(num_items)
     cell += np.concatenate([train.history, train.target])
     order = lex_order(cell)
     cell = cell[order]
     begins_E = np.flatnonzero(np.concatenate([[True], cell[1:] != cell[:-1]])[: len(cell)])
-    assert len(begins_E) == bought_UI.nnz
     if len(begins_E) == 0:
         return begins_E
     return np.maximum.reduceat(np.concatenate([train.history_time, train.target_time])[order], begins_E)
@@ -76,10 +102,13 @@ def transition_matrix(train: Samples, item_domain: NDArray[Any], *, within_domai
         within_domain: the next item of the same domain instead of the next item of the mixed sequence.
     """
     num_items = len(item_domain)
-    # of the steps of one user that are the same one counts: twin samples repeat theirs
-    _, before, after = distinct_rows(*successions(train, item_domain, within_domain=within_domain))
-    ones = np.ones(len(before), dtype=np.float32)
-    counts = sp.csr_matrix((ones, (before, after)), shape=(num_items, num_items))
+    before, after = [], []
+    for part in parts_of_users(train):  # of the steps of one user that are the same one counts: twins repeat theirs
+        _, item, following = distinct_rows(*successions(part, item_domain, within_domain=within_domain))
+        before.append(item.astype(np.int32))
+        after.append(following.astype(np.int32))
+    edges = np.concatenate(before), np.concatenate(after)
+    counts = sp.csr_matrix((np.ones(len(edges[0]), dtype=np.float32), edges), shape=(num_items, num_items))
     totals = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1.0)
     return sp.csr_matrix(sp.diags_array((1.0 / totals).astype(np.float32)) @ counts)
 
@@ -88,7 +117,7 @@ def successions(train: Samples, item_domain: NDArray[Any], *, within_domain: boo
     """(user, item, next item) for every step of every sample, in the mixed sequence or inside one domain."""
     row, items = sequences_with_target(train)
     if within_domain:  # bring each sample's items of one domain together; the order inside stays
-        order = np.lexsort((np.arange(len(items)), item_domain[items], row))
+        order = lex_order(row, item_domain[items])
         row, items = row[order], items[order]
     follows = row[1:] == row[:-1]
     if within_domain:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.matrices import DAY, Floats
+from evaluation.matrices import DAY, Floats, parts_of_users
 from evaluation.ranked_lists import NO_ITEM
 from pairs.orders import distinct_rows, lex_order
 from pairs.tables import Ints, Samples
@@ -170,12 +170,23 @@ def purchases_of(samples: Samples) -> tuple[Ints, Ints, Ints] | None:
     where there are no times or no samples."""
     if samples.history_time is None or samples.target_time is None or len(samples) == 0:
         return None
-    item, time, user = distinct_rows(
+    columns = zip(*(_purchases(part) for part in parts_of_users(samples)), strict=True)
+    user, item, time = (np.concatenate(column) for column in columns)  # in order of user
+    order = lex_order(item, time)
+    user = user[order]
+    item = item[order]
+    time = time[order]
+    return user, item, time
+
+
+def _purchases(samples: Samples) -> tuple[Ints, ...]:
+    assert samples.history_time is not None
+    assert samples.target_time is not None
+    return distinct_rows(
+        np.concatenate([samples.user[samples.item_rows], samples.user]),
         np.concatenate([samples.history, samples.target]),
         np.concatenate([samples.history_time, samples.target_time]),
-        np.concatenate([samples.user[samples.item_rows], samples.user]),
     )
-    return user, item, time
 
 
 def moments(samples: Samples, sales: Sales) -> Ints:

@@ -96,7 +96,8 @@ def fit_bank(
         words: [I, V] those of another bank of the same catalogue; None: made of the items' texts.
         clock: whether times of sales are told.
     """
-    counted = dataclasses.replace(items, train_count=user_counts(known, items.num_items))
+    num_users = user_counts(known, items.num_items)
+    counted = dataclasses.replace(items, train_count=num_users)
     material = Material(known, counted, ridge_max_users, seed, others, sold, words, clock)
     scorers = {
         name: baseline.fit(material, **parameters.get(name, {}))
@@ -104,7 +105,8 @@ def fit_bank(
         if baseline.needs == "nothing"
         or (material.sales is not None and (baseline.needs == "sales" or name in parameters))
     }
-    return Bank(counted, material.vectors, scorers, material.sales, user_counts(material.everyone, items.num_items))
+    num_buyers = num_users if others is None else user_counts(material.everyone, items.num_items)
+    return Bank(counted, material.vectors, scorers, material.sales, num_buyers)
 
 
 def user_counts(samples: Samples, num_items: int) -> Ints:

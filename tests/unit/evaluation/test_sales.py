@@ -1,13 +1,17 @@
 """Sales as of a moment equal the same counted slowly, and nothing at or after the moment is read."""
 
 import dataclasses
+import itertools
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from evaluation.matrices import DAY
-from evaluation.sales import NEVER_DAYS, Sales, moments
-from pairs.tables import Samples
+from evaluation import matrices
+from evaluation.matrices import DAY, latest_times, parts_of_users, transition_matrix, user_item_matrix
+from evaluation.sales import NEVER_DAYS, Sales, moments, purchases_of
+from pairs.tables import Samples, joined
 from tests.evaluation_runs import make_samples
 
 NUM_ITEMS = 6
@@ -106,3 +110,33 @@ def test_a_question_is_asked_as_of_its_target_or_of_the_end_of_what_is_known() -
 
 def test_samples_without_times_have_no_sales() -> None:
     assert Sales.of_samples(make_samples([(0, 0, [1], 2)]), NUM_ITEMS) is None
+
+
+@pytest.mark.parametrize("part", [1, 7, 50])
+def test_what_is_counted_by_parts_of_users_is_what_is_counted_at_once(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = joined(timed_samples(1), timed_samples(2, num_users=40))  # of the first 30 users two samples, apart
+    domains = np.arange(NUM_ITEMS) % 2
+
+    def counted() -> list[list[float]]:
+        bought = user_item_matrix(samples, NUM_ITEMS)
+        steps = [transition_matrix(samples, domains, within_domain=within).toarray() for within in (False, True)]
+        purchases = purchases_of(samples)
+        assert purchases is not None
+        told: list[NDArray[Any]] = [bought.toarray(), latest_times(samples, bought), *steps, *purchases]
+        return [values.ravel().tolist() for values in told]
+
+    at_once = counted()
+    monkeypatch.setattr(matrices, "PART", part)
+    parts = [part.user for part in parts_of_users(samples)]
+    assert len(parts) > 1
+    assert all(before.max() < after.min() for before, after in itertools.pairwise(parts))
+    assert sorted(np.concatenate(parts).tolist()) == sorted(samples.user.tolist())
+    assert counted() == at_once
+
+
+def test_no_samples_are_one_part() -> None:
+    nobody = timed_samples().take(np.zeros(0, dtype=np.int64))
+    assert [len(part) for part in parts_of_users(nobody)] == [0]
+    assert user_item_matrix(nobody, NUM_ITEMS).shape == (0, NUM_ITEMS)
