@@ -72,6 +72,8 @@ def evaluate(
         judged = {split: _judge_split(inputs, split, fitted[split], sources[split], kept) for split in JUDGED_SPLITS}
     with clock.part("llm_share"):
         llm_adds = _llm_adds(inputs, chosen.llm_share, fitted["test"], sources["test"])
+    ranker = fitted["test"].ranker
+    del fitted  # what test may know is as large as what train tells, and each protocol makes its own
     with clock.part("intervals"):
         best = best_baseline(judged["valid"], inputs.deciding(timeline), config)
         splits = {
@@ -84,7 +86,7 @@ def evaluate(
         kept.publish(judged, made_here(chosen.bank.scorers))
     if world is not None and not world.is_main:
         return {}
-    final_list = {"best_baseline": best, **final_values(fitted["test"].ranker, timeline)}
+    final_list = {"best_baseline": best, **final_values(ranker, timeline)}
     metrics: Json = {
         "pair": pair.name,
         "domains": list(pair.domain_names),
@@ -98,7 +100,7 @@ def evaluate(
     }
     card = read_json(run_dir / "pair" / "card.json")
     with clock.part("write"):
-        plots = write_beside(judged, fitted["test"].ranker, card, run_dir)
+        plots = write_beside(judged, ranker, card, run_dir)
     metrics["timing"] = _timing(run_dir, clock, chosen.baselines)
     publish_report(metrics, card, plots, run_dir / "report")
     write_json(run_dir / "report" / "metrics.json", metrics)

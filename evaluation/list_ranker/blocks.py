@@ -6,7 +6,9 @@ block is a part of the users: the sources know all others.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +22,7 @@ MOST_FOLDS, LEFT_OUT = 4, 0.05
 TIME_SHARE = 0.1
 """Of the train samples in one block of time."""
 TIME_BLOCKS = 2
+NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,14 @@ class FitBlock:
     """Some train samples to learn from, and what the sources may know meanwhile."""
 
     asked: Samples
-    known: Samples
+    tell: Callable[[], Samples]
     others: Samples | None = None
     """Users of one domain; of their purchases those are known that came before the last of `known` (`with_others`)."""
+
+    @property
+    def known(self) -> Samples:
+        """Made each time that it is asked for: it is nearly all of train, and blocks are looked at one by one."""
+        return self.tell()
 
 
 def follows_in_time(later: Samples, earlier: Samples) -> bool:
@@ -74,24 +82,25 @@ def _user_blocks(train: Samples, others: Samples | None, most: int, seed: int) -
     for fold in np.array_split(chosen, folds):
         asked_N = np.isin(user_row_N, fold)
         if asked_N.any():
-            asked, known = (train.take(np.flatnonzero(part_N)) for part_N in (asked_N, ~asked_N))
-            blocks.append(FitBlock(asked, known, others))
+            asked = train.take(np.flatnonzero(asked_N))
+            blocks.append(FitBlock(asked, partial(train.take, np.flatnonzero(~asked_N)), others))
     return blocks
 
 
 def _time_blocks(train: Samples, others: Samples | None, most: int, seed: int, age: int) -> list[FitBlock]:
+    assert train.history_time is not None
     assert train.target_time is not None
     blocks = []
+    first = min(train.history_time.min(initial=NEVER), train.target_time.min(initial=NEVER))
     until = int(train.target_time.max())
     for number in range(TIME_BLOCKS):
         cut = int(np.quantile(train.target_time, 1 - TIME_SHARE * (number + 1), method="lower"))
         inside = np.flatnonzero((train.target_time > cut) & (train.target_time <= until))
         rows = _first_of_users(train, inside)
-        known = as_of(train, cut - age)
-        if len(rows) and len(known):
+        if len(rows) and first <= cut - age:
             drawn = np.random.default_rng(seed).permutation(len(rows))[: most // TIME_BLOCKS]  # fewer are some of more
             asked = train.take(rows[np.sort(drawn)])
-            blocks.append(FitBlock(asked, known, others))
+            blocks.append(FitBlock(asked, partial(as_of, train, cut - age), others))
         until = cut
     return blocks
 

@@ -46,6 +46,7 @@ def choose_aged(chosen: Chosen) -> Chosen:
         ridge_max_users=config.ridge_max_users, seed=seed, others=inputs.others,
         words=chosen.bank.words, clock=config.clock,
     )  # fmt: skip
+    del known  # nearly as large as train, and those that the trees learn from come beside it
     batches = inputs.batches(valid, bank.scorers, {})
     mixture, choices = choose_mixture(batches, bank.scorers, {}, config)
     ranker = fit_list_ranker(

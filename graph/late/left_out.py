@@ -75,6 +75,7 @@ def _columns(
     known = with_others(block.known, block.others)
     with long("tables"):
         tables = item_tables(factorise(known, items, dim=dim), words_IK, known)
+    del known
     asked = torch.from_numpy(np.unique(block.asked.recent(max_history, items.pad)))
     columns: dict[str, npt.NDArray[Any]] = {}
     for letter, graph in zip("XY", vote_graphs(tables, items.num_x, depth=depth), strict=True):
