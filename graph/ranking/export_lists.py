@@ -45,16 +45,22 @@ def export_lists(
     write_all(judge, of_valid, "valid")
     write_all(judge, of_test, "test")
 
+    others = load_others(run_dir)
+
     def write_at_cut() -> None:
-        """The graphs made for it are as large as train's, and gone when it is done; so are what was near in train's."""
+        """The graphs made for it are as large as train's, and gone when it is done; so are what was near in train's,
+        and the purchases that graphs and clocks are made of once they are made."""
         for votes in judge.graphs.votes or ():
             votes.nearest.forget()
-        known = with_others(known_at_cut(train, valid, test), load_others(run_dir))
-        at_cut = _at_cut(judge, prepared, known, run_dir / TABLES_OF_PARTS)
-        write_all(at_cut, of_test, "refit")
-        if reads_clock(at_cut.graphs):
-            sold = with_others(joined(joined(train, valid), test), load_others(run_dir))
-            write_all(_rolling(at_cut, prepared, sold), of_test, "rolling", READ_CLOCK)
+        known = known_at_cut(train, valid, test)
+        asked = _at_cut(judge, prepared, with_others(known, others), run_dir / TABLES_OF_PARTS)
+        del known
+        write_all(asked, of_test, "refit")
+        if reads_clock(asked.graphs):
+            sold = joined(joined(train, valid), test)
+            asked = _rolling(asked, prepared, with_others(sold, others))
+            del sold
+            write_all(asked, of_test, "rolling", READ_CLOCK)
 
     if chronological:
         write_at_cut()
