@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from evaluation.compare import SEED
-from evaluation.judged_run import JudgedRun, read_run, why_not_paired
+from evaluation.judged_run import JudgedRun, check_resamples, read_run, why_not_paired
 from evaluation.metrics.intervals import Array, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.report.report_parts import text_table
 from launch.artifacts import read_json, write_json, write_text
-from launch.errors import InputError
 from launch.stage import entry_point
 
 SPLITS = ("valid", "test")
@@ -36,8 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="RUN/ablate, with parts.json")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of users")
     asked = parser.parse_args(argv)
-    if asked.resamples < 100:
-        raise InputError(f"--resamples must be at least 100, got {asked.resamples}")
+    check_resamples(asked.resamples)
     table = ablation_table(asked.folder, resamples=asked.resamples)
     write_json(asked.folder / "ablation.json", table)
     write_text(asked.folder / "ablation.txt", render(table))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.judged_run import JudgedRun, read_run, why_not_paired
+from evaluation.judged_run import JudgedRun, check_resamples, read_run, why_not_paired
 from evaluation.metrics.intervals import Difference, paired_difference
 from evaluation.metrics.metrics import METRICS, metric_values
 from evaluation.report.report_parts import text_table
@@ -44,8 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--finished", action="store_true", help="leave out what has not finished; then status 1")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="also write compare.txt and compare.json there")
     asked = parser.parse_args(argv)
-    if asked.resamples < 100:
-        raise InputError(f"--resamples must be at least 100, got {asked.resamples}")
+    check_resamples(asked.resamples)
     chosen = {"split": asked.split, "resamples": asked.resamples}
     if asked.systems is not None:
         if len(asked.runs) > 1 or asked.system is not None or asked.finished:

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evaluation.metrics.ranks import Ranks
 from launch.artifacts import read_json, sha256_file
-from launch.errors import InputError
+from launch.errors import InputError, first_line
+from launch.options.bounds import MOST
 from launch.stages import stage_named
 from launch.state.manifests import read_manifest
 from launch.state.states import recipe_of, state_of
 from launch.terminal import shown
+
+LEAST_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,13 @@ class JudgedRun:
     ranks: Ranks
 
 
+def check_resamples(resamples: int) -> None:
+    """InputError where an interval could not be made of so many draws."""
+    most = MOST["evaluation.bootstrap_resamples"]
+    if not LEAST_RESAMPLES <= resamples <= most:
+        raise InputError(f"--resamples must be at least {LEAST_RESAMPLES} and at most {most}, got {resamples}")
+
+
 def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
     """Read one run's report; what is not there, or does not hold any more, is said by name."""
     stage, told = stage_named("evaluate"), recipe_of(path)
@@ -48,18 +59,28 @@ def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
             f"{path}: evaluate is {state.kind}{': ' if state.why else ''}{state.why}; "
             f"run `kinrec run {path / 'recipe.yaml'}` first"
         )
-    report, ranks_path = path / "report" / "metrics.json", path / "report" / f"ranks_{split}.parquet"
-    items_path, samples_path = path / "pair" / "items.parquet", path / "pair" / f"{split}.arrow"
-    for needed in (report, ranks_path, items_path, samples_path):
+    report, ranks_path = path / "report" / "metrics.json", _ranks_path(path, split)
+    for needed in (report, ranks_path, *_catalogue(path, split)):
         if not needed.is_file():
             raise InputError(f"{needed}: no such file; run `kinrec evaluate` for {path} first")
-    metrics = read_json(report)
-    table = pq.read_table(ranks_path)
+    try:
+        return _read(path, system, split)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path / 'report'}: no report of this version ({first_line(error)}); run `kinrec evaluate` again"
+        ) from error
+
+
+def _read(path: Path, system: str, split: str) -> JudgedRun:
+    metrics, table = read_json(path / "report" / "metrics.json"), pq.read_table(_ranks_path(path, split))
     systems = metrics["splits"][split]["systems"]
     if system not in systems or system not in table.column_names:
         raise InputError(f"{path}: no system {system!r}; its report has {', '.join(systems)}")
     ranks_N = table.column(system).cast("double").fill_null(float("inf")).to_numpy()
-    manifest = read_manifest(path, stage)
+    told, manifest = recipe_of(path), read_manifest(path, stage_named("evaluate"))
+    items_path, samples_path = _catalogue(path, split)
     return JudgedRun(
         name=shown(str(path)),
         pair=shown(metrics["pair"]),
@@ -74,6 +95,14 @@ def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
         user=table.column("user").to_numpy(),
         ranks=ranks_N,
     )
+
+
+def _ranks_path(path: Path, split: str) -> Path:
+    return path / "report" / f"ranks_{split}.parquet"
+
+
+def _catalogue(path: Path, split: str) -> tuple[Path, Path]:
+    return path / "pair" / "items.parquet", path / "pair" / f"{split}.arrow"
 
 
 def why_not_paired(one: JudgedRun, other: JudgedRun) -> str | None:

@@ -1,6 +1,7 @@
 """The training loop: DistributedDataParallel, early stopping on valid, checkpoints that resume to the bit."""
 
 import logging
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,6 +75,7 @@ class Trainer:
         self._epoch: tuple[int, list[Ints]] = (-1, [])
         self._epoch_sums: EpochSums | None = None
         self._norm = torch.zeros(())
+        self._worst = torch.zeros(())  # norm since the start; not a number where one was none
         self._writer = Writer()
 
     @property
@@ -143,6 +145,7 @@ class Trainer:
         self._norm = take_step(
             loss * self.world.size, self.objective.parameters(), self.optimizer, clip=settings.schedule.grad_clip
         )
+        self._worst = torch.maximum(self._worst.to(self._norm.device), self._norm.detach())
         sums.losses, sums.counts = sums.losses + sum_T.cpu(), sums.counts + count_T.cpu()
         sums.sequences += len(rows)
 
@@ -157,6 +160,7 @@ class Trainer:
 
     def judge(self, done: int) -> float | None:
         """The mean reciprocal rank on valid, at the end of an epoch."""
+        self._check_finite(done)
         if self._epoch_sums is not None:  # else it was broken off, and this start has taken no step
             seconds = time.monotonic() - self._epoch_sums.started
             speed = {"sequences_per_second": self._epoch_sums.sequences / max(seconds, 1e-9), "epoch_seconds": seconds}
@@ -178,6 +182,7 @@ class Trainer:
 
     def save(self, reached: Reached) -> None:
         """Take a copy of all that a checkpoint holds, and write it while training goes on."""
+        self._check_finite(reached.step)
         sums = self._epoch_sums or EpochSums()
         losses = self.world.sum(sums.losses).cpu()
         if self.world.is_main:
@@ -194,6 +199,15 @@ class Trainer:
     def settle(self) -> None:
         """Return when the last checkpoint is whole."""
         self._writer.join()
+
+    def _check_finite(self, done: int) -> None:
+        """InputError where the gradients of a step were no numbers, on all ranks: its weights must not be saved. It is
+        asked before weights are judged or saved, for a GPU would wait at every step."""
+        if not math.isfinite(float(self._worst)):
+            raise InputError(
+                f"the gradient's norm was {float(self._worst)} in a step before step {done}: nothing since the last "
+                "checkpoint was saved; lower graph.schedule.lr or graph.schedule.evidence_lr, then start again"
+            )
 
     def _why_damaged(self) -> str | None:
         """None if the best weights are as they were written, else what is not. Call on all ranks."""

@@ -11,14 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ".partial"
+PARTIAL, FORMER = ".partial", ".former"
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to; on success it becomes `path`, on an error it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(_partial_name(path))
+    partial = path.with_name(_own_name(path, PARTIAL))
     try:
         yield partial
         _flush(partial)
@@ -30,9 +30,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on success it becomes `path` (replacing one), on an error it is removed."""
+    """Yield an empty folder to fill; on success it becomes `path` (replacing one), on an error it is removed.
+
+    The folder that it replaces stands aside until the new one has its name: killed in between, it is put back by
+    `remove_partials`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(_partial_name(path))
+    partial, former = (path.with_name(_own_name(path, ending)) for ending in (PARTIAL, FORMER))
     partial.mkdir()
     try:
         yield partial
@@ -41,10 +45,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 _flush(Path(root) / name)
             sync_folder(Path(root))
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(former)
         partial.replace(path)
         sync_folder(path.parent)
     finally:
+        _put_back(former, path)
         shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -71,12 +76,16 @@ def sha256_file(path: Path) -> str:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed writers left below `folder`; links are not followed."""
+    """Remove what killed writers left below `folder`, and put back what they were about to replace; links are not
+    followed."""
     for root, folders, files in os.walk(folder, followlinks=False):
         for name in [name for name in folders if _is_partial(name)]:
             folders.remove(name)
             path = Path(root) / name
             path.unlink() if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
+        for name in [name for name in folders if name.startswith(".") and name.endswith(FORMER)]:
+            folders.remove(name)
+            _put_back(Path(root) / name, Path(root) / name[1:].rsplit(".", 3)[0])
         for name in filter(_is_partial, files):
             (Path(root) / name).unlink(missing_ok=True)
 
@@ -110,9 +119,19 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def _partial_name(path: Path) -> str:
+def _own_name(path: Path, ending: str) -> str:
     """Of this process alone: those of other machines, which may have our process id, write beside us."""
-    return f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}{PARTIAL}"
+    return f".{path.name}.{os.getpid()}.{secrets.token_hex(3)}{ending}"
+
+
+def _put_back(former: Path, path: Path) -> None:
+    """Where nothing has taken its place; else it is removed."""
+    if former.is_dir() and not former.is_symlink() and not path.exists():
+        former.replace(path)
+    elif former.is_symlink():
+        former.unlink()
+    else:
+        shutil.rmtree(former, ignore_errors=True)
 
 
 def _is_partial(name: str) -> bool:

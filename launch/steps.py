@@ -4,9 +4,11 @@ What a step, a validation and a checkpoint are, the learner says. When they come
 where it stops when it is told to is said here, for the graph and the language model alike.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from launch.errors import InputError
 from launch.progress import progress
 from launch.saves import Saves
 from launch.stopping import Stopped, is_asked, work_begins
@@ -101,7 +103,8 @@ def learn(
 ) -> Reached:
     """Train from where `reached` stands until no step is left, or validations stop getting better.
 
-    Where a rank is told to stop, all write a checkpoint and raise `Stopped`.
+    Where a rank is told to stop, all write a checkpoint and raise `Stopped`. InputError where a validation gives no
+    number.
     """
     work_begins()
     saves = Saves(label=label, at=reached.step, tracker=tracker)
@@ -111,6 +114,11 @@ def learn(
         value = learner.judge(reached.step)
         if value is None:
             stop(replace(reached, unjudged=True))
+        if not math.isfinite(value):
+            raise InputError(
+                f"{label}: valid gives {value} at step {reached.step}: the weights are no numbers any more and are not "
+                "kept; lower the learning rate, then start again: it goes on from the last checkpoint"
+            )
         reached = replace(reached, unjudged=False)
         if value > reached.best_value:
             reached = replace(reached, best_step=reached.step, best_value=value)

@@ -134,7 +134,7 @@ def fit_list_ranker(
     world: World | None = None,
     age: int = 0,
 ) -> ListRanker | None:
-    """Fitted on blocks of train, stopped on valid; None where train holds too few lists.
+    """Fitted on blocks of train, stopped on valid; None where train holds too few lists, or valid none.
 
     Args:
         bank: what train tells, with the baselines' chosen `parameters`; its given lists are those of `valid`.
@@ -172,6 +172,9 @@ def fit_list_ranker(
     few = sample_of_users(valid, MOST_STOPPING, seed)
     of_few = {name: given.of_samples(few.sample) for name, given in bank.given.items()}
     stopping = make_lists(dataclasses.replace(bank, given=of_few), few, config, world, sold_only=age > 0)
+    if len(stopping) == 0:
+        log.warning("no list of valid holds its target: nothing says when to stop, and the fusion is final")
+        return None
     trees = fit_trees(taught, stopping, bank.names, seed=seed)
     return ListRanker(bank, trees, config.ranker_depth, by_words=chronological, taught=taught)
 

@@ -128,11 +128,12 @@ def without_history(scores_BC: Floats, batch: DomainSamples) -> Floats:
 
 
 def target_ranks(scores_BC: Floats, batch: DomainSamples) -> Ranks:
-    """[B] rank of each target among the columns; an item with the target's score stands before it."""
+    """[B] rank of each target among the columns; items with the target's score, or with none that is a number, stand
+    before it."""
     row_B = np.arange(len(batch.rows))
     column_B, there_B = batch.column_of(row_B, batch.samples.target)
     own_B = np.where(there_B, scores_BC[row_B, column_B], -np.inf)
-    ranks_B = np.asarray(np.count_nonzero(scores_BC >= own_B[:, None], axis=1), dtype=np.float64)
+    ranks_B = np.asarray(np.count_nonzero(~(scores_BC < own_B[:, None]), axis=1), dtype=np.float64)
     ranks_B[own_B == -np.inf] = np.inf
     if batch.nominees is not None:
         ranks_B[ranks_B > batch.nominees.depth] = np.inf
@@ -147,7 +148,7 @@ def list_ranks(lists: RankedLists, samples: Samples, *, num_items: int, filter_h
         counted_NK &= ~in_history(lists.items, samples, num_items=num_items)
     is_target_NK = counted_NK & (lists.items == samples.target[:, None])
     own_N = np.where(is_target_NK, lists.scores, -np.inf).max(axis=1, initial=-np.inf)
-    ahead_NK = counted_NK & (lists.scores >= own_N[:, None])
+    ahead_NK = counted_NK & ~(lists.scores < own_N[:, None])
     ranks_N = np.asarray(np.count_nonzero(ahead_NK, axis=1), dtype=np.float64)
     ranks_N[~is_target_NK.any(axis=1)] = np.inf
     return ranks_N

@@ -53,13 +53,14 @@ def cut_chunks(samples: Samples, size: int) -> list[Chunk]:
 
 
 def target_ranks(scores_BD: Tensor, target_B: Tensor, history_BL: Tensor, ids: range) -> Tensor:
-    """Rank of each target among the domain's items outside the history [B]; ties count against it.
+    """Rank of each target among the domain's items outside the history [B]; ties, and scores that are no numbers, count
+    against it.
 
     Infinite where the target is itself in the history: it cannot be recommended.
     """
     allowed_BD = scores_BD.masked_fill(_in_history(history_BL, ids), -torch.inf)
     own_B1 = allowed_BD.gather(1, (target_B - ids.start)[:, None])
-    rank_B = (allowed_BD >= own_B1).sum(dim=1).double()
+    rank_B = (~(allowed_BD < own_B1)).sum(dim=1).double()
     return rank_B.masked_fill(own_B1[:, 0] == -torch.inf, torch.inf)
 
 

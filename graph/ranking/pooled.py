@@ -47,7 +47,8 @@ def cell_rows(cells: Cells) -> CellRows:
 
 
 def pooled_target_ranks(pooled: Pooled, target_B: Tensor, history_BL: Tensor, ids: range) -> Tensor:
-    """Rank of each target among the candidates outside the history [B]; ties count against it.
+    """Rank of each target among the candidates outside the history [B]; ties, and scores that are no numbers,
+    count against it.
 
     Infinite where the target is no candidate, or in the history.
     """
@@ -57,5 +58,5 @@ def pooled_target_ranks(pooled: Pooled, target_B: Tensor, history_BL: Tensor, id
     allowed_BP = pooled.score.masked_fill(seen_BP, -torch.inf)
     is_target_BP = pooled.column == (target_B - ids.start)[:, None]
     own_B1 = allowed_BP.masked_fill(~is_target_BP, -torch.inf).amax(dim=1, keepdim=True)
-    rank_B = (allowed_BP >= own_B1).sum(dim=1).double()
+    rank_B = (~(allowed_BP < own_B1)).sum(dim=1).double()
     return rank_B.masked_fill(own_B1[:, 0] == -torch.inf, torch.inf)

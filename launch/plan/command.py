@@ -6,6 +6,7 @@ kinrec plan RECIPE --nodes=8 --processes=8 --gpu-memory=80 --users=10000000 --it
 
 import argparse
 import importlib
+import math
 import sys
 from pathlib import Path
 
@@ -38,9 +39,10 @@ def plan(words: list[str]) -> int:
     parser.add_argument("--interactions", type=int, help="its interactions; default 12 a user")
     parser.add_argument("--no-deepspeed", action="store_true", help="do not ask DeepSpeed's own estimator")
     known, overrides = parser.parse_known_args(words)
-    for name in ("nodes", "processes", "tflops"):
-        if getattr(known, name) is not None and getattr(known, name) <= 0:
-            raise InputError(f"--{name} must be positive, got {getattr(known, name)}")
+    for name in ("nodes", "processes", "tflops", "users", "items", "interactions"):
+        given = getattr(known, name)
+        if given is not None and not 0 < given < math.inf:
+            raise InputError(f"--{name} must be positive, got {given}")
     recipe, run_dir = open_recipe(known.recipe, overrides, known.run_dir)
     counts = read_counts(recipe, run_dir, users=known.users, items=known.items, interactions=known.interactions)
     machine = machine_of(recipe, known.nodes, known.processes, known.gpu_memory, known.tflops)

@@ -1,5 +1,6 @@
 """Where the ranks of a recipe are going to run."""
 
+import math
 import subprocess
 
 from launch.cluster.allocation import count_nodes, read_allocation
@@ -26,8 +27,8 @@ def machine_of(
         nodes = recipe.launch.nodes or count_nodes(None, read_allocation())
     if gpu_memory is None:
         gpu_memory = smallest_gpu() if count_gpus() else 0.0
-    if gpu_memory < 0:
-        raise InputError(f"--gpu-memory must not be negative, got {gpu_memory}")
+    if not 0 <= gpu_memory < math.inf:
+        raise InputError(f"--gpu-memory must be a number that is not negative, got {gpu_memory}")
     asked = recipe.slurm.gpus if recipe.launch.processes is None else None
     ranks = processes or recipe.launch.processes or asked or max(1, count_gpus())
     usual = next(value for least, value in reversed(GPU_TFLOPS.items()) if gpu_memory >= least)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 import polars as pl
 
 from launch.errors import InputError
+from launch.errors import first_line as told_by
 from pairs.reading.bad_rows import BadRow, FileCount
 from pairs.reading.csv_rows import CsvLines, first_line
 from pairs.reading.json_lines import parse_object
@@ -105,15 +106,27 @@ class StrictFile:
         columns = [self._from_parquet(schema[field.name], field) for field in there]
         names = [field.name for field in there]
         for first, frame in parquet_batches(self.path, names, too_long=self._refuse_long, rows=GROUP_ROWS):
-            numbered = pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("number")
-            yield _complete(frame.select(numbered, *columns), fields)
+            numbered = frame.with_columns(pl.int_range(first, first + frame.height, dtype=pl.Int64).alias("number"))
+            yield _complete(self._converted(numbered, columns), fields)
+
+    def _converted(self, rows: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.DataFrame:
+        """InputError with the first row that holds what its column's type has no room for."""
+        try:
+            return rows.select("number", *columns)
+        except pl.exceptions.PolarsError as error:
+            if rows.height == 1:
+                self.refuse(rows["number"][0], f"cannot be read ({told_by(error)})")
+            for part in (rows.head(rows.height // 2), rows.tail(rows.height - rows.height // 2)):
+                self._converted(part, columns)
+            raise
 
     def _refuse_long(self, number: int) -> None:
         self.refuse(number, f"is longer than {MOST_BYTES >> 20} MiB")
 
     def _from_parquet(self, dtype: pl.DataType, field: Field) -> pl.Expr:
         values = pl.col(field.name)
-        if field.kind == "words" and not isinstance(dtype, pl.List):
+        plain = dtype in (pl.String, pl.Categorical) or dtype.is_integer()
+        if field.kind == "words" and plain:
             return values.cast(pl.String).reshape((-1, 1)).arr.to_list().alias(field.name)
         inner: object = dtype
         if field.kind in LISTS and dtype != pl.Null:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.candidates.asked import Scorer
+from evaluation.candidates.pool import Pool
 from evaluation.list_ranker.bank import Bank
 from evaluation.list_ranker.final import ListRanker
 from evaluation.list_ranker.knowledge import Timeline, known_to_test, sold_by_all
@@ -77,10 +78,15 @@ def rank_finally(
     mixture: Mixture,
     depth: int,
     final: FinalScorer | None = None,
+    pool: Pool | None = None,
 ) -> Final:
-    """The final list of a single sample from its lists of `graph` and `llm`; never an item of its own history."""
+    """The final list of a single sample from its lists of `graph` and `llm`; never an item of its own history.
+
+    Args:
+        pool: who nominates candidates, where `evaluate` ranked these alone; None: all items of the domain are ranked.
+    """
     assert len(sample) == 1, len(sample)
-    (batch,) = batches(sample, items)
+    (batch,) = batches(sample, items, pool)
     ingredients = make_ingredients(scorers, lists, sample, items, filter_history=True)
     raw = batch.scores(scorers)
     baselines = ingredients.baseline_parts(batch, raw)
@@ -92,17 +98,18 @@ def rank_finally(
     there = listed[0] != NO_ITEM
     best, values = listed[0][there], scores[0][there]
     own = set(sample.history.tolist())
+    columns, _ = batch.column_of(np.zeros(len(best), dtype=np.int64), best)
     return Final(
         items=best.tolist(),
         scores=values.tolist(),
         ranks=[
             {
-                **{name: _rank_among(scores_BC, item - batch.ids.start) for name, scores_BC in baselines.items()},
+                **{name: _rank_among(scores_BC, column) for name, scores_BC in baselines.items()},
                 **{
                     name: place for name, ranked in lists.items() if (place := _place_in(ranked, item, own)) is not None
                 },
             }
-            for item in best.tolist()
+            for item, column in zip(best.tolist(), columns.tolist(), strict=True)
         ],
     )
 

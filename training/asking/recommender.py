@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.candidates.choice import pool_of
+from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.bank import Bank, fit_bank
 from evaluation.matrices import Sparse, csr_arrays, csr_of
 from evaluation.ranked_lists import RankedLists
@@ -27,6 +29,9 @@ from training.asking.final_ranking import Final, Json, load_final, load_known, r
 from training.asking.new_prompt import PromptWriter, open_prompts
 from training.base_files import BaseModel
 from training.prompts.config import PromptsConfig
+
+MOST_LISTED = 100_000
+"""Items of one answer."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Recommender:
     depth: int
     """Of the graphs' lists."""
     has_expectations: bool
+    settings: EvaluationConfig
 
     @classmethod
     def open(cls, run_dir: Path, *, world: World, trust_remote_code: bool = False) -> "Recommender":
@@ -120,6 +126,7 @@ class Recommender:
             chosen=chosen,
             depth=recipe.sections["graph"].list_depth,
             has_expectations=has_expectations(run_dir),
+            settings=recipe.sections["evaluation"],
         )
 
     def ask(self, history: list[str], *, domain: str, k: int) -> Recommendation:
@@ -154,6 +161,7 @@ class Recommender:
             mixture=Mixture(self.chosen["baseline_fusion"]["weights"], self.chosen["fusion"]["weights"]),
             depth=k,
             final=load_final(self.run_dir, self.chosen, self.bank, lists),
+            pool=pool_of(self.bank.scorers, {**lists, "llm": answers.lists}, self.pair.items, self.settings),
         )
         return Recommendation(
             domain=self.pair.domain_names[asked],
@@ -174,8 +182,8 @@ class Recommender:
 
 def check_length(k: int) -> None:
     """InputError unless a list can be so long."""
-    if k < 1:
-        raise InputError(f"--k must be at least 1, got {k}")
+    if not 1 <= k <= MOST_LISTED:
+        raise InputError(f"--k must be at least 1 and at most {MOST_LISTED}, got {k}")
 
 
 def _known(

@@ -1,6 +1,7 @@
 """Runs side by side: paired differences, what seeds have in common, and the table on disk."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_the_table_is_saved_and_what_is_missing_ends_with_1(run_dir: Path, copy:
         main(["--finished", *words, str(tmp_path / "stopped")])
     assert ended.value.code == 1
     assert str(tmp_path / "stopped") in (tmp_path / "compare.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("metrics.json", "{"), ("metrics.json", "{}"), ("metrics.json", "[]"), ("ranks_test.parquet", "x")],
+)
+def test_a_report_that_is_none_is_refused_in_one_line(run_dir: Path, tmp_path: Path, name: str, text: str) -> None:
+    shutil.copytree(run_dir, tmp_path / "foreign")
+    (tmp_path / "foreign" / "report" / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="report: no report of this version"):
+        compare([run_dir, tmp_path / "foreign"], system="kinrec", split="test")
+
+
+@pytest.mark.parametrize("resamples", [99, 10**11])
+def test_draws_that_no_interval_can_be_made_of_are_refused(run_dir: Path, resamples: int) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([f"--resamples={resamples}", str(run_dir), str(run_dir)])
+    assert ended.value.code == 2
 
 
 def test_seeds_are_summed_up_with_their_standard_deviation(run_dir: Path) -> None:

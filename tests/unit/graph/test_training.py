@@ -1,5 +1,6 @@
 """Training resumes to the bit, exports what it ranked, and refuses what cannot be."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,23 @@ def test_resume_equals_no_stop_to_the_bit(
     monkeypatch.setattr(Trainer, "save", save)
     run(tmp_path / "stopped", config)
     assert digests(tmp_path / "stopped") == digests(tmp_path / "whole")
+
+
+def test_a_model_that_diverged_is_refused_before_anything_of_it_is_saved(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    with pytest.raises(InputError, match=r"graph\.schedule\.lr"):
+        run(tmp_path, tiny(lr=1e30, evidence_lr=1e30))
+    assert not list((tmp_path / "graph").rglob("*.pt"))
+    assert not list((tmp_path / "graph").rglob("best.safetensors"))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_target_whose_score_is_no_number_stands_last(score: float) -> None:
+    scores = torch.tensor([[0.5, score, 0.2]])
+    rank = target_ranks(scores, torch.tensor([1]), torch.tensor([[9]]), range(3))
+    assert rank.tolist() == [1.0 if score == math.inf else 3.0]
+    others = target_ranks(torch.full((1, 3), math.nan), torch.tensor([1]), torch.tensor([[9]]), range(3))
+    assert others.tolist() == [3.0]
 
 
 def test_every_sample_of_every_split_has_vectors_and_lists(tmp_path: Path) -> None:

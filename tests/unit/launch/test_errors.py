@@ -1,11 +1,12 @@
 """A user's mistake is one line and status 2; a fault of ours is a traceback; no file is left half-written."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from launch.artifacts import atomic_file, atomic_folder, remove_partials
+from launch.artifacts import PARTIAL, atomic_file, atomic_folder, remove_partials
 from launch.errors import InputError, first_line, one_line
 from launch.stage import entry_point
 
@@ -70,6 +71,31 @@ def test_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
     with atomic_folder(path) as partial:
         (partial / "new").touch()
     assert [file.name for file in path.iterdir()] == ["new"]
+
+
+def test_a_folder_is_there_whenever_its_writer_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    (path / "old").touch()
+    rename = Path.replace
+
+    def die_at_the_new_one(self: Path, target: Path) -> Path:
+        if self.name.endswith(PARTIAL):
+            os._exit(9)
+        return rename(self, target)
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Path, "replace", die_at_the_new_one)
+        with atomic_folder(path) as partial:
+            (partial / "new").touch()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    remove_partials(tmp_path)  # as the next start does
+    assert [file.relative_to(tmp_path).as_posix() for file in sorted(tmp_path.rglob("*"))] == ["a", "a/old"]
+    former = tmp_path / ".a.12.abc.former"
+    former.mkdir()
+    remove_partials(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a"], "its place is taken"
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The skeleton of training calls in order, keeps the best, ends early, and goes on where it was stopped."""
 
+import math
 from dataclasses import dataclass, field
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from launch import steps
 from launch.distributed import World
+from launch.errors import InputError
 from launch.steps import Reached, Rhythm, Wishes, learn
 from launch.stopping import Stopped
 
@@ -65,6 +67,15 @@ def test_things_come_in_their_order_and_the_last_step_is_judged_not_saved() -> N
 
 def test_an_equal_value_is_no_better_one() -> None:
     assert run(Diary({3: 0.5, 6: 0.5, 7: 0.5})).best_step == 3
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_weights_whose_validation_gives_no_number_are_not_kept(value: float) -> None:
+    diary = Diary({3: 0.5, 6: value})
+    with pytest.raises(InputError, match=r"valid gives .* at step 6"):
+        run(diary)
+    assert diary.lines[-2:] == ["log 6", "judge 6"]
+    assert diary.saved[-1] == Reached(4, 3, 0.5)
 
 
 def test_validations_are_saved_where_asked_once_each() -> None:

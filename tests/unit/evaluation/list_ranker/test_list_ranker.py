@@ -168,6 +168,14 @@ def test_too_few_lists_fit_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert "too few" in caplog.text
 
 
+def test_a_valid_without_a_list_to_stop_by_fits_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    nobody = VALID.take(np.zeros(0, dtype=np.int64))
+    assert fit_list_ranker(
+        TRAIN, nobody, bank_of(TRAIN), PARAMETERS, left_out={}, chronological=False, config=CONFIG, seed=1
+    ) is None  # fmt: skip
+    assert "no list of valid holds its target" in caplog.text
+
+
 def test_trees_come_back_from_the_run_folder_and_other_features_are_refused(ranker: ListRanker, tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
     save_trees(ranker, tmp_path)

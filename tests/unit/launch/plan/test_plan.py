@@ -291,6 +291,12 @@ def test_a_machine_is_as_it_is_said() -> None:
     assert (machine.nodes, machine.processes, machine.ranks) == (8, 8, 64)
 
 
+@pytest.mark.parametrize("word", ["--gpu-memory=nan", "--gpu-memory=-1", "--tflops=nan", "--users=-5", "--nodes=0"])
+def test_a_machine_or_a_pair_that_cannot_be_is_refused(tmp_path: Path, word: str) -> None:
+    with pytest.raises(InputError, match=word[: word.index("=")]):
+        plan(["demo", f"--run_dir={tmp_path}", "--no-deepspeed", word])
+
+
 def _zero(stage: int, **more: object) -> dict[str, object]:
     return {"zero_optimization": {"stage": stage, **more}}
 

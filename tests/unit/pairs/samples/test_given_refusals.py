@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from launch.errors import InputError
@@ -142,6 +143,31 @@ def test_json_of_another_type_is_refused(tmp_path: Path, changes: dict[str, Any]
 def test_parquet_of_another_type_is_refused(tmp_path: Path, name: str, value: object, said: str) -> None:
     folder = write_given(tmp_path / "given", "parquet", samples=[{**row, name: value} for row in SAMPLES])
     refused(folder, tmp_path / "run", rf"samples\.parquet: {said}")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        (
+            "target_time",
+            pl.Series([5] * (len(SAMPLES) - 1) + [2**63 + 5], dtype=pl.UInt64),
+            "row [0-9]+: cannot be read",
+        ),
+        ("user", pl.Series([b"a"] * len(SAMPLES)), "column 'user' must be text or a whole number, it is Binary"),
+    ],
+)
+def test_parquet_of_values_without_room_is_refused(tmp_path: Path, name: str, values: pl.Series, said: str) -> None:
+    folder = write_given(tmp_path / "given", "parquet")
+    path = folder / "samples.parquet"
+    pl.read_parquet(path).with_columns(values.alias(name)).write_parquet(path)
+    refused(folder, tmp_path / "run", rf"samples\.parquet: {said}")
+
+
+def test_parquet_attributes_that_are_no_texts_are_refused(tmp_path: Path) -> None:
+    folder = write_given(tmp_path / "given", "parquet")
+    path = folder / "items.parquet"
+    pl.read_parquet(path).with_columns(pl.lit(b"\xff\xfe").alias("attributes")).write_parquet(path)
+    refused(folder, tmp_path / "run", r"items\.parquet: column 'attributes' must be text or a list of texts")
 
 
 @pytest.mark.parametrize("form", FORMS)

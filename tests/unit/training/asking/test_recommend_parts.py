@@ -1,10 +1,12 @@
 """What `recommend` is made of: titles become items, and the final list is the one that `evaluate` would write."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
 from evaluation.list_ranker.bank import fit_bank
@@ -103,11 +105,14 @@ def test_the_prompt_of_a_known_history_is_the_one_that_tokenize_wrote(tmp_path: 
         assert num_shown <= config.num_neighbours
 
 
-def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_path: Path) -> None:
+@pytest.mark.parametrize("candidates", ["all", "named"])
+def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(
+    tmp_path: Path, candidates: Literal["all", "named"]
+) -> None:
     write_tiny_run(tmp_path)
     random_lists(tmp_path, "graph", 1)
     random_lists(tmp_path, "llm", 2)
-    config = EvaluationConfig(bootstrap_resamples=100, list_depth=20)
+    config = EvaluationConfig(bootstrap_resamples=100, list_depth=20, candidates=candidates)
     metrics = evaluate(config, run_dir=tmp_path, seed=1)
     chosen = metrics["chosen"]
     items, test = load_pair(tmp_path).items, load_samples(tmp_path, "test")
@@ -119,9 +124,10 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(tmp_pat
     given = {name: read_lists(tmp_path / f"lists/{name}_test.parquet") for name in ("graph", "llm")}
     for row in range(len(test)):
         one = np.array([row])
+        asked = {name: lists.of_samples(test.sample[one]) for name, lists in given.items()}
         final = rank_finally(
-            test.take(one), items=items, scorers=bank.scorers, mixture=mixture, depth=5,
-            lists={name: lists.of_samples(test.sample[one]) for name, lists in given.items()},
+            test.take(one), items=items, scorers=bank.scorers, mixture=mixture, depth=5, lists=asked,
+            pool=pool_of(bank.scorers, asked, items, config),
         )  # fmt: skip
         assert final.items == written.items[row, : len(final.items)].tolist()
         assert final.scores == pytest.approx(written.scores[row, : len(final.items)].tolist())
