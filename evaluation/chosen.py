@@ -180,7 +180,10 @@ def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) 
     Args:
         valid: the lists of other stages.
     """
-    config, seed, items, train = inputs.config, inputs.seed, inputs.pair.items, inputs.train
+    config, seed, train = inputs.config, inputs.seed, inputs.train
+    # users, as every other bank counts: the catalogue counts a user's purchases of one item apart
+    num_users = user_counts(train, inputs.pair.items.num_items)
+    items = dataclasses.replace(inputs.pair.items, train_count=num_users)
     sold = inputs.sold(timeline)
     deciding = inputs.deciding(timeline)
     said = valid.take(inputs.judged["valid"].row_of(deciding.sample), (*FUSED, *TAUGHT))
