@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.asked import load_asked
+from evaluation.candidates.choice import is_by_candidates
 from evaluation.chosen import Clock, Fitted, Inputs, choose
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.final import ListRanker
@@ -91,6 +92,7 @@ def evaluate(
         "pair": pair.name,
         "domains": list(pair.domain_names),
         "settings": dataclasses.asdict(config),
+        "by_candidates": is_by_candidates(pair.items, config),
         "llm_adds": llm_adds,
         "splits": splits,
         "protocols": protocols,

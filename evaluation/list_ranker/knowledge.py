@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 Knowledge: TypeAlias = Literal["train", "refit", "rolling"]
 PROTOCOLS: tuple[Knowledge, ...] = ("train", "refit", "rolling")
 """From the least that may be known to the most."""
+TOLD_BY: dict[Knowledge, str] = {"train": "train", "refit": "train and valid", "rolling": "all until each question"}
+"""Whose purchases tell test's lists what they know."""
 LATE_SHARE = 0.25
 """Of valid, by time, that all is selected on where the split is one of time: what drifts shows there."""
 LEAST_DECIDING = 10_000
@@ -53,7 +55,7 @@ def read_timeline(train: Samples, valid: Samples, test: Samples, config: Evaluat
     log.info(
         "%s pair: test is ranked with what %s tells",
         "chronological" if chronological else "other than chronological",
-        {"train": "train", "refit": "train and valid", "rolling": "all until each question"}[knowledge],
+        TOLD_BY[knowledge],
     )
     return Timeline(chronological, knowledge)
 

@@ -6,6 +6,7 @@ Made from `metrics.json` and the data card alone; but for the chapter on timing,
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.list_ranker.knowledge import TOLD_BY
 from evaluation.report.data.section import data_parts
 from evaluation.report.llm_gain import llm_gain_parts
 from evaluation.report.report_parts import Code, Figure, Folded, Heading, Paragraph, Part, Row, Table, nested, text
@@ -56,8 +57,12 @@ def _introduction(metrics: Json) -> Paragraph:
     settings = metrics["settings"]
     filtering = "left out of" if settings["filter_history"] else "kept in"
     x, y = metrics["domains"]
+    ranked, whole = "Full ranking over all items of the target's domain", "in full"
+    if metrics.get("by_candidates"):
+        depth, whole = settings["candidate_depth"], "among these candidates"
+        ranked = f"Ranking among the {depth} best items of each source; a target outside them is a miss"
     return text(
-        f"Domain X is {x}, domain Y is {y}. Full ranking over all items of the target's domain; ties count against the "
+        f"Domain X is {x}, domain Y is {y}. {ranked}; ties count against the "
         f"system; history items are {filtering} the ranking (a target among those left out is a miss). "
         f"Intervals: 95 %, {settings['bootstrap_resamples']} bootstrap resamples of users. ",
         Code("graph"),
@@ -67,7 +72,7 @@ def _introduction(metrics: Json) -> Paragraph:
         Code("paper_refined"),
         " are judged by their lists: a target that a list does not hold counts 0, also in ",
         Code("mrr"),
-        "; the others are ranked in full. "
+        f"; the others are ranked {whole}. "
         f"Everything that is chosen is chosen on valid, by {settings['selection_metric']}.",
     )
 
@@ -228,8 +233,7 @@ def _chosen(chosen: Json) -> list[Part]:
         weights = ", ".join(f"{value:g} {key}" for key, value in chosen[name]["weights"].items())
         rows.append([name, f"{weights} (of {chosen[name]['num_candidates']} candidates)"])
     rows.append(["kinrec", _final(chosen["kinrec"])])
-    knowledge = "train and valid" if chosen["knowledge"] == "refit" else "train"
-    notes = [text(f"Test is ranked with what {knowledge} tells.")]
+    notes = [text(f"Test is ranked with what {TOLD_BY[chosen['knowledge']]} tells.")]
     notes += [
         text(
             Code(name),

@@ -4,6 +4,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from evaluation.report.render_html import render_html
 from evaluation.report.report_parts import Heading, Paragraph, Table
 from tests.report_cards import PLOTS, make_card, make_metrics, write_report
@@ -60,6 +62,29 @@ def test_a_strangers_title_means_only_itself(tmp_path: Path) -> None:
     shown = Page(page)
     assert "script" not in shown.tags
     assert any(HOSTILE in told for told in shown.texts), "it is there to be read"
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "said"),
+    [
+        ("train", "what train tells"),
+        ("refit", "what train and valid tells"),
+        ("rolling", "what all until each question"),
+    ],
+)
+def test_the_report_says_what_test_is_ranked_with(tmp_path: Path, knowledge: str, said: str) -> None:
+    metrics = make_metrics("one")
+    report, _ = write_report(make_card(), tmp_path, metrics | {"chosen": metrics["chosen"] | {"knowledge": knowledge}})
+    assert f"Test is ranked with what {said}" in report
+
+
+@pytest.mark.parametrize("by_candidates", [False, True])
+def test_the_report_says_whether_all_items_are_ranked(tmp_path: Path, by_candidates: bool) -> None:
+    metrics = make_metrics("one")
+    settings = metrics["settings"] | {"candidate_depth": 300}
+    report, _ = write_report(make_card(), tmp_path, metrics | {"by_candidates": by_candidates, "settings": settings})
+    assert ("Full ranking over all items" in report) == (not by_candidates)
+    assert ("among the 300 best items of each source; a target outside them is a miss" in report) == by_candidates
 
 
 def test_the_page_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
