@@ -55,3 +55,5 @@ COMPARED = tuple(
     for other in SYSTEM_TABLE[name].against
 )
 """Pairs of systems whose difference is tested: those of the final list first."""
+TOLD_BY = {"train": "train", "refit": "train and valid", "rolling": "all until each question"}
+"""`evaluation.knowledge` -> what tells test's lists what goes together and what sells."""

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from evaluation.config import EvaluationConfig
 from evaluation.list_ranker.blocks import is_chronological, latest_part
 from launch.errors import InputError
+from launch.systems import TOLD_BY
 from pairs.known import as_of, with_others
 from pairs.tables import Samples, joined
 
@@ -19,8 +20,6 @@ log = logging.getLogger(__name__)
 Knowledge: TypeAlias = Literal["train", "refit", "rolling"]
 PROTOCOLS: tuple[Knowledge, ...] = ("train", "refit", "rolling")
 """From the least that may be known to the most."""
-TOLD_BY: dict[Knowledge, str] = {"train": "train", "refit": "train and valid", "rolling": "all until each question"}
-"""Whose purchases tell test's lists what they know."""
 LATE_SHARE = 0.25
 """Of valid, by time, that all is selected on where the split is one of time: what drifts shows there."""
 LEAST_DECIDING = 10_000

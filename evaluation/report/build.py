@@ -6,11 +6,11 @@ Made from `metrics.json` and the data card alone; but for the chapter on timing,
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.list_ranker.knowledge import TOLD_BY
 from evaluation.report.data.section import data_parts
 from evaluation.report.llm_gain import llm_gain_parts
 from evaluation.report.report_parts import Code, Figure, Folded, Heading, Paragraph, Part, Row, Table, nested, text
 from launch.summary import llm_adds
+from launch.systems import TOLD_BY
 
 Json = Mapping[str, Any]  # Any: plain JSON values
 COLUMNS = ("hr@1", "hr@5", "hr@10", "hr@20", "ndcg@10", "mrr@20", "mrr")

@@ -65,17 +65,12 @@ def test_a_strangers_title_means_only_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knowledge", "said"),
-    [
-        ("train", "what train tells"),
-        ("refit", "what train and valid tells"),
-        ("rolling", "what all until each question"),
-    ],
+    ("knowledge", "said"), [("train", "train"), ("refit", "train and valid"), ("rolling", "all until each question")]
 )
 def test_the_report_says_what_test_is_ranked_with(tmp_path: Path, knowledge: str, said: str) -> None:
     metrics = make_metrics("one")
     report, _ = write_report(make_card(), tmp_path, metrics | {"chosen": metrics["chosen"] | {"knowledge": knowledge}})
-    assert f"Test is ranked with what {said}" in report
+    assert f"Test is ranked with what {said} tells." in report
 
 
 @pytest.mark.parametrize("by_candidates", [False, True])
