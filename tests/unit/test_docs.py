@@ -96,7 +96,7 @@ def test_every_key_that_a_page_sets_exists() -> None:
 def test_the_recipe_of_the_readme_is_accepted(tmp_path: Path) -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
-    assert load_recipe(tmp_path / "recipe.yaml").name == "books_movies"
+    assert load_recipe(tmp_path / "recipe.yaml").name == "my_pair"
 
 
 def test_a_missing_section_is_noticed() -> None:
@@ -117,3 +117,13 @@ def test_every_key_is_explained() -> None:
 
 def test_a_field_is_explained_by_the_text_below_it() -> None:
     assert field_docs(LoraConfig)["rank"] == "Rank of the adapters (URLLM: 8)."
+
+
+def test_every_room_stands_in_the_table_of_rooms() -> None:
+    rooms = {path.parent for path in FILES if path.name == "__init__.py" and len(path.relative_to(ROOT).parts) == 3}
+    rooms = {room for room in rooms if room.parent.name not in {"tests", "bench"}}
+    assert rooms or not FILES
+    lines = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").splitlines()
+    rows = {line.split("`")[1]: line for line in lines if line.startswith("| `") and line.count("|") == 4}
+    missing = [name_of(room) for room in rooms if f"`{room.name}/`" not in rows[f"{room.parent.name}/"]]
+    assert not missing, f"docs/design.md does not name {missing}"
