@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.report.data.section import data_parts
+from evaluation.report.legend import legend
 from evaluation.report.llm_gain import llm_gain_parts
 from evaluation.report.report_parts import Code, Figure, Folded, Heading, Paragraph, Part, Row, Table, nested, text
 from launch.summary import llm_adds
@@ -26,7 +27,7 @@ PLOTTED = "histograms"
 def build_report(metrics: Json, card: Json, figures: Sequence[Figure]) -> list[Part]:
     """The whole report but for its timing; `figures` are the plots of the data."""
     parts: list[Part] = [Heading(1, f"{metrics['pair']}: report"), *map(text, llm_adds(dict(metrics)))]
-    parts.append(_introduction(metrics))
+    parts += [_introduction(metrics), legend(next(iter(metrics["splits"].values()))["systems"])]
     for split, judged in metrics["splits"].items():
         parts += [Heading(2, split), *_split_parts(split, judged, metrics["settings"])]
     if metrics.get("protocols"):

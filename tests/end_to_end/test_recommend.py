@@ -97,7 +97,7 @@ def test_mistakes_are_told_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
         ask(tiny_run)
     with pytest.raises(InputError, match=r"'qqzz': no title of either domain shares a word"):
         ask(tiny_run, "coffee", "qqzz")
-    with pytest.raises(InputError, match=r"--k must be at least 1, got 0"):
+    with pytest.raises(InputError, match=r"--k must be at least 1 and at most 100000, got 0"):
         ask(tiny_run, "coffee", k=0)
     (tmp_path / "recipe.yaml").write_text((tiny_run / "recipe.yaml").read_text())
     with pytest.raises(InputError, match=rf"prepare has not finished; run `kinrec run {tmp_path}/recipe\.yaml` first"):

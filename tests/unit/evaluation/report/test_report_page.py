@@ -8,6 +8,7 @@ import pytest
 
 from evaluation.report.render_html import render_html
 from evaluation.report.report_parts import Heading, Paragraph, Table
+from launch.systems import SYSTEM_TABLE
 from tests.report_cards import PLOTS, make_card, make_metrics, write_report
 
 HOSTILE = "<script>alert(1)</script> [free](https://evil.example) *b* _i_ `c` |x| $y$ \"'>"
@@ -71,6 +72,15 @@ def test_the_report_says_what_test_is_ranked_with(tmp_path: Path, knowledge: str
     metrics = make_metrics("one")
     report, _ = write_report(make_card(), tmp_path, metrics | {"chosen": metrics["chosen"] | {"knowledge": knowledge}})
     assert f"Test is ranked with what {said} tells." in report
+
+
+def test_every_row_and_column_of_the_tables_is_explained(tmp_path: Path) -> None:
+    metrics = make_metrics("one")
+    report, page = write_report(make_card(), tmp_path, metrics)
+    for name in metrics["splits"]["test"]["systems"]:
+        assert f"| {name} | {SYSTEM_TABLE[name].meaning} |" in report.replace("\\_", "_"), name
+    assert "the share of samples whose target is among the first k" in page
+    assert all(system.meaning for system in SYSTEM_TABLE.values())
 
 
 @pytest.mark.parametrize("by_candidates", [False, True])
