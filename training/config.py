@@ -71,7 +71,7 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LlmConfig:
-    """Stage `finetune`: full fine-tuning under DeepSpeed. The model itself is `prompts.base`."""
+    """Full fine-tuning under DeepSpeed. The model itself is `prompts.base`."""
 
     deepspeed: Decides[str] = "zero3"
     """Name of a file in ds_configs/ (zero3, zero3_multinode, zero3_offload, zero2) or a path to a DeepSpeed JSON

@@ -12,8 +12,7 @@ MOST_AHEAD = 32
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationConfig:
-    """Stage `generate`: lists by a ranking of candidates, or by beam search and the catalogue items that its texts
-    stand for."""
+    """Lists by a ranking of candidates, or by beam search and the catalogue items that its texts stand for."""
 
     by: Decides[Literal["auto", "rank", "write"]] = "auto"
     """How the model answers; auto: it ranks where `llm.task` taught it to, else it writes. A model that was taught to

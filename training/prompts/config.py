@@ -12,7 +12,7 @@ PromptOrder = Literal["kindred_first", "own_first"]
 
 @dataclass(frozen=True, kw_only=True)
 class PromptsConfig:
-    """Stage `tokenize`: the base model's tokenizer and what a prompt holds."""
+    """The base model's tokenizer, and what a prompt holds."""
 
     base: Decides[str] = "scratch"
     """Where the language model comes from: `scratch` (a small Llama, its tokenizer trained on the titles),
