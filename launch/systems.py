@@ -61,7 +61,7 @@ SYSTEM_TABLE = {
     ),
     "kinrec": System(
         "evaluate",
-        "the final list: the list ranker's, or the fusion where that is as good on valid; `kinrec recommend` gives it",
+        "the final list: the list ranker's, or the fusion where that is as good on valid; kinrec recommend gives it",
         against=("fusion", "baseline_fusion", "graph", "paper_refined"),
     ),
 }
