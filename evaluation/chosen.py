@@ -11,7 +11,7 @@ from pathlib import Path
 from evaluation.candidates.asked import Scorer
 from evaluation.candidates.choice import pool_of
 from evaluation.config import EvaluationConfig
-from evaluation.list_ranker.bank import Bank, fit_bank, user_counts
+from evaluation.list_ranker.bank import Bank, fit_bank, num_buyers, user_counts
 from evaluation.list_ranker.choice import choose_final
 from evaluation.list_ranker.final import TREES, ListRanker, fit_list_ranker, refit_list_ranker
 from evaluation.list_ranker.knowledge import Knowledge, Timeline, known_to_test, sold_by_all
@@ -199,9 +199,7 @@ def choose(inputs: Inputs, timeline: Timeline, valid: AnySources, clock: Clock) 
         log.info("baseline_fusion: %s; fusion: %s", mixture.baselines, mixture.fusion)
     with clock.part("fit_list_ranker"):
         material = baselines.material
-        bank = Bank(
-            items, material.vectors, baselines.scorers, material.sales, user_counts(material.everyone, items.num_items)
-        )
+        bank = Bank(items, material.vectors, baselines.scorers, material.sales, num_buyers(material))
         ranker = fit_final(inputs, timeline, bank, baselines.parameters, mixture, said, batches)
     with clock.part("llm_share"):
         ranker, llm_share = choose_llm_share(batches, ranker, mixture, said.fused, config, seed=seed)

@@ -16,7 +16,7 @@ from launch.errors import InputError, first_line
 from launch.options.bounds import MOST
 from launch.stages import stage_named
 from launch.state.manifests import read_manifest
-from launch.state.states import recipe_of, state_of
+from launch.state.states import PlainRecipe, recipe_of, state_of
 from launch.terminal import shown
 
 LEAST_RESAMPLES = 100
@@ -64,7 +64,7 @@ def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
         if not needed.is_file():
             raise InputError(f"{needed}: no such file; run `kinrec evaluate` for {path} first")
     try:
-        return _read(path, system, split)
+        return _read(path, told, system, split)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         if isinstance(error, InputError):
             raise
@@ -73,13 +73,13 @@ def read_run(path: Path, *, system: str, split: str) -> JudgedRun:
         ) from error
 
 
-def _read(path: Path, system: str, split: str) -> JudgedRun:
+def _read(path: Path, told: PlainRecipe | None, system: str, split: str) -> JudgedRun:
     metrics, table = read_json(path / "report" / "metrics.json"), pq.read_table(_ranks_path(path, split))
     systems = metrics["splits"][split]["systems"]
     if system not in systems or system not in table.column_names:
         raise InputError(f"{path}: no system {system!r}; its report has {', '.join(systems)}")
     ranks_N = table.column(system).cast("double").fill_null(float("inf")).to_numpy()
-    told, manifest = recipe_of(path), read_manifest(path, stage_named("evaluate"))
+    manifest = read_manifest(path, stage_named("evaluate"))
     items_path, samples_path = _catalogue(path, split)
     return JudgedRun(
         name=shown(str(path)),

@@ -96,8 +96,7 @@ def fit_bank(
         words: [I, V] those of another bank of the same catalogue; None: made of the items' texts.
         clock: whether times of sales are told.
     """
-    num_users = user_counts(known, items.num_items)
-    counted = dataclasses.replace(items, train_count=num_users)
+    counted = dataclasses.replace(items, train_count=user_counts(known, items.num_items))
     material = Material(known, counted, ridge_max_users, seed, others, sold, words, clock)
     scorers = {
         name: baseline.fit(material, **parameters.get(name, {}))
@@ -105,8 +104,13 @@ def fit_bank(
         if baseline.needs == "nothing"
         or (material.sales is not None and (baseline.needs == "sales" or name in parameters))
     }
-    num_buyers = num_users if others is None else user_counts(material.everyone, items.num_items)
-    return Bank(counted, material.vectors, scorers, material.sales, num_buyers)
+    return Bank(counted, material.vectors, scorers, material.sales, num_buyers(material))
+
+
+def num_buyers(material: Material) -> Ints:
+    """[I] users of each item, those of one domain among them; its items count train's users."""
+    items = material.items
+    return items.train_count if material.others is None else user_counts(material.everyone, items.num_items)
 
 
 def user_counts(samples: Samples, num_items: int) -> Ints:

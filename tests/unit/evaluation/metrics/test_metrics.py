@@ -94,6 +94,16 @@ def test_all_equal_scores_put_the_target_last() -> None:
     assert target_ranks(np.zeros((1, NUM_X), dtype=np.float32), batch).tolist() == [NUM_X]
 
 
+def test_scores_that_are_no_numbers_put_the_target_last() -> None:
+    samples = make_samples([(0, 0, [], 2)])
+    batch = DomainSamples(np.array([0]), samples, 0, range(NUM_X))
+    scores_BC = np.arange(NUM_X, dtype=np.float32)[None]
+    scores_BC[0, 2] = np.nan
+    assert target_ranks(scores_BC, batch).tolist() == [NUM_X]
+    lists = RankedLists(samples.sample, np.arange(NUM_X)[None], scores_BC)
+    assert list_ranks(lists, samples, num_items=NUM_ITEMS, filter_history=True).tolist() == [NUM_X]
+
+
 def test_filtering_history_moves_the_target_up_and_never_lists_a_seen_item() -> None:
     samples = make_samples([(0, 0, [0, 1, 9], 2)])
     batch = DomainSamples(np.array([0]), samples, 0, range(NUM_X))
