@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from evaluation.candidates.choice import pool_of
+from evaluation.candidates.pool import Pool
 from evaluation.config import EvaluationConfig
 from evaluation.evaluate import evaluate
 from evaluation.list_ranker.bank import fit_bank
 from evaluation.ranked_lists import RankedLists, read_lists, write_lists
+from evaluation.systems.baselines import Popularity
 from evaluation.systems.mixture import Mixture
 from launch.errors import InputError
 from launch.tracking import Tracker
@@ -133,6 +135,22 @@ def test_the_final_list_of_a_known_sample_is_the_one_that_evaluate_wrote(
         assert final.scores == pytest.approx(written.scores[row, : len(final.items)].tolist())
         assert not set(final.items) & set(test.history_of(row).tolist())
         assert all(set(ranks) <= {*bank.scorers, "graph", "llm"} for ranks in final.ranks)
+
+
+def test_where_candidates_alone_are_ranked_the_list_is_of_them(tmp_path: Path) -> None:
+    write_tiny_run(tmp_path)
+    items, train = load_pair(tmp_path).items, load_samples(tmp_path, "train")
+    popularity = {"popularity": Popularity(items)}
+    sample = one_sample(train.history_of(0).tolist(), domain=1)
+    nobody = RankedLists(sample.sample, np.full((1, 1), -1), np.full((1, 1), -np.inf, dtype=np.float32))
+    final = rank_finally(
+        sample, items=items, scorers=popularity, lists={"graph": nobody, "llm": nobody},
+        mixture=Mixture({"popularity": 1.0}, {"baseline_fusion": 1.0}), depth=20, pool=Pool(popularity, {}, 3),
+    )  # fmt: skip
+    counts = items.train_count[items.ids(1).start :]
+    assert set(final.items) <= set((np.lexsort((np.arange(len(counts)), -counts))[:3] + items.ids(1).start).tolist())
+    assert final.items
+    assert all(ranks["popularity"] <= 3 + len(sample.history) for ranks in final.ranks)
 
 
 def test_a_line_of_a_file_of_questions_is_read_or_refused_in_one_line() -> None:
